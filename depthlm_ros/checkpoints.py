@@ -1,0 +1,207 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint expects: one row each.
+
+A folder carries its own row in depthlm.json, written by the trainer and read by everyone; the
+published models have theirs here. Knows nothing about how a model is run.
+"""
+
+import json
+import struct
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from depthlm_ros.errors import CheckpointError
+from depthlm_ros.question import STYLES, WORDINGS
+from depthlm_ros.view import TRAINED_VIEW
+
+ROW_FILE = "depthlm.json"
+TINY = Path(__file__).parent / "checkpoint_tiny"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """How a model was trained and must be asked.
+
+    name: what the user types. model: a folder or a hub id. architecture: model_type of its
+    config. focal_px: unified focal length. kind: what its metres mean, "distance" (along the
+    ray) or "z". wording: style -> a key of question.WORDINGS[style]; its keys are the styles it
+    speaks. style, grid_style: for few pixels, for many. axes: see view.unify_focal.
+    decimals, integer_digits: the grammar of its numbers. largest_view: (width, height) beyond
+    which a view is cut into windows. calibration: style -> widening of the log quantiles.
+    """
+
+    name: str
+    model: str
+    architecture: str
+    focal_px: float
+    style: str
+    grid_style: str
+    wording: dict
+    kind: str = "distance"
+    axes: str = "fx"
+    coordinate_range: int = 2000
+    marker_scale: int = 1
+    decimals: int = 2
+    integer_digits: int = 3
+    report: str = "greedy"
+    system: str | None = None
+    largest_view: tuple = TRAINED_VIEW
+    calibration: dict = field(default_factory=dict)
+    licence: str = ""
+    note: str = ""
+
+    def __post_init__(self):
+        problems = list(self._problems())
+        if problems:
+            raise CheckpointError(f"checkpoint '{self.name}': " + "; ".join(problems))
+
+    def _problems(self):
+        for name, value, allowed in (
+            ("kind", self.kind, ("distance", "z")),
+            ("axes", self.axes, ("fx", "both")),
+            ("report", self.report, ("greedy", "median")),
+            ("style", self.style, tuple(self.wording)),
+            ("grid_style", self.grid_style, tuple(self.wording)),
+        ):
+            if value not in allowed:
+                yield f"{name} is {value!r}, allowed: {', '.join(allowed)}"
+        for style, wording in self.wording.items():
+            if wording not in WORDINGS.get(style, {}):
+                yield f"wording {wording!r} of style {style!r} is unknown"
+        if not self.focal_px > 0:
+            yield f"focal_px is {self.focal_px}, it must be positive"
+
+    def asker(self, style: str = ""):
+        """The Style object for `style`, by default the one for few pixels."""
+        name = style or self.style
+        if name not in self.wording:
+            raise CheckpointError(
+                f"checkpoint '{self.name}' speaks {', '.join(self.wording)}, not '{name}'"
+            )
+        special = {
+            "marker": {"scale": self.marker_scale},
+            "coordinates": {"range": self.coordinate_range},
+        }
+        return STYLES[name](wording=self.wording[name], **special.get(name, {}))
+
+    def write(self, folder) -> None:
+        """Write the row into the folder of its weights."""
+        row = {k: v for k, v in asdict(self).items() if k != "model"}
+        Path(folder, ROW_FILE).write_text(json.dumps(row, indent=2) + "\n")
+
+
+def _published(name, architecture, focal_px, style, note):
+    return Checkpoint(
+        name=name,
+        model=name,
+        architecture=architecture,
+        focal_px=focal_px,
+        style=style,
+        grid_style=style,
+        wording={style: "tags"},
+        licence="FAIR Noncommercial Research License",
+        note=note,
+    )
+
+
+PUBLISHED = {
+    row.name: row
+    for row in (
+        _published("facebook/DepthLM", "llava", 750.0, "marker", "DepthLM, Pixtral 12B; gated"),
+        _published(
+            "facebook/DepthLM-3B", "qwen2_5_vl", 1000.0, "marker", "announced, not yet released"
+        ),
+        _published(
+            "facebook/DepthLM-7B", "qwen2_5_vl", 1000.0, "marker", "announced, not yet released"
+        ),
+        _published("facebook/VLM3-depth", "qwen3_vl", 1000.0, "coordinates", "VLM3, Qwen3-VL 4B"),
+    )
+}
+
+
+def find_checkpoint(name: str, row: str = "") -> Checkpoint:
+    """The row of "tiny", a folder, or a published name.
+
+    row: the name of a published row to use for a folder that has none of its own.
+    Raises CheckpointError that says what is missing and what to do.
+    """
+    if name in ("", "tiny"):
+        return from_folder(TINY)
+    if Path(name).expanduser().is_dir():
+        return from_folder(Path(name).expanduser(), row)
+    if name in PUBLISHED:
+        return PUBLISHED[name]
+    raise CheckpointError(
+        f"checkpoint '{name}' is neither a folder nor known by name; known:"
+        f" tiny, {', '.join(PUBLISHED)}"
+    )
+
+
+def from_folder(folder, row: str = "") -> Checkpoint:
+    """The row in a checkpoint folder, after a look at whether the folder is complete."""
+    folder = Path(folder)
+    check_folder(folder)
+    if not (folder / ROW_FILE).exists() and row in PUBLISHED:
+        return Checkpoint(**{**asdict(PUBLISHED[row]), "model": str(folder)})
+    return _read_row(folder)
+
+
+def _read_row(folder) -> Checkpoint:
+    path = folder / ROW_FILE
+    if not path.exists():
+        raise CheckpointError(
+            f"{folder} has no {ROW_FILE}, so nobody knows how it was trained: name the row of a"
+            f" published model ({', '.join(PUBLISHED)}) or write the file"
+        )
+    try:
+        content = json.loads(path.read_text())
+        content["largest_view"] = tuple(content.get("largest_view", TRAINED_VIEW))
+        unknown = set(content) - {f.name for f in fields(Checkpoint)}
+        if unknown:
+            raise CheckpointError(f"{path}: unknown entries {sorted(unknown)}")
+        return Checkpoint(**{**content, "model": str(folder)})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def check_folder(folder) -> None:
+    """Raise CheckpointError unless the folder holds a complete model in safetensors."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no checkpoint folder {folder}")
+    if not (folder / "config.json").exists():
+        raise CheckpointError(f"{folder} has no config.json: it is no (complete) checkpoint")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights and any(folder.glob("*.bin")):
+        raise CheckpointError(
+            f"{folder} holds pickle weights (*.bin), which can run code when loaded and are"
+            " refused: convert them to safetensors"
+        )
+    missing = _shards(folder) - {w.name for w in weights}
+    if missing or not weights:
+        raise CheckpointError(
+            f"{folder} is half written: {', '.join(sorted(missing)) or '*.safetensors'} missing"
+        )
+    for path in weights:
+        _check_length(path)
+
+
+def _shards(folder) -> set:
+    index = folder / "model.safetensors.index.json"
+    return set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else set()
+
+
+def _check_length(path) -> None:
+    """A safetensors file names the length of its data in its header."""
+    try:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+        ends = [t["data_offsets"][1] for n, t in header.items() if n != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+    except (ValueError, KeyError, TypeError, struct.error, MemoryError, OverflowError) as error:
+        raise CheckpointError(f"{path} is no safetensors file: copy it again") from error
+    if path.stat().st_size != expected:
+        raise CheckpointError(
+            f"{path} has {path.stat().st_size} bytes and should have {expected}: copy it again"
+        )

@@ -1,0 +1,81 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Engine: the one way to ask a model about pixels.
+
+An engine is opened on a picture and stepped; it never decides what is asked next (batcher.py
+does) and knows nothing about cameras, metres on the ray, or ROS.
+"""
+
+from dataclasses import dataclass
+from math import nan
+from typing import Protocol
+
+from depthlm_ros.errors import InputError
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model said about one pixel, in metres of the checkpoint's kind.
+
+    value: the number of the greedy reply, NaN if it has none (text then says what came).
+    median, mean, lower, upper (5 %, 95 %): of the model's own distribution; NaN where the engine
+    does not read it or less than 0.9 of the probability is covered. mass: the share covered.
+    """
+
+    value: float
+    text: str
+    median: float = nan
+    mean: float = nan
+    lower: float = nan
+    upper: float = nan
+    mass: float = 0.0
+
+
+class Scene(Protocol):
+    """One picture, preprocessed once. nbytes: memory it holds; close() gives it back."""
+
+    nbytes: int
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """Steps over questions about open scenes.
+
+    seen_focal_px: (fx, fy) that the last opened picture really had after the processor.
+    """
+
+    def open(self, pictures, style) -> Scene:
+        """A scene of the pictures (Views; one, or two for pose), asked in the Style."""
+
+    def room(self, scene, seconds) -> int:
+        """How many questions one step of `seconds` may take, at least 1."""
+
+    def step(self, batch) -> list:
+        """Replies to [(scene, question), ...]; row i answers row i."""
+
+    def close(self) -> None:
+        """Give the model back."""
+
+
+ENGINES = ("local", "reference", "scripted")
+
+
+def make_engine(name: str, checkpoint, **options) -> Engine:
+    """The engine `name` for a Checkpoint; heavy libraries are imported here and not before.
+
+    options: device ("auto", "cpu", "cuda"), dtype for local and reference.
+    Raises InputError, CheckpointError or MissingDependency.
+    """
+    if name == "local":
+        from depthlm_ros.engines.local import LocalEngine
+
+        return LocalEngine(checkpoint, **options)
+    if name == "reference":
+        from depthlm_ros.engines.reference import ReferenceEngine
+
+        return ReferenceEngine(checkpoint, **options)
+    if name == "scripted":
+        from depthlm_ros.engines.scripted import ScriptedEngine
+
+        return ScriptedEngine(**options)
+    raise InputError(f"engine '{name}' is unknown, allowed: {', '.join(ENGINES)}")

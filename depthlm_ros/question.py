@@ -1,0 +1,205 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Ways to point at a pixel of a view, and the question that results.
+
+MarkerStyle draws an arrow (DepthLM), CoordinateStyle writes the place into the text (VLM3),
+PositionStyle gives it to one token as its rotary position (ours). Knows nothing about engines;
+pixels here are view pixels (u, v), integers.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from depthlm_ros.answer import FORMS, AnswerForm
+from depthlm_ros.errors import InputError
+from depthlm_ros.view import View
+
+# The special token that carries a place: Qwen's vocabularies have it and never use it alone.
+POINT = "<|box_start|>"
+
+_TAGS = (
+    "Output the thinking process in <think> </think> and final answer (the meter number only,"
+    " without the unit) in <answer> </answer> tags."
+)
+# style -> wording -> (question, form of the answer)
+WORDINGS = {
+    "marker": {
+        # The released DepthLM code, for training and evaluation alike.
+        "tags": (
+            "Given this image, how far is the point pointed by the red arrow from the camera? "
+            + _TAGS,
+            "tags",
+        ),
+        # DepthLM, section 3.1.
+        "sentence": ("How many meters is this point from the camera?", "sentence"),
+    },
+    "coordinates": {
+        # The released VLM3 form.
+        "tags": (
+            "Given this image, how far is the point at coordinates ({x}, {y}) from the camera?"
+            " The coordinates are in normalised [0, {range}] format relative to image width and"
+            " height. " + _TAGS,
+            "tags",
+        ),
+        # VLM3, the paper's form.
+        "meters": (
+            "How far is the pixel at ({x}, {y}) from the camera? Both x and y are normalized to"
+            " between [0, {range}).",
+            "meters",
+        ),
+    },
+    # Ours: every word stands before the token that points, so that pixels share them all.
+    "position": {
+        "number": ("How many meters is this point from the camera?" + POINT, "number"),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One pixel asked: pixel (u, v) of the view, the user's words, the form of the answer."""
+
+    pixel: tuple
+    text: str
+    form: AnswerForm
+
+
+class Style(Protocol):
+    """A way to point. shares_picture: whether all questions see the same picture."""
+
+    name: str
+    shares_picture: bool
+
+    def can_ask(self, view: View, pixel) -> bool: ...
+
+    def nearest_askable(self, view: View, pixel) -> tuple: ...
+
+    def picture(self, view: View, pixel) -> np.ndarray: ...
+
+    def question(self, view: View, pixel) -> Question: ...
+
+
+class _Style:
+    """What the styles have in common; margin is the border, in pixels, that cannot be asked."""
+
+    name = ""
+    wording = ""
+    margin = 0
+
+    def _limits(self, view):
+        """Smallest and largest askable (u, v). Without a margin the sliver that truncating
+        the size cut off belongs to the view (VLM3's coordinates include their upper end)."""
+        size = np.array([view.camera.width, view.camera.height])
+        return np.full(2, self.margin), size - self.margin - (1 if self.margin else 0)
+
+    def can_ask(self, view, pixel) -> bool:
+        """Whether this view pixel can be pointed at."""
+        low, high = self._limits(view)
+        return bool(np.all(low <= pixel) and np.all(pixel <= high))
+
+    def nearest_askable(self, view, pixel) -> tuple:
+        """The closest view pixel that can be asked; InputError if the view has none."""
+        low, high = self._limits(view)
+        if np.any(high < low):
+            raise InputError(
+                f"a view of {view.camera.width} x {view.camera.height} has no room for a"
+                f" {self.name} with {self.margin} px on each side: give a larger picture"
+            )
+        return tuple(int(c) for c in np.clip(pixel, low, high))
+
+    def picture(self, view, pixel) -> np.ndarray:
+        """(h, w, 3) uint8: what the model sees for this pixel."""
+        return view.image
+
+    def question(self, view, pixel) -> Question:
+        """The question about a view pixel (u, v)."""
+        text, form = WORDINGS[self.name][self.wording]
+        return Question((int(pixel[0]), int(pixel[1])), self._filled(view, pixel, text), FORMS[form])
+
+    def _filled(self, view, pixel, text) -> str:
+        return text
+
+
+@dataclass(frozen=True)
+class MarkerStyle(_Style):
+    """A red arrow whose tip is left of the pixel (DepthLM, section 3.2 and released code).
+
+    Nine cells of scale x scale pixels: a shaft of five and a head of four; the pixel's own cell
+    stays unpainted. scale is 1 in the published checkpoints.
+    """
+
+    scale: int = 1
+    wording: str = "tags"
+
+    name = "marker"
+    shares_picture = False
+    CELLS = tuple((-i, 0) for i in range(1, 6)) + ((-2, -1), (-2, 1), (-3, -2), (-3, 2))
+    COLOUR = (255, 0, 0)
+
+    @property
+    def margin(self) -> int:
+        """5 px at scale 1, as published."""
+        return 5 * self.scale + self.scale // 2
+
+    def painted(self, pixel) -> np.ndarray:
+        """(9 * scale**2, 2) int: the view pixels (u, v) that the arrow covers."""
+        inside = np.arange(self.scale) - self.scale // 2
+        du, dv = np.meshgrid(inside, inside)
+        block = np.stack([du.ravel(), dv.ravel()], axis=1)
+        cells = np.array(self.CELLS) * self.scale + np.asarray(pixel)
+        return (cells[:, None] + block[None]).reshape(-1, 2)
+
+    def drawn(self, view, pixel) -> np.ndarray:
+        """(h, w, 3) uint8: a copy of the view with the arrow; InputError too near the border."""
+        if not self.can_ask(view, pixel):
+            raise InputError(
+                f"an arrow at {tuple(pixel)} leaves the view of {view.camera.width} x"
+                f" {view.camera.height}: it needs {self.margin} px to every border"
+            )
+        image = view.image.copy()
+        u, v = self.painted(pixel).T
+        image[v, u] = self.COLOUR
+        return image
+
+    picture = drawn
+
+
+@dataclass(frozen=True)
+class CoordinateStyle(_Style):
+    """The pixel as integers in [0, range], each axis relative to its length (VLM3)."""
+
+    range: int = 2000
+    wording: str = "tags"
+
+    name = "coordinates"
+    shares_picture = True
+
+    def _filled(self, view, pixel, text) -> str:
+        x = round(pixel[0] / view.camera.width * self.range)
+        y = round(pixel[1] / view.camera.height * self.range)
+        return text.format(x=x, y=y, range=self.range)
+
+
+@dataclass(frozen=True)
+class PositionStyle(_Style):
+    """The pixel as the rotary position, along height and width, of the token POINT (ours).
+
+    For models with multimodal rotary positions; the model must have been trained for it.
+    """
+
+    wording: str = "number"
+
+    name = "position"
+    shares_picture = True
+
+    @staticmethod
+    def place(view, pixel, grid) -> tuple:
+        """(row, column), fractional, of a view pixel on the grid (rows, columns) of merged
+        picture tokens: the middle of the first token is 0, 0."""
+        column = (pixel[0] + 0.5) / view.camera.width * grid[1] - 0.5
+        row = (pixel[1] + 0.5) / view.camera.height * grid[0] - 0.5
+        return row, column
+
+
+STYLES = {"marker": MarkerStyle, "coordinates": CoordinateStyle, "position": PositionStyle}

@@ -1,0 +1,132 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Frame: what a camera saw. View: the same at the focal length a checkpoint was trained at.
+
+Picture, camera and pixels move together here, so that they cannot drift apart. Knows nothing
+about questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from depthlm_ros.camera import Camera, as_pixels
+from depthlm_ros.errors import CameraError, ImageError, InputError
+
+LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the picture rich
+TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (DepthLM, appendix)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture with its camera.
+
+    image: (H, W, 3) uint8 RGB. camera: at the picture's size. stamp_ns: acquisition time.
+    frame_id: the optical frame. Raises ImageError or CameraError.
+    """
+
+    image: np.ndarray
+    camera: Camera
+    stamp_ns: int = 0
+    frame_id: str = ""
+
+    def __post_init__(self):
+        image = self.image
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
+            raise ImageError(f"a picture is an (H, W, 3) uint8 array, got {_form(image)}")
+        if image.shape[2] != 3 or image.size == 0:
+            raise ImageError(f"a picture is (H, W, 3) and not empty, got {image.shape}")
+        size = (image.shape[1], image.shape[0])
+        if size != (self.camera.width, self.camera.height):
+            raise CameraError(
+                f"the picture is {size[0]} x {size[1]} but its camera is for"
+                f" {self.camera.width} x {self.camera.height}: calibrate at the size you publish"
+            )
+
+
+def _form(image) -> str:
+    return f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame at the unified focal length, or a window of it.
+
+    image: (h, w, 3) uint8 RGB. camera: the intrinsics of this picture. scale: (sx, sy), exact.
+    offset: (left, top), whole view pixels cut away. frame: what it was made from.
+    """
+
+    image: np.ndarray
+    camera: Camera
+    frame: Frame = field(repr=False)
+    scale: tuple
+    offset: tuple = (0, 0)
+
+    def to_view(self, pixels) -> np.ndarray:
+        """Frame pixels (N, 2) -> view pixels (N, 2) int, truncated as published."""
+        # The published code computes (x - cx) * s + cx * s and truncates; this order keeps
+        # its float rounding.
+        principal = np.array([self.frame.camera.cx, self.frame.camera.cy])
+        scaled = (as_pixels(pixels) - principal) * self.scale + principal * self.scale
+        return np.trunc(scaled).astype(np.int64) - np.array(self.offset)
+
+    def to_frame(self, pixels) -> np.ndarray:
+        """View pixels (N, 2) -> frame pixels (N, 2): the middle of what to_view maps there."""
+        return (as_pixels(pixels) + self.offset + 0.5) / self.scale
+
+    def cropped(self, left, top, width, height) -> "View":
+        """The window of this view with its corner at (left, top), in view pixels."""
+        image = self.image[top : top + height, left : left + width]
+        if left < 0 or top < 0 or image.shape[:2] != (height, width):
+            raise InputError(
+                f"a window of {width} x {height} at ({left}, {top}) leaves the view of"
+                f" {self.camera.width} x {self.camera.height}"
+            )
+        offset = (self.offset[0] + left, self.offset[1] + top)
+        camera = self.camera.cropped(left, top, width, height)
+        return View(np.ascontiguousarray(image), camera, self.frame, self.scale, offset)
+
+    def windows(self, largest=TRAINED_VIEW) -> list:
+        """Views of at most `largest` (width, height) that cover this one, evenly overlapping.
+
+        A view beyond the training range is cut and not shrunk: shrinking would change the
+        focal length.
+        """
+        lefts, width = _tiles(self.camera.width, largest[0])
+        tops, height = _tiles(self.camera.height, largest[1])
+        if len(lefts) == len(tops) == 1:
+            return [self]
+        return [self.cropped(left, top, width, height) for top in tops for left in lefts]
+
+
+def _tiles(length, largest):
+    """Starts of the fewest equal windows that cover `length`, and the windows' length."""
+    count = -(-length // largest)
+    if count > 1:  # a quarter of overlap, so that a pixel has context on both sides
+        count = -(-(4 * length - largest) // (3 * largest))
+    width = min(length, largest)
+    return [round(i * (length - width) / max(count - 1, 1)) for i in range(count)], width
+
+
+def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
+    """The frame resized so that its focal length is focal_px (DepthLM, section 3.2).
+
+    axes "fx": one scale for both axes from fx, as the released checkpoints saw it; "both":
+    each axis by its own focal length. The size truncates, the resize is bicubic, the
+    intrinsics take the exact scale.
+    """
+    if axes not in ("fx", "both"):
+        raise InputError(f"axes is '{axes}', allowed: fx, both")
+    camera = frame.camera
+    sx = focal_px / camera.fx
+    sy = sx if axes == "fx" else focal_px / camera.fy
+    width, height = int(camera.width * sx), int(camera.height * sy)
+    if not 1 <= width * height <= LARGEST_VIEW:
+        raise CameraError(
+            f"at {focal_px:g} px a {camera.width} x {camera.height} picture with"
+            f" fx = {camera.fx:g} becomes {width} x {height}, between 1 and {LARGEST_VIEW}"
+            " pixels are allowed: check the intrinsics"
+        )
+    picture = Image.fromarray(frame.image).resize((width, height), Image.Resampling.BICUBIC)
+    scaled = camera.scaled(sx, sy, width, height)
+    return View(np.asarray(picture), scaled, frame, (sx, sy))
