@@ -115,7 +115,9 @@ class _Style:
     def question(self, view, pixel) -> Question:
         """The question about a view pixel (u, v)."""
         text, form = WORDINGS[self.name][self.wording]
-        return Question((int(pixel[0]), int(pixel[1])), self._filled(view, pixel, text), FORMS[form])
+        return Question(
+            (int(pixel[0]), int(pixel[1])), self._filled(view, pixel, text), FORMS[form]
+        )
 
     def _filled(self, view, pixel, text) -> str:
         return text

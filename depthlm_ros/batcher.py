@@ -1,0 +1,194 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Jobs of several callers -> steps of one engine.
+
+Knows neither torch nor ROS, and nothing of what a question means. One queue: higher priority
+first, then first come, first served; a job that is overtaken or cancelled waits one step at most.
+"""
+
+import threading
+import time
+
+from depthlm_ros.errors import DepthLMError, EngineError
+
+
+class Job:
+    """Questions about one scene on their way; row i of the replies answers question i.
+
+    Thread-safe. A row is None until it is answered, and stays None if the job is cancelled or
+    its deadline passes first. error: what the engine raised, or None.
+    """
+
+    def __init__(self, batcher, scene, questions, priority, deadline):
+        self.scene = scene
+        self.questions = list(questions)
+        self.priority = priority
+        self.deadline = deadline
+        self.error = None
+        self.cancelled = False
+        self._batcher = batcher
+        self._replies = [None] * len(self.questions)
+        self._next = 0  # the first question that no step has taken yet
+        self._finished = threading.Event()
+        self._callbacks = []
+        self._lock = threading.Lock()
+
+    @property
+    def total(self) -> int:
+        """Questions asked."""
+        return len(self.questions)
+
+    @property
+    def done(self) -> int:
+        """Questions answered so far."""
+        return sum(reply is not None for reply in self._replies)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come."""
+        return self._finished.is_set()
+
+    def cancel(self) -> None:
+        """Drop the questions that no step has taken; late replies are dropped too."""
+        self.cancelled = True
+        self._finish()
+
+    def snapshot(self) -> list:
+        """The replies so far, None where there is none yet."""
+        return list(self._replies)
+
+    def wait(self, timeout=None) -> list:
+        """The replies when the job is finished or `timeout` seconds are over.
+
+        Drives the batcher itself where no worker does. Raises what the engine raised.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self.finished and (end is None or time.monotonic() < end):
+            if self._batcher.has_worker or not self._batcher.run_once():
+                left = 0.05 if end is None else min(0.05, max(end - time.monotonic(), 0))
+                self._finished.wait(left)
+        if self.error is not None:
+            raise self.error
+        return self.snapshot()
+
+    def add_done_callback(self, callback) -> None:
+        """Call callback(job) once finished, from the thread that finishes it; now if it is."""
+        with self._lock:
+            if not self.finished:
+                self._callbacks.append(callback)
+                return
+        callback(self)
+
+    def _take(self, room) -> list:
+        rows = list(range(self._next, min(self._next + room, self.total)))
+        self._next += len(rows)
+        return rows
+
+    def _answer(self, rows, replies) -> None:
+        if not self.finished:
+            for row, reply in zip(rows, replies, strict=True):
+                self._replies[row] = reply
+            if self.done == self.total:
+                self._finish()
+
+    def _finish(self, error=None) -> None:
+        with self._lock:
+            if self.finished:
+                return
+            self.error = error
+            self._finished.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(self)
+
+
+class Batcher:
+    """Fills the steps of one engine with the questions of all jobs.
+
+    step_s: how long one step should take, since that is what a new question waits for.
+    """
+
+    def __init__(self, engine, step_s: float = 0.1):
+        self.engine = engine
+        self.step_s = step_s
+        self.has_worker = False
+        self._jobs = []
+        self._changed = threading.Condition()
+        self._stepping = threading.Lock()
+
+    def submit(self, scene, questions, priority=0, deadline=None) -> Job:
+        """Queue questions about an open scene; deadline in time.monotonic() seconds."""
+        job = Job(self, scene, questions, priority, deadline)
+        if not job.total:
+            job._finish()
+            return job
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+        return job
+
+    def serve(self, stop: threading.Event) -> None:
+        """Step until `stop` is set: the body of the one worker thread."""
+        self.has_worker = True
+        try:
+            while not stop.is_set():
+                self.run_once(timeout=0.05)
+        finally:
+            self.has_worker = False
+
+    def run_once(self, timeout=0.0) -> bool:
+        """Take one step if there is something to ask within `timeout`; whether it did."""
+        with self._changed:
+            if not self._jobs:
+                self._changed.wait(timeout)
+        if not self._stepping.acquire(blocking=False):
+            return False
+        try:
+            taken = self._fill()
+            if taken:
+                self._step(taken)
+            return bool(taken)
+        finally:
+            self._stepping.release()
+
+    def _fill(self) -> list:
+        """[(job, rows)] for the next step; jobs that are over leave the queue."""
+        with self._changed:
+            self._drop_over()
+            taken, room = [], None
+            for job in sorted(self._jobs, key=lambda j: -j.priority):
+                allowed = self.engine.room(job.scene, self.step_s)
+                room = allowed if room is None else min(room, allowed)
+                rows = job._take(max(room - sum(len(r) for _, r in taken), 0))
+                if not rows:
+                    break
+                taken.append((job, rows))
+            self._jobs = [j for j in self._jobs if j._next < j.total]
+            return taken
+
+    def _drop_over(self) -> None:
+        now = time.monotonic()
+        for job in self._jobs:
+            if job.deadline is not None and now > job.deadline:
+                job._finish()
+        self._jobs = [j for j in self._jobs if not j.finished]
+
+    def _step(self, taken) -> None:
+        batch = [(job.scene, job.questions[row]) for job, rows in taken for row in rows]
+        try:
+            replies = self.engine.step(batch)
+            if len(replies) != len(batch):
+                raise EngineError(f"{len(batch)} questions got {len(replies)} replies")
+        except Exception as error:  # whatever a model raises, the callers must hear of it
+            if not isinstance(error, DepthLMError):
+                error = EngineError(f"the engine failed: {type(error).__name__}: {error}")
+            self._fail(taken, error)
+            return
+        for job, rows in taken:
+            job._answer(rows, replies[: len(rows)])
+            del replies[: len(rows)]
+
+    def _fail(self, taken, error) -> None:
+        for job, _ in taken:
+            job._finish(error)
+        with self._changed:
+            self._jobs = [j for j in self._jobs if not j.finished]

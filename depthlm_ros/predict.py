@@ -1,0 +1,250 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Predictor: a frame and pixels in, Ranges out. What node, command line and evaluation call.
+
+Knows nothing about ROS, and of engines only the contract.
+"""
+
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+from math import isfinite, nan
+from typing import Protocol
+
+import numpy as np
+
+from depthlm_ros.batcher import Batcher
+from depthlm_ros.camera import as_pixels
+from depthlm_ros.checkpoints import find_checkpoint
+from depthlm_ros.engines import make_engine
+from depthlm_ros.view import Frame, unify_focal
+
+
+class Status(IntEnum):
+    """What became of one pixel; the numbers of depthlm_interfaces/msg/PixelDistances."""
+
+    OK = 0
+    SNAPPED = 1  # too near the border for an arrow: the nearest askable pixel was asked
+    OUTSIDE = 2  # not on the picture
+    INVALID = 3  # not a number, or without a ray
+    NO_NUMBER = 4  # the model's reply held no distance
+    TIMED_OUT = 5
+    CANCELLED = 6
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Answers to N pixels; row i answers pixel i. Float64, NaN where unknown.
+
+    distance_m (N,): metres along the ray. z_m (N,): metres along the optical axis.
+    lower_m, upper_m (N,): 5 % and 95 % quantiles of the distance, stddev_m their width / 3.29.
+    points (N, 3): metres in the optical frame. status (N,) uint8. asked (N, 2): frame pixels.
+    """
+
+    distance_m: np.ndarray
+    z_m: np.ndarray
+    lower_m: np.ndarray
+    upper_m: np.ndarray
+    stddev_m: np.ndarray
+    points: np.ndarray
+    status: np.ndarray
+    asked: np.ndarray
+
+    def __len__(self):
+        return len(self.status)
+
+
+class Predictor(Protocol):
+    """Whatever answers pixels of a frame."""
+
+    def start(self, frame: Frame, pixels, style="", priority=0, deadline=None):
+        """A job whose wait() and snapshot() return Ranges."""
+
+    def ranges(self, frame: Frame, pixels, style="") -> Ranges:
+        """start(...).wait()"""
+
+
+def load_predictor(checkpoint="tiny", engine="local", row="", **options) -> "AskingPredictor":
+    """A predictor for "tiny", a checkpoint folder or a published name.
+
+    engine: see engines.ENGINES; options go to it (device, dtype). row: the published row to use
+    for a folder that carries none. Raises CheckpointError, MissingDependency or InputError.
+    """
+    found = find_checkpoint(checkpoint, row)
+    return AskingPredictor(make_engine(engine, found, **options), found)
+
+
+class AskingPredictor:
+    """Asks an engine about each pixel. start() and the stepping belong to one thread."""
+
+    def __init__(self, engine, checkpoint, step_s: float = 0.1):
+        self.engine = engine
+        self.checkpoint = checkpoint
+        self.batcher = Batcher(engine, step_s)
+
+    def start(self, frame, pixels, style="", priority=0, deadline=None) -> "RangesJob":
+        """Ask about frame pixels (N, 2); style "" is the checkpoint's for few pixels."""
+        asker = self.checkpoint.asker(style)
+        plan = _plan(frame, as_pixels(pixels))
+        views = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes).windows(
+            self.checkpoint.largest_view
+        )
+        parts = []
+        for view, rows in _shared_out(views, plan):
+            questions = [_question(asker, view, plan, row) for row in rows]
+            scene = self.engine.open([view], asker)
+            job = self.batcher.submit(scene, questions, priority, deadline)
+            job.add_done_callback(lambda done: done.scene.close())
+            parts.append((job, rows))
+        return RangesJob(parts, plan, frame.camera, self.checkpoint, asker.name)
+
+    def ranges(self, frame, pixels, style="") -> Ranges:
+        """Ranges of frame pixels (N, 2), all answered."""
+        return self.start(frame, pixels, style).wait()
+
+    def close(self) -> None:
+        """Give the model back."""
+        self.engine.close()
+
+
+@dataclass
+class _Plan:
+    """Per pixel: its status so far and the frame pixel that is asked."""
+
+    status: np.ndarray
+    asked: np.ndarray
+
+
+def _plan(frame, pixels) -> _Plan:
+    status = np.full(len(pixels), Status.OK, np.uint8)
+    status[~frame.camera.contains(pixels)] = Status.OUTSIDE
+    with np.errstate(invalid="ignore"):
+        rayless = ~np.isfinite(frame.camera.rays(np.nan_to_num(pixels))).all(axis=1)
+    status[rayless & (status == Status.OK)] = Status.INVALID
+    status[~np.isfinite(pixels).all(axis=1)] = Status.INVALID
+    return _Plan(status, pixels.copy())
+
+
+def _shared_out(views, plan):
+    """(view, rows): each pixel goes to the window in whose middle it lies best."""
+    rows = np.flatnonzero(plan.status == Status.OK)
+    if not len(rows):
+        return
+    centres = np.array([(v.camera.width / 2, v.camera.height / 2) for v in views])
+    places = np.stack([v.to_view(plan.asked[rows]) for v in views])  # (views, rows, 2)
+    best = np.abs(places - centres[:, None]).max(axis=2).argmin(axis=0)
+    for index in np.unique(best):
+        yield views[index], rows[best == index]
+
+
+def _question(asker, view, plan, row):
+    """The question about one row; a pixel without room for a marker is snapped, and says so."""
+    place = tuple(int(c) for c in view.to_view(plan.asked[row])[0])
+    if not asker.can_ask(view, place):
+        place = asker.nearest_askable(view, place)
+        plan.status[row] = Status.SNAPPED
+        plan.asked[row] = view.to_frame(place)[0]
+    return asker.question(view, place)
+
+
+class RangesJob:
+    """Jobs of the windows of one frame, read as Ranges; the interface of batcher.Job."""
+
+    def __init__(self, parts, plan, camera, checkpoint, style):
+        self._parts = parts
+        self._plan = plan
+        self._camera = camera
+        self._checkpoint = checkpoint
+        self._widening = checkpoint.calibration.get(style, 0.0)
+
+    @property
+    def total(self) -> int:
+        """Pixels that were sent to the model."""
+        return sum(job.total for job, _ in self._parts)
+
+    @property
+    def done(self) -> int:
+        """Pixels answered so far."""
+        return sum(job.done for job, _ in self._parts)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come."""
+        return all(job.finished for job, _ in self._parts)
+
+    def cancel(self) -> None:
+        """Stop after the step under way; what is answered stays."""
+        for job, _ in self._parts:
+            job.cancel()
+
+    def wait(self, timeout=None) -> Ranges:
+        """Ranges when finished or after `timeout` seconds; raises what the engine raised."""
+        end = None if timeout is None else time.monotonic() + timeout
+        for job, _ in self._parts:
+            job.wait(None if end is None else max(end - time.monotonic(), 0))
+        return self.snapshot()
+
+    def add_done_callback(self, callback) -> None:
+        """Call callback(self) once all parts are finished."""
+        if not self._parts:
+            callback(self)
+            return
+        countdown = _Countdown(len(self._parts), lambda: callback(self))
+        for job, _ in self._parts:
+            job.add_done_callback(countdown)
+
+    @property
+    def error(self):
+        """What the engine raised, or None."""
+        return next((job.error for job, _ in self._parts if job.error), None)
+
+    def snapshot(self) -> Ranges:
+        """Ranges so far; unanswered pixels are NaN with TIMED_OUT or CANCELLED."""
+        status = self._plan.status.copy()
+        told = np.full((len(status), 3), nan)  # value, lower, upper in the checkpoint's kind
+        for job, rows in self._parts:
+            for row, reply in zip(rows, job.snapshot(), strict=True):
+                if reply is None:
+                    status[row] = Status.CANCELLED if job.cancelled else Status.TIMED_OUT
+                else:
+                    told[row] = self._told(reply)
+                    status[row] = status[row] if isfinite(told[row, 0]) else Status.NO_NUMBER
+        return self._ranges(status, told)
+
+    def _told(self, reply):
+        use_median = self._checkpoint.report == "median" and isfinite(reply.median)
+        value = reply.median if use_median else reply.value
+        wider = np.exp(self._widening)
+        return value, reply.lower / wider, reply.upper * wider
+
+    def _ranges(self, status, told) -> Ranges:
+        asked = np.where((status != Status.INVALID)[:, None], self._plan.asked, nan)
+        rays = np.full((len(status), 3), nan)
+        inside = (status != Status.INVALID) & (status != Status.OUTSIDE)
+        rays[inside] = self._camera.rays(asked[inside])
+        if self._checkpoint.kind == "z":
+            told = told / rays[:, 2:]
+        distance, lower, upper = told.T
+        return Ranges(
+            distance_m=distance,
+            z_m=distance * rays[:, 2],
+            lower_m=lower,
+            upper_m=upper,
+            stddev_m=(upper - lower) / 3.29,
+            points=distance[:, None] * rays,
+            status=status,
+            asked=asked,
+        )
+
+
+class _Countdown:
+    """Calls `action` when it is called for the last of `count` times, from whichever thread."""
+
+    def __init__(self, count, action):
+        self._left = [None] * (count - 1)
+        self._action = action
+
+    def __call__(self, _):
+        try:
+            self._left.pop()
+        except IndexError:
+            self._action()

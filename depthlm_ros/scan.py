@@ -1,0 +1,68 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""A grid of pixels -> organised points. A client of Predictor, never a second way to infer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from depthlm_ros.errors import InputError
+from depthlm_ros.predict import Ranges
+
+LARGEST_GRID = 1_000_000  # points
+
+
+def grid_pixels(camera, columns: int, rows: int) -> np.ndarray:
+    """(rows * columns, 2) pixels, row by row: the middles of equal cells of the picture."""
+    if columns < 1 or rows < 1 or columns * rows > LARGEST_GRID:
+        raise InputError(
+            f"a grid of {columns} x {rows} is not possible: at least 1 x 1 and at most"
+            f" {LARGEST_GRID} points"
+        )
+    u = (np.arange(columns) + 0.5) * camera.width / columns - 0.5
+    v = (np.arange(rows) + 0.5) * camera.height / rows - 0.5
+    grid = np.meshgrid(np.round(u), np.round(v))
+    return np.stack([axis.ravel() for axis in grid], axis=1)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """ranges: of rows * columns pixels. colours (rows, columns, 3): uint8 RGB of the frame."""
+
+    ranges: Ranges
+    columns: int
+    rows: int
+    colours: np.ndarray
+
+    @property
+    def points(self) -> np.ndarray:
+        """(rows, columns, 3) metres in the optical frame, NaN where unknown."""
+        return self.ranges.points.reshape(self.rows, self.columns, 3)
+
+
+def colours_at(image, pixels) -> np.ndarray:
+    """(N, 3) uint8 of the picture (H, W, 3) at pixels (N, 2), to the nearest pixel inside."""
+    u, v = np.round(np.nan_to_num(pixels)).astype(int).T
+    return image[np.clip(v, 0, image.shape[0] - 1), np.clip(u, 0, image.shape[1] - 1)]
+
+
+def start_scan(predictor, frame, columns, rows, priority=-1):
+    """The job of a grid in the checkpoint's style for grids, below single questions."""
+    style = predictor.checkpoint.grid_style
+    return predictor.start(frame, grid_pixels(frame.camera, columns, rows), style, priority)
+
+
+def scan(predictor, frame, columns, rows, progress=None) -> Scan:
+    """A whole grid; progress(done, total) is called about five times a second."""
+    job = start_scan(predictor, frame, columns, rows)
+    while not job.finished:
+        job.wait(0.2)
+        if progress:
+            progress(job.done, job.total)
+    return gathered(job.wait(), frame, columns, rows)
+
+
+def gathered(ranges, frame, columns, rows) -> Scan:
+    """The Scan of a grid's answers."""
+    pixels = grid_pixels(frame.camera, columns, rows)
+    colours = colours_at(frame.image, pixels).reshape(rows, columns, 3)
+    return Scan(ranges, columns, rows, colours)
