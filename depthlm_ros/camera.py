@@ -131,8 +131,10 @@ class Camera:
             xy = cv2.fisheye.undistortPoints(distorted, self._matrix(), coefficients)
         else:
             criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
-            xy = cv2.undistortPointsIter(
-                distorted, self._matrix(), coefficients, None, None, criteria
+            # OpenCV 4 takes the criteria in a function of its own, which OpenCV 5 dropped.
+            undistort = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
+            xy = undistort(
+                distorted, self._matrix(), coefficients, R=None, P=None, criteria=criteria
             )
         return self._only_inverses(xy.reshape(-1, 2), pixels)
 
