@@ -1,0 +1,318 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Furniture, people, cars and small things at their true sizes, built from a few solids.
+
+Knows nothing about where they stand. A thing is a list of Parts in its own frame: x to the
+side, centred; y away from the wall at its back, from 0; z up from its underside; metres. Each
+function takes a random generator and draws sizes and colours from it.
+"""
+
+import numpy as np
+
+from . import surfaces as look
+from .solids import BOX, CYLINDER, ELLIPSOID, Part, Surface
+
+
+def colour(rng, low=0.1, high=0.9, vivid=0.5) -> tuple:
+    """A random linear RGB: a grey between low and high, tinted by up to `vivid`."""
+    grey, tint = rng.uniform(low, high), rng.uniform(-1, 1, 3) * vivid * rng.random()
+    return tuple(np.clip(grey * (1 + tint), 0.02, 0.95))
+
+
+def plain(rng, low=0.1, high=0.9, vivid=0.5) -> Surface:
+    """One colour, faintly mottled."""
+    tone = colour(rng, low, high, vivid)
+    return Surface(look.PLAIN, tone, tone)
+
+
+def wood(rng) -> Surface:
+    """Boards 0.14 m wide, from birch to walnut."""
+    tone = np.array([1.0, 0.68, 0.42]) * rng.uniform(0.12, 0.75)
+    return Surface(look.PLANKS, tuple(tone), tuple(tone * 0.4), 0.14)
+
+
+def cloth(rng) -> Surface:
+    """Plain, striped or mottled cloth."""
+    kind = rng.choice([look.PLAIN, look.STRIPES, look.MOTTLE, look.CHECKER])
+    return Surface(int(kind), colour(rng, vivid=0.9), colour(rng, vivid=0.9), rng.uniform(.04, .1))
+
+
+def solid(shape, centre_xy, bottom, size, surface, yaw=0.0) -> Part:
+    """A part that stands with its underside at height `bottom`."""
+    return Part(shape, (*centre_xy, bottom + size[2] / 2), tuple(size), yaw, surface)
+
+
+def box(x, y, bottom, wide, deep, high, surface, yaw=0.0) -> Part:
+    """A box by the centre of its underside and its size."""
+    return solid(BOX, (x, y), bottom, (wide, deep, high), surface, yaw)
+
+
+def tube(x, y, bottom, thick, high, surface) -> Part:
+    """An upright cylinder by the centre of its underside, diameter and height."""
+    return solid(CYLINDER, (x, y), bottom, (thick, thick, high), surface)
+
+
+def ball(x, y, bottom, wide, deep, high, surface) -> Part:
+    """An ellipsoid by its lowest point and size."""
+    return solid(ELLIPSOID, (x, y), bottom, (wide, deep, high), surface)
+
+
+def placed(parts: list[Part], x, y, z=0.0, yaw=0.0) -> list[Part]:
+    """The thing turned by yaw and moved to (x, y, z)."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    return [p._replace(centre=(x + c * p.centre[0] - s * p.centre[1],
+                               y + s * p.centre[0] + c * p.centre[1], z + p.centre[2]),
+                       yaw=p.yaw + yaw) for p in parts]
+
+
+def extent(parts: list[Part]) -> np.ndarray:
+    """Bounding box of a thing in its own frame: (2, 3), lowest and highest corner."""
+    half = np.array([p.size for p in parts]) / 2
+    turn = np.abs([[np.cos(p.yaw), np.sin(p.yaw)] for p in parts])
+    wide = turn[:, 0] * half[:, 0] + turn[:, 1] * half[:, 1]
+    deep = turn[:, 1] * half[:, 0] + turn[:, 0] * half[:, 1]
+    reach = np.stack([wide, deep, half[:, 2]], 1)
+    centre = np.array([p.centre for p in parts])
+    return np.stack([(centre - reach).min(0), (centre + reach).max(0)])
+
+
+def _legs(wide, deep, high, thick, surface, inset=0.04):
+    x, y = wide / 2 - inset, deep / 2 - inset
+    return [box(a, deep / 2 + b, 0, thick, thick, high, surface)
+            for a in (-x, x) for b in (-y, y)]
+
+
+def table(rng):
+    """A table 0.72-0.76 m high, sometimes round."""
+    high, top = rng.uniform(0.72, 0.76), wood(rng) if rng.random() < .6 else plain(rng)
+    if rng.random() < 0.2:
+        wide = rng.uniform(0.7, 1.2)
+        return [tube(0, wide / 2, high - 0.03, wide, 0.03, top),
+                tube(0, wide / 2, 0, 0.08, high - 0.03, top), tube(0, wide / 2, 0, .5, .03, top)]
+    wide, deep = rng.uniform(1.0, 2.0), rng.uniform(0.6, 0.95)
+    return [box(0, deep / 2, high - 0.035, wide, deep, 0.035, top),
+            *_legs(wide, deep, high - 0.035, rng.uniform(.04, .08), top)]
+
+
+def low_table(rng):
+    """A coffee table 0.40-0.48 m high."""
+    wide, deep, high = rng.uniform(0.8, 1.2), rng.uniform(0.5, 0.7), rng.uniform(0.40, 0.48)
+    top = wood(rng)
+    return [box(0, deep / 2, high - 0.04, wide, deep, 0.04, top),
+            *_legs(wide, deep, high - 0.04, 0.06, top)]
+
+
+def chair(rng):
+    """A chair: seat at 0.45 m, back to 0.80-0.95 m."""
+    frame, seat = wood(rng), cloth(rng) if rng.random() < .5 else wood(rng)
+    wide, back = rng.uniform(0.40, 0.46), rng.uniform(0.80, 0.95)
+    return [box(0, wide / 2, 0.41, wide, wide, 0.04, seat), *_legs(wide, wide, 0.41, .035, frame, .02),
+            box(0, 0.02, 0.58, wide, 0.03, back - 0.58, seat),
+            *(box(x, 0.02, 0.45, 0.035, 0.03, back - 0.45, frame) for x in (-.18, .18))]
+
+
+def office_chair(rng):
+    """A swivel chair: seat at 0.45-0.5 m on a column and a star."""
+    seat, dark, high = cloth(rng), plain(rng, .03, .1, 0), rng.uniform(0.45, 0.5)
+    return [box(0, .25, high - .07, .48, .46, .07, seat), box(0, .03, high + .12, .44, .06, .5, seat),
+            tube(0, .25, .06, .06, high - .13, dark), box(0, .25, .03, .6, .06, .04, dark),
+            box(0, .25, .03, .06, .6, .04, dark)]
+
+
+def sofa(rng):
+    """A sofa for two or three: seat at 0.42 m, back at 0.8 m, 0.85 m deep."""
+    wide, cover = rng.choice([1.6, 2.1]), cloth(rng)
+    return [box(0, 0.47, 0.08, wide - 0.3, 0.76, 0.34, cover), box(0, .1, .08, wide, .2, .74, cover),
+            *(box(x, .45, .08, .17, .84, .52, cover) for x in (-wide / 2 + .08, wide / 2 - .08))]
+
+
+def bed(rng):
+    """A bed 2.0 m long, 0.9-1.8 m wide, mattress top at 0.5 m."""
+    wide, frame, sheet = rng.choice([0.9, 1.4, 1.8]), wood(rng), cloth(rng)
+    white = plain(rng, .7, .9, .1)
+    pillows = [-wide / 4, wide / 4] if wide > 1 else [0]
+    return [box(0, 1.02, .1, wide + .06, 2.08, .2, frame), box(0, .02, 0, wide + .06, .05, .95, frame),
+            box(0, 1.05, .3, wide, 2.0, .2, white), box(0, 1.35, .32, wide + .03, 1.4, .21, sheet),
+            *(box(x, .3, .5, .6, .4, .12, white) for x in pillows)]
+
+
+def wardrobe(rng):
+    """A wardrobe 1.9-2.2 m high, 0.6 m deep, doors 0.5 m wide."""
+    doors, high, body = rng.integers(2, 5), rng.uniform(1.9, 2.2), wood(rng)
+    if rng.random() < 0.5:
+        body = plain(rng, .3, .9, .3)
+    wide, steel, dark = doors * 0.5, plain(rng, .4, .7, 0), plain(rng, .02, .05, 0)
+    seams = [box(x, .6, .06, .008, .012, high - .1, dark) for x in
+             np.arange(1, doors) * .5 - wide / 2]
+    knobs = [box(i * .5 - wide / 2 + (.06 if i % 2 else .44), .61, 1.0, .02, .03, .15, steel)
+             for i in range(doors)]
+    return [box(0, 0.3, 0, wide, 0.6, high, body), *seams, *knobs]
+
+
+def chest(rng):
+    """A chest of drawers 0.8-1.0 m high, each drawer 0.2-0.25 m."""
+    wide, rows, each, body = rng.uniform(.6, 1.2), 4, rng.uniform(.2, .25), wood(rng)
+    front = body._replace(a=tuple(np.multiply(body.a, 1.15)))
+    steel = plain(rng, .3, .7, 0)
+    drawers = [box(0, .45, .03 + i * each, wide - .04, .02, each - .02, front) for i in range(rows)]
+    knobs = [box(0, .47, .02 + (i + .5) * each, .12, .02, .02, steel) for i in range(rows)]
+    return [box(0, .225, 0, wide, .45, rows * each + .03, body), *drawers, *knobs]
+
+
+def shelf(rng):
+    """A book case 0.8-1.2 m wide, shelves 0.32 m apart, most of them full of books."""
+    wide, rows, body = rng.uniform(.8, 1.2), rng.integers(3, 7), wood(rng)
+    pitch, deep = 0.32, 0.3
+    high = rows * pitch
+    parts = [box(0, .01, 0, wide, .02, high, body)]
+    parts += [box(x, deep / 2, 0, .02, deep, high, body) for x in (-wide / 2, wide / 2)]
+    parts += [box(0, deep / 2, i * pitch, wide, deep, .02, body) for i in range(rows + 1)]
+    for i in range(rows):
+        books = Surface(look.BOOKS, colour(rng, .1, .4, 1), colour(rng, .3, .8, 1), pitch - .02)
+        if rng.random() < 0.75:
+            parts.append(box(0, .11, i * pitch + .02, wide - .03, .18, pitch - .02, books))
+    return parts
+
+
+def counter(rng):
+    """A kitchen counter: top at 0.90 m, 0.6 m deep, cupboards above from 1.45 to 2.15 m."""
+    units, body, top = rng.integers(2, 6), plain(rng, .3, .9), plain(rng, .1, .5, .2)
+    wide, dark, steel = units * 0.6, plain(rng, .03, .1, 0), plain(rng, .4, .8, 0)
+    edges = np.arange(1, units) * 0.6 - wide / 2
+    handles = [box(i * .6 - wide / 2 + .3, .6, .78, .2, .03, .015, steel) for i in range(units)]
+    lower = [box(0, .28, .1, wide, .56, .76, body), box(0, .26, 0, wide, .5, .1, dark),
+             box(0, .3, .86, wide, .6, .04, top), *handles]
+    seams = [box(x, .56, .1, .006, .01, .76, dark) for x in edges]
+    upper = [box(0, .175, 1.45, wide, .35, .7, body)]
+    upper += [box(x, .35, 1.45, .006, .01, .7, dark) for x in edges]
+    return lower + seams + (upper if rng.random() < .7 else [])
+
+
+def fridge(rng):
+    """A refrigerator 1.75-1.9 m high, 0.6 m wide and deep."""
+    high, body, dark = rng.uniform(1.75, 1.9), plain(rng, .4, .95, .1), plain(rng, .03, .1, 0)
+    return [box(0, .31, 0, .6, .62, high, body), box(0, .62, .65, .6, .01, .01, dark),
+            *(box(-.24, .64, z, .02, .03, .35, dark) for z in (.25, .75))]
+
+
+def screen(rng):
+    """A television on a low board 0.45 m high."""
+    wide, board = rng.uniform(0.9, 1.4), wood(rng)
+    picture = Surface(look.PICTURE, colour(rng, .02, .2), colour(rng, .1, .6, 1), .5,
+                      rng.choice([0, .5]))
+    dark = plain(rng, .02, .05, 0)
+    return [box(0, .22, 0, wide + .3, .42, .45, board), box(0, .2, .45, .4, .2, .04, dark),
+            box(0, .2, .5, wide, .04, wide * .5625, dark),
+            box(0, .222, .52, wide - .03, .01, wide * .5625 - .04, picture)]
+
+
+def floor_lamp(rng):
+    """A lamp 1.5-1.75 m high with a shining shade."""
+    high, pole, tone = rng.uniform(1.5, 1.75), plain(rng, .05, .5, 0), colour(rng, .6, .9, .3)
+    shade = Surface(look.PLAIN, tone, tone, .5, rng.uniform(0, .8))
+    return [tube(0, .2, 0, .28, .03, pole), tube(0, .2, .03, .03, high - .3, pole),
+            tube(0, .2, high - .3, .38, .3, shade)]
+
+
+def plant(rng):
+    """A plant in a pot, 0.8-1.6 m high."""
+    high, pot = rng.uniform(.8, 1.6), plain(rng, .15, .8)
+    green = tuple(np.array([.18, .45, .12]) * rng.uniform(.5, 1.3))
+    leaf = Surface(look.MOTTLE, green, tuple(np.multiply(green, .35)), rng.uniform(.1, .3))
+    blobs = [ball(*rng.uniform(-.15, .15, 2) + (0, .3), rng.uniform(.35, high - .35),
+                  *rng.uniform(.2, .45, 3), leaf) for _ in range(rng.integers(4, 8))]
+    return [tube(0, .3, 0, .32, .3, pot), tube(0, .3, .3, .05, high - .5, wood(rng)), *blobs]
+
+
+def person(rng):
+    """A standing or walking person, 1.5-1.9 m."""
+    k, skin = rng.uniform(1.5, 1.9) / 1.75, rng.choice([.25, .5, .8])
+    flesh = Surface(look.PLAIN, (.9 * skin, .65 * skin, .5 * skin), (0, 0, 0))
+    shirt, trousers = cloth(rng), plain(rng, .03, .4)
+    hair, step = plain(rng, .02, .3, .4), rng.uniform(0, .16)
+    legs = [part for side, y in ((-.1, .2 - step), (.1, .2 + step)) for part in (
+        tube(side * k, y, .06, .15 * k, .8 * k, trousers),
+        box(side * k, y + .05, 0, .1, .27, .08, plain(rng, .03, .3)))]
+    arms = [part for x in (-.25, .25) for part in (
+        tube(x * k, .2, .85 * k, .1 * k, .58 * k, shirt),
+        ball(x * k, .2, .72 * k, .09, .1, .18, flesh))]
+    return [*legs, *arms, ball(0, .2, .78 * k, .42 * k, .28 * k, .5 * k, shirt),
+            ball(0, .2, .98 * k, .46 * k, .27 * k, .5 * k, shirt),
+            tube(0, .2, 1.4 * k, .11, .15 * k, flesh),
+            ball(0, .21, 1.5 * k, .17 * k, .21 * k, .25 * k, flesh),
+            ball(0, .18, 1.56 * k, .19 * k, .21 * k, .2 * k, hair)]
+
+
+def car(rng):
+    """A car 4.5 x 1.8 x 1.5 m, its length along y."""
+    paint, glass, dark = plain(rng, .03, .9, .9), plain(rng, .03, .1, .2), plain(rng, .02, .05, 0)
+    red, white = Surface(look.PLAIN, (.7, .05, .04), (0, 0, 0)), plain(rng, .8, .95, 0)
+    steel = plain(rng, .4, .7, 0)
+    wheels = [part for x in (-.8, .8) for y in (.85, 3.55) for part in (
+        ball(x, y, 0, .24, .64, .64, dark), ball(x * 1.09, y, .16, .12, .32, .32, steel))]
+    lamps = [box(x, y, .6, .35, .02, .14, tone) for x in (-.65, .65)
+             for y, tone in ((0, red), (4.5, white))]
+    plates = [box(0, y, .42, .52, .02, .11, white) for y in (0, 4.5)]
+    return [box(0, 2.25, .2, 1.8, 4.5, .68, paint), box(0, 1.95, .88, 1.6, 2.5, .5, glass),
+            box(0, 1.9, 1.38, 1.5, 2.1, .12, paint), *wheels, *lamps, *plates,
+            *(box(0, y, .88, 1.62, .1, .5, paint) for y in (.9, 2.0))]
+
+
+def tree(rng):
+    """A street tree 4-8 m high."""
+    high, bark = rng.uniform(4, 8), Surface(look.ROUGH, (.2, .15, .1), (0, 0, 0))
+    green = tuple(np.array([.18, .4, .1]) * rng.uniform(.5, 1.3))
+    leaf = Surface(look.MOTTLE, green, tuple(np.multiply(green, .3)), .5)
+    blobs = [ball(*rng.uniform(-.7, .7, 2) + (0, .3), rng.uniform(2.2, high - 1.5),
+                  *rng.uniform(1.2, 2.4, 3), leaf) for _ in range(7)]
+    return [tube(0, .3, 0, rng.uniform(.18, .35), high - 1, bark), *blobs]
+
+
+def pole(rng):
+    """A lamp post or a sign post."""
+    steel = plain(rng, .1, .6, .2)
+    if rng.random() < 0.5:
+        sign = Surface(look.STRIPES, colour(rng, .3, .8, 1), (.9, .9, .9), .3)
+        return [tube(0, .1, 0, .06, 2.8, steel), box(0, .14, 2.2, .6, .02, .6, sign)]
+    return [tube(0, .1, 0, .14, 5.0, steel), box(0, .4, 5.0, .2, .9, .1, steel)]
+
+
+def bin_(rng):
+    """A refuse bin about 1.05 m high."""
+    body = plain(rng, .1, .5, .8)
+    return [box(0, .35, .05, .55, .6, .95, body), box(0, .35, 1.0, .6, .66, .06, body)]
+
+
+def bench(rng):
+    """A bench: seat at 0.45 m."""
+    return [box(0, .3, .4, 1.6, .45, .05, wood(rng)), box(0, .05, .5, 1.6, .05, .35, wood(rng)),
+            *(box(x, .3, 0, .08, .4, .4, plain(rng, .1, .4, 0)) for x in (-.7, .7))]
+
+
+def carton(rng):
+    """A cardboard box 0.3-0.6 m."""
+    brown = tuple(np.array([.62, .43, .25]) * rng.uniform(.7, 1.2))
+    w, d, h = rng.uniform(.3, .6, 3)
+    tape = plain(rng, .4, .7, .2)
+    return [box(0, d / 2, 0, w, d, h, Surface(look.PLAIN, brown, brown)),
+            box(0, d / 2, h, .05, d, .002, tape)]
+
+
+def trifle(rng):
+    """A small thing for a table: book, mug, bottle, vase, monitor or lamp."""
+    kind, one = rng.integers(6), plain(rng, vivid=1)
+    if kind == 0:
+        return [box(0, .15, i * .03, .2 - .01 * i, .27, .03, plain(rng, vivid=1)) for i in range(3)]
+    if kind == 1:
+        return [tube(0, .05, 0, .085, .095, one)]
+    if kind == 2:
+        return [tube(0, .05, 0, .075, .2, one), tube(0, .05, .2, .03, .1, one)]
+    if kind == 3:
+        return [ball(0, .1, 0, .17, .17, .2, one), tube(0, .1, .17, .07, .09, one)]
+    if kind == 4:
+        dark = plain(rng, .02, .1, 0)
+        picture = Surface(look.PICTURE, colour(rng), colour(rng, vivid=1), .5, rng.choice([0, .7]))
+        return [box(0, .1, 0, .22, .16, .02, dark), box(0, .08, .02, .05, .03, .12, dark),
+                box(0, .1, .12, .54, .03, .33, dark), box(0, .12, .135, .51, .005, .3, picture)]
+    shade = Surface(look.PLAIN, (.9, .85, .7), (0, 0, 0), .5, rng.uniform(0, .7))
+    return [tube(0, .1, 0, .12, .02, one), tube(0, .1, .02, .02, .25, one),
+            tube(0, .1, .25, .22, .17, shade)]
