@@ -374,7 +374,8 @@ def _street_ground(rng, road, walk, end, kerb) -> list[Part]:
     parts = [box(0, middle, -.2, road, long, .2, asphalt)]
     parts += [box(0, y, 0, .12, 3, .003, white) for y in np.arange(0, end - 3, 6)]
     for side in (-1, 1):
-        parts.append(box(side * (road + walk) / 2, middle, -.2, walk, long, .2 + kerb, slab))
+        x = side * (road + walk + .6) / 2  # 0.6 m under the houses, some of which stand back
+        parts.append(box(x, middle, -.2, walk + .6, long, .2 + kerb, slab))
         parts.append(box(side * (road / 2 + .06), middle, 0, .12, long, kerb + .005, edge))
     return parts
 
