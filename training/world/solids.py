@@ -6,6 +6,7 @@ metres; a solid may be turned about z by its yaw. Every solid is convex, so that
 in one interval [near, far] of distances.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ NEAR_M = 0.01
 class Surface(NamedTuple):
     """How a solid looks: a texture that mixes colour `a` with `b`, its scale (m), own light."""
 
-    texture: int
+    texture: Callable
     a: tuple
     b: tuple
     scale: float = 0.5

@@ -1,10 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Colours of what the rays hit: textures with true periods, lights, shadows, the camera's faults.
+"""What the rays hit and how bright it is: normals, colours, lamps, shadows.
 
-Knows solids and surfaces, not what they stand for. Texture coordinates are metres on the face,
-and every pattern fades to its mean where a pixel covers more than its period. Textures are
-pure functions (u, v, footprint_u, footprint_v, scale, salt) -> (mix, shade): the mix of the two
-colours of the surface and a brightness.
+Knows solids and their surfaces, not what they stand for, and nothing about the camera's faults.
 """
 
 from dataclasses import dataclass
@@ -14,137 +11,6 @@ import numpy as np
 from depthlm_ros.camera import Camera
 
 from .solids import BOX, CYLINDER, Pose, Solids, Surface, first_hits, ray_planes
-
-PLAIN, TILES, BRICKS, PLANKS, STRIPES, CHECKER, MOTTLE, BOOKS, PICTURE, FACADE, ROUGH = range(11)
-BRICK_M = (0.225, 0.075)
-STOREY_M = 3.0
-_SIZE = 512
-
-
-def _noise_table() -> np.ndarray:
-    """A tileable sum of smooth octaves, (512, 512) float32, mean 0, about -1 to 1."""
-    rng = np.random.default_rng(7)
-    total = np.zeros((_SIZE, _SIZE), np.float32)
-    frequency = np.fft.fftfreq(_SIZE)[:, None] ** 2 + np.fft.fftfreq(_SIZE)[None] ** 2
-    spectrum = np.fft.fft2(rng.normal(size=(_SIZE, _SIZE))) / (frequency + 1e-5) ** 0.55
-    spectrum[0, 0] = 0
-    total = np.fft.ifft2(spectrum).real
-    return (total / (2 * total.std())).astype(np.float32)
-
-
-_NOISE = _noise_table()
-_HASH = np.random.default_rng(8).random(4096).astype(np.float32)
-
-
-def _noise(u, v, texel_m, salt):
-    """The noise table laid over the face, texel_m metres to a texel."""
-    row = (v * (1 / texel_m)).astype(np.int32) + salt * 37
-    column = (u * (1 / texel_m)).astype(np.int32) + salt * 101
-    return _NOISE[row & (_SIZE - 1), column & (_SIZE - 1)]
-
-
-def _hash(i, j, salt):
-    """A number in [0, 1) for each integer cell (i, j)."""
-    return _HASH[(i.astype(np.int32) * 73 + j.astype(np.int32) * 1021 + salt * 7) & 4095]
-
-
-def _line(x, period, width, footprint):
-    """Share of the pixel that a line takes, one line `width` wide around each multiple."""
-    away = np.abs(x - np.round(x / period) * period)
-    share = np.clip((width / 2 - away) / footprint + 0.5, 0, 1)
-    far = np.clip(2 * footprint / period - 0.5, 0, 1)
-    narrow = np.minimum(1, width / footprint)
-    return share * narrow * (1 - far) + far * (width / period)
-
-
-def _fade(period, *footprints):
-    """1 where a pattern of this period is well resolved, 0 where it is not at all."""
-    return np.clip(1.5 - 1.5 * np.maximum(*footprints) / period, 0, 1)
-
-
-def _grid(u, v, fu, fv, wide, high, gap):
-    """Joints of a grid of wide x high cells: the share of the pixel that is joint."""
-    across, along = _line(u, wide, gap, fu), _line(v, high, gap, fv)
-    return across + along - across * along
-
-
-def _plain(u, v, fu, fv, scale, salt):
-    return np.zeros_like(u), 1 + 0.04 * _noise(u, v, 0.01, salt)
-
-
-def _tiles(u, v, fu, fv, scale, salt):
-    tone = _hash(np.floor(u / scale), np.floor(v / scale), salt) - 0.5
-    shade = 1 + 0.12 * tone * _fade(scale, fu, fv) + 0.03 * _noise(u, v, 0.004, salt)
-    return _grid(u, v, fu, fv, scale, scale, 0.012), shade
-
-
-def _bricks(u, v, fu, fv, scale, salt):
-    wide, high = BRICK_M
-    row = np.floor(v / high)
-    u = u + (row % 2) * (wide / 2)
-    tone = _hash(np.floor(u / wide), row, salt) - 0.5
-    return _grid(u, v, fu, fv, wide, high, 0.01), 1 + 0.3 * tone * _fade(high, fu, fv)
-
-
-def _planks(u, v, fu, fv, scale, salt):
-    row = np.floor(v / scale)
-    u = u + _hash(row, row, salt) * 1.2
-    tone = _hash(np.floor(u / 1.2), row, salt) - 0.5
-    grain = _noise(u * 0.15, v, 0.004, salt) * _fade(0.05, fu, fv)
-    shade = 1 + 0.25 * tone * _fade(scale, fu, fv) + 0.07 * grain
-    return 0.7 * _grid(u, v, fu, fv, 1.2, scale, 0.005), shade
-
-
-def _stripes(u, v, fu, fv, scale, salt):
-    return _line(u, scale, scale / 2, fu), 1 + 0.03 * _noise(u, v, 0.01, salt)
-
-
-def _checker(u, v, fu, fv, scale, salt):
-    odd = (np.floor(u / scale) + np.floor(v / scale)) % 2
-    return 0.5 + (odd - 0.5) * _fade(scale, fu, fv), 1 + 0.03 * _noise(u, v, 0.01, salt)
-
-
-def _mottle(u, v, fu, fv, scale, salt):
-    return np.clip(0.5 + 0.6 * _noise(u, v, scale / 100, salt), 0, 1), np.ones_like(u)
-
-
-def _books(u, v, fu, fv, scale, salt):
-    column = np.floor(u / 0.035)
-    tall = v < scale * (0.72 + 0.25 * _hash(column, column, salt))
-    seam = 1 - 0.6 * _line(u, 0.035, 0.006, fu)
-    mix = 0.5 + (_hash(column, column, salt + 3) - 0.5) * _fade(0.07, fu, fv)
-    tone = 0.6 + 0.8 * _hash(column, column, salt + 5)
-    return mix, np.where(tall, seam * tone, 0.25)
-
-
-def _picture(u, v, fu, fv, scale, salt):
-    mix = np.clip(0.5 + 0.9 * _noise(u, v, 0.006, salt), 0, 1)
-    return mix, 0.9 + 0.5 * _noise(v, u, 0.004, salt + 1) + 0.2 * (v > 0.3)
-
-
-def _facade(u, v, fu, fv, scale, salt):
-    """Bricks or plaster with windows 1.1 m wide, 0.9 to 2.3 m above each storey's floor."""
-    up = v - np.floor(v / STOREY_M) * STOREY_M
-    side = np.abs(u - (np.floor(u / scale) + 0.5) * scale)
-    inside = np.minimum(0.55 - side, np.minimum(up - 0.9, 2.3 - up))
-    step = np.maximum(fu, fv)
-    glass = np.clip(inside / step + 0.5, 0, 1)
-    frame = np.clip((0.08 - np.abs(inside)) / step + 0.5, 0, 1)
-    bars = np.maximum(_line(side, 10.0, 0.06, fu), _line(up - 1.6, 100.0, 0.05, fv))
-    joint, tone = _bricks(u, v, fu, fv, scale, salt)
-    wall = np.where(salt % 2 == 0, tone * (1 + 0.35 * joint), 1 + 0.05 * _noise(u, v, 0.02, salt))
-    frame = np.maximum(frame, glass * bars)
-    return glass * (1 - frame), wall * (1 - frame) + 1.5 * frame
-
-
-def _rough(u, v, fu, fv, scale, salt):
-    fine = _noise(u, v, 0.004, salt) * _fade(0.15, fu, fv)
-    return np.zeros_like(u), 1 + 0.15 * fine + 0.1 * _noise(u, v, 0.03, salt)
-
-
-_TEXTURES = {PLAIN: _plain, TILES: _tiles, BRICKS: _bricks, PLANKS: _planks, STRIPES: _stripes,
-             CHECKER: _checker, MOTTLE: _mottle, BOOKS: _books, PICTURE: _picture,
-             FACADE: _facade, ROUGH: _rough}
 
 
 @dataclass(frozen=True)
@@ -226,12 +92,13 @@ def _faces(shape, local, half, rays, c, s):
 def albedo(surfaces: list[Surface], hit: Hits) -> np.ndarray:
     """Colour of the surfaces themselves, (3, P) float32."""
     colours = np.array([[*s.a, *s.b, s.scale] for s in surfaces], np.float32).T[:, hit.solid]
-    kinds = np.array([s.texture for s in surfaces], np.uint8)[hit.solid]
+    textures = list(dict.fromkeys(s.texture for s in surfaces))
+    kinds = np.array([textures.index(s.texture) for s in surfaces], np.uint8)[hit.solid]
     mix, shade = np.zeros_like(hit.u), np.ones_like(hit.u)
-    for kind in np.unique(kinds):
+    for kind, texture in enumerate(textures):
         at = np.flatnonzero(kinds == kind)
         args = (x[at] for x in (hit.u, hit.v, hit.fu, hit.fv, colours[6], hit.solid))
-        mix[at], shade[at] = _TEXTURES[kind](*args)
+        mix[at], shade[at] = texture(*args)
     return (colours[:3] + (colours[3:6] - colours[:3]) * mix) * shade
 
 

@@ -1,78 +1,16 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Furniture, people, cars and small things at their true sizes, built from a few solids.
+"""Furniture and small things at their true sizes.
 
-Knows nothing about where they stand. A thing is a list of Parts in its own frame: x to the
-side, centred; y away from the wall at its back, from 0; z up from its underside; metres. Each
-function takes a random generator and draws sizes and colours from it.
+A thing is a list of Parts in its own frame: x to the side, centred; y away from the wall at its
+back, from 0; z up from its underside; metres. Each function draws sizes and colours from a
+random generator and knows nothing about where the thing will stand.
 """
 
 import numpy as np
 
-from . import surfaces as look
-from .solids import BOX, CYLINDER, ELLIPSOID, Part, Surface
-
-
-def colour(rng, low=0.1, high=0.9, vivid=0.5) -> tuple:
-    """A random linear RGB: a grey between low and high, tinted by up to `vivid`."""
-    grey, tint = rng.uniform(low, high), rng.uniform(-1, 1, 3) * vivid * rng.random()
-    return tuple(np.clip(grey * (1 + tint), 0.02, 0.95))
-
-
-def plain(rng, low=0.1, high=0.9, vivid=0.5) -> Surface:
-    """One colour, faintly mottled."""
-    tone = colour(rng, low, high, vivid)
-    return Surface(look.PLAIN, tone, tone)
-
-
-def wood(rng) -> Surface:
-    """Boards 0.14 m wide, from birch to walnut."""
-    tone = np.array([1.0, 0.68, 0.42]) * rng.uniform(0.12, 0.75)
-    return Surface(look.PLANKS, tuple(tone), tuple(tone * 0.4), 0.14)
-
-
-def cloth(rng) -> Surface:
-    """Plain, striped or mottled cloth."""
-    kind = rng.choice([look.PLAIN, look.STRIPES, look.MOTTLE, look.CHECKER])
-    return Surface(int(kind), colour(rng, vivid=0.9), colour(rng, vivid=0.9), rng.uniform(.04, .1))
-
-
-def solid(shape, centre_xy, bottom, size, surface, yaw=0.0) -> Part:
-    """A part that stands with its underside at height `bottom`."""
-    return Part(shape, (*centre_xy, bottom + size[2] / 2), tuple(size), yaw, surface)
-
-
-def box(x, y, bottom, wide, deep, high, surface, yaw=0.0) -> Part:
-    """A box by the centre of its underside and its size."""
-    return solid(BOX, (x, y), bottom, (wide, deep, high), surface, yaw)
-
-
-def tube(x, y, bottom, thick, high, surface) -> Part:
-    """An upright cylinder by the centre of its underside, diameter and height."""
-    return solid(CYLINDER, (x, y), bottom, (thick, thick, high), surface)
-
-
-def ball(x, y, bottom, wide, deep, high, surface) -> Part:
-    """An ellipsoid by its lowest point and size."""
-    return solid(ELLIPSOID, (x, y), bottom, (wide, deep, high), surface)
-
-
-def placed(parts: list[Part], x, y, z=0.0, yaw=0.0) -> list[Part]:
-    """The thing turned by yaw and moved to (x, y, z)."""
-    c, s = np.cos(yaw), np.sin(yaw)
-    return [p._replace(centre=(x + c * p.centre[0] - s * p.centre[1],
-                               y + s * p.centre[0] + c * p.centre[1], z + p.centre[2]),
-                       yaw=p.yaw + yaw) for p in parts]
-
-
-def extent(parts: list[Part]) -> np.ndarray:
-    """Bounding box of a thing in its own frame: (2, 3), lowest and highest corner."""
-    half = np.array([p.size for p in parts]) / 2
-    turn = np.abs([[np.cos(p.yaw), np.sin(p.yaw)] for p in parts])
-    wide = turn[:, 0] * half[:, 0] + turn[:, 1] * half[:, 1]
-    deep = turn[:, 1] * half[:, 0] + turn[:, 0] * half[:, 1]
-    reach = np.stack([wide, deep, half[:, 2]], 1)
-    centre = np.array([p.centre for p in parts])
-    return np.stack([(centre - reach).min(0), (centre + reach).max(0)])
+from . import textures
+from .parts import ball, box, cloth, colour, plain, tube, wood
+from .solids import Surface
 
 
 def _legs(wide, deep, high, thick, surface, inset=0.04):
@@ -105,7 +43,8 @@ def chair(rng):
     """A chair: seat at 0.45 m, back to 0.80-0.95 m."""
     frame, seat = wood(rng), cloth(rng) if rng.random() < .5 else wood(rng)
     wide, back = rng.uniform(0.40, 0.46), rng.uniform(0.80, 0.95)
-    return [box(0, wide / 2, 0.41, wide, wide, 0.04, seat), *_legs(wide, wide, 0.41, .035, frame, .02),
+    return [box(0, wide / 2, 0.41, wide, wide, 0.04, seat),
+            *_legs(wide, wide, 0.41, .035, frame, .02),
             box(0, 0.02, 0.58, wide, 0.03, back - 0.58, seat),
             *(box(x, 0.02, 0.45, 0.035, 0.03, back - 0.45, frame) for x in (-.18, .18))]
 
@@ -113,7 +52,8 @@ def chair(rng):
 def office_chair(rng):
     """A swivel chair: seat at 0.45-0.5 m on a column and a star."""
     seat, dark, high = cloth(rng), plain(rng, .03, .1, 0), rng.uniform(0.45, 0.5)
-    return [box(0, .25, high - .07, .48, .46, .07, seat), box(0, .03, high + .12, .44, .06, .5, seat),
+    return [box(0, .25, high - .07, .48, .46, .07, seat),
+            box(0, .03, high + .12, .44, .06, .5, seat),
             tube(0, .25, .06, .06, high - .13, dark), box(0, .25, .03, .6, .06, .04, dark),
             box(0, .25, .03, .06, .6, .04, dark)]
 
@@ -121,7 +61,8 @@ def office_chair(rng):
 def sofa(rng):
     """A sofa for two or three: seat at 0.42 m, back at 0.8 m, 0.85 m deep."""
     wide, cover = rng.choice([1.6, 2.1]), cloth(rng)
-    return [box(0, 0.47, 0.08, wide - 0.3, 0.76, 0.34, cover), box(0, .1, .08, wide, .2, .74, cover),
+    return [box(0, 0.47, 0.08, wide - 0.3, 0.76, 0.34, cover),
+            box(0, .1, .08, wide, .2, .74, cover),
             *(box(x, .45, .08, .17, .84, .52, cover) for x in (-wide / 2 + .08, wide / 2 - .08))]
 
 
@@ -130,7 +71,8 @@ def bed(rng):
     wide, frame, sheet = rng.choice([0.9, 1.4, 1.8]), wood(rng), cloth(rng)
     white = plain(rng, .7, .9, .1)
     pillows = [-wide / 4, wide / 4] if wide > 1 else [0]
-    return [box(0, 1.02, .1, wide + .06, 2.08, .2, frame), box(0, .02, 0, wide + .06, .05, .95, frame),
+    return [box(0, 1.02, .1, wide + .06, 2.08, .2, frame),
+            box(0, .02, 0, wide + .06, .05, .95, frame),
             box(0, 1.05, .3, wide, 2.0, .2, white), box(0, 1.35, .32, wide + .03, 1.4, .21, sheet),
             *(box(x, .3, .5, .6, .4, .12, white) for x in pillows)]
 
@@ -153,7 +95,8 @@ def chest(rng):
     wide, rows, each, body = rng.uniform(.6, 1.2), 4, rng.uniform(.2, .25), wood(rng)
     front = body._replace(a=tuple(np.multiply(body.a, 1.15)))
     steel = plain(rng, .3, .7, 0)
-    drawers = [box(0, .45, .03 + i * each, wide - .04, .02, each - .02, front) for i in range(rows)]
+    drawers = [box(0, .45, .03 + i * each, wide - .04, .02, each - .02, front)
+               for i in range(rows)]
     knobs = [box(0, .47, .02 + (i + .5) * each, .12, .02, .02, steel) for i in range(rows)]
     return [box(0, .225, 0, wide, .45, rows * each + .03, body), *drawers, *knobs]
 
@@ -167,7 +110,8 @@ def shelf(rng):
     parts += [box(x, deep / 2, 0, .02, deep, high, body) for x in (-wide / 2, wide / 2)]
     parts += [box(0, deep / 2, i * pitch, wide, deep, .02, body) for i in range(rows + 1)]
     for i in range(rows):
-        books = Surface(look.BOOKS, colour(rng, .1, .4, 1), colour(rng, .3, .8, 1), pitch - .02)
+        dark, bright = colour(rng, .1, .4, 1), colour(rng, .3, .8, 1)
+        books = Surface(textures.books, dark, bright, pitch - .02)
         if rng.random() < 0.75:
             parts.append(box(0, .11, i * pitch + .02, wide - .03, .18, pitch - .02, books))
     return parts
@@ -197,7 +141,7 @@ def fridge(rng):
 def screen(rng):
     """A television on a low board 0.45 m high."""
     wide, board = rng.uniform(0.9, 1.4), wood(rng)
-    picture = Surface(look.PICTURE, colour(rng, .02, .2), colour(rng, .1, .6, 1), .5,
+    picture = Surface(textures.picture, colour(rng, .02, .2), colour(rng, .1, .6, 1), .5,
                       rng.choice([0, .5]))
     dark = plain(rng, .02, .05, 0)
     return [box(0, .22, 0, wide + .3, .42, .45, board), box(0, .2, .45, .4, .2, .04, dark),
@@ -208,7 +152,7 @@ def screen(rng):
 def floor_lamp(rng):
     """A lamp 1.5-1.75 m high with a shining shade."""
     high, pole, tone = rng.uniform(1.5, 1.75), plain(rng, .05, .5, 0), colour(rng, .6, .9, .3)
-    shade = Surface(look.PLAIN, tone, tone, .5, rng.uniform(0, .8))
+    shade = Surface(textures.plain, tone, tone, .5, rng.uniform(0, .8))
     return [tube(0, .2, 0, .28, .03, pole), tube(0, .2, .03, .03, high - .3, pole),
             tube(0, .2, high - .3, .38, .3, shade)]
 
@@ -217,75 +161,10 @@ def plant(rng):
     """A plant in a pot, 0.8-1.6 m high."""
     high, pot = rng.uniform(.8, 1.6), plain(rng, .15, .8)
     green = tuple(np.array([.18, .45, .12]) * rng.uniform(.5, 1.3))
-    leaf = Surface(look.MOTTLE, green, tuple(np.multiply(green, .35)), rng.uniform(.1, .3))
+    leaf = Surface(textures.mottle, green, tuple(np.multiply(green, .35)), rng.uniform(.1, .3))
     blobs = [ball(*rng.uniform(-.15, .15, 2) + (0, .3), rng.uniform(.35, high - .35),
                   *rng.uniform(.2, .45, 3), leaf) for _ in range(rng.integers(4, 8))]
     return [tube(0, .3, 0, .32, .3, pot), tube(0, .3, .3, .05, high - .5, wood(rng)), *blobs]
-
-
-def person(rng):
-    """A standing or walking person, 1.5-1.9 m."""
-    k, skin = rng.uniform(1.5, 1.9) / 1.75, rng.choice([.25, .5, .8])
-    flesh = Surface(look.PLAIN, (.9 * skin, .65 * skin, .5 * skin), (0, 0, 0))
-    shirt, trousers = cloth(rng), plain(rng, .03, .4)
-    hair, step = plain(rng, .02, .3, .4), rng.uniform(0, .16)
-    legs = [part for side, y in ((-.1, .2 - step), (.1, .2 + step)) for part in (
-        tube(side * k, y, .06, .15 * k, .8 * k, trousers),
-        box(side * k, y + .05, 0, .1, .27, .08, plain(rng, .03, .3)))]
-    arms = [part for x in (-.25, .25) for part in (
-        tube(x * k, .2, .85 * k, .1 * k, .58 * k, shirt),
-        ball(x * k, .2, .72 * k, .09, .1, .18, flesh))]
-    return [*legs, *arms, ball(0, .2, .78 * k, .42 * k, .28 * k, .5 * k, shirt),
-            ball(0, .2, .98 * k, .46 * k, .27 * k, .5 * k, shirt),
-            tube(0, .2, 1.4 * k, .11, .15 * k, flesh),
-            ball(0, .21, 1.5 * k, .17 * k, .21 * k, .25 * k, flesh),
-            ball(0, .18, 1.56 * k, .19 * k, .21 * k, .2 * k, hair)]
-
-
-def car(rng):
-    """A car 4.5 x 1.8 x 1.5 m, its length along y."""
-    paint, glass, dark = plain(rng, .03, .9, .9), plain(rng, .03, .1, .2), plain(rng, .02, .05, 0)
-    red, white = Surface(look.PLAIN, (.7, .05, .04), (0, 0, 0)), plain(rng, .8, .95, 0)
-    steel = plain(rng, .4, .7, 0)
-    wheels = [part for x in (-.8, .8) for y in (.85, 3.55) for part in (
-        ball(x, y, 0, .24, .64, .64, dark), ball(x * 1.09, y, .16, .12, .32, .32, steel))]
-    lamps = [box(x, y, .6, .35, .02, .14, tone) for x in (-.65, .65)
-             for y, tone in ((0, red), (4.5, white))]
-    plates = [box(0, y, .42, .52, .02, .11, white) for y in (0, 4.5)]
-    return [box(0, 2.25, .2, 1.8, 4.5, .68, paint), box(0, 1.95, .88, 1.6, 2.5, .5, glass),
-            box(0, 1.9, 1.38, 1.5, 2.1, .12, paint), *wheels, *lamps, *plates,
-            *(box(0, y, .88, 1.62, .1, .5, paint) for y in (.9, 2.0))]
-
-
-def tree(rng):
-    """A street tree 4-8 m high."""
-    high, bark = rng.uniform(4, 8), Surface(look.ROUGH, (.2, .15, .1), (0, 0, 0))
-    green = tuple(np.array([.18, .4, .1]) * rng.uniform(.5, 1.3))
-    leaf = Surface(look.MOTTLE, green, tuple(np.multiply(green, .3)), .5)
-    blobs = [ball(*rng.uniform(-.7, .7, 2) + (0, .3), rng.uniform(2.2, high - 1.5),
-                  *rng.uniform(1.2, 2.4, 3), leaf) for _ in range(7)]
-    return [tube(0, .3, 0, rng.uniform(.18, .35), high - 1, bark), *blobs]
-
-
-def pole(rng):
-    """A lamp post or a sign post."""
-    steel = plain(rng, .1, .6, .2)
-    if rng.random() < 0.5:
-        sign = Surface(look.STRIPES, colour(rng, .3, .8, 1), (.9, .9, .9), .3)
-        return [tube(0, .1, 0, .06, 2.8, steel), box(0, .14, 2.2, .6, .02, .6, sign)]
-    return [tube(0, .1, 0, .14, 5.0, steel), box(0, .4, 5.0, .2, .9, .1, steel)]
-
-
-def bin_(rng):
-    """A refuse bin about 1.05 m high."""
-    body = plain(rng, .1, .5, .8)
-    return [box(0, .35, .05, .55, .6, .95, body), box(0, .35, 1.0, .6, .66, .06, body)]
-
-
-def bench(rng):
-    """A bench: seat at 0.45 m."""
-    return [box(0, .3, .4, 1.6, .45, .05, wood(rng)), box(0, .05, .5, 1.6, .05, .35, wood(rng)),
-            *(box(x, .3, 0, .08, .4, .4, plain(rng, .1, .4, 0)) for x in (-.7, .7))]
 
 
 def carton(rng):
@@ -293,7 +172,7 @@ def carton(rng):
     brown = tuple(np.array([.62, .43, .25]) * rng.uniform(.7, 1.2))
     w, d, h = rng.uniform(.3, .6, 3)
     tape = plain(rng, .4, .7, .2)
-    return [box(0, d / 2, 0, w, d, h, Surface(look.PLAIN, brown, brown)),
+    return [box(0, d / 2, 0, w, d, h, Surface(textures.plain, brown, brown)),
             box(0, d / 2, h, .05, d, .002, tape)]
 
 
@@ -301,7 +180,8 @@ def trifle(rng):
     """A small thing for a table: book, mug, bottle, vase, monitor or lamp."""
     kind, one = rng.integers(6), plain(rng, vivid=1)
     if kind == 0:
-        return [box(0, .15, i * .03, .2 - .01 * i, .27, .03, plain(rng, vivid=1)) for i in range(3)]
+        return [box(0, .15, i * .03, .2 - .01 * i, .27, .03, plain(rng, vivid=1))
+                for i in range(3)]
     if kind == 1:
         return [tube(0, .05, 0, .085, .095, one)]
     if kind == 2:
@@ -310,9 +190,10 @@ def trifle(rng):
         return [ball(0, .1, 0, .17, .17, .2, one), tube(0, .1, .17, .07, .09, one)]
     if kind == 4:
         dark = plain(rng, .02, .1, 0)
-        picture = Surface(look.PICTURE, colour(rng), colour(rng, vivid=1), .5, rng.choice([0, .7]))
+        dim, bright = colour(rng), colour(rng, vivid=1)
+        picture = Surface(textures.picture, dim, bright, .5, rng.choice([0, .7]))
         return [box(0, .1, 0, .22, .16, .02, dark), box(0, .08, .02, .05, .03, .12, dark),
                 box(0, .1, .12, .54, .03, .33, dark), box(0, .12, .135, .51, .005, .3, picture)]
-    shade = Surface(look.PLAIN, (.9, .85, .7), (0, 0, 0), .5, rng.uniform(0, .7))
+    shade = Surface(textures.plain, (.9, .85, .7), (0, 0, 0), .5, rng.uniform(0, .7))
     return [tube(0, .1, 0, .12, .02, one), tube(0, .1, .02, .02, .25, one),
             tube(0, .1, .25, .22, .17, shade)]
