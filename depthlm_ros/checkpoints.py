@@ -188,7 +188,12 @@ def check_folder(folder) -> None:
 
 def _shards(folder) -> set:
     index = folder / "model.safetensors.index.json"
-    return set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else set()
+    if not index.exists():
+        return set()
+    try:
+        return set(json.loads(index.read_text())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} cannot be read: copy it again") from error
 
 
 def _check_length(path) -> None:

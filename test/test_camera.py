@@ -1,0 +1,126 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Camera: pixels <-> rays, distance <-> z, and what it refuses."""
+
+import numpy as np
+import pytest
+
+from depthlm_ros.camera import Camera, as_pixels
+from depthlm_ros.errors import CameraError
+
+PINHOLE = Camera(640, 480, 500, 500, 319.5, 239.5)
+LENSES = {
+    "plumb_bob": (-0.2, 0.05, 0.001, -0.001, -0.005),
+    "rational_polynomial": (0.5, 0.1, 0.0005, -0.0005, 0.01, 0.8, 0.2, 0.02),
+    "equidistant": (-0.02, 0.005, -0.002, 0.0003),
+}
+
+
+def grid(camera, count=7):
+    u, v = np.linspace(0, camera.width - 1, count), np.linspace(0, camera.height - 1, count)
+    return np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
+
+
+def test_the_principal_point_looks_straight_ahead():
+    np.testing.assert_allclose(PINHOLE.rays([[319.5, 239.5]]), [[0, 0, 1]])
+
+
+def test_rays_have_length_one_and_x_right_y_down():
+    ray = PINHOLE.rays([[819.5, 739.5]])[0]
+    np.testing.assert_allclose(ray, np.array([1, 1, 1]) / np.sqrt(3))
+
+
+def test_at_the_corner_distance_is_28_percent_longer_than_z():
+    """Taking one for the other costs more than the delta1 threshold at a wide camera's corner."""
+    np.testing.assert_allclose(PINHOLE.distance_from_z([[0, 0]], [2.0]), 2.5595015, atol=1e-6)
+    np.testing.assert_allclose(PINHOLE.z_from_distance([[0, 0]], [2.5595015]), 2.0, atol=1e-6)
+
+
+def test_distance_and_z_agree_on_the_axis_only():
+    assert PINHOLE.z_from_distance([[319.5, 239.5]], [3.0])[0] == 3.0
+    assert PINHOLE.z_from_distance([[0, 239.5]], [3.0])[0] < 2.6
+
+
+@pytest.mark.parametrize("model", LENSES)
+def test_pixels_of_rays_are_the_pixels_for_every_lens(model):
+    camera = Camera(640, 480, 500, 510, 321, 238, model, LENSES[model])
+    pixels = grid(camera)
+    np.testing.assert_allclose(camera.pixels(camera.rays(pixels) * 3.7), pixels, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", LENSES)
+def test_a_lens_bends_the_corner_and_not_the_middle(model):
+    bent = Camera(640, 480, 500, 500, 319.5, 239.5, model, LENSES[model])
+    np.testing.assert_allclose(bent.rays([[319.5, 239.5]]), [[0, 0, 1]], atol=1e-12)
+    assert np.linalg.norm(bent.rays([[0, 0]]) - PINHOLE.rays([[0, 0]])) > 0.005
+
+
+def test_plumb_bob_follows_its_polynomial():
+    camera = Camera(640, 480, 500, 500, 320, 240, "plumb_bob", (0.1, 0.0, 0.0, 0.0))
+    (u, v), r2 = camera.pixels([[0.3, 0.4, 1.0]])[0], 0.25
+    assert (u, v) == pytest.approx((320 + 150 * (1 + 0.1 * r2), 240 + 200 * (1 + 0.1 * r2)))
+
+
+def test_equidistant_keeps_the_angle():
+    camera = Camera(640, 480, 300, 300, 320, 240, "equidistant", (0.0, 0.0, 0.0, 1e-12))
+    u, _ = camera.pixels([[1.0, 0.0, 1.0]])[0]
+    assert u == pytest.approx(320 + 300 * np.pi / 4)
+
+
+def test_a_pixel_beyond_the_lens_has_no_ray_instead_of_a_wrong_one():
+    camera = Camera(640, 480, 300, 300, 320, 240, "plumb_bob", (-0.3, 0, 0, 0))
+    assert np.isnan(camera.rays([[0, 0]])).all()
+
+
+def test_points_behind_the_camera_have_no_pixel():
+    assert np.isnan(PINHOLE.pixels([[0, 0, -1], [0, 0, 0]])).all()
+
+
+def test_scaled_and_cropped_cameras_see_the_same_rays():
+    camera = Camera(640, 480, 500, 510, 321, 238, "plumb_bob", LENSES["plumb_bob"])
+    pixels = grid(camera)
+    larger = camera.scaled(1.5, 2.0, 960, 960)
+    np.testing.assert_allclose(larger.rays(pixels * (1.5, 2.0)), camera.rays(pixels), atol=1e-9)
+    window = camera.cropped(100, 50, 300, 200)
+    np.testing.assert_allclose(window.rays(pixels - (100, 50)), camera.rays(pixels), atol=1e-9)
+    assert (window.width, window.height) == (300, 200)
+
+
+def test_a_pixel_belongs_to_the_picture_up_to_half_a_pixel_beyond_centres():
+    inside = PINHOLE.contains([[-0.5, 0], [639.49, 479.49], [639.5, 0], [0, -0.51], [np.nan, 0]])
+    assert inside.tolist() == [True, True, False, False, False]
+
+
+def test_all_zero_coefficients_are_no_distortion():
+    camera = Camera(640, 480, 500, 500, 320, 240, "rational_polynomial", (0,) * 8)
+    assert (camera.distortion, camera.coefficients) == ("none", ())
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"fx": 0.0}, "uncalibrated"),
+        ({"fx": -1.0}, "positive"),
+        ({"cx": float("nan")}, "finite"),
+        ({"fy": float("inf")}, "finite"),
+        ({"width": 0}, "at least 1 x 1"),
+        ({"distortion": "thin_prism", "coefficients": (1,)}, "allowed: none, plumb_bob"),
+        ({"distortion": "plumb_bob", "coefficients": (1, 2, 3)}, "got 3"),
+    ],
+)
+def test_impossible_intrinsics_are_refused_by_name(changed, words):
+    whole = {"width": 640, "height": 480, "fx": 5.0, "fy": 5.0, "cx": 1.0, "cy": 1.0}
+    with pytest.raises(CameraError, match=words):
+        Camera(**{**whole, **changed})
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(CameraError, match="picture size.*focal length.*distortion model"):
+        Camera(0, 480, 0, 0, 1, 1, "thin_prism", (1,))
+
+
+def test_pixels_come_as_n_by_2():
+    assert as_pixels([1, 2]).shape == (1, 2)
+    assert as_pixels([]).shape == (0, 2)
+    with pytest.raises(CameraError, match=r"\(N, 2\), got \(2, 3\)"):
+        as_pixels([[1, 2, 3], [4, 5, 6]])
+    assert PINHOLE.rays([]).shape == (0, 3)

@@ -1,0 +1,164 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Rows: the published ones, a folder's own, and every way in which a folder can be broken."""
+
+import json
+import struct
+from dataclasses import replace
+
+import pytest
+
+from depthlm_ros.checkpoints import PUBLISHED, ROW_FILE, Checkpoint, find_checkpoint, from_folder
+from depthlm_ros.errors import CheckpointError
+from depthlm_ros.question import CoordinateStyle, MarkerStyle
+
+ROW = Checkpoint(
+    name="own",
+    model="own",
+    architecture="qwen3_vl",
+    focal_px=500.0,
+    style="marker",
+    grid_style="position",
+    wording={"marker": "tags", "position": "number"},
+    calibration={"marker": 0.25},
+)
+
+
+def write_weights(path, missing_bytes=0):
+    """A safetensors file of one tensor of eight bytes."""
+    tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    header = json.dumps({"a": tensor, "__metadata__": {"format": "pt"}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8 - missing_bytes))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A complete checkpoint folder."""
+    (tmp_path / "config.json").write_text("{}")
+    write_weights(tmp_path / "model.safetensors")
+    ROW.write(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "focal_px", "style"),
+    [
+        ("facebook/DepthLM", "llava", 750, "marker"),
+        ("facebook/DepthLM-3B", "qwen2_5_vl", 1000, "marker"),
+        ("facebook/DepthLM-7B", "qwen2_5_vl", 1000, "marker"),
+        ("facebook/VLM3-depth", "qwen3_vl", 1000, "coordinates"),
+    ],
+)
+def test_published_models_have_their_published_settings(name, architecture, focal_px, style):
+    row = find_checkpoint(name)
+    assert (row.architecture, row.focal_px, row.style) == (architecture, focal_px, style)
+    assert (row.grid_style, row.axes, row.report, row.kind) == (style, "fx", "greedy", "distance")
+    assert row.asker() == {"marker": MarkerStyle(), "coordinates": CoordinateStyle()}[style]
+
+
+def test_a_folder_gives_back_the_row_that_was_written(folder):
+    assert from_folder(folder) == replace(ROW, model=str(folder))
+    assert find_checkpoint(str(folder)) == from_folder(folder)
+
+
+def test_a_folder_without_a_row_takes_that_of_a_published_model(folder):
+    (folder / ROW_FILE).unlink()
+    row = find_checkpoint(str(folder), row="facebook/DepthLM-3B")
+    assert (row.model, row.focal_px, row.style) == (str(folder), 1000, "marker")
+    with pytest.raises(CheckpointError, match=r"no depthlm.json.*facebook/DepthLM"):
+        find_checkpoint(str(folder))
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(CheckpointError, match="neither a folder nor known.*tiny, facebook/DepthLM"):
+        find_checkpoint("facebook/Depth")
+
+
+def test_weights_cut_short_are_told_with_both_lengths(folder):
+    write_weights(folder / "model.safetensors", missing_bytes=3)
+    size = (folder / "model.safetensors").stat().st_size
+    with pytest.raises(CheckpointError, match=f"has {size} bytes and should have {size + 3}"):
+        from_folder(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x05", b"\xff" * 20, struct.pack("<Q", 4) + b"[1,]"])
+def test_what_is_no_safetensors_file_is_told(folder, content):
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match="no safetensors file: copy it again"):
+        from_folder(folder)
+
+
+def test_pickle_weights_are_refused(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="run code when loaded"):
+        from_folder(folder)
+
+
+def test_missing_shards_are_named(folder):
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="half written: model-00002.safetensors missing"):
+        from_folder(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"weight_map": 3}'])
+def test_a_broken_shard_index_is_told(folder, content):
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(CheckpointError, match="model.safetensors.index.json"):
+        from_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [("config.json", "no config.json"), ("model.safetensors", "half written")],
+)
+def test_an_incomplete_folder_says_what_is_missing(folder, gone, words):
+    (folder / gone).unlink()
+    with pytest.raises(CheckpointError, match=words):
+        from_folder(folder)
+
+
+def test_an_absent_folder_is_told(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint folder"):
+        from_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "x"}', '{"largest_view": 3}', "\x00"])
+def test_a_broken_row_is_told_with_its_file(folder, content):
+    (folder / ROW_FILE).write_text(content)
+    with pytest.raises(CheckpointError, match=ROW_FILE):
+        from_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"kind": "depth"}, "kind is 'depth', allowed: distance, z"),
+        ({"axes": "fy"}, "allowed: fx, both"),
+        ({"report": "mode"}, "allowed: greedy, median"),
+        ({"style": "coordinates"}, "style is 'coordinates', allowed: marker, position"),
+        ({"grid_style": ""}, "grid_style is ''"),
+        ({"wording": {"marker": "number", "position": "number"}}, "'number' of style 'marker'"),
+        ({"focal_px": 0.0}, "must be positive"),
+    ],
+)
+def test_a_row_with_a_wrong_entry_is_refused(changed, words):
+    with pytest.raises(CheckpointError, match=words):
+        replace(ROW, **changed)
+
+
+def test_an_unknown_entry_is_named(folder):
+    content = json.loads((folder / ROW_FILE).read_text())
+    (folder / ROW_FILE).write_text(json.dumps({**content, "focal": 3}))
+    with pytest.raises(CheckpointError, match=r"unknown entries \['focal'\]"):
+        from_folder(folder)
+
+
+def test_a_style_that_the_checkpoint_does_not_speak_is_refused():
+    with pytest.raises(CheckpointError, match="speaks marker, position, not 'coordinates'"):
+        ROW.asker("coordinates")
+
+
+def test_the_row_sets_the_size_of_the_arrow_and_the_range_of_coordinates():
+    assert replace(ROW, marker_scale=3).asker() == MarkerStyle(scale=3)
+    row = replace(PUBLISHED["facebook/VLM3-depth"], coordinate_range=1000)
+    assert row.asker() == CoordinateStyle(range=1000)
