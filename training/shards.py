@@ -2,7 +2,7 @@
 """Shot: a picture with the distance of every pixel; and files that hold many of them.
 
 Knows nothing about how a picture was made. A shard is an uncompressed npz: pictures and
-distances (uint16 millimetres) end to end, so that reading maps the file and copies one picture.
+distances (uint16 millimetres, 0 unknown) end to end, so that reading maps the file and copies one picture.
 """
 
 import os
@@ -30,7 +30,7 @@ class Shot:
 def write_shard(path: Path, shots: list[Shot]) -> None:
     """Write the shots under a temporary name and rename it, so that no half file is seen."""
     cameras = [s.frame.camera for s in shots]
-    millimetres = [np.round(s.distance_m * 1000).astype(np.uint16).ravel() for s in shots]
+    millimetres = [np.round(np.nan_to_num(s.distance_m) * 1000).astype(np.uint16).ravel() for s in shots]
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
         np.savez(
@@ -79,6 +79,7 @@ class Shard(Sequence):
         camera = Camera(width, height, *(float(x) for x in self._table["lens"][i]))
         image = np.array(self._image[3 * start:3 * end]).reshape(height, width, 3)
         distance = self._distance[start:end].reshape(height, width) * np.float32(0.001)
+        distance[distance == 0] = np.nan
         seed, kind = int(self._table["seed"][i]), str(self._table["kind"][i])
         return Shot(Frame(image, camera), distance, seed, kind)
 

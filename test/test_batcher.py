@@ -1,0 +1,116 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The batcher with an engine that records its steps: no torch, no ROS."""
+
+import threading
+import time
+
+import pytest
+
+from depthlm_ros.batcher import Batcher
+from depthlm_ros.errors import EngineError
+
+
+class Recorder:
+    """Answers each question by itself; remembers its steps; room questions at once."""
+
+    def __init__(self, room=4, seconds=0.0):
+        self.steps, self.size, self.seconds = [], room, seconds
+
+    def room(self, scene, seconds):
+        return self.size
+
+    def step(self, batch):
+        time.sleep(self.seconds)
+        self.steps.append(list(batch))
+        return [(scene, question) for scene, question in batch]
+
+
+def test_each_row_is_answered_once_by_its_own_question():
+    engine = Recorder(room=3)
+    batcher = Batcher(engine)
+    jobs = [batcher.submit(name, range(7)) for name in "ab"]
+    for name, job in zip("ab", jobs, strict=True):
+        assert job.wait() == [(name, q) for q in range(7)]
+    assert sorted(sum(engine.steps, [])) == [(n, q) for n in "ab" for q in range(7)]
+
+
+def test_two_scenes_share_a_step():
+    engine = Recorder(room=10)
+    batcher = Batcher(engine)
+    first, second = batcher.submit("a", range(3)), batcher.submit("b", range(3))
+    batcher.run_once()
+    assert first.finished and second.finished and len(engine.steps) == 1
+
+
+def test_a_higher_priority_overtakes_after_one_step():
+    engine = Recorder(room=2)
+    batcher = Batcher(engine)
+    grid = batcher.submit("grid", range(6), priority=-1)
+    batcher.run_once()
+    query = batcher.submit("query", range(2))
+    batcher.run_once()
+    assert query.finished and grid.done == 2
+
+
+def test_a_cancelled_job_keeps_its_answers_and_asks_no_more():
+    engine = Recorder(room=2)
+    batcher = Batcher(engine)
+    job = batcher.submit("a", range(6))
+    batcher.run_once()
+    job.cancel()
+    assert not batcher.run_once()
+    assert [r is not None for r in job.wait()] == [True, True, False, False, False, False]
+    assert len(engine.steps) == 1
+
+
+def test_a_job_past_its_deadline_is_dropped():
+    engine = Recorder()
+    batcher = Batcher(engine)
+    job = batcher.submit("a", range(2), deadline=time.monotonic() - 1)
+    assert job.wait(1) == [None, None] and engine.steps == []
+
+
+def test_a_failed_step_fails_its_jobs_and_no_other():
+    engine = Recorder(room=2)
+    batcher = Batcher(engine)
+    engine.step = lambda batch: 1 / 0
+    lost = batcher.submit("a", range(5))
+    with pytest.raises(EngineError, match="ZeroDivisionError"):
+        lost.wait()
+    del engine.step
+    assert batcher.submit("b", [1]).wait() == [("b", 1)]
+
+
+def test_a_missing_reply_is_an_error_and_not_a_shifted_row():
+    engine = Recorder()
+    engine.step = lambda batch: [1]
+    with pytest.raises(EngineError, match="2 questions got 1 replies"):
+        Batcher(engine).submit("a", range(2)).wait()
+
+
+def test_no_questions_finish_at_once():
+    assert Batcher(Recorder()).submit("a", []).finished
+
+
+def test_wait_returns_on_its_own_clock_while_a_worker_serves():
+    batcher, stop = Batcher(Recorder(room=1, seconds=0.2)), threading.Event()
+    worker = threading.Thread(target=batcher.serve, args=(stop,))
+    worker.start()
+    while not batcher.has_worker:
+        time.sleep(0.001)
+    job = batcher.submit("a", range(20))
+    begun = time.monotonic()
+    job.wait(0.1)
+    assert time.monotonic() - begun < 1.0 and not job.finished
+    job.cancel()
+    stop.set()
+    worker.join()
+
+
+def test_callbacks_come_once_also_after_the_end():
+    batcher, calls = Batcher(Recorder()), []
+    job = batcher.submit("a", range(2))
+    job.add_done_callback(calls.append)
+    job.wait()
+    job.add_done_callback(calls.append)
+    assert calls == [job, job]

@@ -1,0 +1,90 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Pictures with true distances -> rows to train on: one view, its questions, their answers.
+
+Asks with the same Style objects as the predictor and renders the same answers. Item i is a pure
+function of (seed, i). Knows nothing about tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from depthlm_ros.question import Question
+from depthlm_ros.view import View, unify_focal
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question with its answer. style: its Style; metres: the true distance."""
+
+    style: object
+    question: Question
+    metres: float
+
+    @property
+    def answer(self) -> str:
+        """The text that the model learns to say."""
+        return self.question.form.render(self.metres)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A shot's view with questions. image: what the model sees, with an arrow if one asks so."""
+
+    shot: object
+    view: View
+    image: np.ndarray
+    asked: tuple
+
+
+class QuestionRows(Dataset):
+    """`length` rows drawn from shots. ask: style name -> questions per picture.
+
+    A picture carries one arrow at most, so "marker" asks 0 or 1; a fraction is a probability.
+    """
+
+    def __init__(self, shots, checkpoint, ask, seed, length):
+        self.shots = shots
+        self.checkpoint = checkpoint
+        self.ask = ask
+        self.seed = seed
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index) -> Row:
+        rng = np.random.default_rng([self.seed, index])
+        shot = self.shots[int(rng.integers(len(self.shots)))]
+        return make_row(shot, self.checkpoint, self.ask, rng)
+
+
+def make_row(shot, checkpoint, ask, rng) -> Row:
+    """A row about one shot; rng chooses the pixels."""
+    view = unify_focal(shot.frame, checkpoint.focal_px, checkpoint.axes)
+    asked, image = [], view.image
+    for name, count in ask.items():
+        style = checkpoint.asker(name)
+        for _ in range(int(count) + (rng.random() < count % 1)):
+            asked.append(_ask(style, view, shot, rng))
+            if not style.shares_picture:
+                image = style.picture(view, asked[-1].question.pixel)
+    return Row(shot, view, image, tuple(asked))
+
+
+def _ask(style, view, shot, rng) -> Asked:
+    while True:
+        pixel = rng.integers((view.camera.width, view.camera.height))
+        if style.can_ask(view, pixel):
+            metres = float(true_distances(shot, view, pixel)[0])
+            if np.isfinite(metres):
+                return Asked(style, style.question(view, pixel), metres)
+
+
+def true_distances(shot, view, pixels) -> np.ndarray:
+    """(N,) metres along the ray at view pixels (N, 2), NaN where unknown (sky)."""
+    places = np.floor(view.to_frame(pixels)).astype(int)
+    height, width = shot.distance_m.shape
+    u, v = np.clip(places, 0, (width - 1, height - 1)).T
+    return shot.distance_m[v, u].astype(np.float64)
