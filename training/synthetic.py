@@ -5,7 +5,7 @@
     python -m training.synthetic shards --out DIR --count 12000
     python -m training.synthetic demo --out depthlm_ros/demo
 
-Knows nothing about models. Sky has no distance; it is given SKY_M, so that every pixel has one.
+Knows nothing about models. The splits draw from disjoint sequences of random numbers.
 """
 
 import argparse
@@ -13,20 +13,20 @@ from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.view import Frame
 
+from . import exhibits
 from .shards import Shot, read_shards, write_shard
-from .world import places, surfaces
-from .world.solids import first_hits, ray_planes
+from .world import places, rooms
+from .world.camera_work import developed, render
 
-__all__ = ["SPLITS", "Shot", "read_shards", "render", "shot"]
+__all__ = ["SPLITS", "Shot", "demo_shot", "read_shards", "shot"]
 
-SKY_M = 40.0
 SPLITS = {"train": 1, "heldout": 2}
+DEMO_SEED = 1001728
 
 
 def shot(seed: int, split: str = "train") -> Shot:
@@ -59,72 +59,20 @@ def worth_showing(distance_m) -> bool:
     return np.mean(distance_m < 0.4) < 0.02 and np.median(distance_m) > 0.7
 
 
-def render(place, camera: Camera, pose):
-    """Linear light (3, H, W) and distance in metres (H, W), both float32."""
-    rays = ray_planes(camera, pose)
-    distance, solid = first_hits(place.solids, camera, pose, rays)
-    light = sky(rays)
-    seen = np.flatnonzero(solid.ravel() >= 0)
-    hit = surfaces.hits(place.solids, solid.ravel()[seen], distance.ravel()[seen],
-                        rays.reshape(3, -1)[:, seen], pose.origin, camera.fx)
-    glow = np.array([s.glow for s in place.surfaces], np.float32)[hit.solid]
-    arriving = surfaces.lighting(place.lights, place.ambient, place.solids, hit) + glow
-    light.reshape(3, -1)[:, seen] = surfaces.albedo(place.surfaces, hit) * arriving
-    return light, np.where(solid >= 0, distance, np.float32(SKY_M))
-
-
-def sky(rays) -> np.ndarray:
-    """Pale at the horizon, blue above: linear light (3, H, W)."""
-    up = np.clip(rays[2], 0, 1)
-    return np.stack([0.9 - 0.55 * up, 0.95 - 0.35 * up, 1 + 0.1 * up]).astype(np.float32)
-
-
-def developed(rng, light) -> np.ndarray:
-    """What a camera makes of the light: exposure, white balance, vignetting, blur, noise."""
-    height, width = light.shape[1:]
-    gain = rng.uniform(0.25, 0.55) / (np.mean(light) + 0.02)
-    balance = gain * rng.uniform(0.9, 1.1, 3)
-    v, u = np.ogrid[-1:1:height * 1j, -1:1:width * 1j]
-    fall = (1 - rng.uniform(0, 0.15) * (u * u + v * v)).astype(np.float32)
-    image = np.moveaxis(light * (fall * balance.astype(np.float32)[:, None, None]), 0, 2)
-    image = cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), rng.uniform(0.4, 0.9))
-    image = np.clip(image, 0, None)
-    image = 255 * (image / (1 + 0.15 * image * image)) ** np.float32(1 / 2.2)
-    noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0.5, 4))
-    return np.clip(image + noise, 0, 255).astype(np.uint8)
-
-
-def sheet(path, split, count, first=0):
-    """A contact sheet: pictures with their distance maps below, near warm, far cold."""
-    cells = [_cell(shot(first + i, split)) for i in range(count)]
-    cells += [np.zeros_like(cells[0])] * (-count % 6)
-    rows = [np.hstack(cells[i:i + 6]) for i in range(0, len(cells), 6)]
-    cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
-
-
-def coloured(distance_m) -> np.ndarray:
-    """Distances as colours on a logarithmic scale from 0.4 to 40 m: (H, W, 3) uint8 RGB."""
-    share = 1 - np.log(distance_m / 0.4) / np.log(100)
-    levels = np.clip(share * 255, 0, 255).astype(np.uint8)
-    return cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[..., ::-1]
-
-
-def _cell(one: Shot, width=320, height=240) -> np.ndarray:
-    pictures = [one.frame.image, coloured(one.distance_m)]
-    return np.vstack([_fitted(p, width, height) for p in pictures])
-
-
-def _fitted(image, width, height) -> np.ndarray:
-    scale = min(width / image.shape[1], height / image.shape[0])
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    cell = np.zeros((height, width, 3), np.uint8)
-    cell[:small.shape[0], :small.shape[1]] = small[:height, :width]
-    return cell
+def demo_shot() -> Shot:
+    """A furnished held-out room, 640 x 480, four rays a pixel; the distance is the pixel's own."""
+    rng = np.random.default_rng([SPLITS["heldout"], DEMO_SEED])
+    place = rooms.room(rng)
+    pose = places.standing(rng, place)
+    camera = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
+    fine = Camera(1280, 960, 1050.0, 1050.0, 639.5, 479.5)
+    light = render(place, fine, pose)[0].reshape(3, 480, 2, 640, 2).mean((2, 4))
+    _, distance = render(place, camera, pose)
+    return Shot(Frame(developed(rng, light), camera), distance, DEMO_SEED, place.kind)
 
 
 def shards(folder, count, split, workers=1, size=500):
     """Write pictures 0..count-1 of a split as shards; those that exist already are kept."""
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, count, size)
     names = {s: folder / f"{split}_{s:07d}_{min(size, count - s)}.npz" for s in starts}
@@ -145,10 +93,12 @@ def _shard(names, split, count, size, start):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m training.synthetic", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    show = commands.add_parser("demo", help="the picture that the package ships")
     one = commands.add_parser("sheet", help="a contact sheet of pictures and distance maps")
     many = commands.add_parser("shards", help="files of many pictures; continues where it ended")
+    for command in (show, one, many):
+        command.add_argument("--out", required=True, type=Path)
     for command in (one, many):
-        command.add_argument("--out", required=True)
         command.add_argument("--split", choices=SPLITS, default="train")
     one.add_argument("--count", type=int, default=24)
     one.add_argument("--first", type=int, default=0)
@@ -156,8 +106,11 @@ def main(arguments=None):
     many.add_argument("--workers", type=int, default=1)
     many.add_argument("--size", type=int, default=500)
     given = parser.parse_args(arguments)
-    if given.command == "sheet":
-        sheet(given.out, given.split, given.count, given.first)
+    if given.command == "demo":
+        exhibits.write_demo(demo_shot(), given.out)
+    elif given.command == "sheet":
+        numbers = range(given.first, given.first + given.count)
+        exhibits.write_sheet([shot(i, given.split) for i in numbers], given.out)
     else:
         shards(given.out, given.count, given.split, given.workers, given.size)
 

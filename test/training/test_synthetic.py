@@ -1,0 +1,190 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The rendered world: its distances against geometry, its files against what was written."""
+
+import numpy as np
+import pytest
+
+from depthlm_ros.camera import Camera
+from training import shards, synthetic
+from training.world import furniture, places, solids, surfaces, textures
+from training.world.camera_work import SKY_M, render
+from training.world.floor import Place
+from training.world.outdoors import person
+from training.world.parts import ball, box, extent, placed, tube
+from training.world.rooms import room
+from training.world.solids import Pose, Solids, Surface, first_hits, ray_planes
+
+GREY = Surface(textures.plain, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+CAMERA = Camera(80, 60, 60.0, 60.6, 39.0, 30.0)
+FLOOR = box(0, 0, -0.1, 200, 200, 0.1, GREY)
+
+
+def seen(parts, pose, camera=CAMERA):
+    """Distances, indices and rays of parts seen by a camera."""
+    rays = ray_planes(camera, pose)
+    return *first_hits(Solids.of(parts), camera, pose, rays), rays
+
+
+def test_distance_of_a_floor_is_height_over_the_rays_descent():
+    pose = Pose.looking((0, 0, 1.4), yaw=0.3, pitch=-0.9, roll=0.05)
+    distance, index, rays = seen([FLOOR], pose)
+    assert (index == 0).all()
+    np.testing.assert_allclose(distance, 1.4 / -rays[2], rtol=1e-5)
+
+
+def test_distance_is_along_the_ray_and_not_z():
+    """A wall 3 m ahead is 3 m of z everywhere, and farther along the ray at the corners."""
+    distance, _, _ = seen([box(3.5, 0, -50, 1, 100, 100, GREY)], Pose.looking((0, 0, 0), 0, 0))
+    pixels = np.array([[39, 30], [0, 0], [79, 59]])
+    z = CAMERA.z_from_distance(pixels, distance[pixels[:, 1], pixels[:, 0]])
+    np.testing.assert_allclose(z, 3.0, rtol=1e-5)
+    assert distance[0, 0] == pytest.approx(3 * np.sqrt(1 + (39 / 60) ** 2 + (30 / 60.6) ** 2))
+
+
+@pytest.mark.parametrize("part", [tube(4, 0, -1, 1, 2, GREY), ball(4, 0, -0.8, 1, 2, 1.6, GREY)])
+def test_round_solids_begin_half_their_thickness_before_their_centre(part):
+    distance, _, _ = seen([part], Pose.looking((0, 0, 0), 0, 0))
+    assert distance[30, 39] == pytest.approx(3.5, abs=1e-5)
+    assert np.isinf(distance[30, 0])
+
+
+def test_a_turned_box_seen_by_a_turned_camera_is_the_straight_one():
+    straight, turned = box(3, 0.2, 0, 1, 1.5, 1, GREY), 0.7
+    first, _, _ = seen([straight], Pose.looking((0, 0, 0.6), 0, 0))
+    second, _, _ = seen(placed([straight], 0, 0, 0, turned), Pose.looking((0, 0, 0.6), turned, 0))
+    hit = np.isfinite(first) & np.isfinite(second)
+    assert hit.sum() > 300 and (np.isfinite(first) == np.isfinite(second)).mean() > 0.999
+    np.testing.assert_allclose(first[hit], second[hit], rtol=1e-5)
+
+
+def test_a_quarter_turn_swaps_the_sides_of_a_box():
+    turned = Solids.of(placed([box(1, 0, 0, 2, 4, 1, GREY)], 0, 0, 0, np.pi / 2))
+    np.testing.assert_allclose(turned.half[0], [2, 1, 0.5])
+    np.testing.assert_allclose(turned.centre[0], [0, 1, 0.5], atol=1e-12)
+    assert turned.yaw[0] == 0
+
+
+def test_a_box_hides_what_is_behind_it_and_nothing_else():
+    pose = Pose.looking((0, 0, 1.4), 0, -0.5)
+    alone, _, _ = seen([FLOOR], pose)
+    both, index, _ = seen([FLOOR, box(2, 0, 0, 0.5, 0.5, 0.5, GREY)], pose)
+    assert 100 < (index == 1).sum() < 2000
+    assert (both[index == 1] < alone[index == 1]).all()
+    np.testing.assert_array_equal(both[index == 0], alone[index == 0])
+
+
+def test_looking_only_where_a_solid_may_be_finds_what_looking_everywhere_finds(monkeypatch):
+    rng = np.random.default_rng(3)
+    place = room(rng)
+    pose = places.standing(rng, place)
+    rays = ray_planes(CAMERA, pose)
+    culled = first_hits(place.solids, CAMERA, pose, rays)
+    whole = np.tile([0, 0, CAMERA.width, CAMERA.height], (len(place.surfaces), 1))
+    monkeypatch.setattr(solids, "windows", lambda *_: whole)
+    for found, expected in zip(culled, first_hits(place.solids, CAMERA, pose, rays), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_gap_is_the_distance_to_the_box_and_zero_inside():
+    there = Solids.of([box(0, 0, 0, 2, 2, 2, GREY)])
+    assert there.gap((4, 5, 1))[0] == pytest.approx(5)
+    assert there.gap((0.9, -0.9, 1.5))[0] == 0
+
+
+def test_floor_tiles_are_half_a_metre_and_fade_to_their_mean_far_away():
+    u, v = np.array([0.5, 0.25, 1.0]), np.full(3, 0.25)
+    near, salt = np.full(3, 1e-3), np.zeros(3, int)
+    joint, _ = textures.tiles(u, v, near, near, np.full(3, 0.5), salt)
+    np.testing.assert_allclose(joint, [1, 0, 1], atol=1e-6)
+    far, _ = textures.tiles(u, v, near + 2, near + 2, np.full(3, 0.5), salt)
+    np.testing.assert_allclose(far, 1 - (1 - 0.012 / 0.5) ** 2, rtol=1e-6)
+
+
+def test_the_floor_under_a_table_lies_in_the_shadow_of_the_lamp():
+    lamp = surfaces.Light((0, 0, 2.5), (0, 1e-3, 0), 1.0, 2.0, shadow_px=96, focal_px=40.0)
+    parts = [FLOOR, box(0, 0, 0.7, 1, 1, 0.04, GREY)]
+    place = Place.of("test", parts, [lamp], 0.1, (), ())
+    light, distance = render(place, CAMERA, Pose.looking((-2.5, 0, 0.5), 0, -0.1))
+    below, beside = np.array([[39, 36]]), np.array([[39, 50]])
+    dark, bright = (light[0, p[0, 1], p[0, 0]] for p in (below, beside))
+    assert distance[36, 39] == pytest.approx(0.5 / np.sin(0.1 + np.arctan(6 / 60.6)), rel=0.02)
+    assert dark < 0.5 * bright
+
+
+@pytest.mark.parametrize("name, high, low", [
+    ("table", (0.72, 0.76), 0), ("chair", (0.80, 0.95), 0), ("wardrobe", (1.9, 2.2), 0),
+    ("bed", (0.95, 0.95), 0)])
+def test_furniture_stands_on_the_floor_at_its_true_height(name, high, low):
+    for seed in range(20):
+        corners = extent(getattr(furniture, name)(np.random.default_rng(seed)))
+        assert corners[0, 2] == pytest.approx(low, abs=1e-9)
+        assert high[0] - 1e-9 <= corners[1, 2] <= high[1] + 1e-9
+
+
+def test_people_are_one_and_a_half_to_two_metres_tall():
+    tall = [extent(person(np.random.default_rng(i)))[1, 2] for i in range(30)]
+    assert 1.5 < min(tall) < 1.62 and 1.8 < max(tall) < 2.0
+
+
+def test_equal_seeds_give_equal_pictures_and_the_splits_differ():
+    first, again, other = (synthetic.shot(5, split) for split in ("train", "train", "heldout"))
+    np.testing.assert_array_equal(first.frame.image, again.frame.image)
+    np.testing.assert_array_equal(first.distance_m, again.distance_m)
+    assert first.distance_m.shape != other.distance_m.shape or (
+        np.abs(first.distance_m - other.distance_m).mean() > 0.1)
+
+
+def test_every_pixel_has_a_finite_distance_of_which_sky_is_the_convention():
+    shots = [synthetic.shot(i, "heldout") for i in range(14, 26)]
+    assert {s.kind for s in shots} == {"room", "corridor", "street"}
+    for one in shots:
+        camera = one.frame.camera
+        assert one.distance_m.shape == (camera.height, camera.width)
+        assert one.distance_m.dtype == np.float32 and one.frame.image.std() > 5
+        assert 0.25 < one.distance_m.min() and one.distance_m.max() < 60
+        assert one.kind == "street" or one.distance_m.max() < SKY_M
+
+
+def test_cameras_see_fifty_to_eighty_degrees_from_230_pixels_focal_length_on():
+    cameras = [synthetic.random_camera(np.random.default_rng(i)) for i in range(200)]
+    angle = [2 * np.degrees(np.arctan(c.width / 2 / c.fx)) for c in cameras]
+    assert 49 < min(angle) < 52 and 77 < max(angle) < 81
+    assert min(c.fx for c in cameras) > 228
+    assert all(280 <= c.width <= 400 and abs(c.fy / c.fx - 1) <= 0.01 for c in cameras)
+
+
+def test_a_picture_of_a_surface_before_the_lens_is_not_worth_showing():
+    room_like = np.full((10, 10), 3.0)
+    assert synthetic.worth_showing(room_like)
+    assert not synthetic.worth_showing(np.full((10, 10), 0.6))
+    room_like[0, :5] = 0.3
+    assert not synthetic.worth_showing(room_like)
+
+
+def test_shards_give_back_what_was_written_to_the_millimetre(tmp_path):
+    synthetic.shards(tmp_path, 5, "train", size=2)
+    read = synthetic.read_shards(tmp_path)
+    assert [s.seed for s in read] == [0, 1, 2, 3, 4]
+    for i in (0, 3, 4):
+        wrote = synthetic.shot(i)
+        assert read[i].frame.camera == wrote.frame.camera and read[i].kind == wrote.kind
+        np.testing.assert_array_equal(read[i].frame.image, wrote.frame.image)
+        np.testing.assert_allclose(read[i].distance_m, wrote.distance_m, atol=5.1e-4)
+    with pytest.raises(IndexError, match="5 pictures, asked for number 5"):
+        read[5]
+
+
+def test_making_shards_again_writes_only_the_missing_ones(tmp_path, capsys):
+    synthetic.shards(tmp_path, 4, "heldout", size=2)
+    first, second = sorted(tmp_path.glob("*.npz"))
+    kept = first.stat().st_mtime_ns
+    second.unlink()
+    (tmp_path / "heldout_0000002_2.123.tmp").write_bytes(b"half")
+    synthetic.shards(tmp_path, 4, "heldout", size=2)
+    assert first.stat().st_mtime_ns == kept and len(synthetic.read_shards(tmp_path)) == 4
+    assert "1 shards were there already" in capsys.readouterr().out
+
+
+def test_a_folder_without_shards_is_refused_with_the_command_that_makes_some(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"training\.synthetic shards --out DIR"):
+        shards.read_shards(tmp_path)
