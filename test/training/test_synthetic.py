@@ -135,7 +135,7 @@ def test_equal_seeds_give_equal_pictures_and_the_splits_differ():
 
 
 def test_every_pixel_has_a_finite_distance_of_which_sky_is_the_convention():
-    shots = [synthetic.shot(i, "heldout") for i in range(14, 26)]
+    shots = [synthetic.shot(i, "heldout") for i in (*range(12), 17)]
     assert {s.kind for s in shots} == {"room", "corridor", "street"}
     for one in shots:
         camera = one.frame.camera
