@@ -1,0 +1,75 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""One subscribed topic that follows its publishers' reliability.
+
+Knows nothing about what the messages mean.
+"""
+
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # timers that run while simulated time stands
+
+# Reliability is not among them: as a declared parameter it would freeze what `auto` chooses.
+_OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH])
+
+
+class Topic:
+    """Subscribes the newest message of a relative name.
+
+    wish: "reliable", "best_effort", or "auto": reliable if all publishers are, since a reliable
+    subscriber gets nothing from a best-effort publisher.
+    """
+
+    def __init__(self, node, kind, name, callback, wish):
+        self.name = name
+        self._node = node
+        self._kind = kind
+        self._callback = callback
+        self._wish = wish
+        self._reliability = self._wanted()
+        self._subscription = self._subscribed()
+
+    @property
+    def resolved(self) -> str:
+        """The full name after namespace and remapping."""
+        return self._subscription.topic_name
+
+    def publishers(self) -> list:
+        """TopicEndpointInfo of each publisher."""
+        return self._node.get_publishers_info_by_topic(self.resolved)
+
+    def follow(self) -> None:
+        """Subscribe anew if the publishers now offer another reliability."""
+        wanted = self._wanted(self.publishers())
+        if wanted != self._reliability:
+            self._reliability = wanted
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = self._subscribed()
+
+    def alternatives(self) -> list:
+        """Names of other topics with the same type of message, but for the node's own."""
+        module, name = self._kind.__module__.split(".")[0], self._kind.__name__
+        own = self._node.get_fully_qualified_name() + "/"
+        return sorted(
+            topic
+            for topic, kinds in self._node.get_topic_names_and_types()
+            if f"{module}/msg/{name}" in kinds
+            and topic != self.resolved
+            and not topic.startswith(own)
+        )
+
+    def _wanted(self, publishers=()):
+        offers = {p.qos_profile.reliability for p in publishers}
+        all_reliable = offers == {ReliabilityPolicy.RELIABLE}
+        if self._wish == "reliable" or (self._wish == "auto" and all_reliable):
+            return ReliabilityPolicy.RELIABLE
+        return ReliabilityPolicy.BEST_EFFORT
+
+    def _subscribed(self):
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=self._reliability
+        )
+        return self._node.create_subscription(
+            self._kind, self.name, self._callback, qos, qos_overriding_options=_OVERRIDABLE
+        )

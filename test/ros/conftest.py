@@ -1,0 +1,159 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""A graph of its own for all tests here, node processes on it, and a robot that talks to them."""
+
+import json
+import struct
+import time
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+
+from depthlm_ros.camera import Camera  # noqa: E402
+from depthlm_ros.checkpoints import Checkpoint  # noqa: E402
+from depthlm_ros.ros.child import Child  # noqa: E402
+from depthlm_ros.ros.convert import camera_info_message, image_message  # noqa: E402
+from depthlm_ros.ros.dds import environment, private_graph  # noqa: E402
+from depthlm_ros.ros.queries import service_types  # noqa: E402
+
+CAMERA = Camera(320, 240, 250.0, 250.0, 160.0, 120.0)
+
+
+@pytest.fixture(scope="session")
+def graph():
+    """This process and its children see each other and nothing else."""
+    with private_graph() as variables, environment(variables):
+        yield variables
+
+
+@pytest.fixture(scope="session")
+def context(graph):
+    made = rclpy.Context()
+    rclpy.init(context=made)
+    yield made
+    rclpy.shutdown(context=made)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A folder with a row and weights without tensors: enough for the scripted engine.
+
+    Its focal length is that of the robot's camera, so that view and frame pixels agree.
+    """
+    folder = tmp_path_factory.mktemp("checkpoint")
+    (folder / "config.json").write_text("{}")
+    header = json.dumps({}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    wording = {"marker": "tags", "coordinates": "tags"}
+    row = Checkpoint("fake", "", "none", CAMERA.fx, "marker", "coordinates", wording)
+    row.write(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def node_process(graph, tmp_path_factory):
+    """Start nodes: node_process("-p", "grid.rate:=2", ...) -> Child; all are stopped at the end."""
+    started = []
+
+    def start(*ros_arguments, module="depthlm_ros.ros.node"):
+        log = tmp_path_factory.mktemp("node") / "log"
+        started.append(Child(module, ["--ros-args", *ros_arguments], log=log))
+        return started[-1]
+
+    yield start
+    for child in started:
+        child.stop()
+
+
+class Robot:
+    """A node with a camera that shows pictures and a client that asks about them."""
+
+    def __init__(self, context, namespace="", service="/depthlm"):
+        self.node = rclpy.create_node("robot", context=context, namespace=namespace)
+        self.executor = SingleThreadedExecutor(context=context)
+        self.executor.add_node(self.node)
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        self.images = self.node.create_publisher(Image, "image", qos)
+        self.infos = self.node.create_publisher(CameraInfo, "camera_info", qos)
+        self.query_distance, self.query_image = service_types()
+        self.distance = self.node.create_client(self.query_distance, f"{service}/query_distance")
+        self.image = self.node.create_client(self.query_image, f"{service}/query_image")
+        self._stamp = 1000
+
+    def close(self):
+        self.executor.shutdown()
+        self.node.destroy_node()
+
+    def header(self):
+        """A header with a stamp that no other has."""
+        self._stamp += 1
+        header = Header(frame_id="robot_eye")
+        header.stamp.sec, header.stamp.nanosec = self._stamp, 5
+        return header
+
+    def picture(self, width=CAMERA.width, height=CAMERA.height):
+        return image_message(self.header(), np.full((height, width, 3), 90, np.uint8))
+
+    def info(self, camera=CAMERA):
+        return camera_info_message(Header(frame_id="robot_eye"), camera)
+
+    def wait(self, condition, seconds=10.0):
+        """What condition() returns once it is true; fails after some seconds."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.02)
+            result = condition()
+            if result:
+                return result
+        raise AssertionError(f"waited {seconds} s in vain")
+
+    def call(self, client, request, seconds=10.0):
+        """The response, which must come within some seconds."""
+        assert client.wait_for_service(seconds), f"no service {client.srv_name}"
+        future = client.call_async(request)
+        self.executor.spin_until_future_complete(future, timeout_sec=seconds)
+        assert future.done(), f"no response of {client.srv_name} within {seconds} s"
+        return future.result()
+
+    def ask(self, u=(160.0,), v=(120.0,), **fields):
+        request = self.query_distance.Request(u=list(u), v=list(v), **fields)
+        return self.call(self.distance, request)
+
+    def show(self, image=None, info=None):
+        """Publish until the node's newest picture is this one; the response that said so."""
+        image, info = image or self.picture(), info or self.info()
+
+        def seen():
+            self.infos.publish(info)
+            self.images.publish(image)
+            response = self.ask()
+            same = response.header == image.header and "loading" not in response.message
+            return response if same else None
+
+        return self.wait(seen)
+
+
+@pytest.fixture
+def make_robot(context):
+    """make_robot(namespace, service) -> Robot, closed at the end."""
+    made = []
+
+    def make(*arguments):
+        made.append(Robot(context, *arguments))
+        return made[-1]
+
+    yield make
+    for robot in made:
+        robot.close()
+
+
+@pytest.fixture(scope="module")
+def robot(context):
+    made = Robot(context)
+    yield made
+    made.close()

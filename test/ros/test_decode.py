@@ -1,0 +1,157 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Image messages become RGB arrays with the right numbers, or are refused by name."""
+
+import sys
+from array import array
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sensor_msgs.msg")
+from sensor_msgs.msg import Image  # noqa: E402
+
+from depthlm_ros.errors import ImageError  # noqa: E402
+from depthlm_ros.ros import decode  # noqa: E402
+
+RGB = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]], [[0, 255, 128], [9, 9, 9]]])
+
+
+def message(encoding, values, step=0, big=False):
+    """An Image of values (H, W[, C]); step pads the rows with 0xAA."""
+    values = np.ascontiguousarray(values)
+    height, width = values.shape[:2]
+    rows = values.reshape(height, -1).view(np.uint8)
+    step = step or rows.shape[1]
+    padded = np.full((height, step), 0xAA, np.uint8)
+    padded[:, : rows.shape[1]] = rows
+    image = Image(height=height, width=width, encoding=encoding, step=step)
+    image.is_bigendian = int(big)
+    image.data = array("B", padded.tobytes())
+    return image
+
+
+@pytest.mark.parametrize(
+    "encoding, order",
+    [("rgb8", [0, 1, 2]), ("bgr8", [2, 1, 0]), ("rgba8", [0, 1, 2, 3]), ("bgra8", [2, 1, 0, 3])],
+)
+def test_colours_come_out_as_rgb(encoding, order):
+    alpha = np.full((3, 2, 1), 77)
+    stored = np.concatenate([RGB, alpha], axis=2)[..., order].astype(np.uint8)
+    image = decode.image_array(message(encoding, stored))
+    assert image.dtype == np.uint8 and image.flags.c_contiguous
+    assert np.array_equal(image, RGB)
+
+
+@pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
+def test_grey_becomes_three_equal_channels(encoding):
+    image = decode.image_array(message(encoding, np.array([[3, 250]], np.uint8)))
+    assert image.tolist() == [[[3, 3, 3], [250, 250, 250]]]
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
+def test_sixteen_bits_keep_their_high_byte_in_either_byte_order(encoding, big):
+    values = np.array([[0x0000, 0x12FF], [0xFE01, 0xFFFF]], ">u2" if big else "<u2")
+    image = decode.image_array(message(encoding, values, big=big))
+    assert image[..., 0].tolist() == [[0x00, 0x12], [0xFE, 0xFF]]
+    assert (image == image[..., :1]).all()
+
+
+def test_sixteen_bit_colours_keep_channel_order():
+    values = (RGB * 256 + 7).astype("<u2")[..., ::-1]
+    assert np.array_equal(decode.image_array(message("bgr16", values)), RGB)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "mono16"])
+def test_padding_at_the_end_of_rows_is_left_out(encoding):
+    values = RGB.astype(np.uint8) if encoding == "rgb8" else RGB[..., 0].astype("<u2") * 256
+    padded = decode.image_array(message(encoding, values, step=11 if encoding == "rgb8" else 6))
+    assert np.array_equal(padded, decode.image_array(message(encoding, values)))
+    assert padded[..., 0].tolist() == RGB[..., 0].tolist()
+
+
+@pytest.mark.parametrize("encoding, luma", [("yuv422", 1), ("uyvy", 1), ("yuv422_yuy2", 0)])
+def test_yuv_without_colour_is_grey_and_its_luma_is_found(encoding, luma):
+    values = np.full((2, 4, 2), 128, np.uint8)
+    values[..., luma] = [16, 235, 126, 126]  # video range: black, white, middle
+    image = decode.image_array(message(encoding, values)).astype(int)
+    assert np.abs(image[0, :, 0] - [0, 255, 128, 128]).max() <= 1
+    assert np.abs(image - image[..., :1]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "order, sites", [("rggb", "rggb"), ("bggr", "bggr"), ("gbrg", "gbrg"), ("grbg", "grbg")]
+)
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_bayer_mosaic_of_one_colour_gives_that_colour(order, sites, bits):
+    colour = {"r": 200, "g": 100, "b": 50}
+    tile = np.array([colour[c] for c in sites]).reshape(2, 2) * (257 if bits == 16 else 1)
+    mosaic = np.tile(tile, (4, 4)).astype(f"<u{bits // 8}")
+    image = decode.image_array(message(f"bayer_{order}{bits}", mosaic))
+    assert (image[2:-2, 2:-2] == [200, 100, 50]).all()
+
+
+@pytest.mark.parametrize(
+    "image, words",
+    [
+        (Image(height=1, width=1, step=4, encoding="32FC1"), ["'32FC1'", "rgb8", "bayer_rggb8"]),
+        (Image(height=1, width=1, step=3, encoding=""), ["''", "rgb8"]),
+        (Image(encoding="rgb8"), ["0 x 0", "empty"]),
+        (Image(height=2, width=2, step=5, encoding="rgb8"), ["step of 6", "got a step of 5"]),
+        (Image(height=2, width=2, step=6, encoding="rgb8"), ["2 x 2", "0 bytes"]),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_name(image, words):
+    with pytest.raises(ImageError) as caught:
+        decode.image_array(image)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_half_a_yuv_pair_is_refused_and_not_a_crash_of_the_library():
+    with pytest.raises(ImageError, match="3 x 2 picture in 'yuv422' cannot be decoded"):
+        decode.image_array(message("yuv422", np.zeros((2, 3, 2), np.uint8)))
+
+
+@pytest.fixture
+def fresh_decoder():
+    decode.decoder.cache_clear()
+    yield
+    decode.decoder.cache_clear()
+
+
+def _bridge(monkeypatch, convert):
+    module = ModuleType("cv_bridge")
+    module.CvBridge = type("CvBridge", (), {"imgmsg_to_cv2": staticmethod(convert)})
+    monkeypatch.setitem(sys.modules, "cv_bridge", module)
+    monkeypatch.setattr(np, "__version__", "1.26.4")
+
+
+def test_a_working_cv_bridge_is_preferred(monkeypatch, fresh_decoder):
+    asked = []
+
+    def convert(message, target):
+        asked.append((message.encoding, target))
+        return np.full((message.height, message.width, 3), 5, np.uint8)
+
+    _bridge(monkeypatch, convert)
+    assert (decode.image_array(message("uyvy", np.zeros((2, 2, 2), np.uint8))) == 5).all()
+    assert asked[-1] == ("yuv422", "rgb8")
+
+
+def test_a_cv_bridge_that_fails_gives_way_to_rosbags(monkeypatch, fresh_decoder):
+    def convert(message, target):
+        raise AttributeError("_ARRAY_API not found")
+
+    _bridge(monkeypatch, convert)
+    assert decode.decoder().__module__ == "rosbags.image.image"
+    assert decode.image_array(message("mono8", np.array([[9]], np.uint8))).tolist() == [[[9] * 3]]
+
+
+def test_a_cv_bridge_built_for_numpy_1_is_not_even_loaded_under_numpy_2(
+    monkeypatch, fresh_decoder
+):
+    _bridge(monkeypatch, lambda message, target: pytest.fail("it was loaded"))
+    monkeypatch.setattr(np, "__version__", "2.3.4")
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    assert decode.decoder().__module__ == "rosbags.image.image"
