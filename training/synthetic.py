@@ -91,6 +91,7 @@ def _shard(names, split, count, size, start):
 
 
 def main(arguments=None):
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training.synthetic", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser("demo", help="the picture that the package ships")
@@ -102,7 +103,8 @@ def main(arguments=None):
         command.add_argument("--split", choices=SPLITS, default="train")
     one.add_argument("--count", type=int, default=24)
     one.add_argument("--first", type=int, default=0)
-    many.add_argument("--count", type=int, required=True)
+    many.add_argument("--count", type=int, required=True,
+                      help="pictures in all; a multiple of --size can be continued by a larger one")
     many.add_argument("--workers", type=int, default=1)
     many.add_argument("--size", type=int, default=500)
     given = parser.parse_args(arguments)
