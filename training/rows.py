@@ -39,13 +39,14 @@ class Row:
 
 
 class QuestionRows(Dataset):
-    """`length` rows drawn from shots. ask: style name -> questions per picture.
+    """`length` rows drawn from the first `count` shots. ask: style -> questions per picture.
 
     A picture carries one arrow at most, so "marker" asks 0 or 1; a fraction is a probability.
     """
 
-    def __init__(self, shots, checkpoint, ask, seed, length):
+    def __init__(self, shots, count, checkpoint, ask, seed, length):
         self.shots = shots
+        self.count = count
         self.checkpoint = checkpoint
         self.ask = ask
         self.seed = seed
@@ -56,7 +57,7 @@ class QuestionRows(Dataset):
 
     def __getitem__(self, index) -> Row:
         rng = np.random.default_rng([self.seed, index])
-        shot = self.shots[int(rng.integers(len(self.shots)))]
+        shot = self.shots[int(rng.integers(self.count))]
         return make_row(shot, self.checkpoint, self.ask, rng)
 
 

@@ -39,11 +39,15 @@ CHAT_FILES = ("chat_template.jinja", "generation_config.json")
 
 @dataclass(frozen=True)
 class Stage:
-    """One stretch of training. ask: style -> questions per picture; weights: of the losses."""
+    """One stretch of training. ask: style -> questions per picture; weights: of the losses.
+
+    pictures: only the first so many of the data, 0 for all.
+    """
 
     name: str
     steps: int
     lr: float
+    pictures: int = 0
     ask: dict = field(default_factory=dict)
     weights: dict = field(default_factory=lambda: {"text": 1.0, "dense": 1.0, "locate": 1.0})
 
@@ -108,9 +112,10 @@ def run_stage(number, stage, config, student, collator, checkpoint) -> None:
     """Train the student through one stage."""
     student.weights = dict(stage.weights)
     seed = config.seed * 1000 + number
-    rows = QuestionRows(
-        read_shards(config.data), checkpoint, stage.ask, seed, stage.steps * config.batch
-    )
+    shots = read_shards(config.data)
+    count = min(stage.pictures or len(shots), len(shots))
+    length = stage.steps * config.batch
+    rows = QuestionRows(shots, count, checkpoint, stage.ask, seed, length)
     arguments = TrainingArguments(
         output_dir=str(Path(config.out) / "runs" / f"{number}_{stage.name}"),
         max_steps=stage.steps,
