@@ -104,7 +104,7 @@ def main(arguments=None):
     one.add_argument("--count", type=int, default=24)
     one.add_argument("--first", type=int, default=0)
     many.add_argument("--count", type=int, required=True,
-                      help="pictures in all; a multiple of --size can be continued by a larger one")
+                      help="pictures in all; a multiple of --size can be continued later")
     many.add_argument("--workers", type=int, default=1)
     many.add_argument("--size", type=int, default=500)
     given = parser.parse_args(arguments)

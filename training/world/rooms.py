@@ -142,21 +142,30 @@ def corridor(rng) -> Place:
     for wall in range(4):
         floor.parts += wall_of(wall, floor.area, high, finish)
     floor.parts += slabs(floor.area, high, finish)
-    state = rng.integers(1 << 31)
+    _line_with_doors(rng, floor)
+    floor.parts += on_side((window if rng.random() < .5 else door)(rng), floor.area, 2)
+    for _ in range(rng.integers(0, 5)):
+        thing = rng.choice(SMALL + [furniture.shelf, outdoors.bench])(rng)
+        floor.along_wall(rng, thing)
+    lights = _row_of_lamps(wide / 2, deep, high)
+    parts = floor.parts + _fixtures(lights, high)
+    stand = (.35, .3, wide - .35, deep * .4)
+    aim = (0, deep * .6, wide, deep) if rng.random() < .75 else (0, 0, wide, deep)
+    return Place.of("corridor", parts, lights, rng.uniform(.15, .35), stand, aim)
+
+
+def _line_with_doors(rng, floor: Floor):
+    """Equal doors and different pictures along both sides of a corridor."""
+    deep, state = floor.area[3], rng.integers(1 << 31)
     for side in (1, 3):
         for y in np.arange(rng.uniform(1, 3), deep - 1, rng.choice([2.5, 3.5, 5])):
             make = door if rng.random() < .75 else painting
             once = np.random.default_rng(state if make is door else rng.integers(1 << 31))
             floor.parts += on_side(make(once), floor.area, side, y / deep)
-    floor.parts += on_side((window if rng.random() < .5 else door)(rng), floor.area, 2)
-    for _ in range(rng.integers(0, 5)):
-        thing = rng.choice(SMALL + [furniture.shelf, outdoors.bench])(rng)
-        floor.along_wall(rng, thing)
-    spots = np.arange(1.5, deep, 3.0)
-    lights = [Light((wide / 2, y, high - .1), (wide / 2, y + 1e-3, 0), .55, 1.6,
-                    shadow_px=128 if i == 1 else 0, focal_px=40.0)
-              for i, y in enumerate(spots[:7])]
-    parts = floor.parts + _fixtures(lights, high)
-    stand = (.35, .3, wide - .35, deep * .4)
-    aim = (0, deep * .6, wide, deep) if rng.random() < .75 else (0, 0, wide, deep)
-    return Place.of("corridor", parts, lights, rng.uniform(.15, .35), stand, aim)
+
+
+def _row_of_lamps(x, deep, high) -> list[Light]:
+    """Seven lamps at most, 3 m apart; the second throws shadows."""
+    return [Light((x, y, high - .1), (x, y + 1e-3, 0), .55, 1.6,
+                  shadow_px=128 if i == 1 else 0, focal_px=40.0)
+            for i, y in enumerate(np.arange(1.5, deep, 3.0)[:7])]

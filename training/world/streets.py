@@ -27,18 +27,23 @@ def street(rng) -> Place:
         floor.parts += _houses(rng, side, road / 2 + walk, end)
     floor.parts += _house(rng, 0, end + .5, road + 2 * walk + 2, 1.0, 0)
     _parked(rng, floor, road, end)
-    for make, most in MOST.items():
-        for _ in range(rng.integers(0, most + 1)):
-            side, y = rng.choice([-1, 1]), rng.uniform(2, end - 1)
-            x = side * (road / 2 + (.15 if make in (outdoors.tree, outdoors.pole)
-                                    else rng.uniform(.4, walk - .3)))
-            turn = -side * np.pi / 2 if make is not outdoors.person else rng.uniform(-3, 3)
-            floor.put(make(rng), x, y, turn, kerb)
+    _strew(rng, floor, road, walk, end, kerb)
     x, y = rng.uniform(-30, 30), rng.uniform(-30, 20)
     sun = Light((x, y, 55), (0, 10, 0), rng.uniform(.5, 1.4), 60.0, (1, .96, .88), 224, 260.0)
     stand = (-road / 2 - walk + .5, -2, road / 2 + walk - .5, end * .45)
     aim = (-road / 2 - walk, end * .3, road / 2 + walk, end)
     return Place.of("street", floor.parts, [sun], rng.uniform(.2, .5), stand, aim)
+
+
+def _strew(rng, floor: Floor, road, walk, end, kerb):
+    """People, trees, posts, bins and benches on the pavements; trees and posts at the kerb."""
+    for make, most in MOST.items():
+        for _ in range(rng.integers(0, most + 1)):
+            side, y = rng.choice([-1, 1]), rng.uniform(2, end - 1)
+            kerbside = make in (outdoors.tree, outdoors.pole)
+            x = side * (road / 2 + (.15 if kerbside else rng.uniform(.4, walk - .3)))
+            turn = rng.uniform(-3, 3) if make is outdoors.person else -side * np.pi / 2
+            floor.put(make(rng), x, y, turn, kerb)
 
 
 def _street_ground(rng, road, walk, end, kerb) -> list[Part]:

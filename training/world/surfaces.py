@@ -103,16 +103,12 @@ def albedo(surfaces: list[Surface], hit: Hits) -> np.ndarray:
 
 
 def _lit(light: Light, solids: Solids, hit: Hits) -> np.ndarray:
-    """Share of the light that reaches each point, (P,), from a small depth map."""
+    """Share of the light that reaches each point, (P,): from a small depth map, five taps."""
     if not light.shadow_px:
         return np.float32(1)
     camera, pose = light.camera(), light.pose()
     first, _ = first_hits(solids, camera, pose, ray_planes(camera, pose))
-    seen = pose.axes.T.astype(np.float32) @ (hit.point - pose.origin.astype(np.float32)[:, None])
-    away = np.sqrt((seen * seen).sum(0))
-    depth = np.maximum(seen[2], 1e-3)
-    u = camera.fx * seen[0] / depth + camera.cx
-    v = camera.fy * seen[1] / depth + camera.cy
+    u, v, depth, away = _from_light(camera, pose, hit.point)
     slack = np.float32(0.03) + away * away / depth * np.float32(1.5 / camera.fx)
     total = np.zeros_like(away)
     for du, dv in ((-0.7, -0.3), (0.3, -0.7), (0.7, 0.3), (-0.3, 0.7), (0, 0)):
@@ -120,7 +116,17 @@ def _lit(light: Light, solids: Solids, hit: Hits) -> np.ndarray:
         row = np.clip(v + np.float32(dv + 0.5), 0, camera.height - 1).astype(np.int32)
         total += away < first[row, column] + slack
     outside = (np.abs(u - camera.cx) > camera.cx) | (np.abs(v - camera.cy) > camera.cy)
-    return np.where(outside | (seen[2] <= 0), np.float32(1), total / 5)
+    return np.where(outside | (depth <= 1e-3), np.float32(1), total / 5)
+
+
+def _from_light(camera: Camera, pose: Pose, point):
+    """Where a light sees points (3, P): columns, rows, depth ahead of it, distance; all (P,)."""
+    seen = pose.axes.T.astype(np.float32) @ (point - pose.origin.astype(np.float32)[:, None])
+    away = np.sqrt((seen * seen).sum(0))
+    depth = np.maximum(seen[2], 1e-3)
+    u = camera.fx * seen[0] / depth + camera.cx
+    v = camera.fy * seen[1] / depth + camera.cy
+    return u, v, depth, away
 
 
 def lighting(lights: list[Light], ambient: float, solids: Solids, hit: Hits) -> np.ndarray:
