@@ -46,7 +46,9 @@ class Collator:
         batch = _padded(packed, self.tokenizer.pad_token_id)
         batch["pixel_values"] = pictures["pixel_values"]
         batch["image_grid_thw"] = grids
-        batch["dense_log_m"] = torch.cat([self._dense(r, g) for r, g in zip(rows, grids)])
+        batch["dense_log_m"] = torch.cat(
+            [self._dense(row, grid) for row, grid in zip(rows, grids, strict=True)]
+        )
         return batch
 
     def grid(self, grid_thw) -> tuple:
@@ -115,7 +117,8 @@ class Collator:
         u = (np.arange(columns * CELLS) + 0.5) / (columns * CELLS) * row.view.camera.width - 0.5
         v = (np.arange(rows * CELLS) + 0.5) / (rows * CELLS) * row.view.camera.height - 0.5
         pixels = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
-        cells = np.log(true_distances(row.shot, row.view, pixels)).reshape(rows, CELLS, columns, CELLS)
+        metres = true_distances(row.shot, row.view, pixels)
+        cells = np.log(metres).reshape(rows, CELLS, columns, CELLS)
         return torch.from_numpy(cells.swapaxes(1, 2).reshape(rows * columns, -1)).float()
 
 

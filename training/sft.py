@@ -11,6 +11,7 @@ import argparse
 import json
 import shutil
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 
 import torch
@@ -96,7 +97,7 @@ class StopOnNaN(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **_):
         loss = (logs or {}).get("loss", 0.0)
-        if loss != loss:
+        if isnan(loss):
             raise FloatingPointError(f"the loss is NaN at step {state.global_step}")
 
 

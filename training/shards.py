@@ -2,7 +2,8 @@
 """Shot: a picture with the distance of every pixel; and files that hold many of them.
 
 Knows nothing about how a picture was made. A shard is an uncompressed npz: pictures and
-distances (uint16 millimetres, 0 unknown) end to end, so that reading maps the file and copies one picture.
+distances (uint16 millimetres, 0 unknown) end to end, so that reading maps the file and copies
+one picture.
 """
 
 import os
@@ -30,7 +31,7 @@ class Shot:
 def write_shard(path: Path, shots: list[Shot]) -> None:
     """Write the shots under a temporary name and rename it, so that no half file is seen."""
     cameras = [s.frame.camera for s in shots]
-    millimetres = [np.round(np.nan_to_num(s.distance_m) * 1000).astype(np.uint16).ravel() for s in shots]
+    millimetres = [_millimetres(s.distance_m) for s in shots]
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
         np.savez(
@@ -44,6 +45,10 @@ def write_shard(path: Path, shots: list[Shot]) -> None:
             kind=np.array([s.kind for s in shots]),
         )
     temporary.replace(path)
+
+
+def _millimetres(distance_m) -> np.ndarray:
+    return np.round(np.nan_to_num(distance_m) * 1000).astype(np.uint16).ravel()
 
 
 def _mapped(path: Path, name: str) -> np.ndarray:
