@@ -178,7 +178,7 @@ class Batcher:
             replies = self.engine.step(batch)
             if len(replies) != len(batch):
                 raise EngineError(f"{len(batch)} questions got {len(replies)} replies")
-        except Exception as error:  # whatever a model raises, the callers must hear of it
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, the callers hear it
             if not isinstance(error, DepthLMError):
                 error = EngineError(f"the engine failed: {type(error).__name__}: {error}")
             self._fail(taken, error)

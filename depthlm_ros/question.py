@@ -44,8 +44,10 @@ WORDINGS = {
         ),
         # VLM3, the paper's form.
         "meters": (
-            "How far is the pixel at ({x}, {y}) from the camera? Both x and y are normalized to"
-            " between [0, {range}).",
+            (
+                "How far is the pixel at ({x}, {y}) from the camera? Both x and y are normalized"
+                " to between [0, {range})."
+            ),
             "meters",
         ),
     },

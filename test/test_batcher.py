@@ -31,7 +31,7 @@ def test_each_row_is_answered_once_by_its_own_question():
     jobs = [batcher.submit(name, range(7)) for name in "ab"]
     for name, job in zip("ab", jobs, strict=True):
         assert job.wait() == [(name, q) for q in range(7)]
-    assert sorted(sum(engine.steps, [])) == [(n, q) for n in "ab" for q in range(7)]
+    assert sorted(asked for step in engine.steps for asked in step) == [(n, q) for n in "ab" for q in range(7)]
 
 
 def test_two_scenes_share_a_step():

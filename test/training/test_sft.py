@@ -8,18 +8,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer  # noqa: E402
+from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-from depthlm_ros.camera import Camera  # noqa: E402
-from depthlm_ros.checkpoints import Checkpoint, from_folder  # noqa: E402
-from depthlm_ros.errors import InputError  # noqa: E402
-from depthlm_ros.question import POINT, PositionStyle  # noqa: E402
-from depthlm_ros.view import Frame  # noqa: E402
-from training import fresh, sft  # noqa: E402
-from training.collate import Collator, question_mask  # noqa: E402
-from training.rows import QuestionRows, make_row  # noqa: E402
-from training.shards import Shot, write_shard  # noqa: E402
-from training.student import Student  # noqa: E402
+from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import Checkpoint, from_folder
+from depthlm_ros.errors import InputError
+from depthlm_ros.question import POINT, PositionStyle
+from depthlm_ros.view import Frame
+from training import fresh, sft
+from training.collate import Collator, question_mask
+from training.rows import QuestionRows, make_row
+from training.shards import Shot, write_shard
+from training.student import Student
 
 WORDING = {"marker": "tags", "coordinates": "tags", "position": "number"}
 ROW = Checkpoint(
@@ -124,7 +124,8 @@ def _gradient(student, batch):
     student.zero_grad()
     loss = student(**batch)["loss"]
     loss.backward()
-    return loss.item(), student.model.model.language_model.layers[0].mlp.up_proj.weight.grad.clone()
+    layer = student.model.model.language_model.layers[0]
+    return loss.item(), layer.mlp.up_proj.weight.grad.clone()
 
 
 def test_packed_questions_equal_separate_runs(collator, student):
