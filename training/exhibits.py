@@ -59,8 +59,11 @@ def write_sheet(shots: list[Shot], path) -> None:
 
 
 def coloured(distance_m) -> np.ndarray:
-    """Distances as colours on a logarithmic scale from 0.4 to 40 m: (H, W, 3) uint8 RGB."""
-    share = 1 - np.log(distance_m / 0.4) / np.log(100)
+    """Distances as colours on a logarithmic scale from 0.4 to 40 m: (H, W, 3) uint8 RGB.
+
+    The unknown (sky) is coloured as farthest.
+    """
+    share = 1 - np.log(np.nan_to_num(distance_m, nan=40.0) / 0.4) / np.log(100)
     levels = np.clip(share * 255, 0, 255).astype(np.uint8)
     return cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[..., ::-1]
 

@@ -20,7 +20,10 @@ from depthlm_ros.view import Frame
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture and the true distance of each pixel: (H, W) float32 metres along the ray."""
+    """A picture and the true distance of each pixel.
+
+    distance_m: (H, W) float32 metres along the ray, NaN where there is only sky.
+    """
 
     frame: Frame
     distance_m: np.ndarray

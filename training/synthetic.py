@@ -56,7 +56,7 @@ def random_camera(rng) -> Camera:
 
 def worth_showing(distance_m) -> bool:
     """Not mostly a surface before the lens, and nothing nearer than a picture can show."""
-    return np.mean(distance_m < 0.4) < 0.02 and np.median(distance_m) > 0.7
+    return np.mean(distance_m < 0.4) < 0.02 and np.nanmedian(distance_m) > 0.7
 
 
 def demo_shot() -> Shot:

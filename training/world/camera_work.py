@@ -1,8 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What a camera makes of a place: light and distance of every pixel, then a picture.
 
-Knows nothing about which places there are. Sky has no distance; it is given SKY_M, so that
-every pixel has one.
+Knows nothing about which places there are. Sky has no distance: NaN.
 """
 
 import cv2
@@ -14,11 +13,9 @@ from . import surfaces
 from .floor import Place
 from .solids import Pose, first_hits, ray_planes
 
-SKY_M = 40.0
-
 
 def render(place: Place, camera: Camera, pose: Pose):
-    """Linear light (3, H, W) and distance in metres (H, W), both float32."""
+    """Linear light (3, H, W) and distance in metres (H, W), both float32; NaN: sky."""
     rays = ray_planes(camera, pose)
     distance, solid = first_hits(place.solids, camera, pose, rays)
     light = sky(rays)
@@ -28,7 +25,7 @@ def render(place: Place, camera: Camera, pose: Pose):
     glow = np.array([s.glow for s in place.surfaces], np.float32)[hit.solid]
     arriving = surfaces.lighting(place.lights, place.ambient, place.solids, hit) + glow
     light.reshape(3, -1)[:, seen] = surfaces.albedo(place.surfaces, hit) * arriving
-    return light, np.where(solid >= 0, distance, np.float32(SKY_M))
+    return light, np.where(solid >= 0, distance, np.float32(np.nan))
 
 
 def sky(rays) -> np.ndarray:
