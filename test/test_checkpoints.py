@@ -69,7 +69,9 @@ def test_a_folder_without_a_row_takes_that_of_a_published_model(folder):
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(CheckpointError, match="neither a folder nor known.*tiny, facebook/DepthLM"):
+    with pytest.raises(
+        CheckpointError, match="neither a folder nor known.*tiny, facebook/DepthLM"
+    ):
         find_checkpoint("facebook/Depth")
 
 
@@ -122,7 +124,9 @@ def test_an_absent_folder_is_told(tmp_path):
         from_folder(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "x"}', '{"largest_view": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"name": "x"}', '{"largest_view": 3}', "\x00"]
+)
 def test_a_broken_row_is_told_with_its_file(folder, content):
     (folder / ROW_FILE).write_text(content)
     with pytest.raises(CheckpointError, match=ROW_FILE):

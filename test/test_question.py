@@ -96,7 +96,8 @@ def test_the_paper_wordings_can_be_asked_too():
 def test_the_coordinate_question_is_the_released_one():
     assert CoordinateStyle().question(view(), (50, 20)).text == (
         "Given this image, how far is the point at coordinates (1000, 500) from the camera? The"
-        " coordinates are in normalised [0, 2000] format relative to image width and height. " + TAGS
+        " coordinates are in normalised [0, 2000] format relative to image width and height. "
+        + TAGS
     )
 
 

@@ -116,7 +116,9 @@ def test_a_view_of_the_training_size_is_one_window():
     assert view.windows() == [view]
 
 
-@pytest.mark.parametrize("size", [(1401, 1200), (1500, 900), (2800, 2400), (3999, 700), (64, 1300)])
+@pytest.mark.parametrize(
+    "size", [(1401, 1200), (1500, 900), (2800, 2400), (3999, 700), (64, 1300)]
+)
 def test_windows_cover_every_pixel_and_stay_within_the_training_size(size):
     seen = np.zeros((size[1], size[0]), bool)
     for window in blank_view(*size).windows():

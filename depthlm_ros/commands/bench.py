@@ -1,0 +1,111 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""depthlm bench: how long conversions and answers take on this machine."""
+
+import os
+import platform
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from depthlm_ros.commands.options import add_model_options, predictor_from
+from depthlm_ros.errors import MissingDependency
+from depthlm_ros.files import read_camera, read_picture
+from depthlm_ros.predict import Ranges
+from depthlm_ros.scan import Scan, scan
+from depthlm_ros.view import Frame
+
+DEMO = Path(__file__).parents[1] / "demo"
+GRID = 32, 24
+
+
+def add(subparsers) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("bench", help="how long things take on this machine")
+    add_model_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args) -> int:
+    """Print the machine, the conversions and the answers."""
+    print(machine())
+    for line in (*_conversions(), *_answers(args)):
+        print(line, flush=True)
+    return 0
+
+
+def machine() -> str:
+    """The machine in words: processor, cores, accelerator if there is one."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((x.partition(": ")[2] for x in lines if x.startswith("model name")), name)
+    except OSError:
+        pass
+    return f"{name}, {os.cpu_count()} cores{_accelerator()}, Python {platform.python_version()}"
+
+
+def _accelerator() -> str:
+    try:
+        import torch
+    except ImportError:
+        return ", no torch"
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return "".join(f", {name}" for name in names) + f", torch {torch.__version__}"
+
+
+def _conversions():
+    """Lines about messages; one line where there is no ROS 2."""
+    try:
+        from std_msgs.msg import Header
+
+        from depthlm_ros.ros.convert import cloud_message, image_message
+        from depthlm_ros.ros.decode import image_array
+    except (ImportError, MissingDependency):
+        yield "conversions: not measured, they need ROS 2"
+        return
+    header = Header()
+    message = image_message(header, np.zeros((720, 1280, 3), np.uint8))
+    found = _made_up_scan(100, 100)
+    yield _line("1280 x 720 image message to array", lambda: image_array(message), 20)
+    yield _line("10,000 points to a cloud message", lambda: cloud_message(header, found), 20)
+
+
+def _made_up_scan(columns, rows) -> Scan:
+    count = columns * rows
+    numbers = np.full(count, 2.0)
+    points, asked = np.full((count, 3), 2.0), np.zeros((count, 2))
+    ranges = Ranges(*[numbers] * 5, points, np.zeros(count, np.uint8), asked)
+    return Scan(ranges, columns, rows, np.zeros((rows, columns, 3), np.uint8))
+
+
+def _answers(args):
+    """Lines about the model on the demo picture."""
+    frame = Frame(read_picture(DEMO / "scene.png"), read_camera(DEMO / "camera.yaml"))
+    begin = time.perf_counter()
+    predictor = predictor_from(args)
+    row = predictor.checkpoint
+    yield f"checkpoint {row.name}, engine {args.engine}"
+    yield f"{'loading':<44}{time.perf_counter() - begin:10.2f} s"
+    for style in row.wording:
+        yield _line(
+            f"one pixel, {style}", lambda s=style: predictor.ranges(frame, [(320, 240)], s)
+        )
+    columns, rows = GRID
+    title = f"a grid of {columns} x {rows}, {row.grid_style}"
+    yield _line(title, lambda: scan(predictor, frame, *GRID), 1)
+
+
+def _line(title, action, times=5) -> str:
+    """The median time of an action after one that does not count."""
+    action()
+    seconds = median(_timed(action) for _ in range(times))
+    figure = f"{seconds * 1e3:10.2f} ms" if seconds < 0.1 else f"{seconds:10.2f} s"
+    return f"{title:<44}{figure}"
+
+
+def _timed(action) -> float:
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin

@@ -1,0 +1,54 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""depthlm eval: how good are the answers on a records file?"""
+
+from itertools import islice
+from pathlib import Path
+
+from depthlm_ros.commands.options import (
+    add_model_options,
+    count,
+    predictor_from,
+    progress_bar,
+)
+from depthlm_ros.errors import InputError
+from depthlm_ros.evaluate import ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.records import KINDS, read_records
+
+
+def add(subparsers) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("eval", help="how good are the answers on a records file?")
+    parser.add_argument("records", help="jsonl, see depthlm_ros/records.py")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--constant", type=float, metavar="METRES", help="instead of a model")
+    parser.add_argument(
+        "--kind", choices=KINDS, default="", help="of records that do not state theirs"
+    )
+    parser.add_argument("--limit", type=count, metavar="N", help="only the first N pictures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole report")
+    add_model_options(parser, who)
+    parser.set_defaults(run=run)
+
+
+def run(args) -> int:
+    """Print the report's table; write it as JSON where asked."""
+    records = islice(read_records(args.records, args.kind), args.limit)
+    with progress_bar("pictures") as progress:
+        report = evaluate(records, _answerer(args), lambda done: progress(done, args.limit))
+    print(report.table())
+    if args.json:
+        _write(args.json, report.to_json() + "\n")
+    return 0
+
+
+def _answerer(args):
+    if args.constant is None:
+        return PredictorAnswers(predictor_from(args), args.style)
+    return ConstantAnswers(args.constant)
+
+
+def _write(path, text) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--json {path} cannot be written: {error}") from error

@@ -1,0 +1,85 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""How good are N answers? delta1, AbsRel, RMSE.
+
+Plain arrays of metres; knows nothing about which kind they are, nor about pictures or models.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+DELTA1_RATIO = 1.25
+
+
+def delta1(answer_m, label_m) -> np.ndarray:
+    """(N,) bool: larger / smaller strictly below 1.25 (DepthLM, section 4).
+
+    An answer that is missing (NaN), zero or negative is wrong. The published scorer took two
+    negative ratios for a hit.
+    """
+    answer_m, label_m = np.asarray(answer_m, np.float64), np.asarray(label_m, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.maximum(answer_m / label_m, label_m / answer_m)
+    return (answer_m > 0) & (ratio < DELTA1_RATIO)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The measures of some points; shares in [0, 1], NaN where nothing can be counted.
+
+    points, answered, askable: how many. delta1: among all points, failures wrong. The two other
+    published denominators: delta1_answered leaves out failures (VLM3's notebook),
+    delta1_askable leaves out points that no marker can be drawn at (DepthLM's scorer).
+    abs_rel: mean of |answer - label| / label; rmse_m: metres; both among answered points.
+    """
+
+    points: int
+    answered: int
+    askable: int
+    delta1: float
+    delta1_answered: float
+    delta1_askable: float
+    abs_rel: float
+    rmse_m: float
+
+
+def measure(answer_m, label_m, askable) -> Measures:
+    """Measures of answers (N,), NaN where there is none, against labels (N,).
+
+    askable (N,) bool: whether the question could be put at the labelled pixel itself.
+    """
+    answer_m, label_m = np.asarray(answer_m, np.float64), np.asarray(label_m, np.float64)
+    askable = np.asarray(askable, bool)
+    hit, answered = delta1(answer_m, label_m), np.isfinite(answer_m)
+    error = (answer_m - label_m)[answered]
+    return Measures(
+        points=len(label_m),
+        answered=int(answered.sum()),
+        askable=int(askable.sum()),
+        delta1=_mean(hit),
+        delta1_answered=_mean(hit[answered]),
+        delta1_askable=_mean(hit[askable]),
+        abs_rel=_mean(np.abs(error) / label_m[answered]),
+        rmse_m=float(np.sqrt(_mean(error**2))),
+    )
+
+
+def mean_of(measures) -> Measures:
+    """Counts added up, everything else averaged: the mean over pictures (as DepthVLM does)."""
+    columns = {f.name: [getattr(m, f.name) for m in measures] for f in fields(Measures)}
+    return Measures(
+        **{
+            name: sum(values)
+            if name in ("points", "answered", "askable")
+            else _finite_mean(values)
+            for name, values in columns.items()
+        }
+    )
+
+
+def _mean(values) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _finite_mean(values) -> float:
+    return _mean([value for value in values if np.isfinite(value)])

@@ -1,0 +1,64 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""delta1 and its three denominators, by hand."""
+
+import dataclasses
+from math import isnan, nan, sqrt
+
+import pytest
+
+from depthlm_ros.metrics import delta1, mean_of, measure
+
+
+def test_delta1_is_strict_and_the_same_both_ways():
+    answers = [1.0, 1.2499, 1.25, 0.8, 0.8001]
+    assert delta1(answers, [1.0] * 5).tolist() == [True, True, False, False, True]
+
+
+def test_missing_zero_and_negative_answers_are_wrong():
+    """The published scorer counts -1 against any label as right, both ratios being negative."""
+    assert delta1([nan, 0.0, -1.0, float("inf")], [1.0] * 4).tolist() == [False] * 4
+
+
+def test_every_failure_is_wrong_and_the_other_denominators_stand_beside():
+    """Four points: a hit, a miss, one without a number, one that could not be asked in place."""
+    m = measure([1.0, 3.0, nan, 2.0], [1.0, 2.0, 5.0, 2.0], [True, True, True, False])
+    assert (m.points, m.answered, m.askable) == (4, 3, 3)
+    assert m.delta1 == 2 / 4
+    assert m.delta1_answered == 2 / 3
+    assert m.delta1_askable == 1 / 3
+
+
+def test_absrel_and_rmse_are_over_answered_points():
+    m = measure([1.0, 3.0, nan], [2.0, 2.0, 5.0], [True] * 3)
+    assert m.abs_rel == pytest.approx((0.5 + 0.5) / 2)
+    assert m.rmse_m == pytest.approx(1.0)
+    assert measure([4.0, 1.0], [1.0, 1.0], [True] * 2).rmse_m == pytest.approx(sqrt(4.5))
+
+
+def test_nothing_answered_is_wrong_and_not_undefined():
+    m = measure([nan, nan], [1.0, 2.0], [True, True])
+    assert m.delta1 == 0.0
+    assert isnan(m.delta1_answered) and isnan(m.abs_rel) and isnan(m.rmse_m)
+
+
+def test_no_points_have_no_measure():
+    m = measure([], [], [])
+    assert m.points == 0
+    assert isnan(m.delta1)
+
+
+def test_the_mean_over_pictures_weighs_pictures_alike():
+    """Pooled it would be 1 of 4; by picture it is the mean of 1 and 0."""
+    one, three = measure([1], [1], [True]), measure([9] * 3, [1] * 3, [True] * 3)
+    mean = mean_of([one, three])
+    assert mean.delta1 == 0.5
+    assert (mean.points, mean.answered) == (4, 4)
+
+
+def test_the_mean_over_pictures_leaves_out_what_is_undefined():
+    unanswered = measure([nan], [1], [True])
+    mean = mean_of([measure([1.5], [1], [True]), unanswered])
+    assert mean.delta1 == 0.0
+    assert mean.abs_rel == 0.5
+    assert isnan(mean_of([]).delta1)
+    assert all(isinstance(v, (int, float)) for v in dataclasses.astuple(mean))

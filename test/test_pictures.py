@@ -1,0 +1,159 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Overlay, cloud picture and PLY, by pixels, bytes and milliseconds."""
+
+import subprocess
+import sys
+import time
+from math import nan
+
+import numpy as np
+import pytest
+
+from depthlm_ros.files import read_picture
+from depthlm_ros.pictures import (
+    cloud_picture,
+    distance_colours,
+    distance_limits,
+    overlay,
+    write_ply,
+)
+
+GREY = np.full((480, 640, 3), 128, np.uint8)
+
+
+def grid_points(rows=24, columns=32):
+    u, v = np.meshgrid(np.linspace(-0.6, 0.6, columns), np.linspace(-0.45, 0.45, rows))
+    z = np.where(u < 0, 2.0, 4.0)  # a step in the middle
+    return np.stack([u * z, v * z, z], axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("metres", "limits"),
+    [
+        ([2.3, 7.1], (2, 10)),
+        ([2.0, 5.0], (2, 5)),
+        ([3.0], (2, 5)),
+        ([2.0], (2, 5)),
+        ([0.07, 130.0, nan, -1.0], (0.05, 200)),
+        ([], (1, 10)),
+        ([nan], (1, 10)),
+    ],
+)
+def test_the_legend_ends_at_round_numbers(metres, limits):
+    assert distance_limits(metres) == pytest.approx(limits)
+
+
+def test_near_is_red_far_is_blue_and_unknown_grey():
+    near, far, unknown = distance_colours([1.0, 10.0, nan], (1, 10)).astype(int)
+    assert near[0] > near[2] + 100
+    assert far[2] > far[0] + 50
+    assert unknown.tolist() == [150, 150, 150]
+    assert distance_colours([0.1, 100.0], (1, 10)).tolist() == [near.tolist(), far.tolist()]
+
+
+def test_equal_ratios_are_equal_steps_of_colour():
+    steps = distance_colours([1.0, 10 ** (1 / 7), 10 ** (2 / 7)], (1, 10))
+    np.testing.assert_array_equal(steps, [(196, 30, 24), (243, 110, 30), (250, 200, 50)])
+
+
+def test_a_disc_of_the_right_colour_lies_at_its_pixel_and_nowhere_else():
+    drawn = overlay(GREY, [[100, 50], [500, 300]], [2.0, 5.0])
+    near, far = distance_colours([2.0, 5.0], (2, 5))
+    assert drawn[50, 100].tolist() == near.tolist()
+    assert drawn[300, 500].tolist() == far.tolist()
+    assert drawn[200, 300].tolist() == [128] * 3
+    assert (GREY == 128).all()
+
+
+def test_an_unknown_pixel_is_a_grey_disc_and_one_without_a_place_is_left_out():
+    drawn = overlay(GREY, [[100, 50], [nan, nan], [900, 3], [-5, 3]], [nan, 2.0, 2.0, 2.0])
+    assert drawn[50, 100].tolist() == [150] * 3
+    assert (drawn[0:10, 630:] == 128).all() and (drawn[0:10, 0:10] == 128).all()
+
+
+@pytest.mark.parametrize("pixel", [(0, 0), (639, 479), (639, 0), (-0.4, 479.4)])
+def test_a_disc_at_the_border_is_cut_and_does_not_wrap(pixel):
+    drawn = overlay(GREY, [pixel], [3.0])
+    u, v = np.clip(np.round(pixel), 0, (639, 479)).astype(int)
+    assert drawn[v, u].tolist() == distance_colours([3.0], (2, 5))[0].tolist()
+    assert (drawn[v, 320] == 128).all()
+
+
+def test_few_pixels_have_their_metres_beside_them_and_many_have_not():
+    few = overlay(GREY, [[320, 240]], [3.0])
+    assert (few[230:250, 335:380] == 255).any()
+    many = overlay(GREY, [[320, 240]] * 13, [3.0] * 13)
+    assert not (many[230:250, 335:380] == 255).any()
+
+
+def test_nothing_asked_is_the_picture_with_a_legend():
+    drawn = overlay(GREY, np.empty((0, 2)), np.empty(0))
+    assert (drawn[:400] == 128).all()
+    assert (drawn[400:] != 128).any()
+
+
+def test_an_overlay_of_a_grid_takes_less_than_20_ms():
+    u, v = np.meshgrid(np.arange(10, 640, 20), np.arange(10, 480, 20))
+    pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+    metres = np.linspace(1, 20, len(pixels))
+    overlay(GREY, pixels, metres)
+    took = []
+    for _ in range(9):
+        begin = time.perf_counter()
+        overlay(GREY, pixels, metres)
+        took.append(time.perf_counter() - begin)
+    assert len(pixels) == 768
+    assert min(took) < 0.020
+
+
+def test_the_overlay_works_without_matplotlib():
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "import numpy as np; from depthlm_ros.pictures import overlay\n"
+        "print(overlay(np.zeros((48, 64, 3), np.uint8), [[3, 4]], [2.0]).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(48, 64, 3)"
+
+
+def test_a_ply_holds_the_known_points_with_their_colours(tmp_path):
+    points = np.array([[1, 2, 3], [nan, nan, nan], [-1, 0.5, 4]])
+    colours = np.array([[1, 2, 3], [4, 5, 6], [250, 251, 252]], np.uint8)
+    assert write_ply(tmp_path / "a.ply", points, colours) == 2
+    header, _, body = (tmp_path / "a.ply").read_bytes().partition(b"end_header\n")
+    assert header.decode().splitlines() == [
+        "ply",
+        "format binary_little_endian 1.0",
+        "element vertex 2",
+        *(f"property float {axis}" for axis in "xyz"),
+        *(f"property uchar {channel}" for channel in ("red", "green", "blue")),
+    ]
+    assert len(body) == 2 * 15
+    assert np.frombuffer(body[15:27], "<f4").tolist() == [-1, 0.5, 4]
+    assert list(body[27:]) == [250, 251, 252]
+
+
+def test_an_organised_cloud_without_a_known_point_is_an_empty_ply(tmp_path):
+    nothing = np.full((3, 4, 3), nan)
+    assert write_ply(tmp_path / "a.ply", nothing, np.zeros((3, 4, 3), np.uint8)) == 0
+
+
+def test_the_cloud_picture_shows_the_colours_of_the_points(tmp_path):
+    points = grid_points()
+    points[3, 4] = nan
+    colours = np.zeros((24, 32, 3), np.uint8)
+    colours[:, :16], colours[:, 16:] = (220, 40, 40), (40, 220, 40)
+    cloud_picture(tmp_path / "a.png", points, colours)
+    picture = read_picture(tmp_path / "a.png").astype(int)
+    assert picture.shape == (640, 1280, 3)
+    side = picture[:, :640].reshape(-1, 3)
+    for colour in ((220, 40, 40), (40, 220, 40)):
+        assert (np.abs(side - colour).max(axis=1) < 5).sum() > 2000
+
+
+@pytest.mark.parametrize(
+    "points", [np.full((2, 3, 3), nan), np.ones((1, 1, 3)), np.ones((1, 5, 3))]
+)
+def test_the_cloud_picture_of_few_or_no_points_is_still_a_picture(tmp_path, points):
+    cloud_picture(tmp_path / "a.png", points, np.zeros(points.shape, np.uint8))
+    assert read_picture(tmp_path / "a.png").shape == (640, 1280, 3)

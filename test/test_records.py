@@ -1,0 +1,159 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Records: what is read, and that every fault is told with file and line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from depthlm_ros.errors import ImageError, InputError, RecordError
+from depthlm_ros.records import read_records, strict_json
+
+GOOD = {
+    "image": "rgb/a.png",
+    "intrinsics": [50.0, 51.0, 31.5, 23.5, 64, 48],
+    "pixel_coords": [[10, 20], [30.5, 40]],
+    "depth": [1.5, 2.5],
+}
+
+
+@pytest.fixture
+def records_file(tmp_path):
+    """A function (changes of GOOD, one for each line) -> path."""
+
+    def write(*changes):
+        lines = [json.dumps({**GOOD, **change}) for change in changes]
+        (tmp_path / "r.jsonl").write_text("\n".join(lines) + "\n")
+        return tmp_path / "r.jsonl"
+
+    return write
+
+
+def test_a_published_line_is_read_without_a_kind(records_file):
+    path = records_file({})
+    (record,) = read_records(path)
+    assert record.image == path.parent / "rgb/a.png"
+    camera = record.camera
+    assert (camera.width, camera.height, camera.fx, camera.fy) == (64, 48, 50, 51)
+    np.testing.assert_array_equal(record.pixels, [[10, 20], [30.5, 40]])
+    np.testing.assert_array_equal(record.label_m, [1.5, 2.5])
+    assert (record.kind, len(record)) == ("", 2)
+
+
+def test_a_leading_slash_is_dropped_as_published(records_file):
+    path = records_file({"image": "/rgb/a.png"})
+    assert next(read_records(path)).image == path.parent / "rgb/a.png"
+
+
+def test_the_kind_of_a_line_wins_over_the_callers(records_file):
+    path = records_file({"kind": "distance"}, {})
+    assert [record.kind for record in read_records(path, "z")] == ["distance", "z"]
+
+
+def test_an_unknown_kind_says_what_to_pass(records_file):
+    path = records_file({})
+    with pytest.raises(
+        RecordError, match=r"r.jsonl:1: nothing says .*--kind distance or --kind z"
+    ):
+        next(read_records(path)).stated_kind()
+    assert next(read_records(path, "z")).stated_kind() == "z"
+
+
+def test_lines_are_read_when_they_are_wanted(records_file):
+    """A fault in line 2 does not keep line 1 from being used."""
+    reader = read_records(records_file({}, {"depth": []}))
+    assert len(next(reader)) == 2
+    with pytest.raises(RecordError, match="r.jsonl:2"):
+        next(reader)
+
+
+def test_empty_lines_are_passed_over_and_counted(tmp_path):
+    (tmp_path / "r.jsonl").write_text(f"\n{json.dumps(GOOD)}\n\n")
+    assert [Path(r.where).name for r in read_records(tmp_path / "r.jsonl")] == ["r.jsonl:2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"depth": [1.5]}, r"2 pixels but depths of shape \(1,\)"),
+        ({"depth": [1.5, 0.0]}, "not a positive number"),
+        ({"depth": [1.5, -2.0]}, "not a positive number"),
+        ({"depth": [1.5, float("nan")]}, "not a positive number"),
+        ({"depth": ["far", 1.0]}, "far"),
+        ({"depth": None}, "depths of shape"),
+        (
+            {"pixel_coords": [[10, 20], [64, 40]]},
+            r"pixel \(64, 40\) is not on the picture of 64 x 48",
+        ),
+        ({"pixel_coords": [[10, 20, 1], [3, 4, 1]]}, r"\(N, 2\)"),
+        ({"pixel_coords": [[1, 2], [3]]}, "shape"),
+        ({"intrinsics": [50, 50, 32, 24]}, "intrinsics are"),
+        ({"intrinsics": {"fx": 1}}, "intrinsics are"),
+        ({"intrinsics": [0, 0, 32, 24, 64, 48]}, "focal length"),
+        ({"kind": "depth"}, "kind is 'depth', allowed: distance, z"),
+        ({"kind": None}, "kind is None"),
+    ],
+)
+def test_a_wrong_entry_is_told_with_file_and_line(records_file, change, words):
+    path = records_file({}, change)
+    with pytest.raises(RecordError, match=rf"r\.jsonl:2: .*{words}"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize("line", ["{", "[1, 2]", "7", "null", '"image"', '{"image": "a.png"}'])
+def test_a_line_that_is_no_record_is_told_with_file_and_line(tmp_path, line):
+    (tmp_path / "r.jsonl").write_text(line)
+    with pytest.raises(RecordError, match=r"r\.jsonl:1: "):
+        list(read_records(tmp_path / "r.jsonl"))
+
+
+def test_missing_keys_are_named(tmp_path):
+    (tmp_path / "r.jsonl").write_text('{"image": "a.png", "depth": [1]}')
+    with pytest.raises(RecordError, match="no intrinsics, pixel_coords; a record has image, "):
+        list(read_records(tmp_path / "r.jsonl"))
+
+
+def test_a_missing_or_binary_file_is_told(tmp_path):
+    with pytest.raises(RecordError, match="nowhere.jsonl cannot be read"):
+        list(read_records(tmp_path / "nowhere.jsonl"))
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecordError, match="binary cannot be read"):
+        list(read_records(tmp_path / "binary"))
+
+
+def test_a_callers_kind_must_be_one():
+    with pytest.raises(InputError, match="allowed: distance, z"):
+        list(read_records("r.jsonl", "depth"))
+
+
+def test_the_frame_is_the_picture_with_the_records_camera(records_file, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    (tmp_path / "rgb").mkdir()
+    Image.fromarray(picture).save(tmp_path / "rgb/a.png")
+    frame = next(read_records(records_file({}))).frame()
+    np.testing.assert_array_equal(frame.image, picture)
+    assert frame.camera.fx == 50
+
+
+def test_a_picture_of_another_size_is_told_with_file_and_line(records_file, tmp_path):
+    (tmp_path / "rgb").mkdir()
+    Image.new("RGB", (32, 24)).save(tmp_path / "rgb/a.png")
+    with pytest.raises(RecordError, match=r"r\.jsonl:1: the picture is 32 x 24"):
+        next(read_records(records_file({}))).frame()
+
+
+def test_a_missing_picture_is_named(records_file):
+    with pytest.raises(ImageError, match="a.png cannot be read"):
+        next(read_records(records_file({}))).frame()
+
+
+def test_json_has_null_where_a_number_is_unknown():
+    value = {"a": np.array([1.5, np.nan]), "b": (np.float32(2), float("inf")), "c": "x", "d": True}
+    assert json.loads(strict_json(value)) == {
+        "a": [1.5, None],
+        "b": [2, None],
+        "c": "x",
+        "d": True,
+    }
