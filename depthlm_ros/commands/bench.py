@@ -67,8 +67,9 @@ def _conversions():
         return
     header = Header()
     message = image_message(header, np.zeros((720, 1280, 3), np.uint8))
+    message.encoding = "bgr8"  # what most cameras send; rgb8 would need no work
     found = _made_up_scan(100, 100)
-    yield _line("1280 x 720 image message to array", lambda: image_array(message), 20)
+    yield _line("1280 x 720 bgr8 image message to array", lambda: image_array(message), 20)
     yield _line("10,000 points to a cloud message", lambda: cloud_message(header, found), 20)
 
 
