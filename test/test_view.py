@@ -24,9 +24,9 @@ def blank_view(width, height):
 
 
 def test_the_size_is_truncated_as_published():
-    """640 * 1000 / 525 = 1219.05 and 480 * 1000 / 525 = 914.29; 750: 914.29 and 685.71."""
-    assert unify_focal(frame(), 1000).image.shape == (914, 1219, 3)
-    assert unify_focal(frame(), 750).image.shape == (685, 914, 3)
+    """640 * 1000 / 530 = 1207.55 and 480 * 1000 / 530 = 905.66; at 750: 905.66 and 679.25."""
+    assert unify_focal(frame(fx=530), 1000).image.shape == (905, 1207, 3)
+    assert unify_focal(frame(fx=530), 750).image.shape == (679, 905, 3)
 
 
 def test_intrinsics_take_the_exact_scale_and_not_the_truncated_size():
