@@ -12,7 +12,7 @@ from depthlm_ros.camera import as_pixels
 from depthlm_ros.errors import MissingDependency
 
 # Near is warm, far is cold.
-_HEX = "c41e18 f36e1e fac832 b0eb42 38d68c 26aae1 4260d7 3a2474".split()
+_HEX = ["c41e18", "f36e1e", "fac832", "b0eb42", "38d68c", "26aae1", "4260d7", "3a2474"]
 _COLOURS = np.array([list(bytes.fromhex(colour)) for colour in _HEX], np.float64)
 _UNKNOWN = (150, 150, 150)
 _GROUND, _INK = "#14181f", "#c8d0dc"
