@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
-from depthlm_ros.errors import InputError
+from depthlm_ros.errors import InputError, MissingDependency
+
+# What a Reply says whose scene was closed while it waited: nobody will read it.
+CLOSED = "the scene was closed before it was answered"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,18 @@ def make_engine(name: str, checkpoint, **options) -> Engine:
     options: device ("auto", "cpu", "cuda"), dtype for local and reference.
     Raises InputError, CheckpointError or MissingDependency.
     """
+    if name not in ENGINES:
+        raise InputError(f"engine '{name}' is unknown, allowed: {', '.join(ENGINES)}")
+    try:
+        return _made(name, checkpoint, options)
+    except ImportError as error:
+        raise MissingDependency(
+            f"engine '{name}' needs a package that is not installed ({error}):"
+            " run `make setup` and activate .venv"
+        ) from error
+
+
+def _made(name, checkpoint, options):
     if name == "local":
         from depthlm_ros.engines.local import LocalEngine
 
@@ -74,8 +89,6 @@ def make_engine(name: str, checkpoint, **options) -> Engine:
         from depthlm_ros.engines.reference import ReferenceEngine
 
         return ReferenceEngine(checkpoint, **options)
-    if name == "scripted":
-        from depthlm_ros.engines.scripted import ScriptedEngine
+    from depthlm_ros.engines.scripted import ScriptedEngine
 
-        return ScriptedEngine(**options)
-    raise InputError(f"engine '{name}' is unknown, allowed: {', '.join(ENGINES)}")
+    return ScriptedEngine(**options)

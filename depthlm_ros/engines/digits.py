@@ -1,0 +1,175 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The number that a model is about to say, read as a pruned tree of digit strings.
+
+Pure Python and numpy: knows nothing about models, tokens or masks. Somebody feeds the strings
+in `wanted` to a model and gives back what it found; the tree says what is wanted next, and at
+the end the greedy string and the distribution. The greedy path with its marginals would be
+wrong by a factor of ten beside a carry (9.9 m: is it 9.x or 1y.z?), hence the tree. An integer
+prefix is followed while it holds `eps` of the probability; a bin of decimals is refined while it
+is wider than `rel` of its value; below that a bin counts as uniform inside.
+"""
+
+import re
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+
+from depthlm_ros.answer import parse
+from depthlm_ros.errors import InputError
+
+SYMBOLS = "0123456789."
+DOT = 10
+COVERED = 0.9  # statistics of less of the probability would be guesses
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Numbers of at most integer_digits digits, a point and `decimals` digits, and the pruning."""
+
+    integer_digits: int = 3
+    decimals: int = 2
+    eps: float = 0.005
+    rel: float = 0.05
+
+    def __post_init__(self):
+        if self.integer_digits < 1 or self.decimals < 1:
+            raise InputError(
+                f"numbers of {self.integer_digits} integer digits and {self.decimals} decimals"
+                " cannot be read: at least one of each is needed"
+            )
+
+    def metres(self, text) -> float:
+        """The number that `text` begins with; NaN if there is none, or one that is too long."""
+        found = re.match(rf"(\d+)(\.\d{{0,{self.decimals}}})?", text)
+        if not found or len(found[1]) > self.integer_digits:
+            return nan
+        return parse(found[0]).metres
+
+
+class Node:
+    """A digit string whose continuation the model is asked for.
+
+    mass: its probability. greedy: whether the most probable token was taken at every step.
+    column: free for whoever feeds the node. dot: the same string with a point, if fed alongside.
+    """
+
+    __slots__ = ("column", "dot", "greedy", "mass", "parent", "text")
+
+    def __init__(self, text, mass, greedy, parent):
+        self.text, self.mass, self.greedy, self.parent = text, mass, greedy, parent
+        self.column, self.dot = -1, None
+
+    @property
+    def symbol(self) -> int:
+        """Index into SYMBOLS of the last character: the token to feed."""
+        return SYMBOLS.index(self.text[-1])
+
+    def path(self) -> list:
+        """The columns of the node and of every node before it."""
+        columns, node = [], self
+        while node.parent is not None:
+            columns.append(node.column)
+            node = node.parent
+        return columns
+
+
+class DigitTree:
+    """One number. wanted: the Nodes to feed next, parents before children; empty when done.
+
+    greedy: the string of most probable tokens so far, one symbol past what is fed.
+    """
+
+    def __init__(self, grammar, probabilities, best):
+        """probabilities: of the SYMBOLS (11) where the number begins, over the full vocabulary;
+        best: index into SYMBOLS of the most probable token of all, -1 if it is another one."""
+        self.grammar = grammar
+        self.greedy = ""
+        self.wanted = []
+        self._bins = []  # (low, width, mass)
+        self._read(Node("", 1.0, True, None), probabilities, best)
+
+    def feed(self, probabilities, best) -> None:
+        """What the model said after each wanted node: rows of 11 probabilities, and the best."""
+        fed, self.wanted = self.wanted, []
+        for node, row, top in zip(fed, probabilities, best, strict=True):
+            self._read(node, row, top)
+
+    def reading(self) -> "Reading":
+        """The distribution over the bins known so far."""
+        return Reading.of_bins(self.greedy, np.array(self._bins).reshape(-1, 3))
+
+    def _read(self, node, probabilities, best):
+        if node.greedy and best >= 0:
+            self.greedy += SYMBOLS[best]
+        if "." in node.text:
+            self._read_decimal(node, probabilities, best)
+        else:
+            self._read_integer(node, probabilities, best)
+
+    def _read_integer(self, node, probabilities, best):
+        if len(node.text) < self.grammar.integer_digits:
+            for digit in range(10):
+                mass, greedy = node.mass * probabilities[digit], node.greedy and best == digit
+                if greedy or mass >= self.grammar.eps:
+                    self._want_integer(node, digit, mass, greedy)
+        if node.dot is not None:
+            node.dot.mass = node.mass * probabilities[DOT]
+            node.dot.greedy = node.greedy and best == DOT
+        elif node.text:
+            self._bin(node.text, 0, node.mass * probabilities[DOT])
+
+    def _want_integer(self, parent, digit, mass, greedy):
+        """Want the digit, and its point in the same round where decimals will be needed."""
+        node = Node(parent.text + SYMBOLS[digit], mass, greedy, parent)
+        self.wanted.append(node)
+        if greedy or self._coarse(node.text, 0):
+            node.dot = Node(node.text + ".", 0.0, False, node)
+            self.wanted.append(node.dot)
+
+    def _read_decimal(self, node, probabilities, best):
+        known = len(node.text) - node.text.index(".")  # decimals of the children
+        for digit in range(10):
+            text, mass = node.text + SYMBOLS[digit], node.mass * probabilities[digit]
+            greedy = node.greedy and best == digit
+            heavy = mass >= self.grammar.eps and self._coarse(text, known)
+            if known < self.grammar.decimals and (greedy or heavy):
+                self.wanted.append(Node(text, mass, greedy, node))
+            else:
+                self._bin(text, known, mass)
+
+    def _coarse(self, text, decimals) -> bool:
+        """Whether the bin of all numbers that begin so is wide for its value."""
+        width = 10.0**-decimals
+        return width > self.grammar.rel * (float(text) + width / 2)
+
+    def _bin(self, text, decimals, mass):
+        half = 0.5 * 10.0**-self.grammar.decimals  # what is said is rounded to the nearest
+        self._bins.append((float(text) - half, 10.0**-decimals, mass))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """text: the greedy string. mass: probability of the bins. median, mean, lower (5 %) and
+    upper (95 %): of the distribution given the bins, NaN where they cover less than COVERED."""
+
+    text: str
+    mass: float
+    median: float = nan
+    mean: float = nan
+    lower: float = nan
+    upper: float = nan
+
+    @classmethod
+    def of_bins(cls, text, bins) -> "Reading":
+        """bins (N, 3): low, width and mass, uniform inside."""
+        mass = float(bins[:, 2].sum())
+        if mass < COVERED:
+            return cls(text, mass)
+        low, width, weight = bins[np.argsort(bins[:, 0])].T
+        mean = float(((low + width / 2) * weight).sum() / mass)
+        edges = np.maximum(np.stack([low, low + width], axis=1).ravel(), 0.0)
+        above = np.cumsum(weight)
+        share = np.stack([above - weight, above], axis=1).ravel() / mass
+        lower, median, upper = np.interp((0.05, 0.5, 0.95), share, edges).tolist()
+        return cls(text, mass, median, mean, lower, upper)

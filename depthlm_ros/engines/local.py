@@ -1,0 +1,193 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The engine in this process: the answer's words are given, only the number is decoded.
+
+Styles that share the picture compute it once a scene, and a question costs its own few tokens;
+marker style draws and computes a picture a question. The number is read as a distribution
+(digits.py). Exact: engines/reference.py says the same, and tests hold it to that. Knows nothing
+about cameras, or about who asks and when.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from depthlm_ros.engines import CLOSED, Reply
+from depthlm_ros.engines.digits import Grammar
+from depthlm_ros.engines.loading import load
+from depthlm_ros.engines.pace import SHARE, Pace, free_bytes
+from depthlm_ros.engines.patches import linear_patches
+from depthlm_ros.engines.prompts import Prompts
+from depthlm_ros.engines.reader import Begun, NumberReader
+from depthlm_ros.engines.rows import Rows, prefill
+from depthlm_ros.errors import InputError
+
+TREE = 30  # tokens that a number may add to its row, for sizing
+
+
+class LocalScene:
+    """One view, opened in a style. pictures: its preprocessed form; beginning: the ids that all
+    its questions share; prompt: their keys and values per layer; placed: their positions."""
+
+    def __init__(self, view, style, grid):
+        self.view = replace(view, image=view.image.copy())  # a camera may reuse its buffer
+        self.style = style
+        self.grid = grid
+        self.beginning = self.prompt = self.placed = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self.view is None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held: the picture and the shared keys and values."""
+        tensors = [t for layer in self.prompt or () for t in layer]
+        own = 0 if self.closed else self.view.image.nbytes
+        return own + sum(t.numel() * t.element_size() for t in tensors)
+
+    def close(self) -> None:
+        """Give everything back; questions still waiting get a reply without a number."""
+        self.view = self.prompt = self.placed = None
+
+
+class LocalEngine:
+    """Asks a Checkpoint in this process. device, dtype: see loading.load.
+
+    seen_focal_px: (fx, fy) of the last opened picture after the image processor's snapping.
+    """
+
+    def __init__(self, checkpoint, device="auto", dtype="auto"):
+        self.loaded = load(checkpoint, device, dtype)
+        linear_patches(self.loaded.model)
+        self.prompts = Prompts(self.loaded)
+        self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
+        self.reader = NumberReader(self.loaded, self.grammar)
+        self.seen_focal_px = None
+        self._pace = Pace()
+
+    @torch.inference_mode()
+    def open(self, pictures, style) -> LocalScene:
+        """A scene of one View. Raises EngineError if the processor would resize it again,
+        InputError if the model cannot be asked in this style."""
+        if len(pictures) != 1:
+            raise InputError(f"a question is about one picture, got {len(pictures)}")
+        (view,) = pictures
+        self.prompts.check_style(style)
+        prepared = self.loaded.vision.prepare([view.image])
+        self.seen_focal_px = prepared.focal_px(view.camera)
+        scene = LocalScene(view, style, prepared.grid)
+        if style.shares_picture:
+            self._share(scene, prepared)
+        return scene
+
+    def room(self, scene, seconds) -> int:
+        """How many questions of this scene's kind one step of `seconds` may take."""
+        if scene.closed:
+            return 1
+        fits = int(free_bytes(self.loaded.device) * SHARE / self._bytes(scene))
+        return max(1, min(self._pace.room(_kind(scene), seconds), fits))
+
+    @torch.inference_mode()
+    def step(self, batch) -> list:
+        """Replies to [(scene, question), ...]; scenes may mix, row i answers row i."""
+        replies = [Reply(float("nan"), CLOSED)] * len(batch)
+        groups = {}
+        for row, (scene, question) in enumerate(batch):
+            if not scene.closed:
+                groups.setdefault(self._group(scene, question), []).append(row)
+        for rows in groups.values():
+            members = [batch[row] for row in rows]
+            with self._pace.measured(_kind(members[0][0]), len(rows)):
+                for row, reply in zip(rows, self._answers(members), strict=True):
+                    replies[row] = reply
+        return replies
+
+    def close(self) -> None:
+        """Give the model back."""
+        self.loaded = self.prompts = self.reader = None
+
+    def _group(self, scene, question):
+        """Rows that one forward can take: same scene, or equal prompts about equal sizes."""
+        opening = question.form.opening
+        if scene.style.shares_picture:
+            return id(scene), opening
+        return scene.view.image.shape, question.text, opening
+
+    def _share(self, scene, prepared):
+        """Compute the picture and the words that all questions begin with."""
+        prompts, device = self.prompts, self.loaded.device
+        scene.beginning = prompts.shared_beginning(scene.view, scene.style)
+        ids = prompts.with_picture(scene.beginning, scene.grid)
+        scene.placed = prompts.placed(ids, prepared)
+        positions = scene.placed.positions[:, None].to(device)
+        _, scene.prompt = prefill(
+            self.loaded, ids[None].to(device), positions, prepared.to(device)
+        )
+
+    def _answers(self, members) -> list:
+        """Replies to the (scene, question) of one group."""
+        shared = members[0][0].style.shares_picture
+        begun = self._shared(members) if shared else self._drawn(members)
+        opening = members[0][1].form.opening
+        return [self._reply(opening, *found) for found in self.reader.read(begun)]
+
+    def _shared(self, members) -> Begun:
+        """The questions of one scene behind its picture."""
+        scene = members[0][0]
+        rests = [self.prompts.rest(question, scene.beginning) for _, question in members]
+        ids, positions, lengths = self.prompts.words(
+            rests, scene.placed.end, scene.placed.picture_start, _places(scene, members)
+        )
+        device, width = self.loaded.device, ids.shape[1]
+        rows = Rows(self.loaded, scene.prompt, len(rests))
+        causal = torch.ones((1, width, width), dtype=torch.bool).tril()
+        hidden = rows.append(ids.to(device), positions.to(device), causal)
+        last = hidden[torch.arange(len(rests)), lengths - 1]
+        own = torch.arange(width) < lengths[:, None]
+        return Begun(rows, last, scene.placed.end + lengths.float(), own)
+
+    def _drawn(self, members) -> Begun:
+        """A picture a question; all of one size and with the same words."""
+        images = [scene.style.picture(scene.view, q.pixel) for scene, q in members]
+        prepared = self.loaded.vision.prepare(images)
+        ids = self.prompts.question_ids(members[0][1])
+        ids = self.prompts.with_picture(ids, prepared.grid)
+        placed = self.prompts.placed(ids, prepared)
+        count, device = len(members), self.loaded.device
+        positions = placed.positions[:, None].expand(-1, count, -1).to(device)
+        rows = ids.expand(count, -1).to(device)
+        hidden, prompt = prefill(self.loaded, rows, positions, prepared.to(device))
+        ends, own = torch.full((count,), float(placed.end)), torch.zeros((count, 0)).bool()
+        return Begun(Rows(self.loaded, prompt, count), hidden[:, -1], ends, own)
+
+    def _reply(self, opening, tree, first) -> Reply:
+        found = tree.reading()
+        said = found.text or self.loaded.tokenizer.decode([first])
+        value = self.grammar.metres(found.text)
+        spread = (found.median, found.mean, found.lower, found.upper)
+        return Reply(value, opening + said, *spread, found.mass)
+
+    def _bytes(self, scene) -> int:
+        """A generous estimate of what one question holds while it is computed."""
+        config, size = self.loaded.config.get_text_config(), self.loaded.model.dtype.itemsize
+        picture = scene.grid[0] * (scene.grid[1] + 1)
+        own = TREE + (100 if scene.style.shares_picture else 100 + picture)
+        per_token = 8 * config.hidden_size + 3 * config.intermediate_size
+        attended = 4 * (picture + 200) * config.hidden_size  # one layer, heads repeated
+        kept = 4 * config.num_hidden_layers * config.hidden_size * own
+        drawn = 0 if scene.style.shares_picture else picture * self.loaded.vision.merge**2
+        seen = self.loaded.config.vision_config.hidden_size * 20 * drawn
+        return size * (own * per_token + attended + kept + seen)
+
+
+def _kind(scene):
+    """Scenes whose questions cost about the same."""
+    return scene.style.name, scene.grid
+
+
+def _places(scene, members):
+    """(N, 2) places of position style on the grid of picture tokens, None for other styles."""
+    if scene.style.name != "position":
+        return None
+    return [scene.style.place(scene.view, q.pixel, scene.grid) for _, q in members]

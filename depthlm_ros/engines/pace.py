@@ -1,0 +1,67 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""How many questions a step may take: by measured time and by free memory.
+
+Knows nothing about what a question is; a question's kind is any hashable value.
+"""
+
+import time
+from contextlib import contextmanager
+
+FRESH = 0.5  # weight of the newest measurement
+SHARE = 0.5  # of the free memory that one step may take
+GROWTH = 2  # how much larger than any measured step the next may be
+PATIENCE = 1.5  # a step may last that many times a single question where one outlasts the step
+
+
+class Pace:
+    """What a step takes for each kind of question: the first one, and every further one.
+
+    They differ widely where a step has a fixed cost, so that a step for which even one question
+    is too long is still worth filling, as long as it hardly lasts longer.
+    """
+
+    def __init__(self):
+        self._first, self._further, self._largest = {}, {}, {}
+
+    def room(self, kind, seconds) -> int:
+        """Questions that fit into `seconds`, at least 1; 1 where nothing is measured yet."""
+        first, further = self._first.get(kind), self._further.get(kind, 0.0)
+        if first is None:
+            return 1
+        grown = GROWTH * self._largest[kind]
+        left = max(seconds, PATIENCE * first) - first
+        return grown if left >= further * grown else 1 + int(left / further)
+
+    @contextmanager
+    def measured(self, kind, questions):
+        """Time a block that answers `questions` of one kind."""
+        start = time.perf_counter()
+        yield
+        self.note(kind, questions, time.perf_counter() - start)
+
+    def note(self, kind, questions, seconds) -> None:
+        """A step of so many questions took `seconds`."""
+        first = min(self._first.get(kind, seconds), seconds)
+        if questions == 1:
+            first = _mixed(self._first.get(kind), seconds)
+        else:
+            each = (seconds - first) / (questions - 1)
+            self._further[kind] = _mixed(self._further.get(kind), each)
+        self._first[kind] = first
+        self._largest[kind] = max(self._largest.get(kind, 1), questions)
+
+
+def _mixed(before, now) -> float:
+    return now if before is None else FRESH * now + (1 - FRESH) * before
+
+
+def free_bytes(device) -> int:
+    """Memory that is free on a torch device: what the driver says, or MemAvailable."""
+    if device.type == "cuda":
+        import torch
+
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserved
+    with open("/proc/meminfo") as file:
+        lines = dict(line.split(":") for line in file)
+    return int(lines["MemAvailable"].split()[0]) * 1024

@@ -1,0 +1,100 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Questions about one picture, as token ids and rotary positions, and what they share.
+
+A full prompt is chat layout, picture tokens, words and the forced opening of the answer; where a
+style shares its picture, all questions have the same beginning, found here by probing. Knows the
+Loaded model's vocabulary and position rule and nothing of its weights.
+"""
+
+from functools import lru_cache
+from os.path import commonprefix
+
+import torch
+
+from depthlm_ros.engines.chat import put_pictures
+from depthlm_ros.engines.positions import Placed, prompt_positions, question_positions
+from depthlm_ros.errors import EngineError, InputError
+
+
+class Prompts:
+    """The prompts of one Loaded model. forced: give the opening of the answer too."""
+
+    def __init__(self, loaded, forced=True):
+        self.loaded = loaded
+        self.forced = forced
+        self.ids = lru_cache(maxsize=8192)(self._ids)
+
+    def _ids(self, text, opening) -> list:
+        """A prompt's ids, one token standing for the picture."""
+        chat = self.loaded.chat
+        return chat.ids(text) + (chat.encode(opening) if self.forced else [])
+
+    def with_picture(self, ids, grid) -> torch.Tensor:
+        """(L,) ids with the picture's own tokens in place."""
+        vision = self.loaded.vision
+        whole = put_pictures(ids, vision.image_id, [vision.token_ids(grid)])
+        self._check_length(len(whole))
+        return torch.tensor(whole)
+
+    def placed(self, ids, pictures) -> Placed:
+        """Positions (3, L) of the ids (L,) of a prompt with one picture."""
+        vision = self.loaded.vision
+        if not vision.multimodal_positions:  # picture tokens are words to such a model
+            return prompt_positions(ids, -1, [], 1)
+        return prompt_positions(ids, vision.image_id, vision.grids(pictures, 1), vision.merge)
+
+    def check_style(self, style) -> None:
+        """InputError if this model cannot be asked in the style."""
+        if style.name != "position":
+            return
+        if not self.loaded.vision.multimodal_positions:
+            raise InputError(
+                "position style needs a model with multimodal rotary positions, and"
+                f" '{self.loaded.checkpoint.architecture}' has one-dimensional ones: ask by"
+                " marker or coordinates"
+            )
+        if self.loaded.point_id is None:
+            raise InputError("position style needs the token that points in the vocabulary")
+
+    def shared_beginning(self, view, style) -> list:
+        """The ids with which every question about the view begins, the picture as one token."""
+        corners = ((0, 0), (view.camera.width - 1, view.camera.height - 1))
+        probes = [self.question_ids(style.question(view, corner)) for corner in corners]
+        beginning = commonprefix(probes)
+        if self.loaded.point_id in beginning:
+            beginning = beginning[: beginning.index(self.loaded.point_id)]
+        return beginning[: min(map(len, probes)) - 1]
+
+    def question_ids(self, question) -> list:
+        """The ids of a question's prompt, the picture as one token."""
+        return self.ids(question.text, question.form.opening)
+
+    def rest(self, question, beginning) -> list:
+        """The ids of a question behind the beginning that it shares."""
+        ids = self.question_ids(question)
+        if ids[: len(beginning)] != beginning or len(ids) == len(beginning):
+            raise EngineError(
+                f"the question {question.text[:60]!r} does not begin as the scene's others: make"
+                " it by the style that the scene was opened with"
+            )
+        return ids[len(beginning) :]
+
+    def words(self, rests, start, picture_start, places):
+        """(ids (N, L) right padded with 0, positions (3, N, L), lengths (N,)) of what follows a
+        shared beginning that ends at `start`; places (N, 2) for position style, else None."""
+        lengths = torch.tensor([len(rest) for rest in rests])
+        ids = torch.zeros((len(rests), int(lengths.max())), dtype=torch.long)
+        for row, rest in enumerate(rests):
+            ids[row, : len(rest)] = torch.tensor(rest)
+        point = self.loaded.point_id
+        return ids, question_positions(start, ids, point, picture_start, places), lengths
+
+    def _check_length(self, length):
+        config = self.loaded.config.get_text_config()
+        limits = (config.max_position_embeddings, getattr(config, "sliding_window", None))
+        limit = min(value for value in limits if value)
+        if length > limit:
+            raise EngineError(
+                f"a question of {length} tokens is longer than the model's context of {limit}:"
+                " give a smaller picture"
+            )

@@ -1,0 +1,154 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The yardstick: transformers' own generate, greedy, as the published models are asked.
+
+Nothing clever, so that the clever engines have something to be compared with: every question is
+a whole prompt with its own picture, the model computes its own positions, the words are not
+given unless asked for. Reads no distribution.
+"""
+
+from dataclasses import replace
+
+import torch
+from transformers import GenerationConfig
+
+from depthlm_ros.answer import parse
+from depthlm_ros.engines import CLOSED, Reply
+from depthlm_ros.engines.digits import Grammar
+from depthlm_ros.engines.loading import load
+from depthlm_ros.engines.pace import Pace
+from depthlm_ros.engines.positions import batch_positions
+from depthlm_ros.engines.prompts import Prompts
+from depthlm_ros.errors import InputError
+
+LARGEST_BATCH = 32
+
+
+class ReferenceScene:
+    """One view to be asked in a style. nbytes: of its picture."""
+
+    def __init__(self, view, style):
+        self.view = replace(view, image=view.image.copy())
+        self.style = style
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held: the picture."""
+        return 0 if self.view is None else self.view.image.nbytes
+
+    def close(self) -> None:
+        """Give the picture back."""
+        self.view = None
+
+
+class ReferenceEngine:
+    """Asks a Checkpoint by model.generate. device, dtype: see loading.load.
+
+    max_new_tokens: of a free answer. force_opening: give the answer's first words and generate
+    the number alone, so that its digits can be compared with those of an engine that forces.
+    """
+
+    def __init__(
+        self, checkpoint, device="auto", dtype="auto", max_new_tokens=128, force_opening=False
+    ):
+        self.loaded = load(checkpoint, device, dtype)
+        self.prompts = Prompts(self.loaded, forced=force_opening)
+        self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
+        longest = checkpoint.integer_digits + 1 + checkpoint.decimals
+        self.max_new_tokens = longest if force_opening else max_new_tokens
+        self.seen_focal_px = None
+        self._pace = Pace()
+
+    def open(self, pictures, style) -> ReferenceScene:
+        """A scene of one View; the errors of LocalEngine.open."""
+        if len(pictures) != 1:
+            raise InputError(f"a question is about one picture, got {len(pictures)}")
+        (view,) = pictures
+        self.prompts.check_style(style)
+        prepared = self.loaded.vision.prepare([view.image])
+        self.seen_focal_px = prepared.focal_px(view.camera)
+        return ReferenceScene(view, style)
+
+    def room(self, scene, seconds) -> int:
+        """How many questions one step of `seconds` may take."""
+        return min(self._pace.room(scene.style.name, seconds), LARGEST_BATCH)
+
+    @torch.inference_mode()
+    def step(self, batch) -> list:
+        """Replies to [(scene, question), ...]; row i answers row i."""
+        replies = [Reply(float("nan"), CLOSED)] * len(batch)
+        groups = {}
+        for row, (scene, _) in enumerate(batch):
+            if scene.view is not None:
+                kind = scene.style.name, scene.view.image.shape
+                groups.setdefault(kind, []).append(row)
+        for (style, _), rows in groups.items():
+            with self._pace.measured(style, len(rows)):
+                answers = self._answers([batch[row] for row in rows])
+            for row, reply in zip(rows, answers, strict=True):
+                replies[row] = reply
+        return replies
+
+    def close(self) -> None:
+        """Give the model back."""
+        self.loaded = self.prompts = None
+
+    def _answers(self, members) -> list:
+        inputs = self.inputs(members)
+        said = self.loaded.model.generate(
+            **inputs, generation_config=self._greedy(self.loaded.model.generation_config)
+        )
+        new = said[:, inputs["input_ids"].shape[1] :]
+        texts = self.loaded.tokenizer.batch_decode(new, skip_special_tokens=True)
+        return [
+            self._reply(question, text) for (_, question), text in zip(members, texts, strict=True)
+        ]
+
+    def inputs(self, members) -> dict:
+        """What generate takes for (scene, question) pairs of one style and one size of view."""
+        loaded, device = self.loaded, self.loaded.device
+        images = [scene.style.picture(scene.view, q.pixel) for scene, q in members]
+        prepared = loaded.vision.prepare(images)
+        ids, mask = self._padded([self.prompts.question_ids(q) for _, q in members], prepared.grid)
+        found = {"input_ids": ids, "attention_mask": mask, **prepared.tensors}
+        if members[0][0].style.name == "position":
+            found["position_ids"] = self._pointed(members, ids, mask, prepared)
+        elif loaded.vision.multimodal_positions:
+            found["mm_token_type_ids"] = (ids == loaded.vision.image_id).int()
+        return {name: tensor.to(device) for name, tensor in found.items()}
+
+    def _padded(self, prompts, grid):
+        """(ids, mask), each (N, L), padded on the left as generate needs it."""
+        rows = [self.prompts.with_picture(prompt, grid) for prompt in prompts]
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self._pad())
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(rows):
+            ids[row, longest - len(prompt) :] = prompt
+            mask[row, longest - len(prompt) :] = 1
+        return ids, mask
+
+    def _pointed(self, members, ids, mask, prepared):
+        """(3, N, L): the model has no rule of its own for a token that points."""
+        vision = self.loaded.vision
+        places = [scene.style.place(scene.view, q.pixel, prepared.grid) for scene, q in members]
+        grids = vision.grids(prepared, len(members))
+        point = self.loaded.point_id
+        return batch_positions(ids, vision.image_id, grids, vision.merge, point, places, mask)
+
+    def _pad(self) -> int:
+        pad = self.loaded.tokenizer.pad_token_id
+        return self.loaded.tokenizer.eos_token_id if pad is None else pad
+
+    def _greedy(self, models) -> GenerationConfig:
+        """Greedy and nothing else: published configs sample and punish repeated digits."""
+        return GenerationConfig(
+            max_new_tokens=self.max_new_tokens,
+            do_sample=False,
+            eos_token_id=models.eos_token_id,
+            pad_token_id=self._pad(),
+        )
+
+    def _reply(self, question, text) -> Reply:
+        if self.prompts.forced:
+            return Reply(self.grammar.metres(text), question.form.opening + text)
+        return Reply(parse(text).metres, text)

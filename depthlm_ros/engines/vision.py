@@ -1,0 +1,196 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Pictures -> the tensors a model takes, by its own image processor and nothing else.
+
+Asserts that the model sees the view snapped to the processor's multiple (28, 32 or 16) and
+otherwise untouched: a second resize would change the focal length, and with it every distance,
+without an error. Knows nothing about questions or engines.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from depthlm_ros.errors import CheckpointError, EngineError
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """N preprocessed pictures of one size.
+
+    tensors: what the model's forward takes. size: (height, width) in pixels that the model sees.
+    grid: (rows, columns) of picture tokens.
+    """
+
+    tensors: dict
+    size: tuple
+    grid: tuple
+
+    def to(self, device) -> "Pictures":
+        """The same on another device."""
+        moved = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        return Pictures(moved, self.size, self.grid)
+
+    def focal_px(self, camera) -> tuple:
+        """(fx, fy) that is left of the camera's after snapping."""
+        return camera.fx * self.size[1] / camera.width, camera.fy * self.size[0] / camera.height
+
+
+class QwenVision:
+    """Qwen2.5-VL and Qwen3-VL: sides rounded to multiples of patch x merge."""
+
+    multimodal_positions = True
+    too_small, too_large = "size.shortest_edge (min_pixels)", "size.longest_edge (max_pixels)"
+
+    def __init__(self, config, processor, tokenizer):
+        vision = config.vision_config
+        self.processor = processor
+        self.image_id = config.image_token_id
+        self.patch, self.merge = vision.patch_size, vision.spatial_merge_size
+        self._agree("patch_size", processor.patch_size, self.patch)
+        self._agree("merge_size", processor.merge_size, self.merge)
+        self._check_values()
+
+    def prepare(self, images) -> Pictures:
+        """Pictures of (h, w, 3) uint8 arrays of one size; EngineError after a second resize."""
+        wanted = self.snapped(*images[0].shape[:2])
+        tensors = self._processed(images)
+        size = self._size(tensors)
+        if size != wanted:
+            self._refuse(images[0].shape[:2], wanted, size)
+        return Pictures(tensors, size, tuple(s // (self.patch * self.merge) for s in size))
+
+    def snapped(self, height, width) -> tuple:
+        """(height, width) that the processor's own rule makes, its bounds left aside."""
+        factor = self.patch * self.merge
+        if self.processor.do_resize:
+            return round(height / factor) * factor, round(width / factor) * factor
+        if height % factor or width % factor:
+            raise EngineError(
+                f"do_resize is off in preprocessor_config.json, so a view must have sides that are"
+                f" multiples of {factor}, not {width} x {height}: switch do_resize on"
+            )
+        return height, width
+
+    def token_ids(self, grid) -> list:
+        """The tokens that stand for one picture of (rows, columns)."""
+        return [self.image_id] * (grid[0] * grid[1])
+
+    def grids(self, pictures, count) -> list:
+        """(t, h, w) in patches of `count` pictures, as rotary positions want them."""
+        return [(1, *(side * self.merge for side in pictures.grid))] * count
+
+    def inputs(self, base, ids, pictures) -> dict:
+        """What the model's forward takes for ids (B, L) that hold these B pictures."""
+        return {"input_ids": ids, **pictures.tensors}
+
+    def _size(self, tensors):
+        grid = tensors["image_grid_thw"][0].tolist()
+        return grid[1] * self.patch, grid[2] * self.patch
+
+    def _processed(self, images):
+        try:
+            found = self.processor(
+                images=[Image.fromarray(image) for image in images], return_tensors="pt"
+            )
+        except ValueError as error:
+            height, width = images[0].shape[:2]
+            raise EngineError(f"a view of {width} x {height} was refused: {error}") from error
+        return dict(found)
+
+    def _refuse(self, asked, wanted, got):
+        entry = self.too_small if got > wanted else self.too_large
+        raise EngineError(
+            f"the image processor made {got[1]} x {got[0]} of a view of {asked[1]} x {asked[0]}"
+            f" where {wanted[1]} x {wanted[0]} is its multiple: that changes the focal length;"
+            f" change {entry} in the checkpoint's preprocessor_config.json"
+        )
+
+    def _agree(self, name, processors, models):
+        if processors != models:
+            raise CheckpointError(
+                f"{name} is {processors} in preprocessor_config.json and {models} in the model's"
+                " config.json: the files are of different models"
+            )
+
+    def _check_values(self):
+        """Values reach the model as the processor's config says: rescaled once or not at all."""
+        one = self.processor
+        factor = one.rescale_factor if one.do_rescale else 1.0
+        if not np.isclose(factor, 1 / 255 if one.do_rescale else 1.0, rtol=1e-3):
+            raise CheckpointError(
+                f"rescale_factor is {factor:g} in preprocessor_config.json: pictures come as 0 to"
+                " 255 and are rescaled once, by 1/255, or not at all (do_rescale false)"
+            )
+        side = 8 * self.patch * self.merge
+        colour = np.array([255, 0, 128])
+        expected = colour * factor
+        if one.do_normalize:
+            expected = (expected - one.image_mean) / one.image_std
+        seen = self._processed([np.full((side, side, 3), colour, np.uint8)])["pixel_values"]
+        if not np.allclose(self._channels(seen), expected[:, None], atol=1e-4):
+            raise CheckpointError(
+                "the image processor does more to colours than its preprocessor_config.json says"
+            )
+
+    def _channels(self, pixel_values):
+        """(3, values) of processed pictures."""
+        values = np.asarray(pixel_values)
+        return values.reshape(len(values), 3, -1).transpose(1, 0, 2).reshape(3, -1)
+
+
+class PixtralVision(QwenVision):
+    """Llava with Pixtral: sides rounded up to multiples of a patch, rows end with a break."""
+
+    multimodal_positions = False
+    too_small = too_large = "size.longest_edge"
+
+    def __init__(self, config, processor, tokenizer):
+        if config.vision_config.model_type != "pixtral":
+            raise CheckpointError(
+                f"a llava model with a {config.vision_config.model_type} vision part is not"
+                " supported, only with pixtral"
+            )
+        self.processor = processor
+        self.image_id = config.image_token_id
+        self.patch, self.merge = config.vision_config.patch_size, 1
+        self.break_id, self.end_id = tokenizer.convert_tokens_to_ids(["[IMG_BREAK]", "[IMG_END]"])
+        patch = processor.patch_size
+        self._agree(
+            "patch_size", patch["height"] if isinstance(patch, dict) else patch, self.patch
+        )
+        self._check_values()
+
+    def snapped(self, height, width) -> tuple:
+        """(height, width) rounded up; without do_resize as it is, the model cuts the rest off."""
+        if not self.processor.do_resize:
+            return height, width
+        return tuple(-(-side // self.patch) * self.patch for side in (height, width))
+
+    def token_ids(self, grid) -> list:
+        """Rows of picture tokens, each closed by a break, the last by the end."""
+        row = [self.image_id] * grid[1] + [self.break_id]
+        return (row * grid[0])[:-1] + [self.end_id]
+
+    def inputs(self, base, ids, pictures) -> dict:
+        """Picture by picture: the model would attend over all pictures of a batch at once."""
+        import torch
+
+        tensors = pictures.tensors
+        features = [
+            base.get_image_features(
+                pixel_values=tensors["pixel_values"][i : i + 1],
+                image_sizes=tensors["image_sizes"][i : i + 1],
+                return_dict=True,
+            ).pooler_output[0]
+            for i in range(len(ids))
+        ]
+        words = base.get_input_embeddings()(ids)
+        places = (ids == self.image_id).unsqueeze(-1)
+        return {"inputs_embeds": words.masked_scatter(places, torch.cat(features).to(words))}
+
+    def _size(self, tensors):
+        return tuple(int(side) for side in tensors["image_sizes"][0])
+
+
+FAMILIES = {"qwen2_5_vl": QwenVision, "qwen3_vl": QwenVision, "llava": PixtralVision}
