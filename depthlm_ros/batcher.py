@@ -1,14 +1,19 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Jobs of several callers -> steps of one engine.
 
-Knows neither torch nor ROS, and nothing of what a question means. One queue: higher priority
-first, then first come, first served; a job that is overtaken or cancelled waits one step at most.
+Knows neither torch nor ROS, and nothing of what a question means. Order: higher priority, then
+earlier deadline, then whoever waited longest, so that equal jobs (one a camera) take turns; one
+step in LOW_SHARE begins with the lowest priority, so that grids are never starved. A job that is
+overtaken or cancelled waits one step at most.
 """
 
 import threading
 import time
+from math import inf
 
 from depthlm_ros.errors import DepthLMError, EngineError
+
+LOW_SHARE = 5
 
 
 class Job:
@@ -22,12 +27,13 @@ class Job:
         self.scene = scene
         self.questions = list(questions)
         self.priority = priority
-        self.deadline = deadline
+        self.deadline = inf if deadline is None else deadline
         self.error = None
         self.cancelled = False
         self._batcher = batcher
         self._replies = [None] * len(self.questions)
         self._next = 0  # the first question that no step has taken yet
+        self._turn = 0  # the last step that took some
         self._finished = threading.Event()
         self._callbacks = []
         self._lock = threading.Lock()
@@ -57,15 +63,16 @@ class Job:
         return list(self._replies)
 
     def wait(self, timeout=None) -> list:
-        """The replies when the job is finished or `timeout` seconds are over.
+        """The replies when the job is finished, `timeout` seconds or its deadline are over.
 
         Drives the batcher itself where no worker does. Raises what the engine raised.
         """
-        end = None if timeout is None else time.monotonic() + timeout
-        while not self.finished and (end is None or time.monotonic() < end):
-            if self._batcher.has_worker or not self._batcher.run_once():
-                left = 0.05 if end is None else min(0.05, max(end - time.monotonic(), 0))
-                self._finished.wait(left)
+        end = inf if timeout is None else time.monotonic() + timeout
+        while not self.finished and (now := time.monotonic()) < end:
+            if now >= self.deadline:
+                self._finish()
+            elif self._batcher.has_worker or not self._batcher.run_once():
+                self._finished.wait(min(0.05, end - now, self.deadline - now))
         if self.error is not None:
             raise self.error
         return self.snapshot()
@@ -78,9 +85,10 @@ class Job:
                 return
         callback(self)
 
-    def _take(self, room) -> list:
+    def _take(self, room, turn) -> list:
         rows = list(range(self._next, min(self._next + room, self.total)))
         self._next += len(rows)
+        self._turn = turn
         return rows
 
     def _answer(self, rows, replies) -> None:
@@ -112,6 +120,8 @@ class Batcher:
         self.step_s = step_s
         self.has_worker = False
         self._jobs = []
+        self._turn = 0
+        self._row_s = 0.0  # measured: what a question took in the last steps
         self._changed = threading.Condition()
         self._stepping = threading.Lock()
 
@@ -153,27 +163,41 @@ class Batcher:
     def _fill(self) -> list:
         """[(job, rows)] for the next step; jobs that are over leave the queue."""
         with self._changed:
-            self._drop_over()
-            taken, room = [], None
-            for job in sorted(self._jobs, key=lambda j: -j.priority):
-                allowed = self.engine.room(job.scene, self.step_s)
-                room = allowed if room is None else min(room, allowed)
-                rows = job._take(max(room - sum(len(r) for _, r in taken), 0))
-                if not rows:
+            now = time.monotonic()
+            self._drop_over(now)
+            self._turn += 1
+            taken, used, room = [], 0, inf
+            for job in self._ordered():
+                room = min(room, self._room(job, now))
+                if room <= used:
                     break
-                taken.append((job, rows))
+                taken.append((job, job._take(room - used, self._turn)))
+                used += len(taken[-1][1])
             self._jobs = [j for j in self._jobs if j._next < j.total]
             return taken
 
-    def _drop_over(self) -> None:
-        now = time.monotonic()
+    def _ordered(self) -> list:
+        jobs = sorted(self._jobs, key=lambda j: (-j.priority, j.deadline, j._turn))
+        if jobs and self._turn % LOW_SHARE == 0:
+            lowest = next(j for j in jobs if j.priority == jobs[-1].priority)
+            jobs.remove(lowest)
+            jobs.insert(0, lowest)
+        return jobs
+
+    def _room(self, job, now) -> int:
+        """Rows that a step may have for this job: until step_s is over, or its deadline."""
+        return self.engine.room(job.scene, min(self.step_s, job.deadline - now))
+
+    def _drop_over(self, now) -> None:
+        """Finish what is past its deadline, or would be by the time of its next answer."""
         for job in self._jobs:
-            if job.deadline is not None and now > job.deadline:
+            if now + self._row_s > job.deadline:
                 job._finish()
         self._jobs = [j for j in self._jobs if not j.finished]
 
     def _step(self, taken) -> None:
         batch = [(job.scene, job.questions[row]) for job, rows in taken for row in rows]
+        begun = time.monotonic()
         try:
             replies = self.engine.step(batch)
             if len(replies) != len(batch):
@@ -183,6 +207,8 @@ class Batcher:
                 error = EngineError(f"the engine failed: {type(error).__name__}: {error}")
             self._fail(taken, error)
             return
+        row_s = (time.monotonic() - begun) / len(batch)
+        self._row_s += (row_s - self._row_s) * (0.3 if self._row_s else 1.0)
         for job, rows in taken:
             job._answer(rows, replies[: len(rows)])
             del replies[: len(rows)]

@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The batcher with an engine that records its steps: no torch, no ROS."""
 
+import random
 import threading
 import time
 
@@ -31,7 +32,8 @@ def test_each_row_is_answered_once_by_its_own_question():
     jobs = [batcher.submit(name, range(7)) for name in "ab"]
     for name, job in zip("ab", jobs, strict=True):
         assert job.wait() == [(name, q) for q in range(7)]
-    assert sorted(asked for step in engine.steps for asked in step) == [(n, q) for n in "ab" for q in range(7)]
+    asked = sorted(row for step in engine.steps for row in step)
+    assert asked == [(name, q) for name in "ab" for q in range(7)]
 
 
 def test_two_scenes_share_a_step():
@@ -61,6 +63,85 @@ def test_a_cancelled_job_keeps_its_answers_and_asks_no_more():
     assert not batcher.run_once()
     assert [r is not None for r in job.wait()] == [True, True, False, False, False, False]
     assert len(engine.steps) == 1
+
+
+def test_an_earlier_deadline_goes_first():
+    engine = Recorder(room=2)
+    batcher = Batcher(engine)
+    now = time.monotonic()
+    for name, deadline in (("none", None), ("late", now + 60), ("soon", now + 30)):
+        batcher.submit(name, range(2), deadline=deadline)
+    while batcher.run_once():
+        pass
+    assert [step[0][0] for step in engine.steps] == ["soon", "late", "none"]
+
+
+def test_equal_jobs_take_turns():
+    engine = Recorder(room=2)
+    batcher = Batcher(engine)
+    for name in "abc":
+        batcher.submit(name, range(4))
+    while batcher.run_once():
+        pass
+    assert [step[0][0] for step in engine.steps] == list("abcabc")
+
+
+def test_grids_keep_one_step_in_five():
+    engine = Recorder(room=1)
+    batcher = Batcher(engine)
+    batcher.submit("grid", range(100), priority=-1)
+    batcher.submit("query", range(100))
+    for _ in range(50):
+        batcher.run_once()
+    names = [step[0][0] for step in engine.steps]
+    assert names.count("grid") == 10
+
+
+def test_a_step_that_would_miss_a_deadline_is_not_started_for_it():
+    engine = Recorder(room=1, seconds=0.1)
+    batcher = Batcher(engine)
+    batcher.submit("a", range(2)).wait()
+    hopeless = batcher.submit("b", range(2), deadline=time.monotonic() + 0.05)
+    assert hopeless.wait() == [None, None]
+    assert len(engine.steps) == 2
+
+
+def test_late_rows_are_dropped_and_the_waiter_does_not_wait_for_them():
+    batcher, stop = Batcher(Recorder(room=1, seconds=1.0)), threading.Event()
+    worker = threading.Thread(target=batcher.serve, args=(stop,))
+    worker.start()
+    begun = time.monotonic()
+    assert batcher.submit("a", range(1), deadline=begun + 0.2).wait() == [None]
+    assert time.monotonic() - begun < 0.9
+    stop.set()
+    worker.join()
+
+
+def test_ten_thousand_random_schedules_answer_every_row_once_and_rightly():
+    for seed in range(10_000):
+        _random_schedule(random.Random(seed))
+
+
+def _random_schedule(rng):
+    """Jobs come between steps, some are cancelled; every other row is answered exactly once."""
+    engine = Recorder(room=rng.randint(1, 7))
+    batcher, jobs = Batcher(engine), []
+    for number in range(rng.randint(1, 6)):
+        jobs.append(batcher.submit(number, range(rng.randint(0, 9)), rng.randint(-1, 1)))
+        if rng.random() < 0.5:
+            batcher.run_once()
+        if rng.random() < 0.2:
+            rng.choice(jobs).cancel()
+    while batcher.run_once():
+        pass
+    asked = [row for step in engine.steps for row in step]
+    assert len(asked) == len(set(asked)) and max(map(len, engine.steps), default=0) <= engine.size
+    for number, job in enumerate(jobs):
+        expected = [(number, q) for q in range(job.total)]
+        if job.cancelled:
+            assert all(got in (None, want) for got, want in zip(job.wait(), expected, strict=True))
+        else:
+            assert job.wait() == expected
 
 
 def test_a_job_past_its_deadline_is_dropped():
