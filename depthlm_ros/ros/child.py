@@ -4,10 +4,27 @@
 Knows nothing about ROS but that SIGINT is how its processes end.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """Hold SIGINT and SIGTERM back until the end; between a fork and its bookkeeping they would
+    leave a process that nobody stops. For the main thread."""
+    came = []
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        for number in came:
+            os.kill(os.getpid(), number)
 
 
 class Child:

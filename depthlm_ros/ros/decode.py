@@ -122,7 +122,7 @@ def _cv_bridge():
 
         decode = CvBridge().imgmsg_to_cv2
         decode(probe, "rgb8")
-    except Exception:  # it fails in many ways beside a foreign NumPy or OpenCV
+    except Exception:  # noqa: BLE001, it fails in many ways beside a foreign NumPy or OpenCV
         return None
     return decode
 

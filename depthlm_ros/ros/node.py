@@ -31,7 +31,7 @@ class DepthLMNode(Node):
         settings = declare(self)
         self._settings = settings
         self._inputs = Inputs(self, settings)
-        self._worker = Worker(load or self._load, self._on_loaded)
+        self._worker = Worker(load or self._load, self._on_change)
         self._outputs = Outputs(self, self._inputs, self._worker, settings)
         try:
             Queries(self, self._inputs, self._worker, self._outputs.show, settings)
@@ -56,7 +56,7 @@ class DepthLMNode(Node):
             asked.checkpoint, asked.engine, asked.row, device=asked.device, dtype=asked.dtype
         )
 
-    def _on_loaded(self, problem):
+    def _on_change(self, problem):
         what = f"checkpoint '{self._settings.checkpoint}', engine '{self._settings.engine}'"
         if problem:
             self.get_logger().error(f"{what}: {problem}")

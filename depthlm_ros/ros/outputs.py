@@ -15,9 +15,7 @@ from depthlm_ros.ros.topic import STEADY
 from depthlm_ros.scan import gathered
 
 # A reliable publisher serves every subscriber; best effort would be invisible to RViz's default.
-_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
-)
+_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Outputs:
@@ -44,9 +42,7 @@ class Outputs:
 
     def _publisher(self, kind, name):
         overridable = QoSOverridingOptions.with_default_policies()
-        return self._node.create_publisher(
-            kind, name, _QOS, qos_overriding_options=overridable
-        )
+        return self._node.create_publisher(kind, name, _QOS, qos_overriding_options=overridable)
 
     def _tick(self):
         listened = self._points.get_subscription_count() or self._overlay.get_subscription_count()

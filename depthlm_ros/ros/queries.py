@@ -97,13 +97,17 @@ class Queries:
         """Answered by the worker; a picture or an engine that fails is told in the log too."""
         future = self._worker.ask(frame_of, pixels)
         awaited = self._awaitable(future)
-        future.add_done_callback(lambda done: done.exception() or self._show(header, done.result()))
+        future.add_done_callback(functools.partial(self._show_answered, header))
         settled = await awaited
         try:
             return settled.result()
         except DepthLMError as error:
             self._node.tell_once(error)
             raise
+
+    def _show_answered(self, header, settled):
+        if settled.exception() is None:
+            self._show(header, settled.result())
 
     def _awaitable(self, future):
         """An rclpy Future of the concurrent future, once it is settled."""

@@ -63,7 +63,7 @@ class Settings:
     def __post_init__(self):
         for about in fields(self):
             object.__setattr__(self, about.name, _natural(getattr(self, about.name), about.type))
-        problems = [p for about in fields(self) for p in _problems(about, getattr(self, about.name))]
+        problems = [p for a in fields(self) for p in _problems(a, getattr(self, a.name))]
         if problems:
             raise InputError("; ".join(problems))
 

@@ -67,9 +67,7 @@ class Topic:
         return ReliabilityPolicy.BEST_EFFORT
 
     def _subscribed(self):
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=self._reliability
-        )
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=self._reliability)
         return self._node.create_subscription(
             self._kind, self.name, self._callback, qos, qos_overriding_options=_OVERRIDABLE
         )

@@ -29,15 +29,17 @@ class Answered:
 class Worker:
     """Answers ask() and scan() from any thread.
 
-    load: () -> Predictor, called once in the worker's thread; on_loaded(problem) is called there
-    afterwards. problem: why nothing can be asked now, in one sentence; empty once it can.
+    load: () -> Predictor, called once in the worker's thread. problem: why nothing can be asked
+    now, in one sentence; empty once it can. on_change(problem) is called in that thread whenever
+    it changes.
     """
 
-    def __init__(self, load, on_loaded=lambda problem: None):
+    def __init__(self, load, on_change=lambda problem: None):
         self.problem = LOADING
         self._load = load
-        self._on_loaded = on_loaded
+        self._on_change = on_change
         self._tasks = queue.SimpleQueue()
+        self._begun = set()  # futures of jobs under way
         self._stopping = False
         # A model that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
@@ -81,21 +83,25 @@ class Worker:
 
     def _run(self):
         predictor = self._loaded()
-        self._on_loaded(self.problem)
+        self._on_change(self.problem)
         if predictor is None:
             return
-        while not self._stopping:
-            stepped = predictor.batcher.run_once()
-            self._begin_new(predictor, wait=not stepped)
+        try:
+            while not self._stopping:
+                stepped = predictor.batcher.run_once()
+                self._begin_new(predictor, wait=not stepped)
+            self.problem = "the node is shutting down"
+        except Exception as error:  # noqa: BLE001, nobody must wait for a thread that is gone
+            self.problem = str(_as_ours(error, "the model stopped"))
+            self._on_change(self.problem)
         self._refuse_rest()
         predictor.close()
 
     def _loaded(self):
         try:
             predictor = self._load()
-        except Exception as error:  # of whatever library: the node stays up and tells it
-            known = isinstance(error, DepthLMError)
-            self.problem = str(error) if known else f"the model cannot be loaded: {_named(error)}"
+        except Exception as error:  # noqa: BLE001, of whatever library: the node stays up and tells it
+            self.problem = str(_as_ours(error, "the model cannot be loaded"))
             return None
         self.problem = ""
         return predictor
@@ -113,26 +119,30 @@ class Worker:
     def _begin(self, predictor, begin, future):
         try:
             frame, job = begin(predictor)
-        except Exception as error:  # bad input, or an engine that cannot open the picture
-            known = isinstance(error, DepthLMError)
-            future.set_exception(error if known else EngineError(f"failed: {_named(error)}"))
+        except Exception as error:  # noqa: BLE001, bad input, or an engine that cannot open the picture
+            future.set_exception(_as_ours(error, "the picture cannot be asked about"))
             return
-        job.add_done_callback(lambda done: _settle(future, frame, done))
+        self._begun.add(future)
+        job.add_done_callback(lambda done: self._settle(future, frame, done))
+
+    def _settle(self, future, frame, job):
+        self._begun.discard(future)
+        if job.error is not None:
+            future.set_exception(job.error)
+        else:
+            future.set_result(Answered(frame, job.snapshot()))
 
     def _refuse_rest(self):
-        self.problem = "the node is shutting down"
+        waiting = list(self._begun)
         while not self._tasks.empty():
             task = self._tasks.get()
-            if task is not None:
-                task[1].set_exception(EngineError(self.problem))
+            waiting += [] if task is None else [task[1]]
+        for future in waiting:
+            future.set_exception(EngineError(self.problem))
 
 
-def _settle(future, frame, job):
-    if job.error is not None:
-        future.set_exception(job.error)
-    else:
-        future.set_result(Answered(frame, job.snapshot()))
-
-
-def _named(error) -> str:
-    return f"{type(error).__name__}: {error}"
+def _as_ours(error, what) -> DepthLMError:
+    """The error itself if it is one of ours, else one that says what failed and how."""
+    if isinstance(error, DepthLMError):
+        return error
+    return EngineError(f"{what}: {type(error).__name__}: {error}")

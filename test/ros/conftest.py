@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 rclpy = pytest.importorskip("rclpy")
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
 
-from depthlm_ros.camera import Camera  # noqa: E402
-from depthlm_ros.checkpoints import Checkpoint  # noqa: E402
-from depthlm_ros.ros.child import Child  # noqa: E402
-from depthlm_ros.ros.convert import camera_info_message, image_message  # noqa: E402
-from depthlm_ros.ros.dds import environment, private_graph  # noqa: E402
-from depthlm_ros.ros.queries import service_types  # noqa: E402
+from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.ros.child import Child
+from depthlm_ros.ros.convert import camera_info_message, image_message
+from depthlm_ros.ros.dds import environment, private_graph
+from depthlm_ros.ros.queries import service_types
 
 CAMERA = Camera(320, 240, 250.0, 250.0, 160.0, 120.0)
 
@@ -55,9 +55,9 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def node_process(graph, tmp_path_factory):
-    """Start nodes: node_process("-p", "grid.rate:=2", ...) -> Child; all are stopped at the end."""
+    """node_process("-p", "grid.rate:=2", ...) -> Child; stopped at the end of the module."""
     started = []
 
     def start(*ros_arguments, module="depthlm_ros.ros.node"):

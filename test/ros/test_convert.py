@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sensor_msgs.msg")
-from sensor_msgs.msg import CameraInfo, PointCloud2, PointField  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
+from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
+from std_msgs.msg import Header
 
-from depthlm_ros.camera import Camera  # noqa: E402
-from depthlm_ros.errors import CameraError  # noqa: E402
-from depthlm_ros.predict import Ranges, Status  # noqa: E402
-from depthlm_ros.ros import convert  # noqa: E402
-from depthlm_ros.scan import Scan  # noqa: E402
+from depthlm_ros.camera import Camera
+from depthlm_ros.errors import CameraError
+from depthlm_ros.predict import Ranges, Status
+from depthlm_ros.ros import convert
+from depthlm_ros.scan import Scan
 
 CAMERA = Camera(640, 480, 500.0, 505.0, 320.5, 239.5)
 
@@ -58,7 +58,10 @@ def test_k_and_d_make_the_camera_of_a_raw_picture():
 
 @pytest.mark.parametrize(
     "model, coefficients",
-    [("rational_polynomial", (0.1, 0.2, 0, 0, 0.3, 0.4, 0.5, 0.6)), ("equidistant", (0.1, 0, 0, 0))],
+    [
+        ("rational_polynomial", (0.1, 0.2, 0, 0, 0.3, 0.4, 0.5, 0.6)),
+        ("equidistant", (0.1, 0, 0, 0)),
+    ],
 )
 def test_other_lenses_are_carried_over(model, coefficients):
     lens = Camera(640, 480, 500, 505, 320.5, 239.5, model, coefficients)

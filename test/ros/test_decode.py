@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sensor_msgs.msg")
-from sensor_msgs.msg import Image  # noqa: E402
+from sensor_msgs.msg import Image
 
-from depthlm_ros.errors import ImageError  # noqa: E402
-from depthlm_ros.ros import decode  # noqa: E402
+from depthlm_ros.errors import ImageError
+from depthlm_ros.ros import decode
 
 RGB = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]], [[0, 255, 128], [9, 9, 9]]])
 

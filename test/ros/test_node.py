@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The node as a process over DDS: answers, bad input, streams, end. The engine always says 2 m."""
 
+import os
 import signal
 import time
 
@@ -8,12 +9,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from builtin_interfaces.msg import Duration  # noqa: E402
-from sensor_msgs.msg import Image, PointCloud2  # noqa: E402
+from builtin_interfaces.msg import Duration
+from sensor_msgs.msg import Image, PointCloud2
 
-from depthlm_ros.camera import Camera  # noqa: E402
-from depthlm_ros.predict import Status  # noqa: E402
-from depthlm_ros.ros.convert import image_message  # noqa: E402
+from depthlm_ros.camera import Camera
+from depthlm_ros.predict import Status
+from depthlm_ros.ros.convert import image_message
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -189,16 +190,18 @@ def test_parameters_are_read_only_after_the_start(robot):
     from rclpy.parameter import Parameter
 
     client = robot.node.create_client(SetParameters, "/depthlm/set_parameters")
-    request = SetParameters.Request(parameters=[Parameter("grid.rate", value=1.0).to_parameter_msg()])
+    request = SetParameters.Request(
+        parameters=[Parameter("grid.rate", value=1.0).to_parameter_msg()]
+    )
     (result,) = robot.call(client, request).results
     assert not result.successful and "read-only" in result.reason
 
 
 def test_sigterm_ends_the_node_with_status_zero(node_process, checkpoint, robot):
-    child = node_process("-r", "__node:=other", "-p", "engine:=scripted")
-    robot.wait(lambda: "depthlm" in child.output() or "[other]" in child.output())
-    import os
-
+    child = node_process(
+        "-r", "__node:=other", "-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"
+    )
+    robot.wait(lambda: "ready after" in child.output())
     os.kill(child.pid, signal.SIGTERM)
     robot.wait(lambda: child.status is not None)
     assert child.status == 0, child.output()

@@ -6,10 +6,10 @@ import dataclasses
 import pytest
 
 rclpy = pytest.importorskip("rclpy")
-from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.parameter import Parameter
 
-from depthlm_ros.errors import InputError  # noqa: E402
-from depthlm_ros.ros.settings import Settings, declare  # noqa: E402
+from depthlm_ros.errors import InputError
+from depthlm_ros.ros.settings import Settings, declare
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,7 @@ def test_a_whole_number_is_a_rate_and_a_whole_float_is_a_count(declared):
 
 def test_all_problems_are_reported_at_once(declared):
     with pytest.raises(InputError) as caught:
-        declared(
-            engine="warp", grid__rate=500, grid__rows="many", input__rectified="x", row=3
-        )
+        declared(engine="warp", grid__rate=500, grid__rows="many", input__rectified="x", row=3)
     said = str(caught.value)
     assert "parameter engine is 'warp', allowed: local, reference, scripted" in said
     for name in ("grid.rate", "grid.rows", "input.rectified", "row"):

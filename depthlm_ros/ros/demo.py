@@ -1,0 +1,204 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""depthlm demo: the node and a camera as processes, asked over DDS; a table and pictures.
+
+A client of the node like any other: knows nothing about models. Everything it starts is stopped,
+and it talks to nothing but its own processes.
+"""
+
+import contextlib
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PictureFile
+from sensor_msgs.msg import Image, PointCloud2
+
+from depthlm_ros import pictures
+from depthlm_ros.commands.options import grid
+from depthlm_ros.errors import DepthLMError, EngineError, InputError
+from depthlm_ros.metrics import delta1
+from depthlm_ros.ros.call import print_answers
+from depthlm_ros.ros.child import Child, undisturbed
+from depthlm_ros.ros.client import Client
+from depthlm_ros.ros.convert import CLOUD_FIELDS
+from depthlm_ros.ros.dds import environment, private_graph
+from depthlm_ros.ros.decode import image_array
+from depthlm_ros.ros.demo_camera import SCENE, shown
+from depthlm_ros.ros.worker import LOADING
+from depthlm_ros.scan import colours_at, grid_pixels
+
+PATIENCE_S = 120.0  # for each step, on a slow machine; what is broken is told at once
+ASKED = 4, 2  # columns and rows of the pixels in the table
+_CAMERA = ("camera", "fx", "fy", "cx", "cy")
+
+
+def add_arguments(parser) -> None:
+    """The options of the subcommand."""
+    parser.add_argument("--image", help="a picture of yours (default: a rendered room)")
+    for name in _CAMERA[1:]:
+        parser.add_argument(f"--{name}", type=float, help="of its camera, in pixels")
+    parser.add_argument("--camera", metavar="YAML", help="or its camera_info file")
+    parser.add_argument("--out", default="out/demo", help="folder (default: out/demo)")
+    parser.add_argument("--grid", type=grid, default=(32, 24), metavar="COLUMNSxROWS")
+    parser.add_argument("--checkpoint", default="tiny", help="the model (default: tiny)")
+    parser.add_argument("--engine", default="local", help="what runs it (default: local)")
+
+
+def main(args) -> int:
+    """Run the demo; 0, or 1 with the reason on stderr."""
+    picture = {"picture": args.image, **{name: getattr(args, name) for name in _CAMERA}}
+    picture = {name: value for name, value in picture.items() if value}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes are stopped
+    try:
+        if picture and not args.image:
+            raise InputError("the options of a camera belong to a picture: give --image too")
+        frame, out = shown(**picture), _folder(args.out)
+        with private_graph() as variables, environment(variables), contextlib.ExitStack() as stack:
+            with undisturbed():
+                children = [
+                    stack.enter_context(_node(args, out / "node.log")),
+                    stack.enter_context(_camera(picture, out / "camera.log")),
+                ]
+            client = stack.enter_context(Client())
+            _Demo(client, children, frame, None if args.image else _truth(), out).run(args.grid)
+    except DepthLMError as error:
+        print(f"depthlm demo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _folder(path) -> Path:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {path} cannot be made: {error}") from error
+    return Path(path)
+
+
+def _node(args, log) -> Child:
+    columns, rows = args.grid
+    parameters = {
+        "checkpoint": args.checkpoint,
+        "engine": args.engine,
+        "grid.columns": columns,
+        "grid.rows": rows,
+        "grid.rate": 1.0,
+    }
+    remapped = ["-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info"]
+    return Child("depthlm_ros.ros.node", ["--ros-args", *remapped, *_given(parameters)], log=log)
+
+
+def _camera(picture, log) -> Child:
+    arguments = ["--ros-args", "-r", "__ns:=/camera", *_given(picture)]
+    return Child("depthlm_ros.ros.demo_camera", arguments, log=log)
+
+
+def _given(parameters):
+    """ROS arguments; in YAML's quotes a folder called 7 stays a text."""
+    for name, value in parameters.items():
+        yield "-p"
+        text = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else value
+        yield f"{name}:={text}"
+
+
+def _truth() -> np.ndarray:
+    """(H, W) metres along the ray of the shipped scene, NaN where there is nothing."""
+    millimetres = np.array(PictureFile.open(SCENE / "distance.png")).astype(np.float64)
+    return np.where(millimetres > 0, millimetres / 1000, np.nan)
+
+
+class _Demo:
+    """The steps, each with what it waits for; EngineError where one fails."""
+
+    def __init__(self, client, children, frame, truth, out):
+        self._client = client
+        self._children = children
+        self._frame = frame
+        self._truth = truth
+        self._out = out
+
+    def run(self, grid_size) -> None:
+        """Ask, listen, show."""
+        pixels = grid_pixels(self._frame.camera, *ASKED)
+        with _step("node and camera started, model loaded, first picture answered"):
+            self._first(pixels[:1])
+        response = self._client.ask(pixels, PATIENCE_S)
+        if not response.success:
+            raise EngineError(f"the node says: {response.message}")
+        clouds, overlays = (
+            self._client.listen(kind, topic)
+            for kind, topic in ((PointCloud2, "points"), (Image, "overlay"))
+        )
+        with _step(f"cloud of {grid_size[0]} x {grid_size[1]} points and its overlay received"):
+            self._wait(lambda: clouds and overlays)
+        asked = np.stack([response.answers.asked_u, response.answers.asked_v], axis=1)
+        print_answers(pixels, response, self._true_at(asked))
+        self._judge(clouds[0])
+        self._write(asked, response, clouds[0], overlays[0])
+
+    def _first(self, pixels):
+        """Ask until the node answers; what it cannot mend by waiting ends the demo."""
+
+        def answered():
+            response = self._client.ask(pixels, PATIENCE_S)
+            waits = response.message == LOADING or response.message.startswith("waiting for")
+            if not response.success and not waits:
+                raise EngineError(f"the node says: {response.message}")
+            return response.success
+
+        self._wait(answered)
+
+    def _wait(self, until):
+        end = time.monotonic() + PATIENCE_S
+        while not self._client.spin(0.2, until):
+            for child in self._children:
+                if child.status is not None:
+                    raise EngineError(f"a process of the demo ended:\n{child.output()}")
+            if time.monotonic() > end:
+                raise EngineError(f"nothing came for {PATIENCE_S:g} s: see {self._out}/node.log")
+
+    def _true_at(self, pixels):
+        """(N,) true metres at pixels (N, 2); None where there is no truth."""
+        return None if self._truth is None else colours_at(self._truth, pixels)
+
+    def _judge(self, cloud):
+        distance = _columns(cloud)["distance"]
+        line = f"cloud: {np.isfinite(distance).sum()} of {len(distance)} points answered"
+        if self._truth is not None:
+            truth = self._true_at(grid_pixels(self._frame.camera, cloud.width, cloud.height))
+            near = delta1(distance, truth).mean()
+            best = max(delta1(np.full_like(truth, c), truth).mean() for c in np.unique(truth))
+            line += f", {near:.0%} within 25 % of the truth (best constant answer: {best:.0%})"
+        print(line)
+
+    def _write(self, asked, response, cloud, overlay):
+        values = _columns(cloud)
+        shape = cloud.height, cloud.width, 3
+        points = np.stack([values[axis] for axis in "xyz"], axis=1).reshape(shape)
+        pixels = grid_pixels(self._frame.camera, cloud.width, cloud.height)
+        colours = colours_at(self._frame.image, pixels).reshape(shape)
+        few = pictures.overlay(self._frame.image, asked, response.answers.distance)
+        PictureFile.fromarray(few).save(self._out / "pixels.png")
+        PictureFile.fromarray(image_array(overlay)).save(self._out / "overlay.png")
+        pictures.cloud_picture(self._out / "cloud.png", points, colours)
+        pictures.write_ply(self._out / "cloud.ply", points, colours)
+        print(f"wrote pixels.png, overlay.png, cloud.png and cloud.ply into {self._out}")
+
+
+def _columns(cloud) -> dict:
+    """Field -> (N,) float32 of a cloud of this node."""
+    values = np.frombuffer(cloud.data, np.float32).reshape(-1, len(CLOUD_FIELDS))
+    return dict(zip(CLOUD_FIELDS, values.T, strict=True))
+
+
+@contextlib.contextmanager
+def _step(title):
+    """Show that something is under way, and afterwards how long it took."""
+    from rich.console import Console
+
+    console, began = Console(), time.monotonic()
+    with console.status(f"waiting: {title}"):
+        yield
+    console.print(f"{title}: {time.monotonic() - began:.1f} s")

@@ -1,0 +1,76 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""A camera that shows one picture: image_raw and camera_info, a few times a second.
+
+Knows nothing about distances. By default the picture is the rendered scene that comes with the
+package.
+"""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from depthlm_ros.commands.options import frame_from
+from depthlm_ros.errors import InputError
+from depthlm_ros.ros.convert import camera_info_message, image_message
+
+SCENE = Path(__file__).parents[1] / "demo"
+FRAME_ID = "camera_optical_frame"
+
+
+def shown(picture="", camera="", fx=0.0, fy=0.0, cx=0.0, cy=0.0):
+    """The Frame of a picture file with its camera; no picture: the shipped scene; 0: unknown."""
+    if not picture:
+        picture, camera = str(SCENE / "scene.png"), str(SCENE / "camera.yaml")
+    numbers = {"fx": fx, "fy": fy, "cx": cx, "cy": cy}
+    known = {name: value or None for name, value in numbers.items()}
+    return frame_from(Namespace(picture=picture, camera=camera or None, **known))
+
+
+class DemoCamera(Node):
+    """Parameters: picture, camera (camera_info YAML), fx, fy, cx, cy [px], rate [Hz]."""
+
+    def __init__(self):
+        super().__init__("demo_camera")
+        given = {name: self.declare_parameter(name, "").value for name in ("picture", "camera")}
+        for name in ("fx", "fy", "cx", "cy"):
+            given[name] = self.declare_parameter(name, 0.0).value
+        frame = shown(**given)
+        header = Header(frame_id=FRAME_ID)
+        self._image = image_message(header, frame.image)
+        self._info = camera_info_message(header, frame.camera)
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        self._images = self.create_publisher(Image, "image_raw", qos)
+        self._infos = self.create_publisher(CameraInfo, "camera_info", qos)
+        self.create_timer(1 / self.declare_parameter("rate", 4.0).value, self._publish)
+
+    def _publish(self):
+        stamp = self.get_clock().now().to_msg()
+        self._image.header.stamp = self._info.header.stamp = stamp
+        self._infos.publish(self._info)
+        self._images.publish(self._image)
+
+
+def main(args=None) -> int:
+    """Publish until SIGINT or SIGTERM."""
+    try:
+        rclpy.init(args=args)
+        rclpy.spin(DemoCamera())
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except InputError as error:
+        print(f"demo_camera: {error}", file=sys.stderr)
+        return 1
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

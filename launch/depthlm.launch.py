@@ -1,0 +1,94 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The node on a camera: ros2 launch depthlm_ros depthlm.launch.py image:=/camera/image_raw"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from depthlm_ros.ros.dds import profile_environment
+
+SHARE = FindPackageShare("depthlm_ros")
+PARAMS_FILE = PathJoinSubstitution([SHARE, "config", "depthlm.yaml"])
+RVIZ_FILE = PathJoinSubstitution([SHARE, "config", "depthlm.rviz"])
+
+ARGUMENTS = {
+    "image": ("image", "Topic of the pictures (sensor_msgs/Image)"),
+    "camera_info": ("", "Topic of their intrinsics; default: the sibling of image"),
+    "namespace": ("", "Namespace of the node"),
+    "params_file": (PARAMS_FILE, "Parameters of the node"),
+    "checkpoint": ("", "The model; default: as params_file says"),
+    "engine": ("", "What runs the model; default: as params_file says"),
+    "device": ("", "Where the model runs; default: as params_file says"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+    "use_sim_time": ("false", "Whether time comes from /clock"),
+    "rviz": ("false", "Whether to start RViz too"),
+}
+
+
+def generate_launch_description():
+    """All arguments, then the nodes they describe."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=_nodes)])
+
+
+def _nodes(context):
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    nodes = [_depthlm(given)]
+    if _is_true(given["rviz"]):
+        nodes.append(_rviz(given))
+    return nodes
+
+
+def _depthlm(given):
+    chosen = {n: given[n] for n in ("checkpoint", "engine", "device") if given[n]}
+    parameters = {name: ParameterValue(text, value_type=str) for name, text in chosen.items()}
+    parameters["use_sim_time"] = _is_true(given["use_sim_time"])
+    return Node(
+        package="depthlm_ros",
+        executable="depthlm_node",
+        name="depthlm",
+        namespace=given["namespace"],
+        parameters=[given["params_file"], parameters],
+        remappings=[("image", given["image"]), ("camera_info", _camera_info(given))],
+        ros_arguments=["--log-level", f"{_logger(given)}:={given['log_level']}"],
+        additional_env=profile_environment(),
+        output="screen",
+        emulate_tty=True,
+    )
+
+
+def _logger(given):
+    """The node's logger; a level for all would make rcl and DDS talk too."""
+    return ".".join([*given["namespace"].strip("/").split("/"), "depthlm"]).lstrip(".")
+
+
+def _rviz(given):
+    """RViz; its file names the topics of the demo, so they are remapped to those of here."""
+    own = f"/{given['namespace'].strip('/')}/depthlm".replace("//", "/")
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", RVIZ_FILE],
+        remappings=[
+            ("/camera/image_raw", given["image"]),
+            ("/depthlm/points", f"{own}/points"),
+            ("/depthlm/overlay", f"{own}/overlay"),
+        ],
+        parameters=[{"use_sim_time": _is_true(given["use_sim_time"])}],
+    )
+
+
+def _camera_info(given):
+    """The topic given, else the last word of the image's topic replaced, as cameras name it."""
+    folder, slash, _ = given["image"].rpartition("/")
+    return given["camera_info"] or f"{folder}{slash}camera_info"
+
+
+def _is_true(text):
+    return text.strip().lower() in ("true", "1")

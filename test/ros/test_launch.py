@@ -1,0 +1,111 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Launch files, parameter file and RViz view name only what exists.
+
+The launch system itself is used where it is installed; it does not come as wheels.
+"""
+
+import ast
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+yaml = pytest.importorskip("yaml")
+pytest.importorskip("rclpy")
+from depthlm_ros.ros.demo_camera import FRAME_ID
+from depthlm_ros.ros.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+PARAMETERS = {about.metadata["name"]: about.default for about in dataclasses.fields(Settings)}
+PROMISED = {
+    *("image", "camera_info", "namespace", "params_file", "checkpoint", "engine", "device"),
+    *("log_level", "use_sim_time", "rviz"),
+}
+
+
+def constants(path):
+    """All texts in a launch file but for docstrings."""
+    tree = ast.parse(path.read_text())
+    return {
+        n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and type(n.value) is str
+    }
+
+
+def table(path, name):
+    """Keys of the dict assigned to `name` at the top of a launch file."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+            return {key.value for key in node.value.keys}
+    raise AssertionError(f"{path} has no {name}")
+
+
+def flat(tree, prefix=""):
+    """Dotted name -> value of nested parameters."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def test_the_launch_arguments_are_the_promised_ones():
+    assert table(ROOT / "launch/depthlm.launch.py", "ARGUMENTS") == PROMISED
+    assert table(ROOT / "launch/demo.launch.py", "PASSED_ON") <= PROMISED
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_every_file_that_a_launch_file_names_exists(path):
+    named = {c for c in constants(path) if re.fullmatch(r"[\w.]+\.(yaml|rviz|launch\.py)", c)}
+    assert named
+    for name in named:
+        assert any((ROOT / folder / name).is_file() for folder in ("config", "launch")), name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_every_program_that_a_launch_file_starts_is_installed_by_setup(path):
+    scripts = (ROOT / "setup.py").read_text()
+    for name in {c for c in constants(path) if c.startswith("depthlm_") and c != "depthlm_ros"}:
+        assert f"{name} = depthlm_ros." in scripts
+
+
+def test_the_demo_camera_has_the_parameters_that_its_launch_file_gives():
+    source = (ROOT / "depthlm_ros/ros/demo_camera.py").read_text()
+    for name in table(ROOT / "launch/demo.launch.py", "CAMERA"):
+        assert f'"{name}"' in source
+    assert FRAME_ID in constants(ROOT / "launch/demo.launch.py")
+
+
+def test_the_parameter_file_holds_every_parameter_with_its_default_for_any_namespace():
+    content = yaml.safe_load((ROOT / "config/depthlm.yaml").read_text())
+    assert list(content) == ["/**"]
+    assert dict(flat(content["/**"]["ros__parameters"])) == PARAMETERS
+
+
+def test_rviz_shows_picture_overlay_and_cloud_with_a_qos_that_fits():
+    content = yaml.safe_load((ROOT / "config/depthlm.rviz").read_text())["Visualization Manager"]
+    shown = {d["Topic"]["Value"]: d for d in content["Displays"] if "Topic" in d}
+    assert {topic: display["Class"].rpartition("/")[2] for topic, display in shown.items()} == {
+        "/camera/image_raw": "Image",
+        "/depthlm/overlay": "Image",
+        "/depthlm/points": "PointCloud2",
+    }
+    reliability = {topic: d["Topic"]["Reliability Policy"] for topic, d in shown.items()}
+    assert reliability["/camera/image_raw"] == "Best Effort"  # the camera's QoS is not ours
+    assert {d["Topic"]["Durability Policy"] for d in shown.values()} == {"Volatile"}
+    assert content["Global Options"]["Fixed Frame"] == FRAME_ID
+    remapped = constants(ROOT / "launch/depthlm.launch.py")
+    assert set(shown) <= remapped  # so that RViz follows a namespace and another camera
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_the_launch_system_reads_the_file(path):
+    try:
+        from launch import LaunchContext
+        from launch.launch_description_sources import PythonLaunchDescriptionSource
+    except ImportError:
+        pytest.skip("the launch system is not installed")
+    description = PythonLaunchDescriptionSource(str(path)).get_launch_description(LaunchContext())
+    names = {argument.name for argument in description.get_launch_arguments()}
+    assert names >= {"checkpoint", "engine", "device", "rviz"}

@@ -1,0 +1,66 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The whole road inside one process with a perfect engine: points lie where they are."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+from sensor_msgs.msg import PointCloud2
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.ros.node import DepthLMNode
+
+# The plane of all points p with p . NORMAL = 1: a slope that every pixel of the camera sees.
+NORMAL = np.array([0.1, 0.3, 0.5])
+LENS = Camera(320, 240, 250.0, 255.0, 160.0, 120.0, "plumb_bob", (-0.2, 0.05, 0.001, -0.001, 0.0))
+
+
+def to_the_plane(view, pixel):
+    """Metres along the ray of a view pixel; the view has the frame's focal length."""
+    return float(1 / (view.camera.rays([pixel])[0] @ NORMAL))
+
+
+@pytest.fixture(params=["distance", "z"])
+def node(request, context, make_robot):
+    kind = request.param
+    wording = {"marker": "tags", "coordinates": "tags"}
+    row = Checkpoint("perfect", "", "none", 250.0, "marker", "coordinates", wording, kind)
+
+    def told(view, pixel):
+        metres = to_the_plane(view, pixel)
+        return metres if kind == "distance" else metres * view.camera.rays([pixel])[0][2]
+
+    made = DepthLMNode(lambda: AskingPredictor(ScriptedEngine(told), row), context=context)
+    robot = make_robot()
+    robot.executor.add_node(made)
+    yield robot
+    assert made.close()
+
+
+def test_points_of_a_plane_seen_through_a_lens_lie_on_that_plane(node):
+    response = node.show(info=node.info(LENS))
+    assert response.success
+    u, v = (axis.ravel().tolist() for axis in np.meshgrid([20, 90, 160, 300], [100, 160, 230]))
+    answers = node.ask(u, v).answers
+    points = np.stack([answers.x, answers.y, answers.z], axis=1)
+    assert points @ NORMAL == pytest.approx(np.ones(12), rel=1e-5)
+    assert answers.distance == pytest.approx(np.linalg.norm(points, axis=1), rel=1e-5)
+    assert LENS.pixels(points) == pytest.approx(np.stack([u, v], axis=1), abs=0.01)
+
+
+def test_the_cloud_of_a_plane_lies_on_that_plane_in_the_order_of_the_picture(node):
+    clouds = []
+    node.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, 1)
+    node.show(info=node.info(LENS))
+    cloud = node.wait(lambda: clouds and clouds[-1])
+    points = np.frombuffer(cloud.data, np.float32).reshape(cloud.height, cloud.width, 6)[..., :3]
+    assert (cloud.height, cloud.width) == (24, 32)
+    flat = points.reshape(-1, 3).astype(np.float64)
+    assert flat @ NORMAL == pytest.approx(np.ones(768), rel=1e-4)
+    pixels = LENS.pixels(flat).reshape(24, 32, 2)
+    assert (np.diff(pixels[..., 0], axis=1) > 5).all() and (
+        np.diff(pixels[..., 1], axis=0) > 5
+    ).all()

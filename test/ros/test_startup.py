@@ -1,0 +1,124 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Node processes that lack something: they start, say what, and live on, or end with one line."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+PARAMETERS = Path(__file__).parents[2] / "config" / "depthlm.yaml"
+
+
+@pytest.fixture(scope="module")
+def namespaced(node_process, checkpoint, tmp_path_factory):
+    """A node under /left with the shipped parameter file, but for the model."""
+    text = PARAMETERS.read_text()
+    changed = text.replace("checkpoint: tiny", f"checkpoint: {checkpoint}")
+    changed = changed.replace("engine: local", "engine: scripted")
+    assert changed.count("scripted") == text.count("scripted") + 1
+    path = tmp_path_factory.mktemp("config") / "depthlm.yaml"
+    path.write_text(changed)
+    return node_process("-r", "__ns:=/left", "--params-file", str(path))
+
+
+def test_before_the_first_picture_the_node_names_topics_that_there_are(namespaced, make_robot):
+    robot = make_robot("/right", "/left/depthlm")
+    response = robot.wait(lambda: _not_loading(robot))
+    assert not response.success
+    robot.wait(lambda: "/right/image" in robot.ask().message)
+    response = robot.ask()
+    assert "waiting for image on /left/image, which nobody publishes" in response.message
+    assert "-r image:=TOPIC" in response.message
+    robot.wait(lambda: "waiting for image on /left/image" in namespaced.output())
+
+
+def test_a_picture_without_intrinsics_is_not_guessed_about(namespaced, make_robot):
+    robot = make_robot("/left", "/left/depthlm")
+    robot.wait(
+        lambda: robot.images.publish(robot.picture()) or "camera_info" in robot.ask().message
+    )
+    response = robot.ask()
+    assert not response.success
+    assert response.message.startswith("waiting for camera_info on /left/camera_info")
+
+
+def test_a_namespace_and_a_parameter_file_go_together(namespaced, make_robot):
+    robot = make_robot("/left", "/left/depthlm")
+    response = robot.show()
+    assert response.success and list(response.answers.distance) == [2.0]
+
+
+def test_subscriptions_follow_the_reliability_of_the_publishers(namespaced, make_robot):
+    robot = make_robot("/left", "/left/depthlm")
+
+    def subscribed():
+        infos = robot.node.get_subscriptions_info_by_topic("/left/image")
+        return [i.qos_profile.reliability for i in infos if i.node_name == "depthlm"]
+
+    robot.wait(lambda: subscribed() == [ReliabilityPolicy.RELIABLE])
+    best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    for name, kind in (("images", Image), ("infos", CameraInfo)):
+        publisher = getattr(robot, name)
+        setattr(robot, name, robot.node.create_publisher(kind, publisher.topic_name, best_effort))
+        robot.node.destroy_publisher(publisher)
+    robot.wait(lambda: subscribed() == [ReliabilityPolicy.BEST_EFFORT])
+    assert robot.show().success
+
+
+def test_a_checkpoint_that_is_not_there_is_told_in_every_answer(node_process, make_robot):
+    child = node_process("-r", "__node:=lost", "-p", "checkpoint:=/no/such/folder")
+    robot = make_robot("", "/lost")
+    response = robot.wait(lambda: _not_loading(robot))
+    assert not response.success
+    assert "checkpoint '/no/such/folder' is neither a folder nor known" in response.message
+    assert robot.ask().message == response.message
+    assert child.stop() == 0
+    assert child.output().count("is neither a folder nor known") == 1
+    assert "Traceback" not in child.output()
+
+
+def _not_loading(robot):
+    response = robot.ask()
+    return None if "loading" in response.message else response
+
+
+BLOCKED = """
+import sys
+sys.modules["depthlm_interfaces"] = None
+from depthlm_ros.ros.node import main
+sys.exit(main())
+"""
+
+
+def test_without_the_interfaces_package_there_are_still_clouds(
+    node_process, checkpoint, make_robot, tmp_path, monkeypatch
+):
+    (tmp_path / "node_without_interfaces.py").write_text(BLOCKED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    child = node_process(
+        *("-r", "__node:=bare", "-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"),
+        *("-p", "grid.rate:=10", "-p", "grid.columns:=3", "-p", "grid.rows:=2"),
+        module="node_without_interfaces",
+    )
+    robot = make_robot("", "/bare")
+    clouds = []
+    robot.node.create_subscription(PointCloud2, "/bare/points", clouds.append, 1)
+    robot.wait(
+        lambda: (
+            robot.infos.publish(robot.info()) or robot.images.publish(robot.picture()) or clouds
+        )
+    )
+    assert (clouds[0].width, clouds[0].height) == (3, 2)
+    assert "depthlm_interfaces is not built" in child.output()
+    assert "make setup" in child.output() and "Traceback" not in child.output()
+
+
+def test_bad_parameters_end_the_node_with_one_line_that_names_them_all(node_process, make_robot):
+    child = node_process("-p", "engine:=warp", "-p", "grid.rate:=-1", "-p", "grid.rows:=0")
+    make_robot().wait(lambda: child.status is not None)
+    assert child.status == 1
+    assert all(name in child.output() for name in ("engine", "grid.rate", "grid.rows"))
+    assert len(child.output().strip().splitlines()) == 1, child.output()
