@@ -14,6 +14,7 @@ from rclpy.node import Node
 
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.predict import load_predictor
+from depthlm_ros.ros.decode import decoder
 from depthlm_ros.ros.inputs import Inputs
 from depthlm_ros.ros.outputs import Outputs
 from depthlm_ros.ros.queries import Queries
@@ -51,6 +52,7 @@ class DepthLMNode(Node):
         return ended
 
     def _load(self):
+        decoder()  # what is missing is told now, and the first picture does not wait for it
         asked = self._settings
         return load_predictor(
             asked.checkpoint, asked.engine, asked.row, device=asked.device, dtype=asked.dtype

@@ -14,9 +14,6 @@ from depthlm_ros.ros.convert import cloud_message, image_message
 from depthlm_ros.ros.topic import STEADY
 from depthlm_ros.scan import gathered
 
-# A reliable publisher serves every subscriber; best effort would be invisible to RViz's default.
-_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
-
 
 class Outputs:
     """Asks the worker for a grid of the newest picture, grid.rate times a second."""
@@ -41,8 +38,13 @@ class Outputs:
             self._overlay.publish(image_message(header, drawn))
 
     def _publisher(self, kind, name):
+        # A reliable publisher serves everybody; best effort would be invisible to RViz's default.
+        # The profile is its own: rclpy writes overrides into it.
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
+        )
         overridable = QoSOverridingOptions.with_default_policies()
-        return self._node.create_publisher(kind, name, _QOS, qos_overriding_options=overridable)
+        return self._node.create_publisher(kind, name, qos, qos_overriding_options=overridable)
 
     def _tick(self):
         listened = self._points.get_subscription_count() or self._overlay.get_subscription_count()

@@ -2,6 +2,7 @@
 """Graphs of one's own, the shared-memory profile, and processes that are always stopped."""
 
 import os
+import time
 from xml.etree import ElementTree
 
 import pytest
