@@ -13,13 +13,13 @@ class LinearPatches(torch.nn.Module):
 
     def __init__(self, convolution):
         super().__init__()
-        self.weight = torch.nn.Parameter(convolution.weight.flatten(1), requires_grad=False)
-        self.bias = convolution.bias
+        self.proj = convolution  # under its own name, so that weights load and save as before
 
     def forward(self, patches):
         """One product; the patches are flat already."""
-        flat = patches.view(-1, self.weight.shape[1]).to(self.weight.dtype)
-        return torch.nn.functional.linear(flat, self.weight, self.bias)
+        weight = self.proj.weight.flatten(1)
+        flat = patches.view(-1, weight.shape[1]).to(weight.dtype)
+        return torch.nn.functional.linear(flat, weight, self.proj.bias)
 
 
 def linear_patches(model) -> None:

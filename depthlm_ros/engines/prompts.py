@@ -6,7 +6,7 @@ style shares its picture, all questions have the same beginning, found here by p
 Loaded model's vocabulary and position rule and nothing of its weights.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from os.path import commonprefix
 
 import torch
@@ -22,12 +22,7 @@ class Prompts:
     def __init__(self, loaded, forced=True):
         self.loaded = loaded
         self.forced = forced
-        self.ids = lru_cache(maxsize=8192)(self._ids)
-
-    def _ids(self, text, opening) -> list:
-        """A prompt's ids, one token standing for the picture."""
-        chat = self.loaded.chat
-        return chat.ids(text) + (chat.encode(opening) if self.forced else [])
+        self._ids = lru_cache(maxsize=8192)(partial(_prompt_ids, loaded.chat, forced))
 
     def with_picture(self, ids, grid) -> torch.Tensor:
         """(L,) ids with the picture's own tokens in place."""
@@ -67,7 +62,7 @@ class Prompts:
 
     def question_ids(self, question) -> list:
         """The ids of a question's prompt, the picture as one token."""
-        return self.ids(question.text, question.form.opening)
+        return self._ids(question.text, question.form.opening)
 
     def rest(self, question, beginning) -> list:
         """The ids of a question behind the beginning that it shares."""
@@ -98,3 +93,8 @@ class Prompts:
                 f"a question of {length} tokens is longer than the model's context of {limit}:"
                 " give a smaller picture"
             )
+
+
+def _prompt_ids(chat, forced, text, opening) -> list:
+    """A prompt's ids; a function, since a cached method would keep its model alive."""
+    return chat.ids(text) + (chat.encode(opening) if forced else [])

@@ -1,0 +1,177 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Checkpoint folders that are wrong: one sentence instead of a model of random numbers."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from depthlm_ros.engines import loading
+from depthlm_ros.engines.chat import Chat
+from depthlm_ros.errors import CheckpointError, InputError
+
+
+def edit(path, **entries):
+    """Change entries of a JSON file."""
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, **entries}))
+
+
+def refusal(checkpoint, load=loading.load_parts):
+    """The one sentence with which a checkpoint is refused."""
+    with pytest.raises(CheckpointError) as caught:
+        load(checkpoint)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl", "llava"])
+def test_a_complete_folder_loads_in_float32_on_a_cpu(engines, architecture):
+    loaded = engines("local", architecture).loaded
+    assert loaded.model.dtype == torch.float32
+    assert loaded.config.model_type == architecture
+    assert len(set(loaded.symbol_ids)) == 11
+    assert (loaded.point_id is None) == (architecture == "llava")
+
+
+def test_stored_precision_does_not_decide(copy_of):
+    folder, checkpoint = copy_of("qwen3_vl")
+    model = loading.load(checkpoint).model.to(torch.bfloat16)
+    model.save_pretrained(folder)
+    assert loading.load(checkpoint, "cpu").model.dtype == torch.float32
+    assert loading.load(checkpoint, "cpu", "bfloat16").model.dtype == torch.bfloat16
+
+
+def test_another_architecture_is_refused_by_name(checkpoints):
+    wrong = replace(checkpoints("qwen3_vl"), architecture="llava")
+    assert "is a 'qwen3_vl' model where 'llava' is expected" in refusal(wrong)
+
+
+def test_an_unknown_architecture_is_refused_with_the_supported_ones(copy_of):
+    folder, checkpoint = copy_of("qwen3_vl")
+    edit(folder / "config.json", model_type="qwen2_vl")
+    said = refusal(replace(checkpoint, architecture="qwen2_vl"))
+    assert "supported: qwen2_5_vl, qwen3_vl, llava" in said
+
+
+def test_a_config_that_is_no_config_is_refused(copy_of):
+    folder, checkpoint = copy_of("qwen3_vl")
+    (folder / "config.json").write_text("{}")
+    assert "the config of" in refusal(checkpoint)
+
+
+def test_missing_weights_are_refused_and_not_made_up(copy_of):
+    from safetensors.torch import load_file, save_file
+
+    folder, checkpoint = copy_of("qwen3_vl")
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.language_model.norm.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    said = refusal(checkpoint, loading.load)
+    assert "lacks 1 weights" in said
+    assert "language_model.norm.weight" in said
+
+
+def test_weights_of_another_shape_are_refused(copy_of):
+    folder, checkpoint = copy_of("qwen3_vl")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["intermediate_size"] = 80
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "the model of" in refusal(checkpoint, loading.load)
+
+
+def test_a_half_written_folder_is_refused(copy_of):
+    folder, checkpoint = copy_of("qwen3_vl")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert "copy it again" in refusal(checkpoint)
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_vl", "llava"])
+def test_a_missing_tokenizer_is_refused(copy_of, architecture):
+    folder, checkpoint = copy_of(architecture)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    assert "tokenizer" in refusal(checkpoint)
+
+
+def test_a_tokenizer_of_a_larger_model_is_refused(copy_of):
+    folder, checkpoint = copy_of("qwen3_vl")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["vocab_size"] = 300
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "has 320 tokens and the model 300" in refusal(checkpoint)
+
+
+def test_a_missing_chat_template_is_refused(copy_of):
+    folder, checkpoint = copy_of("qwen3_vl")
+    (folder / "chat_template.jinja").unlink()
+    assert "has no chat template" in refusal(checkpoint)
+
+
+def test_a_missing_image_processor_is_refused(copy_of):
+    folder, checkpoint = copy_of("qwen3_vl")
+    (folder / "preprocessor_config.json").unlink()
+    assert "the image processor of" in refusal(checkpoint)
+
+
+def test_another_models_patches_are_refused(copy_of):
+    folder, checkpoint = copy_of("qwen2_5_vl")
+    edit(folder / "preprocessor_config.json", patch_size=16)
+    assert "patch_size is 16 in preprocessor_config.json and 14" in refusal(checkpoint)
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_vl", "llava"])
+def test_pictures_that_would_be_rescaled_twice_are_refused(copy_of, architecture):
+    folder, checkpoint = copy_of(architecture)
+    edit(folder / "preprocessor_config.json", rescale_factor=1 / 255**2)
+    assert "rescaled once, by 1/255, or not at all" in refusal(checkpoint)
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_vl", "llava"])
+def test_pictures_are_not_rescaled_where_the_checkpoint_says_so(copy_of, architecture):
+    """The released DepthLM training gives 0-255 straight to the normalisation."""
+    folder, checkpoint = copy_of(architecture)
+    edit(folder / "preprocessor_config.json", do_rescale=False)
+    white = np.full((64, 64, 3), 255, np.uint8)
+    values = loading.load_parts(checkpoint).vision.prepare([white]).tensors["pixel_values"]
+    assert values.max() == pytest.approx((255 - 0.4578275) / 0.26130258, rel=1e-3)
+
+
+def test_digits_that_a_tokenizer_joins_are_refused(checkpoints):
+    tokenizer = loading.load_parts(checkpoints("qwen3_vl")).tokenizer
+    tokenizer.add_tokens(["2.3"])
+    with pytest.raises(CheckpointError, match="does not keep the digits .* apart"):
+        Chat(tokenizer).symbol_ids("How far?", "")
+
+
+def test_the_system_prompt_stands_first(checkpoints):
+    tokenizer = loading.load_parts(checkpoints("qwen3_vl")).tokenizer
+    text = tokenizer.decode(Chat(tokenizer, "You measure.").ids("How far?"))
+    assert text.startswith("<|im_start|>system\nYou measure.<|im_end|>\n<|im_start|>user\n")
+    assert text.endswith("<|image_pad|><|vision_end|>How far?<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_a_gpu_that_torch_cannot_see_is_one_clear_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"torch \S+ is built .* sees no NVIDIA GPU"):
+        loading.find_device("cuda")
+    monkeypatch.setattr(loading, "_driver", lambda: "570.86.10")
+    with pytest.raises(InputError, match=r"the driver here is 570\.86\.10; device 'cpu' works"):
+        loading.find_device("cuda")
+
+
+def test_auto_goes_on_with_the_cpu_and_says_why_where_a_driver_is(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(loading, "_driver", lambda: "570.86.10")
+    assert loading.find_device("auto") == torch.device("cpu")
+    assert "going on with the CPU" in caplog.text
+
+
+@pytest.mark.parametrize(("options", "said"), [(("tpu",), "device"), (("cpu", "int8"), "dtype")])
+def test_unknown_devices_and_dtypes_are_refused(checkpoints, options, said):
+    with pytest.raises(InputError, match=f"{said} is '.*', allowed: auto"):
+        loading.load(checkpoints("qwen3_vl"), *options)

@@ -1,0 +1,116 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The model sees the view snapped to the processor's multiple, and nothing else happens to it."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from depthlm_ros.engines import loading
+from depthlm_ros.errors import EngineError
+
+
+def picture(width, height):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def vision_of(checkpoints):
+    """A Vision of its own, whose processor a test may change."""
+    return lambda architecture: loading.load_parts(checkpoints(architecture)).vision
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "grid"),
+    [
+        ("qwen3_vl", (48, 64), (3, 4)),
+        ("qwen2_5_vl", (56, 56), (2, 2)),  # 70 / 28 = 2.5 rounds to even
+        ("llava", (64, 80), (4, 5)),
+    ],
+)
+def test_sizes_snap_by_each_processors_own_rule(vision_of, architecture, size, grid):
+    found = vision_of(architecture).prepare([picture(70, 54)])
+    assert (found.size, found.grid) == (size, grid)
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl", "llava"])
+def test_the_focal_length_that_is_left_is_recorded_per_axis(engines, view_of, architecture):
+    """fx = 100 and fy = 90 at 70 x 54."""
+    engine = engines("local", architecture)
+    engine.open([view_of(0)], engine.loaded.checkpoint.asker("marker"))
+    height, width = engine.loaded.vision.snapped(54, 70)
+    assert engine.seen_focal_px == pytest.approx((100 * width / 70, 90 * height / 54))
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl"])
+def test_a_view_at_its_multiple_reaches_the_model_bit_for_bit(vision_of, architecture):
+    vision = vision_of(architecture)
+    side, patch = 112, vision.patch
+    image = picture(side, side)
+    values = vision.prepare([image]).tensors["pixel_values"].numpy()
+    first = values[0].reshape(3, 2, patch, patch)[:, 0]
+    mean, std = (
+        np.array(v)[:, None, None]
+        for v in (vision.processor.image_mean, vision.processor.image_std)
+    )
+    expected = (image[:patch, :patch].transpose(2, 0, 1) / 255 - mean) / std
+    np.testing.assert_allclose(first, expected, atol=1e-5)
+
+
+def test_a_view_beyond_the_processors_maximum_is_refused_with_sizes_and_entry(vision_of):
+    vision = vision_of("qwen3_vl")
+    vision.processor.size = {"shortest_edge": 256, "longest_edge": 2048}
+    with pytest.raises(EngineError, match=r"made 48 x 32 of a view of 70 x 54 where 64 x 48") as e:
+        vision.prepare([picture(70, 54)])
+    assert "size.longest_edge (max_pixels)" in str(e.value)
+
+
+def test_a_view_below_the_processors_minimum_is_refused_with_sizes_and_entry(vision_of):
+    """The default minimum of Qwen3-VL silently enlarges a picture of 256 x 192."""
+    vision = vision_of("qwen3_vl")
+    vision.processor.size = {"shortest_edge": 65536, "longest_edge": 16777216}
+    with pytest.raises(EngineError, match=r"size\.shortest_edge \(min_pixels\)"):
+        vision.prepare([picture(256, 192)])
+
+
+def test_pixtrals_longest_edge_is_refused_where_it_shrinks(vision_of):
+    vision = vision_of("llava")
+    vision.processor.size = {"longest_edge": 64}
+    with pytest.raises(EngineError, match=r"of a view of 70 x 54 where 80 x 64 .*longest_edge"):
+        vision.prepare([picture(70, 54)])
+
+
+def test_pixtral_without_resize_keeps_the_view_and_counts_whole_patches(vision_of):
+    vision = vision_of("llava")
+    vision.processor.do_resize = False
+    found = vision.prepare([picture(70, 54)])
+    assert (found.size, found.grid) == ((54, 70), (3, 4))
+    assert len(vision.token_ids(found.grid)) == 3 * 5
+
+
+def test_qwen_without_resize_takes_multiples_only(vision_of):
+    vision = vision_of("qwen3_vl")
+    vision.processor.do_resize = False
+    assert vision.prepare([picture(64, 48)]).size == (48, 64)
+    with pytest.raises(EngineError, match="multiples of 16, not 70 x 54: switch do_resize on"):
+        vision.prepare([picture(70, 54)])
+
+
+def test_a_view_of_an_absurd_shape_is_refused(vision_of):
+    with pytest.raises(EngineError, match="a view of 4000 x 8"):
+        vision_of("qwen3_vl").prepare([picture(4000, 8)])
+
+
+def test_pixtral_closes_rows_with_breaks_and_the_picture_with_its_end(vision_of):
+    vision = vision_of("llava")
+    image, stop, end = vision.image_id, vision.break_id, vision.end_id
+    assert vision.token_ids((2, 3)) == [image] * 3 + [stop] + [image] * 3 + [end]
+
+
+def test_the_patch_embedding_as_a_product_equals_the_convolution(checkpoints):
+    from depthlm_ros.engines.patches import LinearPatches
+
+    convolution = loading.load(checkpoints("qwen2_5_vl")).model.model.visual.patch_embed
+    patches = torch.randn(7, 3 * 2 * 14 * 14)
+    linear = LinearPatches(convolution.proj)
+    torch.testing.assert_close(linear(patches), convolution(patches), atol=1e-4, rtol=1e-4)
