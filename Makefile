@@ -10,7 +10,7 @@ help:
 	@echo "make setup    .venv with ROS 2, torch and this package  [PYTHON=python3.12]"
 	@echo "              [TORCH=<a .whl file, a version, or the URL of an index>]"
 	@echo "make demo     a node, a camera and a question over DDS  [IMAGE=picture.jpg FX=560]"
-	@echo "make test     everything that needs no GPU               [ARGS='-k camera']"
+	@echo "make test     everything that needs no GPU              [ARGS='-k camera']"
 	@echo "make lint     ruff"
 	@echo "make bench    how long the steps take on this machine"
 	@echo "make build    colcon build of both packages into install/"
@@ -20,7 +20,7 @@ setup:
 	@$(PYTHON_3) -B requirements/setup_env.py
 
 demo: setup
-	@$(IN_VENV) depthlm_ros demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(FX),--fx "$(FX)")
+	@$(IN_VENV) depthlm_ros demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(FX),--fx "$(FX)") $(ARGS)
 
 test: setup
 	@$(IN_VENV) pytest test -m "not gpu and not slow" $(ARGS)
@@ -32,7 +32,7 @@ bench: setup
 	@$(IN_VENV) depthlm_ros bench
 
 build: setup
-	@$(IN_VENV) colcon build
+	@$(IN_VENV) colcon build --cmake-args "-DPython3_EXECUTABLE=$(CURDIR)/.venv/bin/python"
 
 clean:
 	rm -rf .venv build install log .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -81,7 +81,7 @@ def candidates(asked, beside_ros):
     """The names to try, best first. ROS 2 of a distribution is built for the system's python3."""
     if asked:
         return [asked]
-    return [*NAMES, "/usr/bin/python3"] if beside_ros else list(NAMES)
+    return ["/usr/bin/python3", *NAMES] if beside_ros else list(NAMES)
 
 
 def choose(asked, environment, beside_ros):

@@ -55,7 +55,7 @@ class Installer:
     def install(self, torch_asked, replace_torch):
         limits = self.distribution_limits() if self.ros else []
         self.install_torch(limits, torch_asked, replace_torch)
-        print("setup: the other packages come next (0.4 GB)", flush=True)
+        print("setup: installing the other packages (0.4 GB where none is there)", flush=True)
         names = ["build", "runtime", "training", "test", *([] if self.ros else ["ros"])]
         files = [word for name in names for word in ("-r", REQUIREMENTS / (name + ".txt"))]
         self.pip("-qq", *limits, *files, *self.missing_pictures())

@@ -89,7 +89,7 @@ class Setup:
         if reason:
             self.make_venv(reason)
         requirements = fingerprint(ROOT / "requirements")
-        self.step("installed", [requirements, self.torch], self.install)
+        self.step("packages", [requirements, self.torch], self.install)
         overlay = self.environment.get("AMENT_PREFIX_PATH", "")
         self.step("interfaces", [fingerprint(INTERFACES), overlay], self.add_interfaces)
         self.step("package", [fingerprint(*METADATA)], self.add_package)
@@ -106,7 +106,7 @@ class Setup:
         """Why .venv cannot be used or mended as it is; empty where it can."""
         if not VENV.exists():
             return "there is none"
-        if not self.record.get("installed"):
+        if not self.record.get("packages"):
             return "the last setup did not finish"
         if self.record["folder"] != str(ROOT):
             return "it was made in {}".format(self.record["folder"])
