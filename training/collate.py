@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from depthlm_ros.engines.chat import Chat
 from depthlm_ros.engines.positions import prompt_positions, question_positions
 from depthlm_ros.question import POINT, PositionStyle
 from training.rows import true_distances
@@ -32,8 +33,8 @@ class Collator:
 
     def __init__(self, tokenizer, image_processor, system=None):
         self.tokenizer = tokenizer
+        self.chat = Chat(tokenizer, system)
         self.image_processor = image_processor
-        self.system = [{"role": "system", "content": system}] if system else []
         self.merge = image_processor.merge_size
         self.image_id = tokenizer.convert_tokens_to_ids("<|image_pad|>")
         self.point_id = tokenizer.convert_tokens_to_ids(POINT)
@@ -57,28 +58,17 @@ class Collator:
 
     def _prefix(self, tokens) -> list:
         """The tokens up to the end of the picture."""
-        prompt = self._prompt("")
+        prompt = self.chat.ids("")
         at = prompt.index(self.image_id)
         return prompt[:at] + [self.image_id] * tokens + prompt[at + 1 : at + 2]
 
-    def _prompt(self, text) -> list:
-        content = [{"type": "image"}, {"type": "text", "text": text}]
-        chat = [*self.system, {"role": "user", "content": content}]
-        words = self.tokenizer.apply_chat_template(
-            chat, tokenize=False, add_generation_prompt=True
-        )
-        return self.tokenizer(words, add_special_tokens=False)["input_ids"]
-
     def _span(self, asked) -> Span:
-        prompt = self._prompt(asked.question.text)
+        prompt = self.chat.ids(asked.question.text)
         after_picture = prompt[prompt.index(self.image_id) + 2 :]
-        opening = self._words(asked.question.form.opening)
+        opening = self.chat.encode(asked.question.form.opening)
         start = len(after_picture)
-        ids = after_picture + self._words(asked.answer) + [self.end_id]
+        ids = after_picture + self.chat.encode(asked.answer) + [self.end_id]
         return Span(ids, start, start + len(opening))
-
-    def _words(self, text) -> list:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 
     def _packed(self, row, grid_thw) -> dict:
         grid = self.grid(grid_thw)

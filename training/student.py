@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from depthlm_ros.engines.patches import linear_patches
 from training.collate import CELLS
 
 
@@ -25,7 +26,7 @@ class Student(nn.Module):
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
         layers = model.model.language_model.layers
         layers[len(layers) // 2 - 1].register_forward_hook(self._keep_middle)
-        linear_patches(model.model.visual)
+        linear_patches(model)
 
     def forward(self, input_ids, position_ids, attention_mask, pixel_values, image_grid_thw, **to):
         states = self.model.model(
@@ -66,14 +67,3 @@ class Student(nn.Module):
 
     def _keep_middle(self, _layer, _inputs, output):
         self._middle = output
-
-
-def linear_patches(visual) -> None:
-    """Embed patches by a matrix product: as a 3-D convolution it is a quarter of a CPU step."""
-    convolution = visual.patch_embed.proj
-
-    def embed(patches):
-        patches = patches.view(-1, convolution.weight[0].numel()).to(convolution.weight.dtype)
-        return F.linear(patches, convolution.weight.flatten(1), convolution.bias)
-
-    visual.patch_embed.forward = embed

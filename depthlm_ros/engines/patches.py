@@ -9,11 +9,14 @@ import torch
 
 
 class LinearPatches(torch.nn.Module):
-    """Patches (N, channels * frames * side * side) -> embeddings (N, width)."""
+    """Patches (N, channels * frames * side * side) -> embeddings (N, width).
+
+    Keeps the convolution as its parameters, so that names in a checkpoint and gradients stay.
+    """
 
     def __init__(self, convolution):
         super().__init__()
-        self.proj = convolution  # under its own name, so that weights load and save as before
+        self.proj = convolution
 
     def forward(self, patches):
         """One product; the patches are flat already."""
