@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from depthlm_ros.engines import loading
+from depthlm_ros.engines.patches import linear_patches
 from depthlm_ros.errors import EngineError
 
 
@@ -108,9 +109,14 @@ def test_pixtral_closes_rows_with_breaks_and_the_picture_with_its_end(vision_of)
 
 
 def test_the_patch_embedding_as_a_product_equals_the_convolution(checkpoints):
-    from depthlm_ros.engines.patches import LinearPatches
-
-    convolution = loading.load(checkpoints("qwen2_5_vl")).model.model.visual.patch_embed
+    """Names and gradients stay, since a trainer saves what it swapped."""
+    model = loading.load(checkpoints("qwen2_5_vl")).model.requires_grad_(True)
+    names, convolution = list(model.state_dict()), model.model.visual.patch_embed
     patches = torch.randn(7, 3 * 2 * 14 * 14)
-    linear = LinearPatches(convolution.proj)
-    torch.testing.assert_close(linear(patches), convolution(patches), atol=1e-4, rtol=1e-4)
+    expected = convolution(patches)
+    linear_patches(model)
+    found = model.model.visual.patch_embed(patches)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    found.sum().backward()
+    assert convolution.proj.weight.grad.abs().max() > 0
+    assert list(model.state_dict()) == names
