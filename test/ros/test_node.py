@@ -3,6 +3,7 @@
 
 import os
 import signal
+import statistics
 import time
 
 import numpy as np
@@ -21,7 +22,7 @@ from depthlm_ros.ros.convert import image_message
 def node(node_process, checkpoint):
     return node_process(
         *("-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"),
-        *("-p", "grid.rate:=5", "-p", "grid.columns:=8", "-p", "grid.rows:=6"),
+        *("-p", "grid.rate:=2", "-p", "grid.columns:=8", "-p", "grid.rows:=6"),
     )
 
 
@@ -80,16 +81,16 @@ def test_only_the_camera_that_exists_can_be_named(robot):
 
 
 def test_questions_are_answered_at_once_while_nothing_else_moves(robot):
-    """Without a wake-up the executor sleeps until its timer or a message comes, 0.5 s later."""
+    """Without a wake-up the executor sleeps until one of its timers is due, up to 0.5 s later."""
     robot.show()
     spent = []
-    for _ in range(8):
+    for _ in range(12):
         began = time.monotonic()
         response = robot.ask()
         spent.append(time.monotonic() - began)
         assert response.success
         assert response.latency.sec == 0 and 0 < response.latency.nanosec / 1e9 <= spent[-1]
-    assert sorted(spent)[-2] < 0.15, spent
+    assert statistics.median(spent) < 0.1, spent
 
 
 def test_several_questions_can_wait_at_the_same_time(robot):

@@ -69,7 +69,7 @@ def test_a_question_overtakes_a_grid_under_way(make_worker):
     grid = worker.scan(lambda: FRAME, 10, 10)
     grid.add_done_callback(lambda _: order.append("grid"))
     assert begun.wait(5)
-    question = worker.ask(lambda: FRAME, [(40, 30)])
+    question = worker.ask(lambda: FRAME, [(40, 30)] * 40)
     question.add_done_callback(lambda _: order.append("question"))
     assert grid.result(10).ranges.distance_m.tolist() == [2.0] * 100
     assert order == ["question", "grid"]
