@@ -45,11 +45,11 @@ def print_answers(pixels, response, truth=None) -> None:
 
     stamp = response.header.stamp
     latency = response.latency.sec + response.latency.nanosec / 1e9
-    table = Table(
-        title=f"picture of {stamp.sec}.{stamp.nanosec:09d} in {response.header.frame_id or '-'},"
-        f" answered in {latency:.2f} s",
-        title_justify="left",
+    print(
+        f"picture of {stamp.sec}.{stamp.nanosec:09d} in {response.header.frame_id or '-'},"
+        f" answered in {latency:.2f} s"
     )
+    table = Table()
     extra = ("point x, y, z m",) if truth is None else ("truth m", "error")
     for name in ("pixel u, v", "distance m", "std m", *extra, "status"):
         table.add_column(name, justify="right", no_wrap=True)

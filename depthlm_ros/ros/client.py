@@ -42,6 +42,11 @@ class Client:
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
 
+    @property
+    def found(self) -> bool:
+        """Whether the node's service is there."""
+        return self._service.service_is_ready()
+
     def ask(self, pixels, timeout=10.0, camera="", max_age=0.0):
         """The response about pixels (u, v) of the newest picture.
 

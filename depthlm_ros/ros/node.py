@@ -40,8 +40,8 @@ class DepthLMNode(Node):
             self.get_logger().error(str(error))
 
     def tell_once(self, error) -> None:
-        """Log a problem, but not again and again."""
-        if str(error) != self._told:
+        """Log a problem, but not again and again, nor while the node is ending."""
+        if str(error) != self._told and self.context.ok():
             self._told = str(error)
             self.get_logger().error(self._told)
 

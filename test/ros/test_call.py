@@ -62,6 +62,13 @@ def test_demo_shows_answers_and_truth_and_writes_pictures(checkpoint, tmp_path):
     assert not _children_of(process.pid)
 
 
+def test_demo_notices_at_once_that_its_node_has_ended(checkpoint, tmp_path):
+    process = demo(checkpoint, tmp_path, "--grid", "5000x1")
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "a process of the demo ended" in err and "grid.columns" in err
+
+
 def test_demo_explains_a_checkpoint_that_is_missing_and_ends(tmp_path):
     process = demo("/no/such/folder", tmp_path)
     _, err = process.communicate(timeout=60)
