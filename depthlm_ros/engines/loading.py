@@ -9,6 +9,7 @@ import contextlib
 import logging
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -58,6 +59,11 @@ class Loaded(Parts):
         """Hidden states -> logits over the vocabulary."""
         return self.model.get_output_embeddings()
 
+    @cached_property
+    def parameters(self) -> int:
+        """How many numbers the model is made of."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
     @property
     def device(self):
         """Where the weights are."""
@@ -71,9 +77,10 @@ def load_parts(checkpoint) -> Parts:
     config = _architecture(checkpoint)
     tokenizer = _part(checkpoint, "tokenizer", transformers.AutoTokenizer)
     _check_tokenizer(checkpoint, tokenizer, config)
-    loader = transformers.AutoImageProcessor
-    processor = _part(checkpoint, "image processor", loader, backend="pil")
-    vision = FAMILIES[config.model_type](config, processor, tokenizer)
+    family = FAMILIES[config.model_type]
+    loader = getattr(transformers, family.processor_class)
+    processor = _part(checkpoint, "image processor", loader)
+    vision = family(config, processor, tokenizer)
     chat = Chat(tokenizer, checkpoint.system)
     for style, wording in checkpoint.wording.items():
         question, form = WORDINGS[style][wording]

@@ -14,7 +14,7 @@ import torch
 from depthlm_ros.engines import CLOSED, Reply
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.loading import load
-from depthlm_ros.engines.pace import SHARE, Pace, free_bytes
+from depthlm_ros.engines.pace import SHARE, Pace, free_bytes, threads_for
 from depthlm_ros.engines.patches import linear_patches
 from depthlm_ros.engines.prompts import Prompts
 from depthlm_ros.engines.reader import Begun, NumberReader
@@ -78,7 +78,8 @@ class LocalEngine:
         self.seen_focal_px = prepared.focal_px(view.camera)
         scene = LocalScene(view, style, prepared.grid)
         if style.shares_picture:
-            self._share(scene, prepared)
+            with threads_for(self.loaded):
+                self._share(scene, prepared)
         return scene
 
     def room(self, scene, seconds) -> int:
@@ -98,7 +99,8 @@ class LocalEngine:
                 groups.setdefault(self._group(scene, question), []).append(row)
         for rows in groups.values():
             members = [batch[row] for row in rows]
-            with self._pace.measured(_kind(members[0][0]), len(rows)):
+            measured = self._pace.measured(_kind(members[0][0]), len(rows))
+            with measured, threads_for(self.loaded):
                 for row, reply in zip(rows, self._answers(members), strict=True):
                     replies[row] = reply
         return replies

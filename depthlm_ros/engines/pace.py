@@ -1,5 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""How many questions a step may take: by measured time and by free memory.
+"""How much of the machine a step may take: questions, by measured time and free memory, and
+processor threads.
 
 Knows nothing about what a question is; a question's kind is any hashable value.
 """
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 FRESH = 0.5  # weight of the newest measurement
 SHARE = 0.5  # of the free memory that one step may take
 GROWTH = 2  # how much larger than any measured step the next may be
+SMALL = 20_000_000  # parameters
 PATIENCE = 1.5  # a step may last that many times a single question where one outlasts the step
 
 
@@ -53,6 +55,24 @@ class Pace:
 
 def _mixed(before, now) -> float:
     return now if before is None else FRESH * now + (1 - FRESH) * before
+
+
+@contextmanager
+def threads_for(loaded):
+    """Run a small model in one thread, on a CPU.
+
+    Its operations take microseconds, and sharing them out costs more; where other programs keep
+    the cores busy, waiting for each other makes a step fifty times slower.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if loaded.device.type == "cpu" and loaded.parameters < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def free_bytes(device) -> int:

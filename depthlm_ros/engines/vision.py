@@ -37,8 +37,13 @@ class Pictures:
 
 
 class QwenVision:
-    """Qwen2.5-VL and Qwen3-VL: sides rounded to multiples of patch x merge."""
+    """Qwen2.5-VL and Qwen3-VL: sides rounded to multiples of patch x merge.
 
+    processor_class: the Pillow one, whatever a checkpoint names. The Auto class would take
+    torchvision where it is installed, whose pictures differ, or ask for it.
+    """
+
+    processor_class = "Qwen2VLImageProcessorPil"
     multimodal_positions = True
     too_small, too_large = "size.shortest_edge (min_pixels)", "size.longest_edge (max_pixels)"
 
@@ -142,6 +147,7 @@ class QwenVision:
 class PixtralVision(QwenVision):
     """Llava with Pixtral: sides rounded up to multiples of a patch, rows end with a break."""
 
+    processor_class = "PixtralImageProcessorPil"
     multimodal_positions = False
     too_small = too_large = "size.longest_edge"
 

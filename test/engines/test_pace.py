@@ -1,9 +1,11 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """How large a step may be, from measured times and free memory."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from depthlm_ros.engines.pace import Pace, free_bytes
+from depthlm_ros.engines.pace import Pace, free_bytes, threads_for
 
 
 def settle(fixed, each, seconds):
@@ -49,6 +51,21 @@ def test_a_block_is_timed():
     with pace.measured("kind", 1):
         pass
     assert pace.room("kind", 10.0) == 2
+
+
+def test_a_small_model_runs_in_one_thread_and_others_get_theirs_back():
+    torch = pytest.importorskip("torch")
+
+    cpu, before = torch.device("cpu"), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threads_for(SimpleNamespace(device=cpu, parameters=4_000_000)):
+            assert torch.get_num_threads() == 1
+        with threads_for(SimpleNamespace(device=cpu, parameters=3_000_000_000)):
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_free_memory_of_this_machine_is_plausible():
