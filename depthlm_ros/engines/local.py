@@ -7,6 +7,7 @@ marker style draws and computes a picture a question. The number is read as a di
 about cameras, or about who asks and when.
 """
 
+from copy import copy
 from dataclasses import replace
 
 import torch
@@ -42,12 +43,15 @@ class LocalScene:
     @property
     def nbytes(self) -> int:
         """Memory held: the picture and the shared keys and values."""
-        tensors = [t for layer in self.prompt or () for t in layer]
-        own = 0 if self.closed else self.view.image.nbytes
-        return own + sum(t.numel() * t.element_size() for t in tensors)
+        view, prompt = self.view, self.prompt
+        own = 0 if view is None else view.image.nbytes
+        return own + sum(tensor.nbytes for layer in prompt or () for tensor in layer)
 
     def close(self) -> None:
-        """Give everything back; questions still waiting get a reply without a number."""
+        """Give everything back; questions still waiting get a reply without a number.
+
+        From any thread, also while a step is under way: that step keeps what it has begun with.
+        """
         self.view = self.prompt = self.placed = None
 
 
@@ -94,11 +98,12 @@ class LocalEngine:
         """Replies to [(scene, question), ...]; scenes may mix, row i answers row i."""
         replies = [Reply(float("nan"), CLOSED)] * len(batch)
         groups = {}
-        for row, (scene, question) in enumerate(batch):
+        held = [(copy(scene), question) for scene, question in batch]  # may be closed meanwhile
+        for row, (scene, question) in enumerate(held):
             if not scene.closed:
                 groups.setdefault(self._group(scene, question), []).append(row)
         for rows in groups.values():
-            members = [batch[row] for row in rows]
+            members = [held[row] for row in rows]
             measured = self._pace.measured(_kind(members[0][0]), len(rows))
             with measured, threads_for(self.loaded):
                 for row, reply in zip(rows, self._answers(members), strict=True):
@@ -113,7 +118,7 @@ class LocalEngine:
         """Rows that one forward can take: same scene, or equal prompts about equal sizes."""
         opening = question.form.opening
         if scene.style.shares_picture:
-            return id(scene), opening
+            return id(scene.prompt), opening
         return scene.view.image.shape, question.text, opening
 
     def _share(self, scene, prepared):

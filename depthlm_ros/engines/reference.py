@@ -6,6 +6,7 @@ a whole prompt with its own picture, the model computes its own positions, the w
 given unless asked for. Reads no distribution.
 """
 
+from copy import copy
 from dataclasses import replace
 
 import torch
@@ -33,7 +34,8 @@ class ReferenceScene:
     @property
     def nbytes(self) -> int:
         """Memory held: the picture."""
-        return 0 if self.view is None else self.view.image.nbytes
+        view = self.view
+        return 0 if view is None else view.image.nbytes
 
     def close(self) -> None:
         """Give the picture back."""
@@ -77,13 +79,14 @@ class ReferenceEngine:
         """Replies to [(scene, question), ...]; row i answers row i."""
         replies = [Reply(float("nan"), CLOSED)] * len(batch)
         groups = {}
-        for row, (scene, _) in enumerate(batch):
+        held = [(copy(scene), question) for scene, question in batch]  # may be closed meanwhile
+        for row, (scene, _) in enumerate(held):
             if scene.view is not None:
                 kind = scene.style.name, scene.view.image.shape
                 groups.setdefault(kind, []).append(row)
         for (style, _), rows in groups.items():
             with self._pace.measured(style, len(rows)):
-                answers = self._answers([batch[row] for row in rows])
+                answers = self._answers([held[row] for row in rows])
             for row, reply in zip(rows, answers, strict=True):
                 replies[row] = reply
         return replies

@@ -63,9 +63,10 @@ class ScriptedEngine:
         """Nothing to give back."""
 
     def _reply(self, scene, question) -> Reply:
-        if scene.view is None:
+        view = scene.view
+        if view is None:
             return Reply(nan, CLOSED)
-        metres = float(self.answer(scene.view, question.pixel))
+        metres = float(self.answer(view, question.pixel))
         text = f"{metres:.2f} (scripted: no model was asked)"
         if not isfinite(metres):
             return Reply(nan, text)

@@ -84,6 +84,25 @@ def test_a_closed_scene_leaves_its_batch_mates_alone(engines, asked):
     assert engine.room(closed[0][0], 1.0) == 1
 
 
+@pytest.mark.parametrize("name", ["local", "reference"])
+def test_a_scene_closed_during_its_step_does_no_harm(engines, asked, name, monkeypatch):
+    """A job cancelled by another thread closes its scene whenever it likes."""
+    engine = engines(name, "qwen3_vl")
+    for style in ("coordinates", "marker"):
+        pairs = asked(engine, style, 2)
+        expected = [reply.text for reply in engine.step(pairs)]
+        prepare = engine.prompts.question_ids
+
+        def closing(question, scene=pairs[0][0], prepare=prepare):
+            scene.close()
+            return prepare(question)
+
+        monkeypatch.setattr(engine.prompts, "question_ids", closing)
+        assert [reply.text for reply in engine.step(pairs)] == expected
+        monkeypatch.setattr(engine.prompts, "question_ids", prepare)
+        assert pairs[0][0].nbytes == 0
+
+
 def test_a_camera_may_reuse_the_buffer_of_an_opened_picture(engines, view_of):
     for name in ("local", "reference"):
         engine, view, style = engines(name, "qwen3_vl"), view_of(0), MarkerStyle()
