@@ -58,7 +58,8 @@ class Camera:
         elif self.fx <= 0 or self.fy <= 0:
             yield (
                 f"the focal length is fx = {self.fx:g}, fy = {self.fy:g} pixels, it must be"
-                " positive (zero means an uncalibrated camera: calibrate it and publish its camera_info)"
+                " positive (zero means an uncalibrated camera: calibrate it and publish its"
+                " camera_info)"
             )
         allowed = DISTORTION_MODELS.get(self.distortion)
         if allowed is None:
