@@ -5,7 +5,7 @@ Knows nothing about ROS, and of engines only the contract.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import isfinite, nan
 from typing import Protocol
@@ -63,13 +63,17 @@ class Predictor(Protocol):
         """start(...).wait()"""
 
 
-def load_predictor(checkpoint="tiny", engine="local", row="", **options) -> "AskingPredictor":
+def load_predictor(
+    checkpoint="tiny", engine="local", row="", style="", grid_style="", **options
+) -> "AskingPredictor":
     """A predictor for "tiny", a checkpoint folder or a published name.
 
     engine: see engines.ENGINES; options go to it (device, dtype). row: the published row to use
-    for a folder that carries none. Raises CheckpointError, MissingDependency or InputError.
+    for a folder that carries none. style, grid_style: how to point, for few pixels and for
+    grids, instead of what the row says. Raises CheckpointError, MissingDependency or InputError.
     """
     found = find_checkpoint(checkpoint, row)
+    found = replace(found, style=style or found.style, grid_style=grid_style or found.grid_style)
     return AskingPredictor(make_engine(engine, found, **options), found)
 
 

@@ -30,7 +30,7 @@ def run(args) -> int:
     """Print an answer for each pixel."""
     frame = frame_from(args)
     predictor = predictor_from(args)
-    ranges = predictor.ranges(frame, args.at, args.style)
+    ranges = predictor.ranges(frame, args.at)
     rows = list(answers(args.at, ranges))
     if args.json:
         print(strict_json({"checkpoint": predictor.checkpoint.name, "answers": rows}))

@@ -43,7 +43,7 @@ def run(args) -> int:
 
 def _answerer(args):
     if args.constant is None:
-        return PredictorAnswers(predictor_from(args), args.style)
+        return PredictorAnswers(predictor_from(args))
     return ConstantAnswers(args.constant)
 
 

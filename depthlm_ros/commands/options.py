@@ -38,7 +38,10 @@ def add_model_options(parser, checkpoint_group=None) -> None:
 def predictor_from(args):
     """The predictor that the model options name."""
     options = {"device": args.device} if args.device else {}
-    return load_predictor(args.checkpoint or "tiny", args.engine, args.row, **options)
+    styles = {"style": args.style, "grid_style": args.style}
+    return load_predictor(
+        args.checkpoint or "tiny", args.engine, args.row, **styles, **options
+    )
 
 
 def frame_from(args) -> Frame:

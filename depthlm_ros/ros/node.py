@@ -55,7 +55,13 @@ class DepthLMNode(Node):
         decoder()  # what is missing is told now, and the first picture does not wait for it
         asked = self._settings
         return load_predictor(
-            asked.checkpoint, asked.engine, asked.row, device=asked.device, dtype=asked.dtype
+            asked.checkpoint,
+            asked.engine,
+            asked.row,
+            asked.style,
+            asked.grid_style,
+            device=asked.device,
+            dtype=asked.dtype,
         )
 
     def _on_change(self, problem):

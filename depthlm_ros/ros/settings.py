@@ -29,6 +29,14 @@ class Settings:
         "row", "", "The published model whose ways a checkpoint folder without depthlm.json has"
     )
     engine: str = _parameter("engine", "local", "What runs the model", choices=ENGINES)
+    style: str = _parameter(
+        "style",
+        "",
+        "How to point at asked pixels: marker, coordinates, position; empty: the checkpoint's way",
+    )
+    grid_style: str = _parameter(
+        "grid.style", "", "How to point at the pixels of a grid; empty: the checkpoint's way"
+    )
     device: str = _parameter(
         "device", "auto", "Where the model runs: auto (the GPU if there is one), cpu, cuda, cuda:1"
     )
