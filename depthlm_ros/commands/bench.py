@@ -1,6 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""depthlm bench: how long conversions and answers take on this machine."""
+"""depthlm bench: how long conversions and answers take on this machine; with --size, engines
+side by side on a model of random weights."""
 
+import argparse
 import os
 import platform
 import time
@@ -9,8 +11,15 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.commands.options import add_model_options, predictor_from
-from depthlm_ros.errors import MissingDependency
+from depthlm_ros.bench import report
+from depthlm_ros.bench.compare import compare
+from depthlm_ros.bench.shapes import SIZES
+from depthlm_ros.commands.options import (
+    add_model_options,
+    count,
+    predictor_from,
+)
+from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.files import read_camera, read_picture
 from depthlm_ros.predict import Ranges
 from depthlm_ros.scan import Scan, scan
@@ -18,18 +27,81 @@ from depthlm_ros.view import Frame
 
 DEMO = Path(__file__).parents[1] / "demo"
 GRID = 32, 24
+COUNTS = (1, 16, 100, 1000)
 
 
 def add(subparsers) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("bench", help="how long things take on this machine")
-    add_model_options(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--size", choices=SIZES, help="compare engines on random weights at this size instead"
+    )
+    add_model_options(parser, which)
+    _add_comparison_options(parser)
     parser.set_defaults(run=run)
 
 
+def _add_comparison_options(parser):
+    sized = parser.add_argument_group("with --size")
+    sized.add_argument(
+        "--n", type=counts, default=COUNTS, help="numbers of questions (default: 1,16,100,1000)"
+    )
+    sized.add_argument(
+        "--styles", type=names, default=(), help="such as marker,position (default: all)"
+    )
+    sized.add_argument(
+        "--limit", type=seconds, default=60.0, help="seconds a cell, the rest is extrapolated (60)"
+    )
+    sized.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
+    sized.add_argument("--plot", type=Path, metavar="FILE", help="draw time against n, a picture")
+
+
+def counts(text) -> tuple:
+    """(1, 16) of "1,16", in ascending order."""
+    return tuple(sorted({count(part) for part in text.split(",")}))
+
+
+def names(text) -> tuple:
+    """("marker", "position") of "marker,position"."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def seconds(text) -> float:
+    """A number above 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, got '{text}'")
+    return found
+
+
 def run(args) -> int:
-    """Print the machine, the conversions and the answers."""
-    print(machine())
+    """Print the machine, then the comparison, or the conversions and the answers."""
+    print(machine(), flush=True)
+    return _compare(args) if args.size else _measure(args)
+
+
+def _compare(args) -> int:
+    """Print each row as it comes; write them where asked."""
+    if args.row or args.style or args.engine != "local":
+        raise InputError("--size asks both engines: give --styles, not --style, --engine or --row")
+    setting, rows = compare(args.size, args.styles, args.n, args.limit, args.device or "auto")
+    print(*report.preface(setting), sep="\n", flush=True)
+    seen = []
+    for row in rows:
+        seen.append(row)
+        print(report.line(setting, row), flush=True)
+    if args.json:
+        report.write_json(setting, seen, machine(), args.json)
+    if args.plot:
+        report.write_plot(setting, seen, machine(), args.plot)
+    return 0
+
+
+def _measure(args) -> int:
     for line in (*_conversions(), *_answers(args)):
         print(line, flush=True)
     return 0
