@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# Small matrices: a second thread gains nothing, and on a busy machine it makes them 60x slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
