@@ -3,6 +3,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -272,7 +273,7 @@ def test_the_lengths_of_the_bench_size_are_fixed():
 @pytest.fixture
 def setting():
     work = {"marker": Work(0.0, 1e9, 74), "position": Work(1e9, 1e7, 12)}
-    return Setting("tiny", 4_000_000, "float32", "cpu", 60.0, 1e11, work)
+    return Setting("tiny", 4_000_000, "float32", "cpu", 60.0, 0.1, 1e11, work)
 
 
 def test_a_line_tells_ratio_share_of_the_peak_and_what_is_extrapolated(setting):
@@ -283,6 +284,12 @@ def test_a_line_tells_ratio_share_of_the_peak_and_what_is_extrapolated(setting):
     assert said[5:] == ["0.001", "0.03", "12.50x", "0.02", "20%", "2.00"]
     *_, header = preface(setting)
     assert len(header) == len(line(setting, row))
+
+
+def test_a_busy_machine_is_told(setting):
+    assert not any("BUSY" in said for said in preface(setting))
+    busy = replace(setting, load_before=5.3)
+    assert any(said.startswith("BUSY: 5.3 other processes") for said in preface(busy))
 
 
 def test_json_holds_every_entry_of_every_row(setting, tmp_path):
@@ -320,8 +327,22 @@ def test_a_whole_comparison_on_the_command_line(capsys, tmp_path):
     assert all(r["peak_bytes"] > 10_000_000 for r in content["rows"])
     assert content["work"]["position"]["tokens"] == 12
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 7 + len(content["rows"])
+    busy = any(line.startswith("BUSY") for line in said)
+    assert len(said) == 7 + busy + len(content["rows"])
     assert "9 nodes a number" in said[4]
+
+
+def _interrupted(*_):
+    yield _row("reference", "marker", 1, 1, 4.0)
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_breaks_off_leaves_the_rows_it_had(monkeypatch, tmp_path):
+    arguments = "bench --size tiny --n 1 --styles marker --limit 1 --device cpu --json"
+    monkeypatch.setattr("depthlm_ros.bench.compare._reference", _interrupted)
+    assert main([*arguments.split(), str(tmp_path / "b.json")]) == 130
+    (row,) = json.loads((tmp_path / "b.json").read_text())["rows"]
+    assert (row["engine"], row["n"]) == ("reference", 1)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ preprocessing included, and as many tokens as the published answer has. Both eng
 one model, reference first, since a fast engine may change how the model computes.
 """
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -23,14 +24,16 @@ COUNTED = 32  # questions over which lengths are averaged
 
 @dataclass(frozen=True)
 class Setting:
-    """What was compared. work: style -> work.Work; peak_flops: measured on the device; tree:
-    how the number was read."""
+    """What was compared. load_before: processes that kept the machine busy before, on average;
+    peak_flops: measured on the device; work: style -> work.Work; tree: how the number was read.
+    """
 
     size: str
     parameters: int
     dtype: str
     device: str
     limit_s: float
+    load_before: float
     peak_flops: float
     work: dict
     tree: str = TREE
@@ -52,7 +55,7 @@ def compare(name, styles, ns, limit_s=60.0, device="auto"):
     MissingDependency without torch and transformers.
     """
     size = find_size(name)
-    styles = _checked(name, size, styles)
+    styles, load_before = _checked(name, size, styles), os.getloadavg()[0]
     loaded = _built(size, name, device)
     watch = Stopwatch(view_of(size), memory_of(loaded.device), limit_s)
     setting = Setting(
@@ -61,6 +64,7 @@ def compare(name, styles, ns, limit_s=60.0, device="auto"):
         dtype=str(loaded.model.dtype).removeprefix("torch."),
         device=loaded.device.type,
         limit_s=limit_s,
+        load_before=load_before,
         peak_flops=peak_flops(loaded.device, loaded.model.dtype),
         work=_work(loaded, watch, styles),
     )

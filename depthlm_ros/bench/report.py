@@ -13,6 +13,7 @@ HEADER = (
     f"{'first, s':>10}{'ratio':>9}{'TFLOP/s':>9}{'of peak':>9}{'GB':>7}"
 )
 COLOURS = {"marker": "tab:red", "coordinates": "tab:blue", "position": "tab:green"}
+BUSY = 0.5  # processes, above which timings are not to be trusted
 REFUSED = "{option} {path} cannot be written: {error}"
 
 
@@ -29,6 +30,11 @@ def preface(setting):
         " (the end suppressed)"
     )
     yield f"local: {setting.tree}"
+    if setting.load_before > BUSY:
+        yield (
+            f"BUSY: {setting.load_before:.1f} other processes ran before this began, so all times"
+            " are too long: measure again on a quiet machine"
+        )
     yield f"* extrapolated: what takes over {setting.limit_s:g} s is timed on a sample"
     yield HEADER
 

@@ -85,7 +85,7 @@ def run(args) -> int:
 
 
 def _compare(args) -> int:
-    """Print each row as it comes; write them where asked."""
+    """Print each row as it comes, and write it, since a run that is cut off may have been long."""
     if args.row or args.style or args.engine != "local":
         raise InputError("--size asks both engines: give --styles, not --style, --engine or --row")
     setting, rows = compare(args.size, args.styles, args.n, args.limit, args.device or "auto")
@@ -94,8 +94,8 @@ def _compare(args) -> int:
     for row in rows:
         seen.append(row)
         print(report.line(setting, row), flush=True)
-    if args.json:
-        report.write_json(setting, seen, machine(), args.json)
+        if args.json:
+            report.write_json(setting, seen, machine(), args.json)
     if args.plot:
         report.write_plot(setting, seen, machine(), args.plot)
     return 0
