@@ -84,6 +84,10 @@ class Checkpoint:
         }
         return STYLES[name](wording=self.wording[name], **special.get(name, {}))
 
+    def is_calibrated(self, style: str = "") -> bool:
+        """Whether the quantiles of this style were widened to hold what they promise."""
+        return (style or self.style) in self.calibration
+
     def write(self, folder) -> None:
         """Write the row into the folder of its weights."""
         row = {k: v for k, v in asdict(self).items() if k != "model"}

@@ -62,11 +62,12 @@ def test_ask_prints_a_line_for_each_pixel_in_order(run, picture):
     at = ["--at", "31.5,23.5", "--at", "0,0", "--at", "99,3", "--at", "nan,1"]
     code, out, err = run("ask", picture, "--fx", 40, *at, *FAKE)
     lines = [line.split() for line in out.splitlines()]
-    assert (code, err, len(lines)) == (0, "", 5)
+    assert (code, err, len(lines)) == (0, "", 6)
     assert lines[1][:7] == ["31.5,", "23.5", "2.00", "1.80", "to", "2.20", "2.00"]
     assert lines[1][-1] == "OK"
     assert lines[2][2] == "2.00" and float(lines[2][6]) == pytest.approx(1.42, abs=0.02)
     assert lines[3][-1] == "OUTSIDE" and lines[4][-1] == "INVALID"
+    assert out.splitlines()[5].endswith("is not calibrated.")
 
 
 def test_ask_as_json_holds_every_figure(run, picture):

@@ -32,10 +32,14 @@ def run(args) -> int:
     predictor = predictor_from(args)
     ranges = predictor.ranges(frame, args.at)
     rows = list(answers(args.at, ranges))
+    row = predictor.checkpoint
     if args.json:
-        print(strict_json({"checkpoint": predictor.checkpoint.name, "answers": rows}))
+        about = {"checkpoint": row.name, "calibrated": row.is_calibrated()}
+        print(strict_json({**about, "answers": rows}))
     else:
         print("\n".join(table(rows)))
+        if not row.is_calibrated():
+            print("The intervals are the model's own; this checkpoint is not calibrated.")
     return 0 if np.isfinite(ranges.distance_m).any() else 1
 
 

@@ -27,7 +27,7 @@ def run(args) -> int:
 
 
 def _table():
-    form = "{:<22}{:<12}{:>8}  {:<22}{:<10}{}"
+    form = "{:<21}{:<11}{:>8}  {:<29}{:<9}{}"
     yield form.format("name", "model", "focal px", "styles", "kind", "note")
     try:
         known = [find_checkpoint("tiny"), *PUBLISHED.values()]
