@@ -22,7 +22,7 @@ from depthlm_ros.engines.reader import Begun, NumberReader
 from depthlm_ros.engines.rows import Rows, prefill
 from depthlm_ros.errors import InputError
 
-TREE = 30  # tokens that a number may add to its row, for sizing
+WORDS, TREE = 100, 30  # tokens of a question, and that its number may add, for sizing
 
 
 class LocalScene:
@@ -146,13 +146,9 @@ class LocalEngine:
         ids, positions, lengths = self.prompts.words(
             rests, scene.placed.end, scene.placed.picture_start, _places(scene, members)
         )
-        device, width = self.loaded.device, ids.shape[1]
-        rows = Rows(self.loaded, scene.prompt, len(rests))
-        causal = torch.ones((1, width, width), dtype=torch.bool).tril()
-        hidden = rows.append(ids.to(device), positions.to(device), causal)
-        last = hidden[torch.arange(len(rests)), lengths - 1]
-        own = torch.arange(width) < lengths[:, None]
-        return Begun(rows, last, scene.placed.end + lengths.float(), own)
+        rows = Rows(self.loaded, scene.prompt)
+        hidden = rows.begin(ids, positions, lengths)
+        return Begun(rows, hidden, scene.placed.end + lengths.float())
 
     def _drawn(self, members) -> Begun:
         """A picture a question; all of one size and with the same words."""
@@ -165,8 +161,8 @@ class LocalEngine:
         positions = placed.positions[:, None].expand(-1, count, -1).to(device)
         rows = ids.expand(count, -1).to(device)
         hidden, prompt = prefill(self.loaded, rows, positions, prepared.to(device))
-        ends, own = torch.full((count,), float(placed.end)), torch.zeros((count, 0)).bool()
-        return Begun(Rows(self.loaded, prompt, count), hidden[:, -1], ends, own)
+        ends = torch.full((count,), float(placed.end))
+        return Begun(Rows.of_prompts(self.loaded, prompt), hidden[:, -1], ends)
 
     def _reply(self, opening, tree, first) -> Reply:
         found = tree.reading()
@@ -177,15 +173,15 @@ class LocalEngine:
 
     def _bytes(self, scene) -> int:
         """A generous estimate of what one question holds while it is computed."""
-        config, size = self.loaded.config.get_text_config(), self.loaded.model.dtype.itemsize
-        picture = scene.grid[0] * (scene.grid[1] + 1)
-        own = TREE + (100 if scene.style.shares_picture else 100 + picture)
-        per_token = 8 * config.hidden_size + 3 * config.intermediate_size
-        attended = 4 * (picture + 200) * config.hidden_size  # one layer, heads repeated
-        kept = 4 * config.num_hidden_layers * config.hidden_size * own
-        drawn = 0 if scene.style.shares_picture else picture * self.loaded.vision.merge**2
-        seen = self.loaded.config.vision_config.hidden_size * 20 * drawn
-        return size * (own * per_token + attended + kept + seen)
+        config = self.loaded.config.get_text_config()
+        shared = scene.style.shares_picture
+        picture = 0 if shared else scene.grid[0] * (scene.grid[1] + 1)
+        own = picture + WORDS + TREE
+        kept = 4 * config.num_hidden_layers * config.hidden_size
+        active = 8 * config.hidden_size + 3 * config.intermediate_size
+        seen = self.loaded.config.vision_config.hidden_size * 20 * self.loaded.vision.merge**2
+        drawn = picture * (active + seen)
+        return self.loaded.model.dtype.itemsize * (own * kept + (WORDS + TREE) * active + drawn)
 
 
 def _kind(scene):

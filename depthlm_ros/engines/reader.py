@@ -1,11 +1,12 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The numbers that rows of a model are about to say: digit trees fed through the model.
 
-All trees of a step grow together: the nodes of a round are appended to their rows, each sees the
-prompt, its ancestors and itself. Knows nothing about pictures or questions.
+All trees of a step grow together: the nodes of a round become tokens behind their rows, each of
+which sees the row, its ancestors and itself. Knows nothing about pictures or questions.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -19,13 +20,11 @@ class Begun:
     """Rows at the place where their number begins.
 
     rows: Rows. hidden (N, width): the last state. ends (N,): where the next token stands.
-    seen (N, appended) bool: which of the appended tokens are the row's own words.
     """
 
     rows: object
     hidden: torch.Tensor
     ends: torch.Tensor
-    seen: torch.Tensor
 
 
 class NumberReader:
@@ -42,9 +41,9 @@ class NumberReader:
         probabilities, best, top = self.probabilities(begun.hidden)
         starts = zip(probabilities, best, strict=True)
         trees = [DigitTree(self._grammar, p, b) for p, b in starts]
-        growing = _Growing(begun, trees)
-        while growing.trees:
-            self._round(growing)
+        fed = 0
+        while any(tree.wanted for tree in trees):
+            fed += self._round(begun, trees, fed)
         return list(zip(trees, top.tolist(), strict=True))
 
     def probabilities(self, hidden):
@@ -60,55 +59,25 @@ class NumberReader:
         best = torch.where(match.any(1), match.int().argmax(1), -1)
         return torch.cat(found).double().tolist(), best.tolist(), top
 
-    def _round(self, growing):
-        """Feed what the trees want and tell them what the model said."""
-        rows, slots, hidden = growing.append(self._ids)
-        probabilities, best, _ = self.probabilities(hidden[rows, slots])
-        start = 0
-        for tree in growing.trees:
-            stop = start + len(tree.wanted)
-            tree.feed(probabilities[start:stop], best[start:stop])
-            start = stop
-        growing.drop_finished()
+    def _round(self, begun, trees, fed) -> int:
+        """Feed what the trees want, tell them what the model said; how many nodes that were.
 
+        fed: nodes before, since columns are numbered through.
+        """
+        pairs = [(row, node) for row, tree in enumerate(trees) for node in tree.wanted]
+        for column, (_, node) in enumerate(pairs, fed):
+            node.column = column
+        probabilities, best, _ = self.probabilities(self._hidden(begun, *zip(*pairs, strict=True)))
+        said = iter(zip(probabilities, best, strict=True))
+        for tree in trees:
+            if tree.wanted:
+                tree.feed(*zip(*islice(said, len(tree.wanted)), strict=True))
+        return len(pairs)
 
-class _Growing:
-    """The rows whose trees still want something."""
-
-    def __init__(self, begun, trees):
-        self.trees = trees
-        self._rows, self._ends, self._seen = begun.rows, begun.ends, begun.seen
-        self.drop_finished()
-
-    def append(self, symbol_ids):
-        """Feed every wanted node; its row, its slot, and the hidden states (N, W, width)."""
-        places = [(r, s, n) for r, t in enumerate(self.trees) for s, n in enumerate(t.wanted)]
-        before = self._seen.shape[1]
-        for _, slot, node in places:
-            node.column = before + slot
-        rows, slots, nodes = zip(*places, strict=True)
-        shape = (len(self.trees), max(slots) + 1)
-        symbols, depths = torch.zeros(shape, dtype=torch.long), torch.zeros(shape)
-        symbols[rows, slots] = torch.tensor([node.symbol for node in nodes])
-        depths[rows, slots] = torch.tensor([len(node.text) - 1.0 for node in nodes])
-        positions = (self._ends[:, None] + depths).expand(3, -1, -1)
-        ids = symbol_ids[symbols.to(symbol_ids.device)]
-        hidden = self._rows.append(ids, positions.to(ids.device), self._visible(places, shape))
-        return torch.tensor(rows), torch.tensor(slots), hidden
-
-    def _visible(self, places, shape):
-        """(N, W, appended + W) bool; the columns of this round are nobody's later unless seen."""
-        seen = torch.nn.functional.pad(self._seen, (0, shape[1]))
-        visible = seen[:, None].repeat(1, shape[1], 1)
-        ancestry = [(r, s, column) for r, s, node in places for column in node.path()]
-        visible[tuple(torch.tensor(ancestry).T)] = True
-        self._seen = seen
-        return visible
-
-    def drop_finished(self):
-        """Go on without the rows whose trees are done."""
-        active = [r for r, tree in enumerate(self.trees) if tree.wanted]
-        if active and len(active) < len(self.trees):
-            self._rows.keep(active)
-            self._ends, self._seen = self._ends[active], self._seen[active]
-        self.trees = [self.trees[r] for r in active]
+    def _hidden(self, begun, rows, nodes):
+        """The states (M, width) after the nodes; a node stands as far behind as it is deep."""
+        paths = [node.path() for node in nodes]
+        depths = torch.tensor([len(path) - 1.0 for path in paths])
+        symbols = torch.tensor([node.symbol for node in nodes], device=self._ids.device)
+        positions = (begun.ends[list(rows)] + depths).expand(3, -1)
+        return begun.rows.grow(rows, paths, self._ids[symbols], positions)

@@ -2,84 +2,71 @@
 """Rows of tokens that grow behind a prompt which is computed once.
 
 The prompt's keys and values are plain tensors per layer that nothing ever appends to: one copy
-for all rows (a shared picture) or one per row. What rows append is kept apart. Every forward
-gets explicit positions and its own mask, so that the state which transformers keeps on the
-module (rope_deltas) is never read. Knows nothing about questions or numbers.
+for all rows (a shared picture) or one per row. Words are packed behind each other without
+padding. Every forward gets explicit positions, so that the state which transformers keeps on
+the module (rope_deltas) is never read. Knows nothing about questions or numbers.
 """
 
 import torch
 from transformers import DynamicCache
 
+from depthlm_ros.engines.decoder import model_positions, run
+from depthlm_ros.engines.seen import Block, Branches, NoPrompt, Prompt, Words
 
-class GrownCache:
-    """Keys and values of a prompt and of what rows appended; a cache to the model's eyes.
-
-    prompt: (keys, values) per layer, each (1 or rows, heads, tokens, width). The prompt is
-    widened to the rows for one layer at a time, never for all at once.
-    """
-
-    def __init__(self, prompt, rows):
-        self.rows = rows
-        self._prompt = prompt
-        self._grown = [None] * len(prompt)
-
-    def update(self, keys, values, layer, *_, **__):
-        """What the model's layers call: append, and return everything to attend to."""
-        new = (keys, values)
-        if self._grown[layer] is not None:
-            new = tuple(
-                torch.cat([old, more], dim=2)
-                for old, more in zip(self._grown[layer], new, strict=True)
-            )
-        self._grown[layer] = new
-        return tuple(
-            torch.cat([fixed.expand(self.rows, -1, -1, -1), grown], dim=2)
-            for fixed, grown in zip(self._prompt[layer], new, strict=True)
-        )
-
-    def keep(self, rows) -> None:
-        """Go on with these rows (a tensor of indices) only."""
-        self.rows = len(rows)
-        self._grown = [grown and tuple(t[rows] for t in grown) for grown in self._grown]
-        if self._prompt[0][0].shape[0] > 1:
-            self._prompt = [tuple(t[rows] for t in layer) for layer in self._prompt]
+PACKED_CPU = 1024  # words in one pass: what stays in a processor's cache
+PACKED = 32768
 
 
 class Rows:
-    """Rows behind a prompt of `length` tokens. loaded: the Loaded model that computes them."""
+    """Rows behind one prompt. loaded: the Loaded model that computes them; prompt: (keys, values)
+    per layer, each (1, heads, tokens, width), None where rows share nothing."""
 
-    def __init__(self, loaded, prompt, rows):
+    def __init__(self, loaded, prompt):
         self._loaded = loaded
-        self._cache = GrownCache(prompt, rows)
-        self._length = prompt[0][0].shape[2]
+        self._prompt = NoPrompt() if prompt is None else Prompt(prompt)
+        self._blocks, self._grown = [], {}
 
-    def append(self, ids, positions, visible) -> torch.Tensor:
-        """Hidden states (N, W, width) of W more tokens a row.
+    @classmethod
+    def of_prompts(cls, loaded, prompts) -> "Rows":
+        """Rows with a prompt each: (keys, values) per layer, each (N, heads, tokens, width)."""
+        rows = cls(loaded, None)
+        count, _, length, _ = prompts[0][0].shape
+        rows._blocks.append(Block(torch.arange(count), length, prompts))
+        return rows
 
-        ids (N, W); positions (3, N, W) float; visible (N or 1, W, appended + W) bool: which of
-        the appended tokens each one sees, itself included. All see the whole prompt.
+    def begin(self, ids, positions, lengths) -> torch.Tensor:
+        """Hidden states (N, width) of each row's last word.
+
+        ids (N, L) and positions (3, N, L) float of the words, of which row i has lengths[i].
         """
-        return self._loaded.base(
-            input_ids=ids,
-            position_ids=model_positions(self._loaded, positions),
-            attention_mask=self._mask(visible),
-            past_key_values=self._cache,
-            use_cache=True,
-        ).last_hidden_state
+        order = lengths.argsort(stable=True)
+        packed = PACKED_CPU if self._loaded.device.type == "cpu" else PACKED
+        parts = order.split(max(1, packed // int(lengths.max())))
+        found = [self._begin(rows, ids, positions, lengths[rows]) for rows in parts]
+        return torch.cat(found)[order.argsort()]
 
-    def keep(self, rows) -> None:
-        """Go on with these rows (a list of indices) only."""
-        self._cache.keep(torch.tensor(rows, device=self._loaded.device))
+    def grow(self, rows, paths, ids, positions) -> torch.Tensor:
+        """Hidden states (M, width) of M more tokens, each the tip of a branch of its own.
 
-    def _mask(self, visible):
-        """(N or 1, 1, W, length + appended + W) additive, as every attention takes it."""
-        mask = torch.zeros(
-            (len(visible), 1, visible.shape[1], self._length + visible.shape[2]),
-            dtype=self._loaded.model.dtype,
-            device=self._loaded.device,
-        )
-        mask[:, 0, :, self._length :].masked_fill_(~visible.to(mask.device), float("-inf"))
-        return mask
+        rows: the row of each, ascending; paths: the tokens it sees of those that ever grew, by
+        their number, itself included; ids (M,); positions (3, M) float.
+        """
+        device = self._loaded.device
+        deepest = max(map(len, paths))
+        columns = torch.tensor([path + [-1] * (deepest - len(path)) for path in paths])
+        places = torch.tensor(rows), columns.to(device)
+        seen = Branches(self._prompt, self._blocks, self._grown, *places)
+        return run(self._loaded, ids.to(device), positions.to(device), seen)
+
+    def _begin(self, rows, ids, positions, lengths):
+        """Rows in the order of their lengths, in one pass."""
+        device = self._loaded.device
+        own = torch.arange(ids.shape[1]) < lengths[:, None]
+        blocks = [Block(rows[lengths == n], n) for n in lengths.unique().tolist()]
+        self._blocks += blocks
+        packed = ids[rows][own].to(device), positions[:, rows][:, own].to(device)
+        ends = (lengths.cumsum(0) - 1).to(device)
+        return run(self._loaded, *packed, Words(self._prompt, blocks), ends)
 
 
 def prefill(loaded, ids, positions, pictures):
@@ -95,8 +82,3 @@ def prefill(loaded, ids, positions, pictures):
         use_cache=True,
     ).last_hidden_state
     return hidden, [(layer.keys, layer.values) for layer in cache.layers]
-
-
-def model_positions(loaded, positions) -> torch.Tensor:
-    """Positions (3, N, L) as the model takes them; 1-D models take (N, L) whole numbers."""
-    return positions if loaded.vision.multimodal_positions else positions[0].long()

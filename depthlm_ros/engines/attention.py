@@ -1,0 +1,81 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Attention in parts: each part with the log of its sum of weights, and parts merged exactly.
+
+softmax over the union of two sets of keys is the mean of the softmaxes over each, weighted by
+their sums of exponentials (Hydragen, arXiv 2402.05099, section 3.1). So keys that many queries
+share are read once, by all queries as one large product. Knows nothing about models or rows.
+"""
+
+import torch
+
+QUERIES = 1024  # in one product of the plain way, whose weights are held
+
+
+def attend(queries, keys, values, scale, causal=False):
+    """(found (B, H, Lq, D), log of the sum of weights (B, H, Lq) float32).
+
+    queries (B, H, Lq, D); keys, values (B, G, Lk, D), G a divisor of H: head h reads h // (H / G).
+    causal: query i sees the keys up to i (Lq = Lk), else all see all.
+    """
+    if queries.device.type == "cpu":
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            queries, keys, values, 0.0, causal, scale=scale
+        )
+    return folded(queries, keys, values, scale, causal)
+
+
+def folded(queries, keys, values, scale, causal=False):
+    """attend() where kernels want as many heads of keys as of queries: queries of the heads that
+    read the same keys stand below each other; causally that is not possible, keys are repeated."""
+    batch, heads, length, width = queries.shape
+    if causal:
+        keys, values = (t.repeat_interleave(heads // t.shape[1], 1) for t in (keys, values))
+    rows = queries.reshape(batch, keys.shape[1], -1, width)
+    way = _flash if rows.is_cuda and rows.element_size() == 2 and width <= 256 else _plain
+    found, total = way(rows, keys, values, scale, causal)
+    return found.reshape(queries.shape), total.reshape(batch, heads, length)
+
+
+def _flash(queries, keys, values, scale, causal):
+    """The kernel of a GPU for half precision."""
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention
+    found, total, *_ = kernel(queries, keys, values, 0.0, causal, scale=scale)
+    return found, total[..., : queries.shape[2]]
+
+
+def _plain(queries, keys, values, scale, causal):
+    """Two products in float32, for devices and types without a kernel of their own."""
+    parts = []
+    for start in range(0, queries.shape[2], QUERIES):
+        some = queries[:, :, start : start + QUERIES].float() * scale
+        weights = some @ keys.float().transpose(2, 3)
+        if causal:
+            weights += weights.new_full(weights.shape[2:], -torch.inf).triu(start + 1)
+        total = weights.logsumexp(3)
+        parts.append(((weights - total[..., None]).exp() @ values.float(), total))
+    found, totals = zip(*parts, strict=True)
+    return torch.cat(found, 2).to(queries.dtype), torch.cat(totals, 2)
+
+
+def attend_listed(queries, keys, values, columns, scale):
+    """(found (M, H, D), log of the sum of weights (M, H)) where every query has keys of its own.
+
+    queries (M, H, D); keys, values (K, G, D); columns (M, C) int: which keys, -1 for none.
+    """
+    grouped = queries.unflatten(1, (keys.shape[1], -1)).float() * scale
+    listed = columns.clamp(min=0)
+    weights = torch.einsum("mghd,mcgd->mghc", grouped, keys[listed].float())
+    weights = weights.masked_fill((columns < 0)[:, None, None], -torch.inf)
+    total = weights.logsumexp(3)
+    shares = (weights - total[..., None]).exp()
+    found = torch.einsum("mghc,mcgd->mghd", shares, values[listed].float())
+    return found.flatten(1, 2).to(queries.dtype), total.flatten(1)
+
+
+def merged(parts):
+    """The attention (M, H, D) over all keys of parts [(found (M, H, D), log sums (M, H)), ...]."""
+    shares = torch.stack([total for _, total in parts]).softmax(0).unsqueeze(-1)
+    whole = shares[0] * parts[0][0]
+    for share, (found, _) in zip(shares[1:], parts[1:], strict=True):
+        whole.addcmul_(share, found)
+    return whole.to(parts[0][0].dtype)
