@@ -41,7 +41,17 @@ def _angles(loaded, hidden, positions):
     """Cosines and sines (T, 1, D) for the tokens' heads."""
     text = loaded.base.language_model
     places = model_positions(loaded, positions[:, None])
-    return [angle[0][:, None] for angle in text.rotary_emb(hidden[None], places)]
+    angles = text.rotary_emb(hidden[None], places)
+    return [_one_axis_each(text.config, angle)[0][:, None] for angle in angles]
+
+
+def _one_axis_each(config, angle):
+    """(1, T, D): early transformers 5 left it to Qwen2.5-VL's attention to choose, of angles
+    (3, 1, T, D), the axis that turns each section of a head."""
+    if angle.dim() == 3:
+        return angle
+    sections = angle.split(config.rope_parameters["mrope_section"] * 2, dim=-1)
+    return torch.cat([section[i % 3] for i, section in enumerate(sections)], dim=-1)
 
 
 def _keys_values(attention, normed, angles):

@@ -17,6 +17,7 @@ from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.loading import load
 from depthlm_ros.engines.pace import SHARE, Pace, free_bytes, threads_for
 from depthlm_ros.engines.patches import linear_patches
+from depthlm_ros.engines.products import fast_products
 from depthlm_ros.engines.prompts import Prompts
 from depthlm_ros.engines.reader import Begun, NumberReader
 from depthlm_ros.engines.rows import Rows, prefill
@@ -64,6 +65,7 @@ class LocalEngine:
     def __init__(self, checkpoint, device="auto", dtype="auto"):
         self.loaded = load(checkpoint, device, dtype)
         linear_patches(self.loaded.model)
+        fast_products(self.loaded.model)
         self.prompts = Prompts(self.loaded)
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
         self.reader = NumberReader(self.loaded, self.grammar)

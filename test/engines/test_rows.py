@@ -128,6 +128,21 @@ def test_branches_may_grow_in_rounds(scene_of, architecture):
             assert close(found, together[start:stop])
 
 
+def test_angles_that_come_per_axis_turn_the_same_sections(scene_of, monkeypatch):
+    """As the first releases of transformers 5 gave them for Qwen2.5-VL."""
+    loaded, prompt = scene_of("qwen2_5_vl")
+    expected, _, _ = by_rows(loaded, prompt)
+    rotary = loaded.base.language_model.rotary_emb
+
+    def per_axis(hidden, positions):
+        turns = positions[..., None] * rotary.inv_freq
+        both = torch.cat([turns, turns], dim=-1)
+        return both.cos(), both.sin()
+
+    monkeypatch.setattr(rotary, "forward", per_axis)
+    assert close(by_rows(loaded, prompt)[0], expected)
+
+
 class Largest(TorchDispatchMode):
     """The size in bytes of the largest tensor that was made."""
 
