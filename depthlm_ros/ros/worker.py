@@ -16,6 +16,7 @@ from depthlm_ros.view import Frame
 
 LOADING = "loading the model, ask again in a moment"
 QUERY_PRIORITY = 0  # grids, with theirs in scan.py, give way
+END_S = 2.0  # launch loses patience 5 s after SIGINT, and an interpreter with torch ends slowly
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Worker:
 
         return self._submit(begin)
 
-    def close(self, timeout=5.0) -> bool:
+    def close(self, timeout=END_S) -> bool:
         """End the thread after the step under way; False if it does not end in time."""
         self._stopping = True
         self._tasks.put(None)

@@ -2,6 +2,7 @@
 """The thread that owns the model: order, failures and end, without ROS."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -164,3 +165,19 @@ def test_what_waits_when_the_worker_ends_is_refused_and_not_forgotten(make_worke
     closing.join(5)
     with pytest.raises(EngineError, match="shutting down"):
         late.result(5)
+
+
+def test_a_model_that_still_loads_holds_up_the_end_less_than_launch_waits():
+    go_on = threading.Event()
+
+    def load():
+        go_on.wait(10)
+        raise CheckpointError("came too late")
+
+    worker = Worker(load)
+    began = time.monotonic()
+    assert not worker.close()
+    assert time.monotonic() - began < 3.0
+    go_on.set()
+    worker._thread.join(5)
+    assert worker.close()
