@@ -1,0 +1,58 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The embedded checkpoint: complete, small, and better than a constant in every style."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from depthlm_ros.checkpoints import TINY, find_checkpoint
+from depthlm_ros.engines.reference import ReferenceEngine
+from depthlm_ros.predict import AskingPredictor, Status, load_predictor
+from training.heldout import measured, questions
+from training.synthetic import shot
+
+STYLES = ("marker", "coordinates", "position")
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_predictor("tiny")
+
+
+@pytest.fixture(scope="module")
+def asked():
+    return list(questions(40, 8))
+
+
+def test_the_folder_is_small_enough_to_ship():
+    assert sum(path.stat().st_size for path in TINY.iterdir()) <= 16_000_000
+
+
+def test_it_speaks_all_three_styles():
+    row = find_checkpoint("tiny")
+    assert tuple(row.wording) == STYLES
+    assert (row.style, row.grid_style, row.kind) == ("marker", "position", "distance")
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_it_beats_the_best_constant_on_heldout_scenes(tiny, asked, style):
+    row = measured(tiny, style, asked)
+    assert row["answered"] == 1.0
+    assert row["delta1"] > 1.5 * row["best_constant_delta1"]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_plain_generate_says_the_same(tiny, style):
+    one, pixels = shot(3, "heldout"), [(100, 100), (200, 150), (60, 180)]
+    view_told = tiny.ranges(one.frame, pixels, style)
+    free = AskingPredictor(ReferenceEngine(tiny.checkpoint), _greedy(tiny.checkpoint))
+    own = AskingPredictor(tiny.engine, _greedy(tiny.checkpoint))
+    assert (view_told.status == Status.OK).all()
+    expected = free.ranges(one.frame, pixels, style).distance_m
+    assert np.array_equal(own.ranges(one.frame, pixels, style).distance_m, expected)
+
+
+def _greedy(row):
+    """The row, answering with the digits as published."""
+    return type(row)(**{**row.__dict__, "report": "greedy"})
