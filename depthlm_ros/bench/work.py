@@ -49,12 +49,18 @@ def work_of(loaded, prompts, view, style, questions) -> Work:
 
 
 def peak_flops(device, dtype) -> float:
-    """Operations a second in a large product of matrices on this device."""
+    """Operations a second in a large product of matrices on this device, by the library that
+    the engines choose."""
     import torch
 
+    from depthlm_ros.engines.products import fast_products
+
     side = 1024 if device.type == "cpu" else 8192
-    left, right = (torch.randn((side, side), device=device).to(dtype) for _ in range(2))
-    return 2 * side**3 / min(_seconds(lambda: left @ right, device) for _ in range(ROUNDS))
+    rows = torch.randn((side, side), device=device).to(dtype)
+    layer = torch.nn.Linear(side, side, bias=False, device=device, dtype=dtype)
+    fast_products(layer)
+    with torch.inference_mode():
+        return 2 * side**3 / min(_seconds(lambda: layer(rows), device) for _ in range(ROUNDS))
 
 
 def _seconds(action, device) -> float:

@@ -6,10 +6,15 @@ other makers; oneDNN, in the same build, does not (2.2 times as fast on an AMD E
 for the order of sums). Which one it is here is measured, not guessed. Without gradients only.
 """
 
+import os
 import time
 from functools import cache
 
 import torch
+
+# oneDNN keeps what it compiled for each number of rows, and steps are of every size: with its
+# own limit of 1,024 a node grows by hundreds of megabytes. Read at oneDNN's first use.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
 FEW = 16  # rows under which MKL is the faster everywhere
 TRIALS = 8
@@ -27,7 +32,8 @@ class OneDnnLinear(torch.nn.Linear):
 
 def fast_products(model) -> None:
     """Let a model's Linear layers, in float32 on a CPU, compute the faster way."""
-    if model.device.type != "cpu" or model.dtype != torch.float32 or not onednn_is_faster():
+    weight = next(model.parameters())
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not onednn_is_faster():
         return
     for module in model.modules():
         if type(module) is torch.nn.Linear:
@@ -37,7 +43,8 @@ def fast_products(model) -> None:
 @cache
 def onednn_is_faster() -> bool:
     """Whether oneDNN multiplies faster on this machine: the best of some trials each."""
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops, "mkldnn"):
+    available = torch.backends.mkldnn.is_available()
+    if not available or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
     rows, weight = torch.randn(256, 512), torch.randn(512, 512)
     ways = (_by_onednn, torch.nn.functional.linear)
