@@ -113,6 +113,7 @@ class Batcher:
     """Fills the steps of one engine with the questions of all jobs.
 
     step_s: how long one step should take, since that is what a new question waits for.
+    has_worker: set by a thread that calls run_once for everybody; waiters then only wait.
     """
 
     def __init__(self, engine, step_s: float = 0.1):
@@ -122,7 +123,7 @@ class Batcher:
         self._jobs = []
         self._turn = 0
         self._row_s = 0.0  # measured: what a question took in the last steps
-        self._changed = threading.Condition()
+        self._queue = threading.Lock()
         self._stepping = threading.Lock()
 
     def submit(self, scene, questions, priority=0, deadline=None) -> Job:
@@ -131,25 +132,12 @@ class Batcher:
         if not job.total:
             job._finish()
             return job
-        with self._changed:
+        with self._queue:
             self._jobs.append(job)
-            self._changed.notify_all()
         return job
 
-    def serve(self, stop: threading.Event) -> None:
-        """Step until `stop` is set: the body of the one worker thread."""
-        self.has_worker = True
-        try:
-            while not stop.is_set():
-                self.run_once(timeout=0.05)
-        finally:
-            self.has_worker = False
-
-    def run_once(self, timeout=0.0) -> bool:
-        """Take one step if there is something to ask within `timeout`; whether it did."""
-        with self._changed:
-            if not self._jobs:
-                self._changed.wait(timeout)
+    def run_once(self) -> bool:
+        """Take one step if there is something to ask; whether it did."""
         if not self._stepping.acquire(blocking=False):
             return False
         try:
@@ -162,7 +150,7 @@ class Batcher:
 
     def _fill(self) -> list:
         """[(job, rows)] for the next step; jobs that are over leave the queue."""
-        with self._changed:
+        with self._queue:
             now = time.monotonic()
             self._drop_over(now)
             self._turn += 1
@@ -216,5 +204,5 @@ class Batcher:
     def _fail(self, taken, error) -> None:
         for job, _ in taken:
             job._finish(error)
-        with self._changed:
+        with self._queue:
             self._jobs = [j for j in self._jobs if not j.finished]

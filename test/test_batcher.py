@@ -4,6 +4,7 @@
 import random
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -24,6 +25,24 @@ class Recorder:
         time.sleep(self.seconds)
         self.steps.append(list(batch))
         return [(scene, question) for scene, question in batch]
+
+
+@contextmanager
+def _worker(batcher):
+    """A thread that steps the batcher for everybody, as the node's does."""
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            if not batcher.run_once():
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=work)
+    batcher.has_worker = True
+    thread.start()
+    yield batcher
+    stop.set()
+    thread.join()
 
 
 def test_each_row_is_answered_once_by_its_own_question():
@@ -107,14 +126,10 @@ def test_a_step_that_would_miss_a_deadline_is_not_started_for_it():
 
 
 def test_late_rows_are_dropped_and_the_waiter_does_not_wait_for_them():
-    batcher, stop = Batcher(Recorder(room=1, seconds=1.0)), threading.Event()
-    worker = threading.Thread(target=batcher.serve, args=(stop,))
-    worker.start()
-    begun = time.monotonic()
-    assert batcher.submit("a", range(1), deadline=begun + 0.2).wait() == [None]
-    assert time.monotonic() - begun < 0.9
-    stop.set()
-    worker.join()
+    with _worker(Batcher(Recorder(room=1, seconds=1.0))) as batcher:
+        begun = time.monotonic()
+        assert batcher.submit("a", range(1), deadline=begun + 0.2).wait() == [None]
+        assert time.monotonic() - begun < 0.9
 
 
 def test_ten_thousand_random_schedules_answer_every_row_once_and_rightly():
@@ -174,18 +189,12 @@ def test_no_questions_finish_at_once():
 
 
 def test_wait_returns_on_its_own_clock_while_a_worker_serves():
-    batcher, stop = Batcher(Recorder(room=1, seconds=0.2)), threading.Event()
-    worker = threading.Thread(target=batcher.serve, args=(stop,))
-    worker.start()
-    while not batcher.has_worker:
-        time.sleep(0.001)
-    job = batcher.submit("a", range(20))
-    begun = time.monotonic()
-    job.wait(0.1)
-    assert time.monotonic() - begun < 1.0 and not job.finished
-    job.cancel()
-    stop.set()
-    worker.join()
+    with _worker(Batcher(Recorder(room=1, seconds=0.2))) as batcher:
+        job = batcher.submit("a", range(20))
+        begun = time.monotonic()
+        job.wait(0.1)
+        assert time.monotonic() - begun < 1.0 and not job.finished
+        job.cancel()
 
 
 def test_callbacks_come_once_also_after_the_end():

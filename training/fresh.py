@@ -24,6 +24,7 @@ SPECIAL = (
     "<|video_pad|>",
     POINT,
 )
+SPECIAL_IDS = ("image_pad", "video_pad", "vision_start", "vision_end")  # named in the config
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}"
@@ -130,9 +131,6 @@ def config(tok, width=160, heads=5, layers=4, mlp=480) -> Qwen3VLConfig:
             "deepstack_visual_indexes": [layers // 2 - 1],
         },
     )
-
-
-SPECIAL_IDS = ("image_pad", "video_pad", "vision_start", "vision_end")
 
 
 def build(folder, **shape) -> Path:

@@ -10,7 +10,7 @@ loads as it is. The config opens with its launch line and explains its entries.
 import argparse
 import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan
 from pathlib import Path
 
@@ -185,7 +185,7 @@ def main(arguments=None) -> None:
     given = parser.parse_args(arguments)
     config = read_config(given.config)
     changes = {k: v for k, v in (("data", given.data), ("out", given.out)) if v}
-    print(train(Config(**{**config.__dict__, **changes})))
+    print(train(replace(config, **changes)))
 
 
 if __name__ == "__main__":

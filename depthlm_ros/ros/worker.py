@@ -87,6 +87,7 @@ class Worker:
         self._on_change(self.problem)
         if predictor is None:
             return
+        predictor.batcher.has_worker = True
         try:
             while not self._stopping:
                 stepped = predictor.batcher.run_once()

@@ -15,39 +15,17 @@ from functools import cache
 import numpy as np
 import pytest
 
+from depthlm_ros.bench import words
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import make_engine
-from depthlm_ros.question import POINT, WORDINGS
+from depthlm_ros.question import WORDINGS
 from depthlm_ros.view import Frame, View
 
 # A seed each with which questions about one picture have different numbers for answers.
 SEEDS = {"qwen3_vl": 2, "qwen2_5_vl": 2, "llava": 0}
 
-SPECIAL = {
-    "qwen": ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
-    + ["<|image_pad|>", "<|video_pad|>", POINT],
-    "pixtral": ["</s>", "<s>", "[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]"],
-}
-TEMPLATES = {
-    "qwen": (
-        "{%- for m in messages %}<|im_start|>{{ m.role }}\n"
-        "{% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}"
-        "{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-        "{% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    ),
-    "pixtral": (
-        "<s>{%- for m in messages %}[INST]{% for c in m.content %}"
-        "{% if c.type == 'image' %}[IMG]{% else %}{{ c.text }}{% endif %}{% endfor %}[/INST]"
-        "{% endfor %}"
-    ),
-}
-# Qwen's pre-tokeniser: digits stand alone, a space joins the word behind it.
-PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+TEMPLATES = {**words.TEMPLATES, "qwen": words.TEMPLATES["qwen"].replace(words.EMPTY_THOUGHT, "")}
 
 
 def tokenizer_of(family):
@@ -56,17 +34,17 @@ def tokenizer_of(family):
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    split = pre_tokenizers.Split(Regex(words.PATTERN), "isolated")
     levels = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe.pre_tokenizer = pre_tokenizers.Sequence([split, levels])
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=SPECIAL[family], initial_alphabet=alphabet
+        vocab_size=320, special_tokens=words.SPECIAL[family], initial_alphabet=alphabet
     )
     texts = [text for of in WORDINGS.values() for text, _ in of.values()]
     bpe.train_from_iterator(texts, trainer)
-    end = SPECIAL[family][0]
+    end = words.SPECIAL[family][0]
     made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=end, pad_token=end)
     made.chat_template = TEMPLATES[family]
     return made
