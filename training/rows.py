@@ -5,7 +5,7 @@ Asks with the same Style objects as the predictor and renders the same answers. 
 function of (seed, i). Knows nothing about tokens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -42,15 +42,17 @@ class QuestionRows(Dataset):
     """`length` rows drawn from the first `count` shots. ask: style -> questions per picture.
 
     A picture carries one arrow at most, so "marker" asks 0 or 1; a fraction is a probability.
+    vary: mirror and recolour, see varied().
     """
 
-    def __init__(self, shots, count, checkpoint, ask, seed, length):
+    def __init__(self, shots, count, checkpoint, ask, seed, length, vary=False):
         self.shots = shots
         self.count = count
         self.checkpoint = checkpoint
         self.ask = ask
         self.seed = seed
         self.length = length
+        self.vary = vary
 
     def __len__(self):
         return self.length
@@ -58,7 +60,20 @@ class QuestionRows(Dataset):
     def __getitem__(self, index) -> Row:
         rng = np.random.default_rng([self.seed, index])
         shot = self.shots[int(rng.integers(self.count))]
-        return make_row(shot, self.checkpoint, self.ask, rng)
+        return make_row(varied(shot, rng) if self.vary else shot, self.checkpoint, self.ask, rng)
+
+
+def varied(shot, rng):
+    """The shot as another camera might have taken it: mirrored or not, other colours.
+
+    Exposure, white balance and contrast change what a picture shows and no distance.
+    """
+    shot = shot.mirrored() if rng.random() < 0.5 else shot
+    levels = (np.arange(256) / 255) ** rng.uniform(0.7, 1.4)
+    gains = rng.uniform(0.75, 1.25) * rng.uniform(0.9, 1.1, 3)
+    table = np.clip(np.round(levels[:, None] * gains * 255), 0, 255).astype(np.uint8)
+    image = table[shot.frame.image, np.arange(3)]
+    return replace(shot, frame=replace(shot.frame, image=image))
 
 
 def make_row(shot, checkpoint, ask, rng) -> Row:

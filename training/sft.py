@@ -55,7 +55,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Config:
-    """What a run is made of; see training/configs/tiny.yaml."""
+    """What a run is made of; see training/configs/tiny.yaml. vary: see rows.varied()."""
 
     checkpoint: dict
     data: str
@@ -64,6 +64,7 @@ class Config:
     base: str = "fresh"
     shape: dict = field(default_factory=dict)
     batch: int = 32
+    vary: bool = False
     workers: int = 1
     seed: int = 1
     dtype: str = "float16"
@@ -116,7 +117,7 @@ def run_stage(number, stage, config, student, collator, checkpoint) -> None:
     shots = read_shards(config.data)
     count = min(stage.pictures or len(shots), len(shots))
     length = stage.steps * config.batch
-    rows = QuestionRows(shots, count, checkpoint, stage.ask, seed, length)
+    rows = QuestionRows(shots, count, checkpoint, stage.ask, seed, length, config.vary)
     arguments = TrainingArguments(
         output_dir=str(Path(config.out) / "runs" / f"{number}_{stage.name}"),
         max_steps=stage.steps,

@@ -9,7 +9,7 @@ one picture.
 import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,13 @@ class Shot:
     distance_m: np.ndarray
     seed: int
     kind: str
+
+    def mirrored(self) -> "Shot":
+        """Left and right exchanged: the picture, its distances and the camera's cx."""
+        camera = self.frame.camera
+        turned = replace(camera, cx=camera.width - 1 - camera.cx)
+        image = np.ascontiguousarray(self.frame.image[:, ::-1])
+        return replace(self, frame=Frame(image, turned), distance_m=self.distance_m[:, ::-1])
 
 
 def write_shard(path: Path, shots: list[Shot]) -> None:

@@ -17,7 +17,7 @@ from depthlm_ros.question import POINT, PositionStyle
 from depthlm_ros.view import Frame
 from training import fresh, sft
 from training.collate import Collator, question_mask
-from training.rows import QuestionRows, make_row
+from training.rows import QuestionRows, make_row, varied
 from training.shards import Shot, write_shard
 from training.student import Student
 
@@ -53,6 +53,29 @@ def collator(base):
 def student(base):
     torch.manual_seed(0)
     return Student(AutoModelForImageTextToText.from_pretrained(base), {"text": 1.0})
+
+
+def test_a_mirrored_shot_keeps_the_ray_and_distance_of_what_it_shows():
+    one = shot(0)
+    one = replace(one, frame=Frame(one.frame.image, replace(one.frame.camera, cx=60.0)))
+    one.distance_m[40, 30] = 7.0
+    turned = one.mirrored()
+    u = 129 - 30
+    assert turned.distance_m[40, u] == 7.0
+    assert (turned.frame.image[40, u] == one.frame.image[40, 30]).all()
+    ray, other = one.frame.camera.rays([(30, 40)])[0], turned.frame.camera.rays([(u, 40)])[0]
+    assert np.allclose(other, ray * (-1, 1, 1))
+
+
+def test_variation_changes_colours_but_no_distance_and_half_of_the_pictures_are_mirrored():
+    one = shot(0)
+    one.distance_m[:, :65] += 1
+    found = [varied(one, np.random.default_rng(seed)) for seed in range(40)]
+    for each in found:
+        ways = one.distance_m, one.distance_m[:, ::-1]
+        assert any(np.array_equal(each.distance_m, way) for way in ways)
+    assert 10 < sum(each.distance_m[0, 0] < 1.5 for each in found) < 30
+    assert all((f.frame.image != one.frame.image).mean() > 0.2 for f in found)
 
 
 def test_rows_depend_on_seed_and_index_only():
