@@ -18,22 +18,23 @@ _EXIF_IFD, _FILM_MM = 0x8769, 0xA405  # FocalLengthIn35mmFilm
 _FILM_DIAGONAL_MM = hypot(36, 24)  # CIPA DCG-001 compares diagonals
 
 
-def read_picture(path, upright: bool = True) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a picture file.
+def read_picture(path, upright: bool = True, name: str = "") -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a picture file, or of an open one that errors call `name`.
 
     upright: turned as its EXIF orientation says, so that pixels are those that a viewer shows;
     False: the stored raster. Greyscale, palette, CMYK and opaque RGBA are converted; of 16-bit
     values the high byte counts, as in messages. Raises ImageError, also for transparent pictures.
     """
+    name = name or path
     try:
         with Image.open(path) as picture:
-            _check_form(path, picture)
+            _check_form(name, picture)
             turned = ImageOps.exif_transpose(picture) if upright else picture
             return _rgb(turned)
     except ImageError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path} cannot be read as a picture: {error}") from error
+        raise ImageError(f"{name} cannot be read as a picture: {error}") from error
 
 
 def _rgb(picture) -> np.ndarray:
@@ -43,15 +44,15 @@ def _rgb(picture) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _check_form(path, picture) -> None:
+def _check_form(name, picture) -> None:
     if picture.mode not in EIGHT_BIT and not picture.mode.startswith("I;16"):
         raise ImageError(
-            f"{path} has pixels of the form '{picture.mode}' without a known full scale: bring it"
+            f"{name} has pixels of the form '{picture.mode}' without a known full scale: bring it"
             " to 8 or 16 bits"
         )
     may_be_transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     if may_be_transparent and picture.convert("RGBA").getextrema()[3][0] < 255:
-        raise ImageError(f"{path} has transparent pixels: put it on a background first")
+        raise ImageError(f"{name} has transparent pixels: put it on a background first")
 
 
 def camera_for(width, height, fx, fy=None, cx=None, cy=None) -> Camera:

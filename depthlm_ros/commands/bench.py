@@ -132,8 +132,8 @@ def _conversions():
     try:
         from std_msgs.msg import Header
 
+        from depthlm_ros.decode import image_array
         from depthlm_ros.ros.convert import cloud_message, image_message
-        from depthlm_ros.ros.decode import image_array
     except (ImportError, MissingDependency):
         yield "conversions: not measured, they need ROS 2"
         return

@@ -17,14 +17,14 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from depthlm_ros import pictures
 from depthlm_ros.commands.options import grid
+from depthlm_ros.decode import image_array
 from depthlm_ros.errors import DepthLMError, EngineError, InputError
+from depthlm_ros.messages import CLOUD_FIELDS
 from depthlm_ros.metrics import delta1
 from depthlm_ros.ros.call import print_answers
 from depthlm_ros.ros.child import Child, undisturbed
 from depthlm_ros.ros.client import Client
-from depthlm_ros.ros.convert import CLOUD_FIELDS
 from depthlm_ros.ros.dds import environment, private_graph
-from depthlm_ros.ros.decode import image_array
 from depthlm_ros.ros.demo_camera import SCENE, shown
 from depthlm_ros.ros.worker import LOADING
 from depthlm_ros.scan import colours_at, grid_pixels

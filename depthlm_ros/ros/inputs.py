@@ -11,7 +11,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
 
 from depthlm_ros.errors import CameraError, InputError
-from depthlm_ros.ros.convert import camera_from, frame_from, picture_size
+from depthlm_ros.messages import camera_from, frame_from, picture_size
 from depthlm_ros.ros.dds import PROFILE
 from depthlm_ros.ros.topic import STEADY, Topic
 

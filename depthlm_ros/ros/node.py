@@ -12,9 +12,9 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
+from depthlm_ros.decode import decoder
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.predict import load_predictor
-from depthlm_ros.ros.decode import decoder
 from depthlm_ros.ros.inputs import Inputs
 from depthlm_ros.ros.outputs import Outputs
 from depthlm_ros.ros.queries import Queries

@@ -13,7 +13,8 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 
 from depthlm_ros.errors import DepthLMError, EngineError, InputError, MissingDependency
-from depthlm_ros.ros.convert import duration_message, fill_answers, frame_from
+from depthlm_ros.messages import frame_from
+from depthlm_ros.ros.convert import duration_message, fill_answers
 
 
 def service_types():

@@ -3,16 +3,18 @@
 
 import sys
 from array import array
+from io import BytesIO
 from types import ModuleType
 
 import numpy as np
 import pytest
+from PIL import Image as PictureFile
 
 pytest.importorskip("sensor_msgs.msg")
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
+from depthlm_ros import decode
 from depthlm_ros.errors import ImageError
-from depthlm_ros.ros import decode
 
 RGB = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]], [[0, 255, 128], [9, 9, 9]]])
 
@@ -155,3 +157,28 @@ def test_a_cv_bridge_built_for_numpy_1_is_not_even_loaded_under_numpy_2(
     monkeypatch.setattr(np, "__version__", "2.3.4")
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
     assert decode.decoder().__module__ == "rosbags.image.image"
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_a_compressed_picture_is_the_stored_raster_as_rgb(form):
+    picture = PictureFile.fromarray(np.full((2, 3, 3), (200, 30, 90), np.uint8))
+    exif = PictureFile.Exif()
+    exif[0x0112] = 6  # a quarter turn, which camera_info knows nothing of
+    file = BytesIO()
+    picture.save(file, form, exif=exif)
+    compressed = CompressedImage(format=f"bgr8; {form} compressed bgr8")
+    compressed.data = array("B", file.getvalue())
+    image = decode.image_array(compressed)
+    assert image.shape == (2, 3, 3)
+    assert np.abs(image.astype(int) - (200, 30, 90)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "form, words",
+    [("jpeg", "cannot be read"), ("16UC1; compressedDepth", "holds depth")],
+)
+def test_what_is_no_compressed_picture_is_refused_by_its_format(form, words):
+    compressed = CompressedImage(format=form, data=array("B", b"not a picture"))
+    with pytest.raises(ImageError, match=words) as caught:
+        decode.image_array(compressed)
+    assert f"'{form}'" in str(caught.value)

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/Image -> RGB array: rows and byte order here, colours by a library.
+"""sensor_msgs/Image or CompressedImage -> RGB array: byte order here, colours by a library.
 
 The library is cv_bridge where the distribution brings one that works, else rosbags-image.
 Knows nothing about cameras.
@@ -8,11 +8,13 @@ Knows nothing about cameras.
 import functools
 import os
 import sys
+from io import BytesIO
 from types import SimpleNamespace
 
 import numpy as np
 
 from depthlm_ros.errors import ImageError, MissingDependency
+from depthlm_ros.files import read_picture
 
 # encoding -> (bytes of a value, values of a pixel, its name in both libraries).
 ENCODINGS = {
@@ -44,11 +46,24 @@ NUMPY_1_DISTRIBUTIONS = ("humble", "jazzy", "kilted")
 
 
 def image_array(message) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an Image message; padded rows and either byte order.
+    """(H, W, 3) uint8 RGB of an Image or CompressedImage message.
 
-    Of 16-bit values the high byte counts: full scale stays full scale, whatever the picture
-    holds. Raises ImageError that names what came and what is allowed.
+    Padded rows and either byte order. Of 16-bit values the high byte counts: full scale stays
+    full scale, whatever the picture holds. Raises ImageError that names what came and what is
+    allowed.
     """
+    return _decompressed(message) if hasattr(message, "format") else _raw(message)
+
+
+def _decompressed(message) -> np.ndarray:
+    """The stored raster: camera_info knows nothing of an orientation in EXIF."""
+    if "compressedDepth" in message.format:
+        raise ImageError(f"'{message.format}' holds depth and not a picture")
+    name = f"the content of a '{message.format}' message"
+    return read_picture(BytesIO(message.data), upright=False, name=name)
+
+
+def _raw(message) -> np.ndarray:
     if message.encoding not in ENCODINGS:
         allowed = ", ".join(ENCODINGS)
         raise ImageError(f"encoding '{message.encoding}' is not understood, allowed: {allowed}")
