@@ -3,10 +3,14 @@
 
 The keys are DepthLM's published ones: image, intrinsics [fx, fy, cx, cy, W, H], pixel_coords
 [[u, v], ...] and depth [metres, ...]. Published files do not say whether a depth runs along the
-ray or along the optical axis; ours say it in a fifth key, kind. Knows nothing about models.
+ray or along the optical axis; ours say it in a fifth key, kind. Two more may be there: grid
+[W, H], the picture size that pixel_coords are meant for where it is not the picture's own, and
+source, the name of the data set. Lines of DepthVLM's benchmark are read too. Knows nothing about
+models.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -15,7 +19,8 @@ import numpy as np
 
 from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.errors import CameraError, InputError, RecordError
-from depthlm_ros.files import read_picture
+from depthlm_ros.files import camera_for, read_picture
+from depthlm_ros.lines import Lines
 from depthlm_ros.view import Frame
 
 KINDS = ("distance", "z")
@@ -28,7 +33,7 @@ class Record:
 
     image: the picture's file. camera: at its size. pixels (N, 2): (u, v) of the picture.
     label_m (N,): metres of `kind`, "distance" | "z", or "" where nobody has said which.
-    where: "file:line", for messages.
+    where: "file:line", for messages. source: the data set, "" where nobody has said.
     """
 
     image: Path
@@ -37,6 +42,7 @@ class Record:
     label_m: np.ndarray
     kind: str
     where: str
+    source: str = ""
 
     def __post_init__(self):
         problems = list(self._problems())
@@ -78,37 +84,118 @@ class Record:
             )
         return self.kind
 
+    def label_as(self, kind: str) -> np.ndarray:
+        """(N,) metres of the kind "distance" or "z"; RecordError where ours is not known."""
+        if self.stated_kind() == kind:
+            return self.label_m
+        convert = {"z": self.camera.z_from_distance, "distance": self.camera.distance_from_z}
+        return convert[kind](self.pixels, self.label_m)
 
-def read_records(path, kind: str = ""):
+
+class Records(Sequence):
+    """Record i of one or several jsonl files, parsed when it is asked for.
+
+    For data that does not fit in memory (see lines.Lines); a fault in one line is raised when
+    that line is read, as RecordError naming file and line. files, kind, folder: as for
+    read_records; files may also be a glob pattern or a list.
+    """
+
+    def __init__(self, files, kind: str = "", folder=None):
+        _check_kind(kind)
+        self._lines = Lines(files)
+        self._kind = kind
+        self._folder = folder
+
+    @property
+    def files(self) -> list:
+        """The files, in the order in which they are read."""
+        return self._lines.files
+
+    def __len__(self):
+        return len(self._lines)
+
+    def __getitem__(self, index) -> Record:
+        line = self._lines[index]
+        return _record(line.text, self._folder or line.path.parent, self._kind, line.where)
+
+
+def read_records(path, kind: str = "", folder=None):
     """Yield the Records of a jsonl file, one line read at a time.
 
-    kind: of lines that do not state their own. Picture files are relative to the jsonl's folder,
-    a leading "/" is dropped (both as published). Raises RecordError naming file and line.
+    kind: of lines that do not state their own. folder: of the picture files, the jsonl's own
+    where none is given; a leading "/" is dropped (both as published). Raises RecordError naming
+    file and line.
     """
-    if kind not in ("", *KINDS):
-        raise InputError(f"kind is '{kind}', allowed: {', '.join(KINDS)}")
+    _check_kind(kind)
     try:
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield _record(line, Path(path).parent, kind, f"{path}:{number}")
+                    yield _record(line, folder or Path(path).parent, kind, f"{path}:{number}")
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"records file {path} cannot be read: {error}") from error
 
 
+def read_object(text) -> dict:
+    """The JSON object in a line; ValueError or TypeError where there is none."""
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise TypeError(f"a record is a JSON object, got {text.strip()[:40]}")
+    return content
+
+
+def need(content, keys) -> None:
+    """ValueError unless the object has all the keys."""
+    missing = [key for key in keys if key not in content]
+    if missing:
+        raise ValueError(f"no {', '.join(missing)}; a record has {', '.join(keys)}")
+
+
+def read_intrinsics(intrinsics) -> Camera:
+    """The Camera of [fx, fy, cx, cy, W, H]; ValueError if it is no such list."""
+    if not isinstance(intrinsics, list) or len(intrinsics) != 6:
+        raise ValueError(f"intrinsics are [fx, fy, cx, cy, W, H], got {intrinsics}")
+    fx, fy, cx, cy, width, height = (float(value) for value in intrinsics)
+    return Camera(int(width), int(height), fx, fy, cx, cy)
+
+
+def on_picture(pixels, camera, grid) -> np.ndarray:
+    """(N, 2) pixels of a picture of the size grid (W, H) -> pixels of the camera's picture.
+
+    None: they already are. The corners of the two pictures coincide. ValueError where one lies
+    outside its grid.
+    """
+    pixels = as_pixels(pixels)
+    if grid is None:
+        return pixels
+    size = np.array([float(length) for length in grid])
+    if size.shape != (2,) or not (size >= 1).all():
+        raise ValueError(f"grid is [W, H] in pixels, got {grid}")
+    if not ((pixels >= -0.5) & (pixels < size - 0.5)).all():
+        raise ValueError(f"a pixel is outside its grid of {size[0]:g} x {size[1]:g}")
+    return (pixels + 0.5) * (camera.width, camera.height) / size - 0.5
+
+
+def _check_kind(kind) -> None:
+    if kind not in ("", *KINDS):
+        raise InputError(f"kind is '{kind}', allowed: {', '.join(KINDS)}")
+
+
 def _record(line, folder, kind, where) -> Record:
     try:
-        content = json.loads(line)
-        missing = [k for k in KEYS if not isinstance(content, dict) or k not in content]
-        if missing:
-            raise ValueError(f"no {', '.join(missing)}; a record has {', '.join(KEYS)}")
+        content = read_object(line)
+        if "intrinsics" not in content and "original_rgb_size" in content:
+            content["intrinsics"] = _depthvlm_intrinsics(content)
+        need(content, KEYS)
+        camera = read_intrinsics(content["intrinsics"])
         return Record(
-            image=folder / str(content["image"]).lstrip("/"),
-            camera=_camera(content["intrinsics"]),
-            pixels=as_pixels(content["pixel_coords"]),
+            image=Path(folder) / str(content["image"]).lstrip("/"),
+            camera=camera,
+            pixels=on_picture(content["pixel_coords"], camera, content.get("grid")),
             label_m=np.asarray(content["depth"], dtype=np.float64),
             kind=content.get("kind", kind),
             where=where,
+            source=str(content.get("source", "")),
         )
     except RecordError:
         raise
@@ -116,11 +203,21 @@ def _record(line, folder, kind, where) -> Record:
         raise RecordError(f"{where}: {error}") from error
 
 
-def _camera(intrinsics) -> Camera:
-    if not isinstance(intrinsics, list) or len(intrinsics) != 6:
-        raise ValueError(f"intrinsics are [fx, fy, cx, cy, W, H], got {intrinsics}")
-    fx, fy, cx, cy, width, height = (float(value) for value in intrinsics)
-    return Camera(int(width), int(height), fx, fy, cx, cy)
+def _depthvlm_intrinsics(content) -> list:
+    """[fx, fy, cx, cy, W, H] of a line of DepthVLM's benchmark, which states fx alone.
+
+    Its depth_type calls every set "z_depth", the two that hold ray lengths too: not trusted.
+    """
+    need(content, ("original_rgb_size", "original_fx"))
+    size, depth_size = content["original_rgb_size"], content.get("original_depth_size")
+    if "grid" not in content and depth_size not in (None, size):
+        raise ValueError(
+            f"the picture is {size}, its depth map {depth_size}, and nothing says where"
+            ' pixel_coords are meant: write "grid": [W, H] into the record'
+        )
+    width, height = size
+    camera = camera_for(width, height, float(content["original_fx"]))
+    return [camera.fx, camera.fy, camera.cx, camera.cy, width, height]
 
 
 def strict_json(value) -> str:

@@ -32,7 +32,9 @@ CORE = {
     "messages": {"camera", "decode", "errors", "view"},
     "metrics": set(),
     "pictures": {"camera", "errors"},
-    "records": {"camera", "errors", "files", "view"},
+    "lines": {"errors"},
+    "records": {"camera", "errors", "files", "lines", "view"},
+    "pairs": {"errors", "files", "lines", "records", "view"},
     "evaluate": {"metrics", "predict", "records"},
 }
 WITH_TORCH_OR_ROS = ("depthlm_ros.ros", "depthlm_ros.dense", "depthlm_ros.engines.")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from depthlm_ros.errors import ImageError, InputError, RecordError
-from depthlm_ros.records import read_records, strict_json
+from depthlm_ros.records import Records, read_records, strict_json
 
 GOOD = {
     "image": "rgb/a.png",
@@ -113,6 +113,102 @@ def test_missing_keys_are_named(tmp_path):
     (tmp_path / "r.jsonl").write_text('{"image": "a.png", "depth": [1]}')
     with pytest.raises(RecordError, match="no intrinsics, pixel_coords; a record has image, "):
         list(read_records(tmp_path / "r.jsonl"))
+
+
+def test_pixels_of_another_grid_land_on_the_same_place_of_the_picture(records_file):
+    """Twice as fine a grid: the middles of its first four pixels are around ours."""
+    path = records_file({"grid": [128, 96], "pixel_coords": [[1, 1], [127, 95]]})
+    (record,) = read_records(path)
+    np.testing.assert_allclose(record.pixels, [[0.25, 0.25], [63.25, 47.25]])
+
+
+@pytest.mark.parametrize("pixel", [[128, 5], [-1, 5], [5, 96], [float("nan"), 5]])
+def test_a_pixel_outside_its_grid_is_told_with_file_and_line(records_file, pixel):
+    path = records_file({"grid": [128, 96], "pixel_coords": [pixel, [3, 4]]})
+    with pytest.raises(RecordError, match=r"r\.jsonl:1: a pixel is outside its grid of 128 x 96"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize("grid", [[128], "128x96", [0, 96], [[1, 2], [3, 4]]])
+def test_a_grid_is_two_lengths(records_file, grid):
+    with pytest.raises(RecordError, match=r"r\.jsonl:1: "):
+        list(read_records(records_file({"grid": grid})))
+
+
+def test_a_label_is_converted_by_its_own_camera(records_file):
+    (record,) = read_records(records_file({"kind": "z"}))
+    u, v = np.array(GOOD["pixel_coords"]).T
+    stretched = np.sqrt(1 + ((u - 31.5) / 50) ** 2 + ((v - 23.5) / 51) ** 2)
+    np.testing.assert_allclose(record.label_as("distance"), [1.5, 2.5] * stretched)
+    np.testing.assert_array_equal(record.label_as("z"), [1.5, 2.5])
+    (ray,) = read_records(records_file({"kind": "distance"}))
+    np.testing.assert_allclose(ray.label_as("z"), [1.5, 2.5] / stretched)
+
+
+DEPTHVLM = {
+    "image": "rgb/a.png",
+    "original_rgb_size": [64, 48],
+    "original_depth_size": [64, 48],
+    "original_fx": 50.0,
+    "pixel_coords": [[10, 20]],
+    "depth": [1.5],
+    "depth_type": "z_depth",
+}
+
+
+def depthvlm_file(folder, **change):
+    (folder / "d.jsonl").write_text(json.dumps({**DEPTHVLM, **change}))
+    return folder / "d.jsonl"
+
+
+def test_a_line_of_depthvlm_has_its_focal_length_and_the_middle_of_the_picture(tmp_path):
+    """Its depth_type is wrong for two sets, so the kind is what the caller says."""
+    (record,) = read_records(depthvlm_file(tmp_path), "distance")
+    camera = record.camera
+    assert (camera.width, camera.height, camera.fx, camera.fy) == (64, 48, 50, 50)
+    assert (camera.cx, camera.cy) == (31.5, 23.5)
+    np.testing.assert_array_equal(record.pixels, [[10, 20]])
+    assert record.kind == "distance"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"original_depth_size": [32, 24]}, 'write "grid"'),
+        ({"original_fx": None}, "NoneType"),
+        ({"original_rgb_size": [64], "original_depth_size": None}, "values to unpack"),
+    ],
+)
+def test_a_line_of_depthvlm_that_does_not_say_enough_is_refused(tmp_path, change, words):
+    with pytest.raises(RecordError, match=rf"d\.jsonl:1: .*{words}"):
+        list(read_records(depthvlm_file(tmp_path, **change)))
+
+
+def test_records_are_found_by_number_across_shards(tmp_path):
+    for name, metres in (("a", (1.0, 2.0)), ("b", (3.0,))):
+        lines = [json.dumps({**GOOD, "depth": [m, m], "source": name}) for m in metres]
+        (tmp_path / f"{name}.jsonl").write_text("\n\n".join(lines))
+    records = Records(tmp_path / "*.jsonl", "z")
+    assert [r.label_m[0] for r in records] == [1, 2, 3]
+    assert [(r.source, Path(r.where).name) for r in (records[2], records[1])] == [
+        ("b", "b.jsonl:1"),
+        ("a", "a.jsonl:3"),
+    ]
+    assert [f.name for f in records.files] == ["a.jsonl", "b.jsonl"]
+
+
+def test_a_fault_waits_until_its_record_is_read(records_file):
+    records = Records(records_file({}, {"depth": []}, {}), "z")
+    assert len(records) == 3
+    assert len(records[2]) == 2
+    with pytest.raises(RecordError, match=r"r\.jsonl:2: 2 pixels"):
+        records[1]
+
+
+def test_pictures_may_lie_in_another_folder(records_file):
+    path = records_file({})
+    assert Records(path, folder="/data")[0].image == Path("/data/rgb/a.png")
+    assert next(read_records(path, folder="/data")).image == Path("/data/rgb/a.png")
 
 
 def test_a_missing_or_binary_file_is_told(tmp_path):
