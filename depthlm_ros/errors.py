@@ -9,6 +9,7 @@ DepthLMError
 ├── CheckpointError      a model folder that is absent, half written, or of another kind
 ├── MissingDependency    a package that is not installed; the message says how to install it
 └── EngineError          the model or its server failed while it was asked
+    └── OutOfMemory      the model, or one question, does not fit into memory
 
 A reply without a number is none of these: it is a result (NaN with a status).
 """
@@ -44,3 +45,7 @@ class MissingDependency(DepthLMError):
 
 class EngineError(DepthLMError):
     """The model or its server failed while it was asked."""
+
+
+class OutOfMemory(EngineError):
+    """The model, or a single question, does not fit; the message says what was needed."""

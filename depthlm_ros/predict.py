@@ -64,17 +64,18 @@ class Predictor(Protocol):
 
 
 def load_predictor(
-    checkpoint="tiny", engine="local", row="", style="", grid_style="", **options
+    checkpoint="tiny", engine="local", row="", style="", grid_style="", warm_up=True, **options
 ) -> "AskingPredictor":
     """A predictor for "tiny", a checkpoint folder or a published name.
 
-    engine: see engines.ENGINES; options go to it (device, dtype). row: the published row to use
-    for a folder that carries none. style, grid_style: how to point, for few pixels and for
-    grids, instead of what the row says. Raises CheckpointError, MissingDependency or InputError.
+    engine: see engines.ENGINES; warm_up and options (device, dtype, threads, progress) go to
+    make_engine. row: the published row to use for a folder that carries none. style, grid_style:
+    how to point, for few pixels and for grids, instead of what the row says. Raises
+    CheckpointError, MissingDependency, InputError or OutOfMemory.
     """
     found = find_checkpoint(checkpoint, row)
     found = replace(found, style=style or found.style, grid_style=grid_style or found.grid_style)
-    return AskingPredictor(make_engine(engine, found, **options), found)
+    return AskingPredictor(make_engine(engine, found, warm_up, **options), found)
 
 
 class AskingPredictor:

@@ -3,22 +3,22 @@
 
 import pytest
 
-from depthlm_ros.bench.compare import PUBLISHED_TOKENS, compare, given_model
+from depthlm_ros.bench.compare import PUBLISHED_TOKENS, compare
 from depthlm_ros.bench.shapes import (
     SIZES,
     Size,
     Text,
     Vision,
     build,
-    empty_model,
     parts_of,
     view_of,
 )
 from depthlm_ros.bench.weights import LIKELY, NODES, SOME
 from depthlm_ros.bench.work import work_of
-from depthlm_ros.engines import local, reference
 from depthlm_ros.engines.digits import DigitTree, Grammar
-from depthlm_ros.errors import InputError
+from depthlm_ros.engines.local import LocalEngine
+from depthlm_ros.engines.reference import ReferenceEngine
+from depthlm_ros.errors import OutOfMemory
 
 SMALL = (112, 84, 100.0)
 TEXT = Text(64, 2, 2, 1, 32, 96, 1024)
@@ -33,8 +33,7 @@ SMALL_SIZES = {
 def test_a_random_model_says_numbers_with_a_tree_of_a_trained_ones_size(architecture):
     size = SMALL_SIZES[architecture]
     loaded = build(size, architecture, "cpu")
-    with given_model(loaded, local):
-        engine = local.LocalEngine(loaded.checkpoint)
+    engine = LocalEngine(loaded)
     view = view_of(size)
     for name in size.wording:
         style = loaded.checkpoint.asker(name)
@@ -45,8 +44,7 @@ def test_a_random_model_says_numbers_with_a_tree_of_a_trained_ones_size(architec
 
 def test_reference_emits_as_many_tokens_as_the_published_answer_has():
     loaded = build(SMALL_SIZES["qwen3_vl"], "small", "cpu")
-    with given_model(loaded, reference):
-        engine = reference.ReferenceEngine(loaded.checkpoint, max_new_tokens=PUBLISHED_TOKENS)
+    engine = ReferenceEngine(loaded, max_new_tokens=PUBLISHED_TOKENS)
     view, style = view_of(SMALL_SIZES["qwen3_vl"]), loaded.checkpoint.asker("marker")
     (reply,) = engine.step([(engine.open([view], style), style.question(view, (40, 50)))])
     assert reply.text == ("2." * 35)[:35]  # each a token, and no end
@@ -71,10 +69,11 @@ def test_the_tree_that_is_announced_is_the_one_that_is_grown():
 
 
 def _loaded_without_weights(name):
-    from depthlm_ros.engines.loading import Loaded
+    from depthlm_ros.engines.loading import Loaded, torch
+    from depthlm_ros.engines.weights import empty_model
 
     parts = parts_of(SIZES[name], name)
-    return Loaded(**vars(parts), model=empty_model(parts, "meta", "bfloat16"))
+    return Loaded(**vars(parts), model=empty_model(parts.config, "meta", torch.bfloat16))
 
 
 @pytest.mark.parametrize(
@@ -112,6 +111,6 @@ def test_the_lengths_of_the_bench_size_are_fixed():
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
-    monkeypatch.setattr("depthlm_ros.engines.pace.free_bytes", lambda device: 2_000_000)
-    with pytest.raises(InputError, match="'tiny' needs 0.0 GB .* 0.0 GB free"):
+    monkeypatch.setattr("depthlm_ros.engines.weights.free_bytes", lambda device: 2_000_000)
+    with pytest.raises(OutOfMemory, match="'tiny' needs 0.01.* GB .* 0.002 GB free"):
         compare("tiny", [], [1], device="cpu")

@@ -261,3 +261,31 @@ def test_a_reader_who_has_seen_enough_causes_no_traceback():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_the_bar_of_loading_is_drawn_for_large_models_only(monkeypatch):
+    from contextlib import contextmanager
+
+    from depthlm_ros.commands import bars
+
+    drawn, now = [], [0.0]
+
+    @contextmanager
+    def recording(title):
+        yield lambda done, total: drawn.append((done, total))
+
+    monkeypatch.setattr(bars, "progress_bar", recording)
+    with bars.loading_bar(clock=lambda: now[0]) as progress:
+        progress(0.1, "reading")
+        now[0] = 2.5
+        progress(0.251, "reading")
+        progress(1.0, "ready")
+    assert drawn == [(25, 100), (100, 100)]
+
+
+def test_threads_and_dtype_reach_the_model(run, picture):
+    asked = ["ask", picture, "--fx", 40, "--at", "30,20", "--engine", "local"]
+    code, _, err = run(*asked, "--threads", 100_000)
+    assert code != 0 and "threads is 100000, allowed: 0" in err
+    code, _, err = run(*asked, "--dtype", "int8")
+    assert code != 0 and "dtype is 'int8', allowed: auto" in err

@@ -7,7 +7,6 @@ one model, reference first, since a fast engine may change how the model compute
 """
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
@@ -103,10 +102,9 @@ def _work(loaded, watch, styles) -> dict:
 
 def _reference(loaded, watch, styles, ns):
     """Rows at batch 1 and, for enough questions, at the best batch."""
-    from depthlm_ros.engines import reference
+    from depthlm_ros.engines.reference import ReferenceEngine
 
-    with given_model(loaded, reference):
-        engine = reference.ReferenceEngine(loaded.checkpoint, max_new_tokens=PUBLISHED_TOKENS)
+    engine = ReferenceEngine(loaded, max_new_tokens=PUBLISHED_TOKENS)
     for style in dict.fromkeys(map(yardstick, styles)):
         asker = loaded.checkpoint.asker(style)
         contestant = Contestant("reference", engine, asker, opening_counts=False)
@@ -121,23 +119,11 @@ def _reference(loaded, watch, styles, ns):
 
 def _local(loaded, watch, styles, ns):
     """Rows of the fast engine, its steps as large as it likes."""
-    from depthlm_ros.engines import local
+    from depthlm_ros.engines.local import LocalEngine
 
-    with given_model(loaded, local):
-        engine = local.LocalEngine(loaded.checkpoint)
+    engine = LocalEngine(loaded)
     for style in styles:
         contestant = Contestant("local", engine, loaded.checkpoint.asker(style))
         watch.sample(contestant, 1, 1)
         yield from watch.rows(contestant, ns)
     engine.close()
-
-
-@contextmanager
-def given_model(loaded, module):
-    """Engines of this module made inside take the model that is there instead of reading one:
-    a model of 25 GB is not written to disk to be asked."""
-    before, module.load = module.load, lambda *_, **__: loaded
-    try:
-        yield
-    finally:
-        module.load = before

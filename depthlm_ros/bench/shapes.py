@@ -120,14 +120,14 @@ def view_of(size, seed=0) -> View:
 
 def build(size, name, device="auto", dtype="auto"):
     """loading.Loaded of a Size, its weights random. device, dtype: see loading.load. Raises
-    InputError where the device has no room for it."""
-    from depthlm_ros.engines.loading import Loaded, find_device
+    OutOfMemory where the device has no room for it."""
+    from depthlm_ros.engines.loading import Loaded, find_device, find_dtype
+    from depthlm_ros.engines.weights import check_room, empty_model, sizes_of
 
     device, parts = find_device(device), parts_of(size, name)
-    if dtype == "auto":
-        dtype = "float32" if device.type == "cpu" else "bfloat16"
-    _check_room(name, empty_model(parts, "meta", dtype), device)
-    model = empty_model(parts, device, dtype)
+    dtype = find_dtype(dtype, device)
+    check_room(f"size '{name}'", sizes_of(parts.config, dtype), device)
+    model = empty_model(parts.config, device, dtype)
     fill(model, parts.symbol_ids)
     model.generation_config.eos_token_id = None  # generate never ends early
     return Loaded(**vars(parts), model=model.eval().requires_grad_(False))
@@ -139,30 +139,6 @@ def parts_of(size, name):
 
     with tempfile.TemporaryDirectory() as folder:
         return load_parts(_written(folder, name, size))
-
-
-def empty_model(parts, device, dtype):
-    """The model with whatever weights transformers gives it; device "meta": with none."""
-    import torch
-    from transformers import AutoModelForImageTextToText
-
-    with torch.device(device):
-        return AutoModelForImageTextToText.from_config(
-            parts.config, dtype=getattr(torch, dtype), attn_implementation="sdpa"
-        )
-
-
-def _check_room(name, model, device):
-    """A CPU without memory would kill the process instead of raising an error."""
-    from depthlm_ros.engines.pace import free_bytes
-
-    needed = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    free = free_bytes(device)
-    if needed > free:
-        raise InputError(
-            f"size '{name}' needs {needed / 1e9:.1f} GB for its weights and {device.type} has"
-            f" {free / 1e9:.1f} GB free: take a smaller one of {', '.join(SIZES)}"
-        )
 
 
 def _written(folder, name, size) -> Checkpoint:

@@ -4,11 +4,11 @@
 from itertools import islice
 from pathlib import Path
 
+from depthlm_ros.commands.bars import progress_bar
 from depthlm_ros.commands.options import (
     add_model_options,
     count,
     predictor_from,
-    progress_bar,
 )
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluate import ConstantAnswers, PredictorAnswers, evaluate

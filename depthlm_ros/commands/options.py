@@ -3,8 +3,8 @@
 
 import argparse
 import sys
-from contextlib import contextmanager
 
+from depthlm_ros.commands.bars import loading_bar
 from depthlm_ros.engines import ENGINES
 from depthlm_ros.errors import CameraError, InputError
 from depthlm_ros.files import camera_for, film_focal_px, read_camera, read_picture
@@ -31,17 +31,28 @@ def add_model_options(parser, checkpoint_group=None) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("--row", default="", help="published row for a folder that carries none")
     model.add_argument("--engine", choices=ENGINES, default="local")
-    model.add_argument("--device", help="auto (default), cpu, cuda, cuda:1 ...")
+    model.add_argument("--device", help="auto (default), cpu, cuda")
+    model.add_argument("--dtype", help="auto (default), float32, bfloat16, float16")
+    model.add_argument("--threads", type=int, help="of the processor (default: as many as suit)")
     model.add_argument("--style", default="", help="how to point (default: the checkpoint's)")
 
 
 def predictor_from(args):
     """The predictor that the model options name."""
-    options = {"device": args.device} if args.device else {}
+    given = {name: getattr(args, name) for name in ("device", "dtype", "threads")}
+    options = {name: value for name, value in given.items() if value is not None}
     styles = {"style": args.style, "grid_style": args.style}
-    return load_predictor(
-        args.checkpoint or "tiny", args.engine, args.row, **styles, **options
-    )
+    checkpoint = args.checkpoint or "tiny"
+    with loading_bar() as progress:
+        return load_predictor(
+            checkpoint,
+            args.engine,
+            args.row,
+            **styles,
+            warm_up=False,  # the first question is the user's anyhow
+            progress=progress,
+            **options,
+        )
 
 
 def frame_from(args) -> Frame:
@@ -97,21 +108,3 @@ def count(text) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of 1 or more, got '{text}'")
     return int(text)
-
-
-@contextmanager
-def progress_bar(title):
-    """A function (done, total) that draws a bar on stderr, or nothing where rich is missing."""
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-    except ImportError:
-        yield lambda done, total: None
-        return
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

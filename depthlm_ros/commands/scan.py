@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image
 
 from depthlm_ros import pictures
+from depthlm_ros.commands.bars import progress_bar
 from depthlm_ros.commands.options import (
     add_model_options,
     add_picture_options,
     frame_from,
     grid,
     predictor_from,
-    progress_bar,
 )
 from depthlm_ros.errors import InputError
 from depthlm_ros.scan import scan

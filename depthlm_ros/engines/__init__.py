@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
+from depthlm_ros.engines.progress import silent, span
 from depthlm_ros.errors import InputError, MissingDependency
 
 # What a Reply says whose scene was closed while it waited: nobody will read it.
@@ -63,32 +64,45 @@ class Engine(Protocol):
 ENGINES = ("local", "reference", "scripted")
 
 
-def make_engine(name: str, checkpoint, **options) -> Engine:
+def make_engine(name: str, checkpoint, warm_up=False, progress=silent, **options) -> Engine:
     """The engine `name` for a Checkpoint; heavy libraries are imported here and not before.
 
-    options: device ("auto", "cpu", "cuda"), dtype for local and reference.
-    Raises InputError, CheckpointError or MissingDependency.
+    options: device ("auto", "cpu", "cuda"), dtype and threads for local and reference. warm_up:
+    ask a question in each style first, so that a user's first does not wait longer than others
+    (local only). progress: callable (fraction, what). Raises InputError, CheckpointError,
+    OutOfMemory or MissingDependency.
     """
     if name not in ENGINES:
         raise InputError(f"engine '{name}' is unknown, allowed: {', '.join(ENGINES)}")
+    warm_up = warm_up and name == "local"
     try:
-        return _made(name, checkpoint, options)
+        engine = _made(name, checkpoint, span(progress, 0.0, 0.9 if warm_up else 1.0), options)
     except ImportError as error:
         raise MissingDependency(
             f"engine '{name}' needs a package that is not installed ({error}):"
             " run `make setup` and activate .venv"
         ) from error
+    if warm_up:
+        _warm_up(engine, checkpoint, span(progress, 0.9, 1.0))
+    progress(1.0, "ready")
+    return engine
 
 
-def _made(name, checkpoint, options):
+def _made(name, checkpoint, progress, options):
     if name == "local":
         from depthlm_ros.engines.local import LocalEngine
 
-        return LocalEngine(checkpoint, **options)
+        return LocalEngine(checkpoint, progress=progress, **options)
     if name == "reference":
         from depthlm_ros.engines.reference import ReferenceEngine
 
-        return ReferenceEngine(checkpoint, **options)
+        return ReferenceEngine(checkpoint, progress=progress, **options)
     from depthlm_ros.engines.scripted import ScriptedEngine
 
     return ScriptedEngine(**options)
+
+
+def _warm_up(engine, checkpoint, progress):
+    from depthlm_ros.engines.warmup import warm_up
+
+    warm_up(engine, checkpoint, progress)

@@ -5,8 +5,8 @@ from_pretrained and checked for whatever transformers lets pass silently.
 Knows nothing about questions, engines or batches.
 """
 
-import contextlib
 import logging
+import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,10 @@ import transformers
 from depthlm_ros.answer import FORMS
 from depthlm_ros.checkpoints import Checkpoint, check_folder
 from depthlm_ros.engines.chat import Chat
+from depthlm_ros.engines.pretrained import part, quiet
+from depthlm_ros.engines.progress import silent, span
 from depthlm_ros.engines.vision import FAMILIES
+from depthlm_ros.engines.weights import read_weights
 from depthlm_ros.errors import CheckpointError, InputError
 from depthlm_ros.question import POINT, WORDINGS
 
@@ -45,9 +48,13 @@ class Parts:
 
 @dataclass
 class Loaded(Parts):
-    """Everything that belongs to one checkpoint, the model on its device and ready to ask."""
+    """Everything that belongs to one checkpoint, the model on its device and ready to ask.
+
+    threads: that the user gave it, 0 for none in particular.
+    """
 
     model: torch.nn.Module
+    threads: int = 0
 
     @property
     def base(self):
@@ -75,11 +82,11 @@ def load_parts(checkpoint) -> Parts:
     if Path(checkpoint.model).is_dir():
         check_folder(checkpoint.model)
     config = _architecture(checkpoint)
-    tokenizer = _part(checkpoint, "tokenizer", transformers.AutoTokenizer)
+    tokenizer = part(checkpoint, "tokenizer", transformers.AutoTokenizer)
     _check_tokenizer(checkpoint, tokenizer, config)
     family = FAMILIES[config.model_type]
     loader = getattr(transformers, family.processor_class)
-    processor = _part(checkpoint, "image processor", loader)
+    processor = part(checkpoint, "image processor", loader)
     vision = family(config, processor, tokenizer)
     chat = Chat(tokenizer, checkpoint.system)
     for style, wording in checkpoint.wording.items():
@@ -89,15 +96,24 @@ def load_parts(checkpoint) -> Parts:
     return Parts(checkpoint, config, tokenizer, vision, chat, symbols, point)
 
 
-def load(checkpoint, device="auto", dtype="auto") -> Loaded:
+def load(checkpoint, device="auto", dtype="auto", threads=0, progress=silent) -> Loaded:
     """The checkpoint on `device` ("auto", "cpu", "cuda") in `dtype` ("auto": float32 on a CPU,
-    bfloat16 on a GPU). Raises CheckpointError or InputError."""
+    bfloat16 on a GPU). threads: of the processor, 0 for as many as suit the model. progress: see
+    progress.py. A Loaded in place of the checkpoint is given back as it is.
+
+    Raises CheckpointError, InputError, or OutOfMemory before anything is read.
+    """
+    if isinstance(checkpoint, Loaded):
+        return checkpoint
     device = find_device(device)
-    dtype = _find_dtype(dtype, device)
-    with _quiet():
+    dtype = find_dtype(dtype, device)
+    _check_threads(threads)
+    with quiet():
+        progress(0.0, "reading the tokenizer")
         parts = load_parts(checkpoint)
-        model = _weights(checkpoint, dtype).to(device).eval().requires_grad_(False)
-    return Loaded(**vars(parts), model=model)
+        weighing = span(progress, 0.05, 1.0)
+        model = read_weights(checkpoint, parts.config, dtype, device, weighing)
+    return Loaded(**vars(parts), model=model, threads=threads)
 
 
 def find_device(name) -> torch.device:
@@ -137,7 +153,8 @@ def _driver() -> str:
         return ""
 
 
-def _find_dtype(name, device) -> torch.dtype:
+def find_dtype(name, device) -> torch.dtype:
+    """The torch dtype for a name; InputError where there is no such dtype."""
     if name not in DTYPES:
         raise InputError(f"dtype is {name!r}, allowed: {', '.join(DTYPES)}")
     if name == "auto":
@@ -145,29 +162,23 @@ def _find_dtype(name, device) -> torch.dtype:
     return getattr(torch, name)
 
 
+def _check_threads(threads):
+    cores = os.cpu_count()
+    if threads not in range(cores + 1):
+        raise InputError(
+            f"threads is {threads!r}, allowed: 0 (as many as suit the model) to {cores}, the cores"
+            " of this machine"
+        )
+
+
 def _architecture(checkpoint):
-    config = _part(checkpoint, "config", transformers.AutoConfig)
+    config = part(checkpoint, "config", transformers.AutoConfig)
     if config.model_type not in FAMILIES or config.model_type != checkpoint.architecture:
         raise CheckpointError(
             f"{checkpoint.model} is a '{config.model_type}' model where"
             f" '{checkpoint.architecture}' is expected; supported: {', '.join(FAMILIES)}"
         )
     return config
-
-
-def _part(checkpoint, what, loader, **options):
-    """One part by from_pretrained; whatever it raises becomes one sentence."""
-    try:
-        return loader.from_pretrained(checkpoint.model, trust_remote_code=False, **options)
-    except Exception as error:  # every loader has exceptions of its own for a bad folder
-        raise CheckpointError(
-            f"the {what} of {checkpoint.model} cannot be loaded: {_first_line(error)}"
-        ) from error
-
-
-def _first_line(error) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
 
 
 def _check_tokenizer(checkpoint, tokenizer, config):
@@ -183,38 +194,3 @@ def _check_tokenizer(checkpoint, tokenizer, config):
             f"the tokenizer of {checkpoint.model} has no token {config.image_token_id}, which its"
             " config.json names as the picture's"
         )
-
-
-def _weights(checkpoint, dtype):
-    """The model; refused where transformers would fill weights with random numbers."""
-    model, found = _part(
-        checkpoint,
-        "model",
-        transformers.AutoModelForImageTextToText,
-        dtype=dtype,
-        use_safetensors=True,
-        attn_implementation="sdpa",
-        output_loading_info=True,
-    )
-    missing = sorted(found["missing_keys"])
-    if missing:
-        raise CheckpointError(
-            f"{checkpoint.model} lacks {len(missing)} weights of its config.json, {missing[0]}"
-            " first: the folder is half written or of another model"
-        )
-    return model
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Without transformers' progress bars and load reports: the errors here say it shorter."""
-    log = transformers.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)
-        if bars:
-            log.enable_progress_bar()

@@ -15,7 +15,8 @@ import torch
 from depthlm_ros.engines import CLOSED, Reply
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.loading import load
-from depthlm_ros.engines.pace import SHARE, Pace, free_bytes, threads_for
+from depthlm_ros.engines.memory import free_bytes
+from depthlm_ros.engines.pace import SHARE, Pace, threads_for
 from depthlm_ros.engines.patches import linear_patches
 from depthlm_ros.engines.products import fast_products
 from depthlm_ros.engines.prompts import Prompts
@@ -57,13 +58,14 @@ class LocalScene:
 
 
 class LocalEngine:
-    """Asks a Checkpoint in this process. device, dtype: see loading.load.
+    """Asks a Checkpoint, or a Loaded, in this process. device, dtype, options: see loading.load.
 
     seen_focal_px: (fx, fy) of the last opened picture after the image processor's snapping.
     """
 
-    def __init__(self, checkpoint, device="auto", dtype="auto"):
-        self.loaded = load(checkpoint, device, dtype)
+    def __init__(self, checkpoint, device="auto", dtype="auto", **options):
+        self.loaded = load(checkpoint, device, dtype, **options)
+        checkpoint = self.loaded.checkpoint
         linear_patches(self.loaded.model)
         fast_products(self.loaded.model)
         self.prompts = Prompts(self.loaded)

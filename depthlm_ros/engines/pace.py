@@ -59,7 +59,7 @@ def _mixed(before, now) -> float:
 
 @contextmanager
 def threads_for(loaded):
-    """Run a small model in one thread, on a CPU.
+    """Run a model in the threads that the user gave it, else a small one in one thread on a CPU.
 
     Its operations take microseconds, and sharing them out costs more; where other programs keep
     the cores busy, waiting for each other makes a step fifty times slower.
@@ -67,21 +67,9 @@ def threads_for(loaded):
     import torch
 
     before = torch.get_num_threads()
-    if loaded.device.type == "cpu" and loaded.parameters < SMALL:
-        torch.set_num_threads(1)
+    small = loaded.device.type == "cpu" and loaded.parameters < SMALL
+    torch.set_num_threads(loaded.threads or (1 if small else before))
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def free_bytes(device) -> int:
-    """Memory that is free on a torch device: what the driver says, or MemAvailable."""
-    if device.type == "cuda":
-        import torch
-
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + reserved
-    with open("/proc/meminfo") as file:
-        lines = dict(line.split(":") for line in file)
-    return int(lines["MemAvailable"].split()[0]) * 1024

@@ -16,7 +16,7 @@ from depthlm_ros.answer import parse
 from depthlm_ros.engines import CLOSED, Reply
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.loading import load
-from depthlm_ros.engines.pace import Pace
+from depthlm_ros.engines.pace import Pace, threads_for
 from depthlm_ros.engines.positions import batch_positions
 from depthlm_ros.engines.prompts import Prompts
 from depthlm_ros.errors import InputError
@@ -43,16 +43,24 @@ class ReferenceScene:
 
 
 class ReferenceEngine:
-    """Asks a Checkpoint by model.generate. device, dtype: see loading.load.
+    """Asks a Checkpoint, or a Loaded, by model.generate. device, dtype, options: see
+    loading.load.
 
     max_new_tokens: of a free answer. force_opening: give the answer's first words and generate
     the number alone, so that its digits can be compared with those of an engine that forces.
     """
 
     def __init__(
-        self, checkpoint, device="auto", dtype="auto", max_new_tokens=128, force_opening=False
+        self,
+        checkpoint,
+        device="auto",
+        dtype="auto",
+        max_new_tokens=128,
+        force_opening=False,
+        **options,
     ):
-        self.loaded = load(checkpoint, device, dtype)
+        self.loaded = load(checkpoint, device, dtype, **options)
+        checkpoint = self.loaded.checkpoint
         self.prompts = Prompts(self.loaded, forced=force_opening)
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
         longest = checkpoint.integer_digits + 1 + checkpoint.decimals
@@ -85,7 +93,7 @@ class ReferenceEngine:
                 kind = scene.style.name, scene.view.image.shape
                 groups.setdefault(kind, []).append(row)
         for (style, _), rows in groups.items():
-            with self._pace.measured(style, len(rows)):
+            with self._pace.measured(style, len(rows)), threads_for(self.loaded):
                 answers = self._answers([held[row] for row in rows])
             for row, reply in zip(rows, answers, strict=True):
                 replies[row] = reply

@@ -32,11 +32,19 @@ class ScriptedEngine:
 
     answer: callable (view, (u, v)) -> metres, or a constant; NaN is a reply without a number,
     and what it raises fails the step, as an engine that fails. seconds_per_question: how long it
-    pretends to think. spread: half of the 90 % interval, relative to the answer. device, dtype:
-    accepted and without meaning, so that it can stand in for the other engines.
+    pretends to think. spread: half of the 90 % interval, relative to the answer. device, dtype,
+    threads: accepted and without meaning, so that it can stand in for the other engines.
     """
 
-    def __init__(self, answer=2.0, seconds_per_question=0.0, spread=0.1, device="", dtype=""):
+    def __init__(
+        self,
+        answer=2.0,
+        seconds_per_question=0.0,
+        spread=0.1,
+        device="",
+        dtype="",
+        threads=0,
+    ):
         self.answer = answer if callable(answer) else lambda view, pixel: answer
         self.seconds_per_question = seconds_per_question
         self.spread = spread

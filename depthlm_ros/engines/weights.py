@@ -1,0 +1,69 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""A model's weights: whether they fit, looked at before, and then read.
+
+Knows nothing about tokenizers, pictures or questions.
+"""
+
+import torch
+from transformers import AutoModelForImageTextToText
+
+from depthlm_ros.engines.memory import free_bytes
+from depthlm_ros.engines.pretrained import counted, part
+from depthlm_ros.errors import CheckpointError, OutOfMemory
+
+
+def empty_model(config, device, dtype):
+    """The model with whatever weights transformers gives it; device "meta": with none."""
+    with torch.device(device):
+        return AutoModelForImageTextToText.from_config(
+            config, dtype=dtype, attn_implementation="sdpa"
+        )
+
+
+def check_room(name, sizes, device) -> None:
+    """OutOfMemory unless weights of these sizes (name -> bytes) fit the torch device.
+
+    A CPU without memory would kill the process instead of raising an error.
+    """
+    needed, free = sum(sizes.values()), free_bytes(device)
+    if needed > free:
+        raise OutOfMemory(
+            f"{name} needs {needed / 1e9:.3g} GB for its weights and the {device.type} has"
+            f" {free / 1e9:.3g} GB free: end other programs, take a dtype of two bytes (bfloat16),"
+            " a smaller model or another device"
+        )
+
+
+def sizes_of(config, dtype) -> dict:
+    """Name of each weight -> its bytes in this dtype."""
+    named = empty_model(config, "meta", dtype).named_parameters()
+    return {name: weight.nbytes for name, weight in named}
+
+
+def read_weights(checkpoint, config, dtype, device, progress):
+    """The model on a torch device; OutOfMemory where it has no room, CheckpointError where
+    transformers would fill weights with random numbers."""
+    sizes = sizes_of(config, dtype)
+    for place in {torch.device("cpu"), device}:  # weights pass through the CPU's memory
+        check_room(checkpoint.name, sizes, place)
+    what = f"reading {sum(sizes.values()) / 1e9:.2g} GB of weights"
+    with counted(sizes, lambda fraction: progress(min(fraction, 1.0), what)):
+        model, found = part(
+            checkpoint,
+            "model",
+            AutoModelForImageTextToText,
+            dtype=dtype,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+        )
+    _check_complete(checkpoint, found["missing_keys"])
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _check_complete(checkpoint, missing):
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint.model} lacks {len(missing)} weights of its config.json,"
+            f" {min(missing)} first: the folder is half written or of another model"
+        )

@@ -1,0 +1,127 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Weights: refused before they are read where they do not fit, and read with progress."""
+
+from itertools import pairwise
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors import safe_open
+
+from depthlm_ros.engines import loading, make_engine, weights
+from depthlm_ros.engines.local import LocalEngine
+from depthlm_ros.errors import InputError, OutOfMemory
+from depthlm_ros.predict import load_predictor
+
+
+@pytest.fixture
+def told():
+    """[(fraction, what)] and the progress that fills it."""
+    heard = []
+    return heard, lambda fraction, what: heard.append((fraction, what))
+
+
+def check_ascends_to_one(heard):
+    fractions = [fraction for fraction, _ in heard]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0.0 and fractions[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl", "llava"])
+def test_reading_tells_how_many_bytes_of_the_weights_are_there(checkpoints, told, architecture):
+    heard, progress = told
+    loaded = loading.load(checkpoints(architecture), "cpu", progress=progress)
+    check_ascends_to_one(heard)
+    reading = [fraction for fraction, what in heard if what.startswith("reading 0.")]
+    assert len(reading) >= 40
+    largest = max(weight.nbytes for weight in loaded.model.parameters())
+    whole = sum(weight.nbytes for weight in loaded.model.parameters())
+    steps = [after - before for before, after in pairwise(reading)]
+    assert max(steps) == pytest.approx(0.95 * largest / whole)
+
+
+def test_a_bar_of_transformers_that_was_hooked_before_is_hooked_after(checkpoints):
+    before = loading.transformers.logging.set_tqdm_hook(None)
+    loading.load(checkpoints("qwen3_vl"), "cpu")
+    assert loading.transformers.logging.set_tqdm_hook(before) is None
+
+
+@pytest.mark.parametrize("name", ["local", "reference", "scripted"])
+def test_every_engine_tells_when_it_is_ready(checkpoints, told, name):
+    heard, progress = told
+    make_engine(name, checkpoints("qwen3_vl"), progress=progress, device="cpu")
+    assert heard[-1] == (1.0, "ready")
+
+
+def test_a_predictor_is_warm_when_it_is_loaded(told):
+    heard, progress = told
+    predictor = load_predictor("tiny", progress=progress, device="cpu")
+    check_ascends_to_one(heard)
+    said = [what for _, what in heard]
+    styles = [what.removeprefix("warming up, ") for what in said if what.startswith("warming")]
+    assert styles == list(predictor.checkpoint.wording)
+    assert said[-1] == "ready"
+
+
+def test_weights_that_do_not_fit_are_refused_with_both_sizes(checkpoints, monkeypatch):
+    monkeypatch.setattr(weights, "free_bytes", lambda device: 300_000)
+    monkeypatch.setattr(weights, "part", None)  # nothing is read
+    with pytest.raises(
+        OutOfMemory, match=r"tiny random needs 0\.00\d+ GB .* cpu has 0\.0003 GB free"
+    ):
+        loading.load(checkpoints("qwen3_vl"), "cpu")
+
+
+def test_the_size_that_is_looked_at_is_that_of_the_weights(checkpoints, monkeypatch):
+    """In the dtype that is asked for, whatever the file holds."""
+    checkpoint = checkpoints("llava")
+    with safe_open(f"{checkpoint.model}/model.safetensors", "pt") as file:
+        names = file.keys()
+        stored = sum(file.get_tensor(name).nbytes for name in names)
+    config = loading.load_parts(checkpoint).config
+    assert sum(weights.sizes_of(config, torch.float32).values()) == stored
+    assert sum(weights.sizes_of(config, torch.bfloat16).values()) == stored / 2
+    monkeypatch.setattr(weights, "free_bytes", lambda device: stored * 0.6)
+    assert loading.load(checkpoint, "cpu", "bfloat16").model.dtype == torch.bfloat16
+
+
+def test_weights_pass_through_the_processors_memory_on_their_way(checkpoints, monkeypatch):
+    config, asked = loading.load_parts(checkpoints("qwen3_vl")).config, []
+    monkeypatch.setattr(weights, "free_bytes", lambda device: asked.append(device.type) or 1e9)
+    monkeypatch.setattr(weights, "part", None)
+    with pytest.raises(TypeError):
+        weights.read_weights(
+            checkpoints("qwen3_vl"), config, torch.float32, torch.device("cuda"), None
+        )
+    assert set(asked) == {"cpu", "cuda"}
+
+
+def test_an_engine_takes_a_model_that_is_loaded_already(engines, asked):
+    first = engines("local", "qwen3_vl")
+    second = LocalEngine(first.loaded)
+    assert second.loaded is first.loaded
+    both = [engine.step(asked(engine, "coordinates", 2)) for engine in (first, second)]
+    assert [r.text for r in both[0]] == [r.text for r in both[1]]
+
+
+@pytest.mark.parametrize("threads", [-1, 100_000, 1.5])
+def test_threads_that_the_machine_has_not_are_refused(checkpoints, threads):
+    with pytest.raises(InputError, match=r"threads is .*, allowed: 0 \(as many as suit"):
+        loading.load(checkpoints("qwen3_vl"), "cpu", threads=threads)
+
+
+def test_threads_that_the_user_gives_are_used_in_a_step(checkpoints, asked, monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        engine = LocalEngine(checkpoints("qwen3_vl"), "cpu", threads=1)
+        seen = []
+        answers = engine._answers
+        monkeypatch.setattr(
+            engine, "_answers", lambda m: seen.append(torch.get_num_threads()) or answers(m)
+        )
+        engine.step(asked(engine, "marker", 1))
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
