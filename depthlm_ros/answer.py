@@ -13,9 +13,14 @@ LARGEST_M = 10_000.0  # beyond this a "distance" is noise
 
 @dataclass(frozen=True)
 class AnswerForm:
-    """The sentence around the number; template holds {d} once or more."""
+    """The sentence around the number; template holds {d} once or more, FREE's not at all."""
 
     template: str
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the answer is a number in known words."""
+        return "{d}" in self.template
 
     @property
     def opening(self) -> str:
@@ -38,6 +43,9 @@ FORMS = {
     "meters": AnswerForm("{d} meters"),
     "number": AnswerForm("{d}"),
 }
+
+# A pose, a pixel, a sentence: no number in known words, so the model says it freely.
+FREE = AnswerForm("")
 
 _TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL)
 _NUMBER = re.compile(r"(?<![\d.])-?\d+(?:\.\d+)?")

@@ -2,8 +2,8 @@
 """Ways to point at a pixel of a view, and the question that results.
 
 MarkerStyle draws an arrow (DepthLM), CoordinateStyle writes the place into the text (VLM3),
-PositionStyle gives it to one token as its rotary position (ours). Knows nothing about engines;
-pixels here are view pixels (u, v), integers.
+PositionStyle gives it to one token as its rotary position (ours), PlainStyle points at nothing.
+Knows nothing about engines; pixels here are view pixels (u, v), integers.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from depthlm_ros.answer import FORMS, AnswerForm
+from depthlm_ros.answer import FORMS, FREE, AnswerForm
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import View
 
@@ -60,7 +60,8 @@ WORDINGS = {
 
 @dataclass(frozen=True)
 class Question:
-    """One pixel asked: pixel (u, v) of the view, the user's words, the form of the answer."""
+    """pixel (u, v) of the view that is asked about, () for none; the user's words; the form of
+    the answer: one of FORMS, or FREE for what is no number in known words."""
 
     pixel: tuple
     text: str
@@ -68,10 +69,14 @@ class Question:
 
 
 class Style(Protocol):
-    """A way to point. shares_picture: whether all questions see the same picture."""
+    """A way to point. shares_picture: whether all questions see the same picture. pictures: how
+    many pictures a question may be about. probes: two questions that differ as early as any."""
 
     name: str
     shares_picture: bool
+    pictures: tuple
+
+    def probes(self, view: View) -> list: ...
 
     def can_ask(self, view: View, pixel) -> bool: ...
 
@@ -88,6 +93,7 @@ class _Style:
     name = ""
     wording = ""
     margin = 0
+    pictures = (1,)
 
     def _limits(self, view):
         """Smallest and largest askable (u, v). Without a margin the sliver that truncating
@@ -120,6 +126,11 @@ class _Style:
         return Question(
             (int(pixel[0]), int(pixel[1])), self._filled(view, pixel, text), FORMS[form]
         )
+
+    def probes(self, view) -> list:
+        """Two questions that have no more in common than all have."""
+        corners = ((0, 0), (view.camera.width - 1, view.camera.height - 1))
+        return [self.question(view, corner) for corner in corners]
 
     def _filled(self, view, pixel, text) -> str:
         return text
@@ -204,6 +215,32 @@ class PositionStyle(_Style):
         column = (pixel[0] + 0.5) / view.camera.width * grid[1] - 0.5
         row = (pixel[1] + 0.5) / view.camera.height * grid[0] - 0.5
         return row, column
+
+
+@dataclass(frozen=True)
+class PlainStyle:
+    """Points at nothing: what is asked, about one picture or two, stands in the words alone.
+
+    For questions whose answer is no distance of one pixel: camera poses, correspondences. Not a
+    style of Predictors, which ask about pixels.
+    """
+
+    name = "plain"
+    shares_picture = True
+    pictures = (1, 2)
+
+    @staticmethod
+    def ask(text, form=FREE) -> Question:
+        """The question in these words."""
+        return Question((), text, form)
+
+    def probes(self, view) -> list:
+        """Two questions that differ from the first word on."""
+        return [self.ask("How?"), self.ask("1")]
+
+    def picture(self, view, pixel) -> np.ndarray:
+        """(h, w, 3) uint8: the view as it is."""
+        return view.image
 
 
 STYLES = {"marker": MarkerStyle, "coordinates": CoordinateStyle, "position": PositionStyle}

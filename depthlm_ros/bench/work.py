@@ -36,13 +36,13 @@ def work_of(loaded, prompts, view, style, questions) -> Work:
     merged = pictures.grid[0] * pictures.grid[1]
     patches = merged * loaded.vision.merge**2
     seeing = _vision(loaded, patches, merged)
-    whole = [len(prompts.with_picture(prompts.question_ids(q), pictures.grid)) for q in questions]
+    whole = [len(prompts.with_pictures(prompts.question_ids(q), pictures.grid)) for q in questions]
     if not style.shares_picture:
         tokens = mean(whole)
         number = _text(loaded, NODES, tokens) + _head(loaded, 1 + NODES)
         return Work(0.0, seeing + _text(loaded, tokens, 0) + number, tokens - merged)
     beginning = prompts.shared_beginning(view, style)
-    shared = len(prompts.with_picture(beginning, pictures.grid))
+    shared = len(prompts.with_pictures(beginning, pictures.grid))
     tokens = mean(whole) - shared
     own = _text(loaded, tokens + NODES, shared) + _head(loaded, 1 + NODES)
     return Work(seeing + _text(loaded, shared, 0), own, tokens)

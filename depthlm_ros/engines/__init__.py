@@ -14,13 +14,15 @@ from depthlm_ros.errors import InputError, MissingDependency
 
 # What a Reply says whose scene was closed while it waited: nobody will read it.
 CLOSED = "the scene was closed before it was answered"
+LONGEST = 128  # tokens of a reply that is decoded freely
 
 
 @dataclass(frozen=True)
 class Reply:
     """What a model said about one pixel, in metres of the checkpoint's kind.
 
-    value: the number of the greedy reply, NaN if it has none (text then says what came).
+    value: the number of the greedy reply, NaN if it has none (text then says what came), or if
+    the question's form is FREE: then text is the reply.
     median, mean, lower, upper (5 %, 95 %): of the model's own distribution; NaN where the engine
     does not read it or less than 0.9 of the probability is covered. mass: the share covered.
     """
@@ -49,7 +51,7 @@ class Engine(Protocol):
     """
 
     def open(self, pictures, style) -> Scene:
-        """A scene of the pictures (Views; one, or two for pose), asked in the Style."""
+        """A scene of the pictures (Views; two only in PlainStyle), asked in the Style."""
 
     def room(self, scene, seconds) -> int:
         """How many questions one step of `seconds` may take, at least 1."""

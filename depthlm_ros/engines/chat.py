@@ -1,9 +1,11 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """A question in the words of a checkpoint's chat template, as tokens.
 
-One layout for trainer and engines: system, then picture, then the question, then the assistant's
-turn begins. Knows nothing about models or pixels.
+One layout for trainer and engines: system, then the picture (or two), then the question, then the
+assistant's turn begins. Knows nothing about models or pixels.
 """
+
+from functools import cache
 
 from depthlm_ros.engines.digits import SYMBOLS
 from depthlm_ros.errors import CheckpointError
@@ -16,22 +18,18 @@ class Chat:
 
     def __init__(self, tokenizer, system=None):
         self.tokenizer = tokenizer
-        content = [{"type": "image"}, {"type": "text", "text": _SLOT}]
-        messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": content})
+        self._system = [{"role": "system", "content": system}] if system else []
         if not tokenizer.chat_template:
             raise CheckpointError(
                 f"the tokenizer in {tokenizer.name_or_path} has no chat template: copy"
                 " tokenizer_config.json or chat_template.jinja of the model it was trained from"
             )
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        self._before, slot, self._after = text.partition(_SLOT)
-        if not slot:
-            raise CheckpointError("the chat template drops the words of the user")
+        self._around = cache(self._layout)
+        self._around(1)
 
-    def ids(self, question) -> list:
-        """Token ids of the prompt for a question's text, one token standing for the picture."""
-        return self.encode(self._before + question + self._after)
+    def ids(self, question, pictures=1) -> list:
+        """Token ids of the prompt for a question's text, one token standing for each picture."""
+        return self.encode(question.join(self._around(pictures)))
 
     def encode(self, text) -> list:
         """Token ids of a text as it stands."""
@@ -46,7 +44,7 @@ class Chat:
         single = [self.encode(symbol) for symbol in SYMBOLS]
         number = "2.35"
         apart = [single[SYMBOLS.index(c)] for c in number]
-        whole = self.encode(self._before + question + self._after + opening + number)
+        whole = self.encode(question.join(self._around(1)) + opening + number)
         joined = self.ids(question) + self.encode(opening)
         if any(len(ids) != 1 for ids in single) or whole != joined + [i for (i,) in apart]:
             raise CheckpointError(
@@ -54,6 +52,18 @@ class Chat:
                 " checkpoint must have each digit and the point as one token"
             )
         return [ids[0] for ids in single]
+
+    def _layout(self, pictures) -> tuple:
+        """(what stands before the question, what stands behind it)."""
+        content = [{"type": "image"}] * pictures + [{"type": "text", "text": _SLOT}]
+        messages = [*self._system, {"role": "user", "content": content}]
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+        before, slot, after = text.partition(_SLOT)
+        if not slot:
+            raise CheckpointError("the chat template drops the words of the user")
+        return before, after
 
 
 def put_pictures(ids, image_id, pictures) -> list:

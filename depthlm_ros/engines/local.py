@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import torch
 
-from depthlm_ros.engines import CLOSED, Reply
+from depthlm_ros.engines import CLOSED, LONGEST, Reply
 from depthlm_ros.engines.digits import Grammar
+from depthlm_ros.engines.free import Speaker
 from depthlm_ros.engines.loading import load
 from depthlm_ros.engines.memory import free_bytes
 from depthlm_ros.engines.pace import SHARE, Pace, threads_for
@@ -22,19 +23,20 @@ from depthlm_ros.engines.products import fast_products
 from depthlm_ros.engines.prompts import Prompts
 from depthlm_ros.engines.reader import Begun, NumberReader
 from depthlm_ros.engines.rows import Rows, prefill
-from depthlm_ros.errors import InputError
 
 WORDS, TREE = 100, 30  # tokens of a question, and that its number may add, for sizing
 
 
 class LocalScene:
-    """One view, opened in a style. pictures: its preprocessed form; beginning: the ids that all
-    its questions share; prompt: their keys and values per layer; placed: their positions."""
+    """One view, or two, opened in a style. view, grid: of the first. pictures: how many;
+    beginning: the ids that all questions share; prompt: their keys and values per layer; placed:
+    their positions."""
 
-    def __init__(self, view, style, grid):
+    def __init__(self, view, style, grid, pictures=1):
         self.view = replace(view, image=view.image.copy())  # a camera may reuse its buffer
         self.style = style
         self.grid = grid
+        self.pictures = pictures
         self.beginning = self.prompt = self.placed = None
 
     @property
@@ -60,10 +62,11 @@ class LocalScene:
 class LocalEngine:
     """Asks a Checkpoint, or a Loaded, in this process. device, dtype, options: see loading.load.
 
-    seen_focal_px: (fx, fy) of the last opened picture after the image processor's snapping.
+    longest: tokens of a reply that is decoded freely. seen_focal_px: (fx, fy) of the last opened
+    picture after the image processor's snapping.
     """
 
-    def __init__(self, checkpoint, device="auto", dtype="auto", **options):
+    def __init__(self, checkpoint, device="auto", dtype="auto", longest=LONGEST, **options):
         self.loaded = load(checkpoint, device, dtype, **options)
         checkpoint = self.loaded.checkpoint
         linear_patches(self.loaded.model)
@@ -71,20 +74,18 @@ class LocalEngine:
         self.prompts = Prompts(self.loaded)
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
         self.reader = NumberReader(self.loaded, self.grammar)
+        self.speaker = Speaker(self.loaded, longest)
         self.seen_focal_px = None
         self._pace = Pace()
 
     @torch.inference_mode()
     def open(self, pictures, style) -> LocalScene:
-        """A scene of one View. Raises EngineError if the processor would resize it again,
-        InputError if the model cannot be asked in this style."""
-        if len(pictures) != 1:
-            raise InputError(f"a question is about one picture, got {len(pictures)}")
-        (view,) = pictures
-        self.prompts.check_style(style)
-        prepared = self.loaded.vision.prepare([view.image])
-        self.seen_focal_px = prepared.focal_px(view.camera)
-        scene = LocalScene(view, style, prepared.grid)
+        """A scene of one View, of one or two in PlainStyle. Raises EngineError if the processor
+        would resize one again, InputError if the model cannot be asked in this style."""
+        self.prompts.check_style(style, len(pictures))
+        prepared = [self.loaded.vision.prepare([view.image]) for view in pictures]
+        self.seen_focal_px = prepared[-1].focal_px(pictures[-1].camera)
+        scene = LocalScene(pictures[0], style, prepared[0].grid, len(pictures))
         if style.shares_picture:
             with threads_for(self.loaded):
                 self._share(scene, prepared)
@@ -116,37 +117,37 @@ class LocalEngine:
 
     def close(self) -> None:
         """Give the model back."""
-        self.loaded = self.prompts = self.reader = None
+        self.loaded = self.prompts = self.reader = self.speaker = None
 
     def _group(self, scene, question):
         """Rows that one forward can take: same scene, or equal prompts about equal sizes."""
-        opening = question.form.opening
         if scene.style.shares_picture:
-            return id(scene.prompt), opening
-        return scene.view.image.shape, question.text, opening
+            return id(scene.prompt), question.form
+        return scene.view.image.shape, question.text, question.form
 
     def _share(self, scene, prepared):
-        """Compute the picture and the words that all questions begin with."""
+        """Compute the pictures and the words that all questions begin with."""
         prompts, device = self.prompts, self.loaded.device
-        scene.beginning = prompts.shared_beginning(scene.view, scene.style)
-        ids = prompts.with_picture(scene.beginning, scene.grid)
-        scene.placed = prompts.placed(ids, prepared)
+        scene.beginning = prompts.shared_beginning(scene.view, scene.style, scene.pictures)
+        ids = prompts.with_pictures(scene.beginning, *(one.grid for one in prepared))
+        scene.placed = prompts.placed(ids, *prepared)
         positions = scene.placed.positions[:, None].to(device)
-        _, scene.prompt = prefill(
-            self.loaded, ids[None].to(device), positions, prepared.to(device)
-        )
+        moved = [one.to(device) for one in prepared]
+        _, scene.prompt = prefill(self.loaded, ids[None].to(device), positions, *moved)
 
     def _answers(self, members) -> list:
         """Replies to the (scene, question) of one group."""
         shared = members[0][0].style.shares_picture
         begun = self._shared(members) if shared else self._drawn(members)
-        opening = members[0][1].form.opening
-        return [self._reply(opening, *found) for found in self.reader.read(begun)]
+        form = members[0][1].form
+        if not form.is_number:
+            return [Reply(float("nan"), text) for text in self.speaker.say(begun)]
+        return [self._reply(form.opening, *found) for found in self.reader.read(begun)]
 
     def _shared(self, members) -> Begun:
         """The questions of one scene behind its picture."""
         scene = members[0][0]
-        rests = [self.prompts.rest(question, scene.beginning) for _, question in members]
+        rests = [self.prompts.rest(q, scene.beginning, scene.pictures) for _, q in members]
         ids, positions, lengths = self.prompts.words(
             rests, scene.placed.end, scene.placed.picture_start, _places(scene, members)
         )
@@ -159,7 +160,7 @@ class LocalEngine:
         images = [scene.style.picture(scene.view, q.pixel) for scene, q in members]
         prepared = self.loaded.vision.prepare(images)
         ids = self.prompts.question_ids(members[0][1])
-        ids = self.prompts.with_picture(ids, prepared.grid)
+        ids = self.prompts.with_pictures(ids, prepared.grid)
         placed = self.prompts.placed(ids, prepared)
         count, device = len(members), self.loaded.device
         positions = placed.positions[:, None].expand(-1, count, -1).to(device)

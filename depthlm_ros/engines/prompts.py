@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Questions about one picture, as token ids and rotary positions, and what they share.
+"""Questions about pictures, as token ids and rotary positions, and what they share.
 
 A full prompt is chat layout, picture tokens, words and the forced opening of the answer; where a
-style shares its picture, all questions have the same beginning, found here by probing. Knows the
+style shares its pictures, all questions have the same beginning, found here by probing. Knows the
 Loaded model's vocabulary and position rule and nothing of its weights.
 """
 
@@ -24,22 +24,28 @@ class Prompts:
         self.forced = forced
         self._ids = lru_cache(maxsize=8192)(partial(_prompt_ids, loaded.chat, forced))
 
-    def with_picture(self, ids, grid) -> torch.Tensor:
-        """(L,) ids with the picture's own tokens in place."""
+    def with_pictures(self, ids, *grids) -> torch.Tensor:
+        """(L,) ids with the pictures' own tokens in place, a (rows, columns) for each."""
         vision = self.loaded.vision
-        whole = put_pictures(ids, vision.image_id, [vision.token_ids(grid)])
+        whole = put_pictures(ids, vision.image_id, map(vision.token_ids, grids))
         self._check_length(len(whole))
         return torch.tensor(whole)
 
-    def placed(self, ids, pictures) -> Placed:
-        """Positions (3, L) of the ids (L,) of a prompt with one picture."""
+    def placed(self, ids, *pictures) -> Placed:
+        """Positions (3, L) of the ids (L,) of a prompt with a picture of each Pictures."""
         vision = self.loaded.vision
         if not vision.multimodal_positions:  # picture tokens are words to such a model
             return prompt_positions(ids, -1, [], 1)
-        return prompt_positions(ids, vision.image_id, vision.grids(pictures, 1), vision.merge)
+        grids = [grid for one in pictures for grid in vision.grids(one, 1)]
+        return prompt_positions(ids, vision.image_id, grids, vision.merge)
 
-    def check_style(self, style) -> None:
-        """InputError if this model cannot be asked in the style."""
+    def check_style(self, style, pictures) -> None:
+        """InputError if this model cannot be asked in the style about so many pictures."""
+        if pictures not in style.pictures:
+            raise InputError(
+                f"a question in {style.name} style is about one picture, got {pictures}: two are"
+                " asked in plain style"
+            )
         if style.name != "position":
             return
         if not self.loaded.vision.multimodal_positions:
@@ -51,22 +57,21 @@ class Prompts:
         if self.loaded.point_id is None:
             raise InputError("position style needs the token that points in the vocabulary")
 
-    def shared_beginning(self, view, style) -> list:
-        """The ids with which every question about the view begins, the picture as one token."""
-        corners = ((0, 0), (view.camera.width - 1, view.camera.height - 1))
-        probes = [self.question_ids(style.question(view, corner)) for corner in corners]
+    def shared_beginning(self, view, style, pictures=1) -> list:
+        """The ids with which every question about the view begins, a picture as one token."""
+        probes = [self.question_ids(probe, pictures) for probe in style.probes(view)]
         beginning = commonprefix(probes)
         if self.loaded.point_id in beginning:
             beginning = beginning[: beginning.index(self.loaded.point_id)]
         return beginning[: min(map(len, probes)) - 1]
 
-    def question_ids(self, question) -> list:
-        """The ids of a question's prompt, the picture as one token."""
-        return self._ids(question.text, question.form.opening)
+    def question_ids(self, question, pictures=1) -> list:
+        """The ids of a question's prompt, a picture as one token."""
+        return self._ids(question.text, question.form.opening, pictures)
 
-    def rest(self, question, beginning) -> list:
+    def rest(self, question, beginning, pictures=1) -> list:
         """The ids of a question behind the beginning that it shares."""
-        ids = self.question_ids(question)
+        ids = self.question_ids(question, pictures)
         if ids[: len(beginning)] != beginning or len(ids) == len(beginning):
             raise EngineError(
                 f"the question {question.text[:60]!r} does not begin as the scene's others: make"
@@ -95,6 +100,6 @@ class Prompts:
             )
 
 
-def _prompt_ids(chat, forced, text, opening) -> list:
+def _prompt_ids(chat, forced, text, opening, pictures) -> list:
     """A prompt's ids; a function, since a cached method would keep its model alive."""
-    return chat.ids(text) + (chat.encode(opening) if forced else [])
+    return chat.ids(text, pictures) + (chat.encode(opening) if forced else [])

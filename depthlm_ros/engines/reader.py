@@ -11,8 +11,7 @@ from itertools import islice
 import torch
 
 from depthlm_ros.engines.digits import DigitTree
-
-CHUNK = 256  # hidden states per pass through the head: a vocabulary is wide
+from depthlm_ros.engines.free import most_probable
 
 
 @dataclass
@@ -31,7 +30,7 @@ class NumberReader:
     """Reads numbers by a Grammar from a Loaded model."""
 
     def __init__(self, loaded, grammar):
-        self._head = loaded.head
+        self._loaded = loaded
         self._grammar = grammar
         self._ids = torch.tensor(loaded.symbol_ids, device=loaded.device)
 
@@ -41,38 +40,32 @@ class NumberReader:
         probabilities, best, top = self.probabilities(begun.hidden)
         starts = zip(probabilities, best, strict=True)
         trees = [DigitTree(self._grammar, p, b) for p, b in starts]
-        fed = 0
         while any(tree.wanted for tree in trees):
-            fed += self._round(begun, trees, fed)
+            self._round(begun, trees)
         return list(zip(trees, top.tolist(), strict=True))
 
     def probabilities(self, hidden):
         """For states (M, width): (M, 11) probabilities of the symbols over the full vocabulary,
         (M,) index of the most probable symbol or -1 if another token is, (M,) that token."""
         found, top = [], []
-        for part in hidden.split(CHUNK):
-            logits = self._head(part).float()
+        for logits, best in most_probable(self._loaded, hidden):
             found.append((logits[:, self._ids] - logits.logsumexp(1, keepdim=True)).exp())
-            top.append(logits.argmax(1))
+            top.append(best)
         top = torch.cat(top)
         match = top[:, None] == self._ids
         best = torch.where(match.any(1), match.int().argmax(1), -1)
         return torch.cat(found).double().tolist(), best.tolist(), top
 
-    def _round(self, begun, trees, fed) -> int:
-        """Feed what the trees want, tell them what the model said; how many nodes that were.
-
-        fed: nodes before, since columns are numbered through.
-        """
+    def _round(self, begun, trees) -> None:
+        """Feed what the trees want, tell them what the model said."""
         pairs = [(row, node) for row, tree in enumerate(trees) for node in tree.wanted]
-        for column, (_, node) in enumerate(pairs, fed):
+        for column, (_, node) in enumerate(pairs, begun.rows.grown):
             node.column = column
         probabilities, best, _ = self.probabilities(self._hidden(begun, *zip(*pairs, strict=True)))
         said = iter(zip(probabilities, best, strict=True))
         for tree in trees:
             if tree.wanted:
                 tree.feed(*zip(*islice(said, len(tree.wanted)), strict=True))
-        return len(pairs)
 
     def _hidden(self, begun, rows, nodes):
         """The states (M, width) after the nodes; a node stands as far behind as it is deep."""

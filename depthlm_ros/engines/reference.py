@@ -13,33 +13,31 @@ import torch
 from transformers import GenerationConfig
 
 from depthlm_ros.answer import parse
-from depthlm_ros.engines import CLOSED, Reply
+from depthlm_ros.engines import CLOSED, LONGEST, Reply
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.loading import load
 from depthlm_ros.engines.pace import Pace, threads_for
 from depthlm_ros.engines.positions import batch_positions
 from depthlm_ros.engines.prompts import Prompts
-from depthlm_ros.errors import InputError
 
 LARGEST_BATCH = 32
 
 
 class ReferenceScene:
-    """One view to be asked in a style. nbytes: of its picture."""
+    """One view, or two, to be asked in a style. nbytes: of the pictures."""
 
-    def __init__(self, view, style):
-        self.view = replace(view, image=view.image.copy())
+    def __init__(self, views, style):
+        self.views = [replace(view, image=view.image.copy()) for view in views]
         self.style = style
 
     @property
     def nbytes(self) -> int:
-        """Memory held: the picture."""
-        view = self.view
-        return 0 if view is None else view.image.nbytes
+        """Memory held: the pictures."""
+        return sum(view.image.nbytes for view in self.views)
 
     def close(self) -> None:
-        """Give the picture back."""
-        self.view = None
+        """Give the pictures back."""
+        self.views = []
 
 
 class ReferenceEngine:
@@ -55,7 +53,7 @@ class ReferenceEngine:
         checkpoint,
         device="auto",
         dtype="auto",
-        max_new_tokens=128,
+        max_new_tokens=LONGEST,
         force_opening=False,
         **options,
     ):
@@ -69,14 +67,11 @@ class ReferenceEngine:
         self._pace = Pace()
 
     def open(self, pictures, style) -> ReferenceScene:
-        """A scene of one View; the errors of LocalEngine.open."""
-        if len(pictures) != 1:
-            raise InputError(f"a question is about one picture, got {len(pictures)}")
-        (view,) = pictures
-        self.prompts.check_style(style)
-        prepared = self.loaded.vision.prepare([view.image])
-        self.seen_focal_px = prepared.focal_px(view.camera)
-        return ReferenceScene(view, style)
+        """A scene of Views as LocalEngine.open takes them, with its errors."""
+        self.prompts.check_style(style, len(pictures))
+        prepared = [self.loaded.vision.prepare([view.image]) for view in pictures]
+        self.seen_focal_px = prepared[-1].focal_px(pictures[-1].camera)
+        return ReferenceScene(pictures, style)
 
     def room(self, scene, seconds) -> int:
         """How many questions one step of `seconds` may take."""
@@ -89,10 +84,10 @@ class ReferenceEngine:
         groups = {}
         held = [(copy(scene), question) for scene, question in batch]  # may be closed meanwhile
         for row, (scene, _) in enumerate(held):
-            if scene.view is not None:
-                kind = scene.style.name, scene.view.image.shape
+            if scene.views:
+                kind = scene.style.name, *(view.image.shape for view in scene.views)
                 groups.setdefault(kind, []).append(row)
-        for (style, _), rows in groups.items():
+        for (style, *_), rows in groups.items():
             with self._pace.measured(style, len(rows)), threads_for(self.loaded):
                 answers = self._answers([held[row] for row in rows])
             for row, reply in zip(rows, answers, strict=True):
@@ -115,21 +110,26 @@ class ReferenceEngine:
         ]
 
     def inputs(self, members) -> dict:
-        """What generate takes for (scene, question) pairs of one style and one size of view."""
+        """What generate takes for (scene, question) pairs of one style and size of views."""
         loaded, device = self.loaded, self.loaded.device
-        images = [scene.style.picture(scene.view, q.pixel) for scene, q in members]
-        prepared = loaded.vision.prepare(images)
-        ids, mask = self._padded([self.prompts.question_ids(q) for _, q in members], prepared.grid)
-        found = {"input_ids": ids, "attention_mask": mask, **prepared.tensors}
+        prepared = [
+            loaded.vision.prepare([scene.style.picture(view, question.pixel)])
+            for scene, question in members
+            for view in scene.views
+        ]
+        count = len(members[0][0].views)
+        grids = [one.grid for one in prepared[:count]]
+        ids, mask = self._padded([self.prompts.question_ids(q, count) for _, q in members], grids)
+        found = {"input_ids": ids, "attention_mask": mask, **loaded.vision.joined(prepared)}
         if members[0][0].style.name == "position":
             found["position_ids"] = self._pointed(members, ids, mask, prepared)
         elif loaded.vision.multimodal_positions:
             found["mm_token_type_ids"] = (ids == loaded.vision.image_id).int()
         return {name: tensor.to(device) for name, tensor in found.items()}
 
-    def _padded(self, prompts, grid):
+    def _padded(self, prompts, grids):
         """(ids, mask), each (N, L), padded on the left as generate needs it."""
-        rows = [self.prompts.with_picture(prompt, grid) for prompt in prompts]
+        rows = [self.prompts.with_pictures(prompt, *grids) for prompt in prompts]
         longest = max(map(len, rows))
         ids = torch.full((len(rows), longest), self._pad())
         mask = torch.zeros_like(ids)
@@ -141,8 +141,9 @@ class ReferenceEngine:
     def _pointed(self, members, ids, mask, prepared):
         """(3, N, L): the model has no rule of its own for a token that points."""
         vision = self.loaded.vision
-        places = [scene.style.place(scene.view, q.pixel, prepared.grid) for scene, q in members]
-        grids = vision.grids(prepared, len(members))
+        grid = prepared[0].grid
+        places = [scene.style.place(scene.views[0], q.pixel, grid) for scene, q in members]
+        grids = vision.grids(prepared[0], len(members))
         point = self.loaded.point_id
         return batch_positions(ids, vision.image_id, grids, vision.merge, point, places, mask)
 
@@ -160,6 +161,8 @@ class ReferenceEngine:
         )
 
     def _reply(self, question, text) -> Reply:
+        if not question.form.is_number:
+            return Reply(float("nan"), text)
         if self.prompts.forced:
             return Reply(self.grammar.metres(text), question.form.opening + text)
         return Reply(parse(text).metres, text)

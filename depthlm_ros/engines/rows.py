@@ -25,6 +25,7 @@ class Rows:
         self._loaded = loaded
         self._prompt = NoPrompt() if prompt is None else Prompt(prompt)
         self._blocks, self._grown = [], {}
+        self.grown = 0  # tokens so far, which number the next ones
 
     @classmethod
     def of_prompts(cls, loaded, prompts) -> "Rows":
@@ -56,6 +57,7 @@ class Rows:
         columns = torch.tensor([path + [-1] * (deepest - len(path)) for path in paths])
         places = torch.tensor(rows), columns.to(device)
         seen = Branches(self._prompt, self._blocks, self._grown, *places)
+        self.grown += len(paths)
         return run(self._loaded, ids.to(device), positions.to(device), seen)
 
     def _begin(self, rows, ids, positions, lengths):
@@ -69,14 +71,15 @@ class Rows:
         return run(self._loaded, *packed, Words(self._prompt, blocks), ends)
 
 
-def prefill(loaded, ids, positions, pictures):
+def prefill(loaded, ids, positions, *pictures):
     """(hidden states (N, L, width), keys and values per layer) of whole prompts.
 
-    ids (N, L) of equal length, unpadded; positions (3, N, L) float; pictures: N of them.
+    ids (N, L) of equal length, unpadded; positions (3, N, L) float; pictures: Pictures of all
+    that the ids hold, in order.
     """
     cache = DynamicCache()
     hidden = loaded.base(
-        **loaded.vision.inputs(loaded.base, ids, pictures),
+        **loaded.vision.inputs(loaded.base, ids, *pictures),
         position_ids=model_positions(loaded, positions),
         past_key_values=cache,
         use_cache=True,

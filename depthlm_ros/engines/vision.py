@@ -6,7 +6,7 @@ otherwise untouched: a second resize would change the focal length, and with it 
 without an error. Knows nothing about questions or engines.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -85,9 +85,18 @@ class QwenVision:
         """(t, h, w) in patches of `count` pictures, as rotary positions want them."""
         return [(1, *(side * self.merge for side in pictures.grid))] * count
 
-    def inputs(self, base, ids, pictures) -> dict:
-        """What the model's forward takes for ids (B, L) that hold these B pictures."""
-        return {"input_ids": ids, **pictures.tensors}
+    def inputs(self, base, ids, *pictures) -> dict:
+        """What the model's forward takes for ids (B, L) that hold these pictures in order."""
+        return {"input_ids": ids, **self.joined(pictures)}
+
+    def joined(self, pictures) -> dict:
+        """The tensors of one or several Pictures, one behind the other."""
+        if len(pictures) == 1:
+            return pictures[0].tensors
+        import torch
+
+        names = pictures[0].tensors
+        return {name: torch.cat([one.tensors[name] for one in pictures]) for name in names}
 
     def _size(self, tensors):
         grid = tensors["image_grid_thw"][0].tolist()
@@ -178,25 +187,40 @@ class PixtralVision(QwenVision):
         row = [self.image_id] * grid[1] + [self.break_id]
         return (row * grid[0])[:-1] + [self.end_id]
 
-    def inputs(self, base, ids, pictures) -> dict:
+    def inputs(self, base, ids, *pictures) -> dict:
         """Picture by picture: the model would attend over all pictures of a batch at once."""
         import torch
 
-        tensors = pictures.tensors
+        tensors = self.joined(pictures)
         features = [
             base.get_image_features(
                 pixel_values=tensors["pixel_values"][i : i + 1],
                 image_sizes=tensors["image_sizes"][i : i + 1],
                 return_dict=True,
             ).pooler_output[0]
-            for i in range(len(ids))
+            for i in range(len(tensors["image_sizes"]))
         ]
         words = base.get_input_embeddings()(ids)
         places = (ids == self.image_id).unsqueeze(-1)
         return {"inputs_embeds": words.masked_scatter(places, torch.cat(features).to(words))}
 
+    def joined(self, pictures) -> dict:
+        """All padded at right and bottom to one size; the model cuts by image_sizes."""
+        if len(pictures) == 1:
+            return pictures[0].tensors
+        sides = [max(one.size[axis] for one in pictures) for axis in (0, 1)]
+        return super().joined([_padded(one, *sides) for one in pictures])
+
     def _size(self, tensors):
         return tuple(int(side) for side in tensors["image_sizes"][0])
+
+
+def _padded(pictures, height, width) -> Pictures:
+    from torch.nn.functional import pad
+
+    values = pictures.tensors["pixel_values"]
+    more = (0, width - values.shape[3], 0, height - values.shape[2])
+    return replace(pictures, tensors={**pictures.tensors, "pixel_values": pad(values, more)})
 
 
 FAMILIES = {"qwen2_5_vl": QwenVision, "qwen3_vl": QwenVision, "llava": PixtralVision}

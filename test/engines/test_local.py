@@ -93,9 +93,9 @@ def test_a_scene_closed_during_its_step_does_no_harm(engines, asked, name, monke
         expected = [reply.text for reply in engine.step(pairs)]
         prepare = engine.prompts.question_ids
 
-        def closing(question, scene=pairs[0][0], prepare=prepare):
+        def closing(*asked, scene=pairs[0][0], prepare=prepare):
             scene.close()
-            return prepare(question)
+            return prepare(*asked)
 
         monkeypatch.setattr(engine.prompts, "question_ids", closing)
         assert [reply.text for reply in engine.step(pairs)] == expected

@@ -1,0 +1,64 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What rows of a model say freely: the most probable token, again and again, until the end.
+
+Says the same as transformers' generate without sampling. Knows nothing about numbers, questions
+or pictures.
+"""
+
+import torch
+
+CHUNK = 256  # hidden states per pass through the head: a vocabulary is wide
+TOGETHER = 256  # rows that speak side by side: every token keeps its keys and values
+
+
+class Speaker:
+    """Lets rows of a Loaded model speak. longest: tokens after which a reply is cut off."""
+
+    def __init__(self, loaded, longest):
+        self._loaded = loaded
+        self._longest = longest
+        self._ends = end_ids(loaded)
+
+    @torch.inference_mode()
+    def say(self, begun) -> list:
+        """The text of each row of a Begun (reader.py), from where it stands."""
+        rows = torch.arange(len(begun.hidden)).split(TOGETHER)
+        said = [ids for part in rows for ids in self._said(begun, part.tolist())]
+        return self._loaded.tokenizer.batch_decode(said, skip_special_tokens=True)
+
+    def _said(self, begun, rows) -> list:
+        """The ids that each of the rows says, its end included."""
+        said, paths = {row: [] for row in rows}, {row: [] for row in rows}
+        hidden = begun.hidden[rows]
+        while rows:
+            best = torch.cat([top for _, top in most_probable(self._loaded, hidden)]).tolist()
+            for row, token in zip(rows, best, strict=True):
+                said[row].append(token)
+            rows = [row for row in rows if not self._over(said[row])]
+            hidden = self._fed(begun, rows, said, paths) if rows else None
+        return list(said.values())
+
+    def _over(self, ids) -> bool:
+        return ids[-1] in self._ends or len(ids) == self._longest
+
+    def _fed(self, begun, rows, said, paths):
+        """The states (len(rows), width) after the last token that each row said."""
+        for column, row in enumerate(rows, begun.rows.grown):
+            paths[row].append(column)
+        ids = torch.tensor([said[row][-1] for row in rows])
+        spoken = torch.tensor([len(said[row]) - 1.0 for row in rows])
+        positions = (begun.ends[rows] + spoken).expand(3, -1)
+        return begun.rows.grow(rows, [paths[row] for row in rows], ids, positions)
+
+
+def most_probable(loaded, hidden):
+    """(logits (n, vocabulary) float32, the best token (n,)) of states (M, width), n at a time."""
+    for part in hidden.split(CHUNK):
+        logits = loaded.head(part).float()
+        yield logits, logits.argmax(1)
+
+
+def end_ids(loaded) -> list:
+    """The tokens that end a reply, as generate knows them; none where it never ends early."""
+    ends = loaded.model.generation_config.eos_token_id
+    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
