@@ -110,7 +110,7 @@ def info_content(camera: Camera) -> dict:
 def image_content(image) -> dict:
     """The fields of an Image (rgb8) but for its header, of an array (H, W, 3) uint8 RGB.
 
-    data is a uint8 array, here and in cloud_content.
+    data is a uint8 array, here and below.
     """
     height, width = image.shape[:2]
     return {
@@ -120,6 +120,21 @@ def image_content(image) -> dict:
         "is_bigendian": int(sys.byteorder == "big"),
         "step": 3 * width,
         "data": flat_bytes(image),
+    }
+
+
+def depth_content(scan) -> dict:
+    """The fields of a depth Image (REP-118: 32FC1, z in metres, NaN where unknown) of a Scan.
+
+    One pixel a cell of the grid; scan.grid_camera is the camera that took it.
+    """
+    return {
+        "height": scan.rows,
+        "width": scan.columns,
+        "encoding": "32FC1",
+        "is_bigendian": int(sys.byteorder == "big"),
+        "step": 4 * scan.columns,
+        "data": flat_bytes(scan.ranges.z_m.astype(np.float32)),
     }
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """A grid of pixels -> organised points. A client of Predictor, never a second way to infer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,16 @@ def grid_pixels(camera, columns: int, rows: int) -> np.ndarray:
     v = (np.arange(rows) + 0.5) * camera.height / rows - 0.5
     grid = np.meshgrid(np.round(u), np.round(v))
     return np.stack([axis.ravel() for axis in grid], axis=1)
+
+
+def grid_camera(camera, columns: int, rows: int):
+    """The Camera whose pixels are the cells of grid_pixels(), to the rounding of these.
+
+    Other than Camera.scaled it keeps the middles of pixels in place: (u + 1/2) scales, not u.
+    """
+    sx, sy = columns / camera.width, rows / camera.height
+    cx, cy = (camera.cx + 0.5) * sx - 0.5, (camera.cy + 0.5) * sy - 0.5
+    return replace(camera.scaled(sx, sy, columns, rows), cx=cx, cy=cy)
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from depthlm_ros.ros.call import print_answers
 from depthlm_ros.ros.child import Child, undisturbed
 from depthlm_ros.ros.client import Client
 from depthlm_ros.ros.dds import environment, private_graph
-from depthlm_ros.ros.demo_camera import SCENE, shown
 from depthlm_ros.ros.worker import LOADING
 from depthlm_ros.scan import colours_at, grid_pixels
+from depthlm_ros.scene import SCENE, shown
 
 ASKED = 4, 2  # columns and rows of the pixels in the table
 _CAMERA = ("camera", "fx", "fy", "cx", "cy")

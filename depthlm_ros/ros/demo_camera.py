@@ -6,8 +6,6 @@ package.
 """
 
 import sys
-from argparse import Namespace
-from pathlib import Path
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
@@ -16,21 +14,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from depthlm_ros.commands.options import frame_from
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.convert import camera_info_message, image_message
-
-SCENE = Path(__file__).parents[1] / "demo"
-FRAME_ID = "camera_optical_frame"
-
-
-def shown(picture="", camera="", fx=0.0, fy=0.0, cx=0.0, cy=0.0):
-    """The Frame of a picture file with its camera; no picture: the shipped scene; 0: unknown."""
-    if not picture:
-        picture, camera = str(SCENE / "scene.png"), str(SCENE / "camera.yaml")
-    numbers = {"fx": fx, "fy": fy, "cx": cx, "cy": cy}
-    known = {name: value or None for name, value in numbers.items()}
-    return frame_from(Namespace(picture=picture, camera=camera or None, **known))
+from depthlm_ros.scene import FRAME_ID, shown
 
 
 class DemoCamera(Node):

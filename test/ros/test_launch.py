@@ -13,8 +13,8 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("rclpy")
-from depthlm_ros.ros.demo_camera import FRAME_ID
 from depthlm_ros.ros.settings import Settings
+from depthlm_ros.scene import FRAME_ID
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))

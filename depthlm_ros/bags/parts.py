@@ -1,0 +1,160 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The answers' recording, written in parts so that a run that was killed goes on, then joined.
+
+A part holds a few seconds' work and is a recording itself. Knows neither pictures nor models.
+"""
+
+import fcntl
+import heapq
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+
+from depthlm_ros.bags.messages import STORE
+from depthlm_ros.errors import InputError
+
+PART_S = 10.0  # what a kill costs at most
+
+
+class Parts:
+    """The finished parts of the recording `out`, in the folder beside it, OUT.parts.
+
+    job: what decides the answers, as JSON; parts of another job are refused. done: how many
+    pictures of the input are settled. Raises InputError. A context manager that finishes the part
+    under way, also when an error ends the run.
+    """
+
+    def __init__(self, out, job):
+        self.out = Path(out)
+        self.folder = self.out.with_name(self.out.name + ".parts")
+        if self.out.exists():
+            raise InputError(f"{out} exists already: remove it, or give another name")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = self._locked(json.dumps(job, indent=1, sort_keys=True))
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+        self._writer, self._topics, self._began = None, {}, 0.0
+        self._next = self.done
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.finish_part()
+        self._lock.close()
+
+    @property
+    def done(self) -> int:
+        """Pictures of the input that finished parts have settled."""
+        return max((int(part.name) for part in self._finished()), default=0)
+
+    def write(self, index, time_ns, messages) -> None:
+        """Add [(topic, message)] for picture `index`, recorded at time_ns."""
+        if self._writer is None:
+            self._begin_part()
+        raw = [STORE.serialize_cdr(message, message.__msgtype__) for _, message in messages]
+        for (topic, message), data in zip(messages, raw, strict=True):
+            if topic not in self._topics:
+                connection = self._writer.add_connection(
+                    topic, message.__msgtype__, typestore=STORE
+                )
+                self._topics[topic] = connection
+            self._writer.write(self._topics[topic], time_ns, data)
+        self._next = index + 1
+        if time.monotonic() - self._began > PART_S:
+            self.finish_part()
+
+    def finish_part(self) -> None:
+        """Make what was written so far last."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            self._unfinished.rename(self.folder / f"{self._next:09d}")
+
+    def join(self, kept=None) -> int:
+        """Write `out` from all parts and remove them; returns how many messages it holds.
+
+        kept: a reader whose messages are copied too. out ends in .mcap: that file alone, else a
+        folder with metadata.yaml.
+        """
+        self.finish_part()
+        if not self._finished():
+            raise InputError(f"no picture was answered, nothing is written to {self.out}")
+        whole = self.folder / "whole" / self.out.stem
+        shutil.rmtree(whole.parent, ignore_errors=True)
+        count = self._write_whole(whole, kept)
+        is_file = self.out.suffix == ".mcap"
+        os.replace(whole / f"{whole.name}.mcap" if is_file else whole, self.out)
+        shutil.rmtree(self.folder)
+        return count
+
+    def _begin_part(self):
+        self._writer, self._topics, self._began = _writer(self._unfinished), {}, time.monotonic()
+        self._writer.open()
+
+    @property
+    def _unfinished(self):
+        return self.folder / "unfinished"
+
+    def _finished(self) -> list:
+        return sorted(path for path in self.folder.iterdir() if path.name.isdigit())
+
+    def _locked(self, job):
+        """The job file, locked: two runs must not write the same parts."""
+        file = (self.folder / "job.json").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another run is writing {self.out}") from None
+        file.seek(0)
+        before = file.read()
+        if before not in ("", job):
+            raise InputError(
+                f"{self.folder} holds parts of a run with other options: {before} instead of"
+                f" {job}. Give the same again, or remove that folder"
+            )
+        if not before:
+            file.write(job)
+            file.flush()
+        return file
+
+    def _write_whole(self, path, kept) -> int:
+        count = 0
+        with _writer(path) as writer:
+            added = {}
+            for connection, time_ns, raw, store in self._messages(kept):
+                if connection.topic not in added:
+                    added[connection.topic] = _copied(writer, connection, store)
+                writer.write(added[connection.topic], time_ns, raw)
+                count += 1
+        return count
+
+    def _messages(self, kept):
+        """(connection, time [ns], raw, typestore) of parts and kept reader, in order of time."""
+        sources = [self._part_messages()]
+        if kept is not None:
+            sources.append((*message, kept.typestore) for message in kept.messages())
+        return heapq.merge(*sources, key=lambda message: message[1])
+
+    def _part_messages(self):
+        for part in self._finished():
+            with Reader(part) as reader:
+                for message in reader.messages():
+                    yield *message, STORE
+
+
+def _writer(path):
+    # Metadata of version 8 is read by older distributions too.
+    writer = Writer(path, version=8, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    return writer
+
+
+def _copied(writer, connection, store):
+    qos = connection.ext.offered_qos_profiles
+    return writer.add_connection(
+        connection.topic, connection.msgtype, typestore=store, offered_qos_profiles=qos
+    )
