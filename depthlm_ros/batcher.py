@@ -58,6 +58,10 @@ class Job:
         self.cancelled = True
         self._finish()
 
+    def expire(self) -> None:
+        """Finish now, as when the deadline passes; late replies are dropped."""
+        self._finish()
+
     def snapshot(self) -> list:
         """The replies so far, None where there is none yet."""
         return list(self._replies)

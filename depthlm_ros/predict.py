@@ -14,7 +14,7 @@ import numpy as np
 
 from depthlm_ros.batcher import Batcher
 from depthlm_ros.camera import as_pixels
-from depthlm_ros.checkpoints import find_checkpoint
+from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
 from depthlm_ros.engines import make_engine
 from depthlm_ros.view import Frame, unify_focal
 
@@ -73,9 +73,17 @@ def load_predictor(
     how to point, for few pixels and for grids, instead of what the row says. Raises
     CheckpointError, MissingDependency, InputError or OutOfMemory.
     """
-    found = find_checkpoint(checkpoint, row)
-    found = replace(found, style=style or found.style, grid_style=grid_style or found.grid_style)
+    found = choose_checkpoint(checkpoint, row, style, grid_style)
     return AskingPredictor(make_engine(engine, found, warm_up, **options), found)
+
+
+def choose_checkpoint(checkpoint="tiny", row="", style="", grid_style="") -> Checkpoint:
+    """The checkpoint that load_predictor would load, checked as far as goes without loading.
+
+    Raises CheckpointError.
+    """
+    found = find_checkpoint(checkpoint, row)
+    return replace(found, style=style or found.style, grid_style=grid_style or found.grid_style)
 
 
 class AskingPredictor:
@@ -180,6 +188,11 @@ class RangesJob:
         """Stop after the step under way; what is answered stays."""
         for job, _ in self._parts:
             job.cancel()
+
+    def expire(self) -> None:
+        """Finish now, as when the deadline passes: what is not answered is TIMED_OUT."""
+        for job, _ in self._parts:
+            job.expire()
 
     def wait(self, timeout=None) -> Ranges:
         """Ranges when finished or after `timeout` seconds; raises what the engine raised."""

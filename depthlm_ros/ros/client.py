@@ -13,8 +13,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from depthlm_ros.errors import EngineError
 from depthlm_ros.ros.convert import duration_message
+from depthlm_ros.ros.model import is_loading
 from depthlm_ros.ros.queries import service_types
-from depthlm_ros.ros.worker import LOADING
 
 AGAIN_S = 0.5  # between two questions while the model is loading
 
@@ -59,7 +59,7 @@ class Client:
         request.u, request.v = ([float(p[axis]) for p in pixels] for axis in (0, 1))
         while True:
             response = self._called(request, end)
-            if response.message != LOADING or time.monotonic() + AGAIN_S > end:
+            if not is_loading(response.message) or time.monotonic() + AGAIN_S > end:
                 return response
             self.spin(AGAIN_S)
 

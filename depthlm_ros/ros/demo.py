@@ -25,7 +25,7 @@ from depthlm_ros.ros.call import print_answers
 from depthlm_ros.ros.child import Child, undisturbed
 from depthlm_ros.ros.client import Client
 from depthlm_ros.ros.dds import environment, private_graph
-from depthlm_ros.ros.worker import LOADING
+from depthlm_ros.ros.model import is_loading
 from depthlm_ros.scan import colours_at, grid_pixels
 from depthlm_ros.scene import SCENE, shown
 
@@ -147,7 +147,7 @@ class _Demo:
 
         def answered():
             response = self._client.ask(pixels, self._timeout)
-            waits = response.message == LOADING or response.message.startswith("waiting for")
+            waits = is_loading(response.message) or response.message.startswith("waiting for")
             if not response.success and not waits:
                 raise EngineError(f"the node says: {response.message}")
             return response.success

@@ -35,21 +35,35 @@ class Picture:
 
 
 class Inputs:
-    """Subscribes `image` and `camera_info` and keeps the newest of each.
+    """Subscribes `image` and `camera_info` under a prefix and keeps the newest of each, from
+    start() to stop().
 
     received, dropped: pictures that came, and those that another replaced before they were used.
     """
 
-    def __init__(self, node, settings):
+    def __init__(self, node, settings, prefix=""):
         self.received = self.dropped = 0
         self._node = node
         self._rectified = settings.input_rectified
-        self._image = self._info = self._picture = None
+        self._image = self._info = self._picture = self._timer = None
         self._arrived = self._started = time.monotonic()
         wish = settings.input_reliability
-        self._images = Topic(node, Image, "image", self._on_image, wish)
-        self._infos = Topic(node, CameraInfo, "camera_info", self._on_info, wish)
-        self._timer = node.create_timer(LOOK_S, self._look, clock=STEADY)
+        self._images = Topic(node, Image, f"{prefix}image", self._on_image, wish)
+        self._infos = Topic(node, CameraInfo, f"{prefix}camera_info", self._on_info, wish)
+
+    def start(self) -> None:
+        """Subscribe, and look after the publishers."""
+        self._started = time.monotonic()
+        self._images.start()
+        self._infos.start()
+        self._timer = self._node.create_timer(LOOK_S, self._look, clock=STEADY)
+
+    def stop(self) -> None:
+        """Unsubscribe and forget the pictures."""
+        self._node.destroy_timer(self._timer)
+        self._images.stop()
+        self._infos.stop()
+        self._image = self._info = self._picture = self._timer = None
 
     def newest(self, max_age_s=0.0) -> Picture:
         """The newest picture; InputError if there is none, or none younger than max_age_s > 0."""

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The node `depthlm`: puts settings, inputs, worker, services and outputs together.
+"""The node `depthlm`: puts parameters, cameras, worker and services together.
 
-Topics, services and parameters are described in README.md.
+Topics, services, parameters and states are described in README.md.
 """
 
 import os
@@ -10,34 +10,41 @@ import time
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 
 from depthlm_ros.decode import decoder
 from depthlm_ros.errors import InputError, MissingDependency
-from depthlm_ros.predict import load_predictor
-from depthlm_ros.ros.inputs import Inputs
-from depthlm_ros.ros.outputs import Outputs
+from depthlm_ros.predict import choose_checkpoint, load_predictor
+from depthlm_ros.ros.cameras import Cameras
+from depthlm_ros.ros.lifecycle import ManagedNode
+from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.queries import Queries
-from depthlm_ros.ros.settings import declare
+from depthlm_ros.ros.topic import STEADY
 from depthlm_ros.ros.worker import Worker
 
+EXPIRE_S = 0.1  # how often overdue questions are looked for
 
-class DepthLMNode(Node):
-    """load: () -> Predictor instead of what the parameters say. InputError for bad parameters."""
+
+class DepthLMNode(ManagedNode):
+    """load: (progress) -> Predictor instead of what the parameters say.
+
+    Raises InputError if it is to start by itself and cannot by its parameters.
+    """
 
     def __init__(self, load=None, **node_options):
         super().__init__("depthlm", **node_options)
         self._told = None
-        self._started = time.monotonic()
-        settings = declare(self)
-        self._settings = settings
-        self._inputs = Inputs(self, settings)
-        self._worker = Worker(load or self._load, self._on_change)
-        self._outputs = Outputs(self, self._inputs, self._worker, settings)
+        self._own_load = load
+        self._settings = Parameters(self, self._on_parameters)
+        self._worker = Worker(self._on_model, paused=self.unconfigured)
+        self._cameras = Cameras()
+        self.create_timer(EXPIRE_S, self._worker.expire, clock=STEADY)
         try:
-            Queries(self, self._inputs, self._worker, self._outputs.show, settings)
+            Queries(self, self._cameras, self._worker, self._settings)
         except MissingDependency as error:  # clouds do not need them
             self.get_logger().error(str(error))
+        if self.get_parameter("autostart").value:
+            self._settings.checked()
+            self.bring_up()
 
     def tell_once(self, error) -> None:
         """Log a problem, but not again and again, nor while the node is ending."""
@@ -45,15 +52,49 @@ class DepthLMNode(Node):
             self._told = str(error)
             self.get_logger().error(self._told)
 
+    def configure(self) -> None:
+        """Check everything that can be checked now, and start to load the model."""
+        settings = self._settings.checked()
+        if self._own_load is None:
+            choose_checkpoint(
+                settings.checkpoint, settings.row, settings.style, settings.grid_style
+            )
+        self._cameras.open(self, self._worker, self._settings)
+        back = " and ".join(self.command(step) for step in ("deactivate", "cleanup"))
+        self._settings.locked = f"type {back}, then set it and configure again"
+        self._started = time.monotonic()
+        self._worker.load(self._own_load or self._load)
+
+    def activate(self) -> None:
+        """Hear the cameras."""
+        self._cameras.start()
+
+    def deactivate(self) -> None:
+        """Hear nothing; standing() refuses the questions under way."""
+        self._cameras.stop()
+
+    def cleanup(self) -> None:
+        """Give the model and the topics back; the model goes after the step under way."""
+        self._worker.unload()
+        self._cameras.close()
+        self._settings.locked = ""
+
+    def standing(self, reason) -> None:
+        """Refuse all questions for a reason, or allow them if there is none."""
+        if reason:
+            self._worker.pause(reason)
+        else:
+            self._worker.resume()
+
     def close(self) -> bool:
         """End the worker and destroy the node; False if the model cannot be stopped."""
         ended = self._worker.close()
         self.destroy_node()
         return ended
 
-    def _load(self):
+    def _load(self, progress):
         decoder()  # what is missing is told now, and the first picture does not wait for it
-        asked = self._settings
+        asked = self._settings.now
         return load_predictor(
             asked.checkpoint,
             asked.engine,
@@ -62,10 +103,16 @@ class DepthLMNode(Node):
             asked.grid_style,
             device=asked.device,
             dtype=asked.dtype,
+            progress=progress,
         )
 
-    def _on_change(self, problem):
-        what = f"checkpoint '{self._settings.checkpoint}', engine '{self._settings.engine}'"
+    def _on_parameters(self):
+        if self.state == "active":
+            self._cameras.changed()
+
+    def _on_model(self, problem):
+        now = self._settings.now
+        what = f"checkpoint '{now.checkpoint}', engine '{now.engine}'"
         if problem:
             self.get_logger().error(f"{what}: {problem}")
         else:

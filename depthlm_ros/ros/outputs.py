@@ -16,19 +16,41 @@ from depthlm_ros.scan import gathered
 
 
 class Outputs:
-    """Asks the worker for a grid of the newest picture, grid.rate times a second."""
+    """Asks the worker for a grid of one camera's newest picture, grid.rate times a second.
 
-    def __init__(self, node, inputs, worker, settings):
+    port: the camera (cameras.py). The publishers live from the construction to close(), the
+    grids come from start() to stop().
+    """
+
+    def __init__(self, node, port, worker, parameters):
         self._node = node
-        self._inputs = inputs
+        self._inputs = port.inputs
         self._worker = worker
-        self._grid = settings.grid_columns, settings.grid_rows
-        self._points = self._publisher(PointCloud2, "~/points")
-        self._overlay = self._publisher(Image, "~/overlay")
+        self._parameters = parameters
+        self._points = self._publisher(PointCloud2, port.topic("points"))
+        self._overlay = self._publisher(Image, port.topic("overlay"))
+        self._timer = None
         self._busy = False
-        self._latest = None  # (picture, Answered) of the last grid
-        if settings.grid_rate > 0:
-            node.create_timer(1 / settings.grid_rate, self._tick, clock=STEADY)
+        self._latest = None  # (picture, grid, Answered) of the last grid
+
+    def start(self) -> None:
+        """Produce grids as the parameters say; again after they have changed."""
+        self.stop()
+        rate = self._parameters.now.grid_rate
+        if rate > 0:
+            self._timer = self._node.create_timer(1 / rate, self._tick, clock=STEADY)
+
+    def stop(self) -> None:
+        """Produce no more grids."""
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+        self._timer = self._latest = None
+
+    def close(self) -> None:
+        """Take the publishers back."""
+        self.stop()
+        for publisher in (self._points, self._overlay):
+            self._node.destroy_publisher(publisher)
 
     def show(self, header, answered) -> None:
         """Publish the picture with the asked pixels coloured by distance, if somebody listens."""
@@ -54,24 +76,28 @@ class Outputs:
             picture = self._inputs.newest()
         except InputError:  # inputs.py says what is missing
             return
-        if self._latest and self._latest[0] is picture:  # asking again would say the same
+        now = self._parameters.now
+        grid = now.grid_columns, now.grid_rows
+        if self._latest and self._latest[:2] == (picture, grid):  # it would be answered the same
             self._publish(*self._latest)
             return
         self._busy = True
-        future = self._worker.scan(lambda: picture.frame, *self._grid)
-        future.add_done_callback(lambda done: self._on_scan(picture, done))
+        pending = self._worker.scan(lambda: picture.frame, *grid)
+        pending.future.add_done_callback(lambda done: self._on_scan(picture, grid, done))
 
-    def _on_scan(self, picture, done):
+    def _on_scan(self, picture, grid, done):
         try:
-            self._latest = picture, done.result()
-            self._publish(*self._latest)
+            answered = done.result()
+            if self._timer is not None:  # else it came too late
+                self._latest = picture, grid, answered
+                self._publish(*self._latest)
         except DepthLMError as error:
             self._node.tell_once(error)
         finally:
             self._busy = False
 
-    def _publish(self, picture, answered):
+    def _publish(self, picture, grid, answered):
         if self._points.get_subscription_count():
-            scan = gathered(answered.ranges, answered.frame, *self._grid)
+            scan = gathered(answered.ranges, answered.frame, *grid)
             self._points.publish(cloud_message(picture.header, scan))
         self.show(picture.header, answered)

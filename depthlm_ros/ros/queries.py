@@ -7,6 +7,7 @@ Knows nothing about how a model is asked.
 
 import functools
 import time
+from math import inf
 
 import numpy as np
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -31,14 +32,14 @@ def service_types():
 
 
 class Queries:
-    """Serves both services; show(header, answered) is called with what was answered."""
+    """Serves both services for all cameras, in every state of the node: worker.problem says why
+    one is refused."""
 
-    def __init__(self, node, inputs, worker, show, settings):
+    def __init__(self, node, cameras, worker, parameters):
         self._node = node
-        self._inputs = inputs
+        self._cameras = cameras
         self._worker = worker
-        self._show = show
-        self._settings = settings
+        self._parameters = parameters
         query_distance, query_image = service_types()
         group = ReentrantCallbackGroup()  # several callers may wait at the same time
         for kind, name, callback in (
@@ -51,27 +52,24 @@ class Queries:
         return await self._carried_out(request, response, self._newest)
 
     async def _on_image(self, request, response):
-        return await self._carried_out(request, response, _enclosed)
+        return await self._carried_out(request, response, self._enclosed)
 
     def _newest(self, request):
-        """(header, frame_of) of the newest picture, as young as the request wants it."""
-        if request.camera not in ("", self._settings.camera_name):
-            raise InputError(
-                f"there is no camera '{request.camera}' here: leave the name empty or give"
-                f" '{self._settings.camera_name}' (parameter camera.name)"
-            )
-        picture = self._inputs.newest(request.max_age.sec + request.max_age.nanosec / 1e9)
-        return picture.header, lambda: picture.frame
+        """(header, frame_of, show) of the newest picture, as young as the request wants it."""
+        port = self._cameras.named(request.camera)
+        picture = port.inputs.newest(request.max_age.sec + request.max_age.nanosec / 1e9)
+        return picture.header, lambda: picture.frame, port.outputs.show
 
     async def _carried_out(self, request, response, source):
         """The response: answers, or why there are none."""
         began = time.monotonic()
         try:
-            pixels = self._pixels(request)
             if self._worker.problem:
                 raise EngineError(self._worker.problem)
-            response.header, frame_of = source(request)
-            answered = await self._answered(response.header, frame_of, pixels)
+            pixels = self._pixels(request)
+            response.header, frame_of, show = source(request)
+            pending = self._worker.ask(frame_of, pixels, self._deadline(began))
+            answered = await self._answered(pending, response.header, show)
             fill_answers(response.answers, answered.ranges)
             response.success = True
         except DepthLMError as error:
@@ -79,9 +77,15 @@ class Queries:
         response.latency = duration_message(time.monotonic() - began)
         return response
 
+    def _enclosed(self, request):
+        """(header, frame_of, show) of the picture in the request; its K and D hold."""
+        image, info = request.image, request.camera_info
+        shown = next(iter(self._cameras)).outputs.show
+        return image.header, functools.partial(frame_from, image, info), shown
+
     def _pixels(self, request):
         """(N, 2) float64, N between 1 and query.max_pixels."""
-        u, v, most = request.u, request.v, self._settings.query_max_pixels
+        u, v, most = request.u, request.v, self._parameters.now.query_max_pixels
         if len(u) != len(v) or not u:
             raise InputError(
                 f"u and v must have the same length and hold a pixel at least, got {len(u)} and"
@@ -94,21 +98,19 @@ class Queries:
             )
         return np.stack([u, v], axis=1).astype(np.float64)
 
-    async def _answered(self, header, frame_of, pixels):
+    def _deadline(self, began):
+        return began + (self._parameters.now.query_timeout or inf)
+
+    async def _answered(self, pending, header, show):
         """Answered by the worker; a picture or an engine that fails is told in the log too."""
-        future = self._worker.ask(frame_of, pixels)
-        awaited = self._awaitable(future)
-        future.add_done_callback(functools.partial(self._show_answered, header))
+        awaited = self._awaitable(pending.future)
+        pending.future.add_done_callback(functools.partial(_show_answered, header, show))
         settled = await awaited
         try:
             return settled.result()
         except DepthLMError as error:
             self._node.tell_once(error)
             raise
-
-    def _show_answered(self, header, settled):
-        if settled.exception() is None:
-            self._show(header, settled.result())
 
     def _awaitable(self, future):
         """An rclpy Future of the concurrent future, once it is settled."""
@@ -125,7 +127,6 @@ class Queries:
         return awaitable
 
 
-def _enclosed(request):
-    """(header, frame_of) of the picture in the request; its K and D hold."""
-    image, info = request.image, request.camera_info
-    return image.header, functools.partial(frame_from, image, info)
+def _show_answered(header, show, settled):
+    if settled.exception() is None:
+        show(header, settled.result())

@@ -1,27 +1,42 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""ROS parameters -> one frozen Settings, every problem reported at once.
+"""What the parameters of the node may be: one frozen Settings, every problem reported at once.
 
-Knows what is allowed, not what it is used for. All are read-only: they are read at the start.
+Knows what is allowed, not what it is used for, and nothing about ROS (parameters.py does).
 """
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field, fields
-
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import ParameterException
 
 from depthlm_ros.engines import ENGINES
 from depthlm_ros.errors import InputError
+from depthlm_ros.scan import LARGEST_GRID
+
+_WORDS = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    tuple: "a list of texts",
+}
 
 
-def _parameter(name, default, description, choices=(), limits=()):
+def _parameter(name, default, description, choices=(), limits=(), live=False):
+    """live: it may change at any time; the others while the node is unconfigured."""
     about = {"name": name, "description": description, "choices": choices, "limits": limits}
-    return field(default=default, metadata=about)
+    return field(default=default, metadata={**about, "live": live})
 
 
 @dataclass(frozen=True)
 class Settings:
     """The parameters of the node; a dot in a parameter's name is an underscore here."""
 
+    autostart: bool = _parameter(
+        "autostart",
+        True,
+        "Whether the node configures and activates itself at its start; false: a lifecycle"
+        " manager does",
+    )
     checkpoint: str = _parameter(
         "checkpoint", "tiny", "The model: tiny (shipped), a checkpoint folder, or a published name"
     )
@@ -43,8 +58,11 @@ class Settings:
     dtype: str = _parameter(
         "dtype", "auto", "Number format of the weights: auto, float32, bfloat16 or float16"
     )
-    camera_name: str = _parameter(
-        "camera.name", "camera", "What requests may call the camera; an empty name fits too"
+    cameras: tuple = _parameter(
+        "cameras",
+        ("camera",),
+        "Names of the cameras. One: its topics are image, camera_info, ~/points. Several share the"
+        " model: left/image, left/camera_info, ~/left/points",
     )
     input_reliability: str = _parameter(
         "input.reliability",
@@ -58,75 +76,78 @@ class Settings:
         "Whether the picture is rectified: then P of camera_info holds, else K and D",
     )
     grid_columns: int = _parameter(
-        "grid.columns", 32, "Columns of the cloud on ~/points", limits=(1, 4096)
+        "grid.columns", 32, "Columns of the cloud on ~/points", limits=(1, 4096), live=True
     )
-    grid_rows: int = _parameter("grid.rows", 24, "Rows of that cloud", limits=(1, 4096))
+    grid_rows: int = _parameter(
+        "grid.rows", 24, "Rows of that cloud", limits=(1, 4096), live=True
+    )
     grid_rate: float = _parameter(
-        "grid.rate", 0.5, "Clouds a second while somebody listens; 0: none", limits=(0, 60)
+        "grid.rate",
+        0.5,
+        "Clouds a second while somebody listens; 0: none",
+        limits=(0, 60),
+        live=True,
     )
     query_max_pixels: int = _parameter(
-        "query.max_pixels", 10_000, "Most pixels that one request may ask", limits=(1, 1_000_000)
+        "query.max_pixels",
+        10_000,
+        "Most pixels that one request may ask",
+        limits=(1, 1_000_000),
+        live=True,
+    )
+    query_timeout: float = _parameter(
+        "query.timeout",
+        60.0,
+        "Seconds after which a request is answered with what is known, the rest TIMED_OUT;"
+        " 0: never",
+        limits=(0, 86_400),
+        live=True,
     )
 
     def __post_init__(self):
         for about in fields(self):
-            object.__setattr__(self, about.name, _natural(getattr(self, about.name), about.type))
-        problems = [p for a in fields(self) for p in _problems(a, getattr(self, a.name))]
+            object.__setattr__(self, about.name, natural(getattr(self, about.name), about.type))
+        problems = [p for a in fields(self) for p in value_problems(a, getattr(self, a.name))]
+        problems = problems or list(self._together())
         if problems:
             raise InputError("; ".join(problems))
 
-
-def declare(node) -> Settings:
-    """Declare all parameters on the node and read them; InputError names every problem."""
-    values, problems = {}, []
-    for about in fields(Settings):
-        name = about.metadata["name"]
-        try:
-            parameter = node.declare_parameter(name, about.default, _descriptor(about))
-            values[about.name] = parameter.value
-        except ParameterException as error:  # out of its range, or not of its type
-            problems.append(f"parameter {name}: {error}")
-    try:
-        settings = Settings(**values)
-    except InputError as error:
-        problems.append(str(error))
-    if problems:
-        raise InputError("; ".join(problems))
-    return settings
+    def _together(self):
+        """What is wrong with values that are allowed one by one."""
+        if self.grid_columns * self.grid_rows > LARGEST_GRID:
+            yield (
+                f"grid.columns x grid.rows is {self.grid_columns} x {self.grid_rows}, at most"
+                f" {LARGEST_GRID} points are allowed"
+            )
+        bad = [n for n in self.cameras if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", n)]
+        if bad or not self.cameras:
+            yield (
+                f"parameter cameras holds {bad or 'no name'}: name at least one camera, each name"
+                " a letter, then letters, digits and underscores"
+            )
+        twice = [name for name, count in Counter(self.cameras).items() if count > 1]
+        if twice:
+            yield f"parameter cameras holds {', '.join(twice)} more than once"
 
 
-def _natural(value, kind):
+def natural(value, kind):
     """rate: 2 is as good as 2.0 and columns: 32.0 as 32; everything else stays what it is."""
     if kind is float and type(value) is int:
         return float(value)
     if kind is int and type(value) is float and value.is_integer():
         return int(value)
+    if kind is tuple and isinstance(value, (list, tuple)):
+        return tuple(value)
     return value
 
 
-def _problems(about, value):
+def value_problems(about, value):
+    """What is wrong with the value of one field of Settings, in sentences."""
     name, choices, limits = (about.metadata[key] for key in ("name", "choices", "limits"))
-    if type(value) is not about.type:
-        words = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
-        yield f"parameter {name} is {value!r}, it must be {words[about.type]}"
+    texts = type(value) is not tuple or all(type(v) is str for v in value)
+    if type(value) is not about.type or not texts:
+        yield f"parameter {name} is {value!r}, it must be {_WORDS[about.type]}"
     elif choices and value not in choices:
         yield f"parameter {name} is '{value}', allowed: {', '.join(choices)}"
     elif limits and not limits[0] <= value <= limits[1]:
         yield f"parameter {name} is {value:g}, allowed: {limits[0]} to {limits[1]}"
-
-
-def _descriptor(about):
-    limits, choices = about.metadata["limits"], about.metadata["choices"]
-    descriptor = ParameterDescriptor(
-        description=about.metadata["description"],
-        additional_constraints=f"one of: {', '.join(choices)}" if choices else "",
-        read_only=True,
-        dynamic_typing=bool(limits),  # a number may come as 2 or as 2.0
-    )
-    if limits:
-        low, high = limits
-        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
-        descriptor.floating_point_range = [
-            FloatingPointRange(from_value=float(low), to_value=float(high))
-        ]
-    return descriptor

@@ -15,25 +15,31 @@ _OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
 
 
 class Topic:
-    """Subscribes the newest message of a relative name.
+    """Subscribes the newest message of a relative name, from start() to stop().
 
+    resolved: the full name after namespace and remapping.
     wish: "reliable", "best_effort", or "auto": reliable if all publishers are, since a reliable
     subscriber gets nothing from a best-effort publisher.
     """
 
     def __init__(self, node, kind, name, callback, wish):
         self.name = name
+        self.resolved = node.resolve_topic_name(name)
         self._node = node
         self._kind = kind
         self._callback = callback
         self._wish = wish
-        self._reliability = self._wanted()
+        self._reliability = self._subscription = None
+
+    def start(self) -> None:
+        """Subscribe as the publishers known by now ask for."""
+        self._reliability = self._wanted(self.publishers())
         self._subscription = self._subscribed()
 
-    @property
-    def resolved(self) -> str:
-        """The full name after namespace and remapping."""
-        return self._subscription.topic_name
+    def stop(self) -> None:
+        """Hear nothing more."""
+        self._node.destroy_subscription(self._subscription)
+        self._subscription = None
 
     def publishers(self) -> list:
         """TopicEndpointInfo of each publisher."""
@@ -41,11 +47,9 @@ class Topic:
 
     def follow(self) -> None:
         """Subscribe anew if the publishers now offer another reliability."""
-        wanted = self._wanted(self.publishers())
-        if wanted != self._reliability:
-            self._reliability = wanted
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = self._subscribed()
+        if self._wanted(self.publishers()) != self._reliability:
+            self.stop()
+            self.start()
 
     def alternatives(self) -> list:
         """Names of other topics with the same type of message, but for the node's own."""

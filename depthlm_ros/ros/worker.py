@@ -1,150 +1,126 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""One thread owns the model: it loads it, starts jobs and steps them.
+"""Where questions are asked, whatever the model does: loads, answers, hangs, dies or is gone.
 
-Knows nothing about ROS: callers hand in how to get a frame and take a concurrent Future.
+Lives as long as the node; a model comes by load() and goes by unload(). Every question accepted
+is settled exactly once. Knows nothing about ROS.
 """
 
-import queue
 import threading
-from concurrent.futures import Future
-from dataclasses import dataclass
+import time
+from math import inf
 
-from depthlm_ros.errors import DepthLMError, EngineError
-from depthlm_ros.predict import Ranges
+from depthlm_ros.errors import EngineError
+from depthlm_ros.ros.model import ModelThread
+from depthlm_ros.ros.pending import Pending
 from depthlm_ros.scan import start_scan
-from depthlm_ros.view import Frame
 
-LOADING = "loading the model, ask again in a moment"
 QUERY_PRIORITY = 0  # grids, with theirs in scan.py, give way
 END_S = 2.0  # launch loses patience 5 s after SIGINT, and an interpreter with torch ends slowly
-
-
-@dataclass(frozen=True)
-class Answered:
-    """ranges: row i is pixel i of the question about frame."""
-
-    frame: Frame
-    ranges: Ranges
+NO_MODEL = "there is no model"
 
 
 class Worker:
-    """Answers ask() and scan() from any thread.
+    """Answers ask(), scan() and submit() from any thread.
 
-    load: () -> Predictor, called once in the worker's thread. problem: why nothing can be asked
-    now, in one sentence; empty once it can. on_change(problem) is called in that thread whenever
-    it changes.
+    on_change(problem) is called in the model's thread when it was loaded (problem empty), could
+    not be, or died. paused: why nobody may ask yet, empty: everybody may.
     """
 
-    def __init__(self, load, on_change=lambda problem: None):
-        self.problem = LOADING
-        self._load = load
+    def __init__(self, on_change=lambda problem: None, paused=""):
         self._on_change = on_change
-        self._tasks = queue.SimpleQueue()
-        self._begun = set()  # futures of jobs under way
-        self._stopping = False
-        # A model that hangs must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        self._thread.start()
+        self._paused = paused
+        self._model = None
+        self._open = set()  # questions that are not settled
+        self._lock = threading.Lock()
 
-    def ask(self, frame_of, pixels) -> Future:
-        """Future of the Answered about pixels (N, 2) of frame_of(), before all grids.
+    @property
+    def problem(self) -> str:
+        """Why nothing can be asked now, in one sentence; empty if it can."""
+        model = self._model
+        return self._paused or (NO_MODEL if model is None else model.problem)
 
-        frame_of runs in the worker's thread; what it raises, the Future raises.
-        """
+    @property
+    def model_problem(self) -> str:
+        """The same without regard to pause()."""
+        model = self._model
+        return NO_MODEL if model is None else model.problem
 
-        def begin(predictor):
-            frame = frame_of()
-            return frame, predictor.start(frame, pixels, priority=QUERY_PRIORITY)
+    @property
+    def predictor(self):
+        """The model that answers now, or None."""
+        model = self._model
+        return None if model is None else model.predictor
 
-        return self._submit(begin)
+    def load(self, load) -> None:
+        """Load a model, load(progress) -> Predictor, once the one before it is given back."""
+        self._model = ModelThread(load, self._on_model, earlier=self._model)
 
-    def scan(self, frame_of, columns, rows) -> Future:
-        """Future of the Answered about a grid of columns x rows pixels, row by row."""
+    def unload(self, timeout=0.0) -> bool:
+        """Give the model back after the step under way; whether it was within `timeout` s."""
+        if self._model is None:
+            return True
+        self._model.stop()
+        self._refuse_open(self._model.problem)
+        return self._model.join(timeout)
 
-        def begin(predictor):
-            frame = frame_of()
-            return frame, start_scan(predictor, frame, columns, rows)
+    def pause(self, reason) -> None:
+        """Refuse every question, under way or to come, with this reason."""
+        self._paused = reason
+        self._refuse_open(reason)
 
-        return self._submit(begin)
+    def resume(self) -> None:
+        """Let everybody ask again."""
+        self._paused = ""
 
     def close(self, timeout=END_S) -> bool:
-        """End the thread after the step under way; False if it does not end in time."""
-        self._stopping = True
-        self._tasks.put(None)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        """Refuse all and give the model back; False if that does not end in time."""
+        self.pause("the node is shutting down")
+        return self.unload(timeout)
 
-    def _submit(self, begin) -> Future:
-        future = Future()
-        if self.problem:
-            future.set_exception(EngineError(self.problem))
-        else:
-            self._tasks.put((begin, future))
-        return future
+    def expire(self) -> None:
+        """End every question that is past its deadline, also one that the model hangs on."""
+        now = time.monotonic()
+        for pending in self._questions():
+            if now >= pending.deadline:
+                pending.expire()
 
-    def _run(self):
-        predictor = self._loaded()
-        self._on_change(self.problem)
-        if predictor is None:
-            return
-        predictor.batcher.has_worker = True
-        try:
-            while not self._stopping:
-                stepped = predictor.batcher.run_once()
-                self._begin_new(predictor, wait=not stepped)
-            self.problem = "the node is shutting down"
-        except Exception as error:  # noqa: BLE001, nobody must wait for a thread that is gone
-            self.problem = str(_as_ours(error, "the model stopped"))
-            self._on_change(self.problem)
-        self._refuse_rest()
-        predictor.close()
+    def ask(self, frame_of, pixels, deadline=inf) -> Pending:
+        """A question about pixels (N, 2) of frame_of(), before all grids.
 
-    def _loaded(self):
-        try:
-            predictor = self._load()
-        except Exception as error:  # noqa: BLE001, of whatever library: the node stays up and tells it
-            self.problem = str(_as_ours(error, "the model cannot be loaded"))
-            return None
-        self.problem = ""
-        return predictor
+        frame_of runs in the model's thread; what it raises, the future raises.
+        """
 
-    def _begin_new(self, predictor, wait):
-        """Begin what was submitted; wait for something if there is nothing to step."""
-        try:
-            task = self._tasks.get(block=wait)
-            while task is not None:
-                self._begin(predictor, *task)
-                task = self._tasks.get(block=False)
-        except queue.Empty:
-            pass
+        def start(predictor, frame):
+            return predictor.start(frame, pixels, priority=QUERY_PRIORITY, deadline=deadline)
 
-    def _begin(self, predictor, begin, future):
-        try:
-            frame, job = begin(predictor)
-        except Exception as error:  # noqa: BLE001, bad input, or an engine that cannot open the picture
-            future.set_exception(_as_ours(error, "the picture cannot be asked about"))
-            return
-        self._begun.add(future)
-        job.add_done_callback(lambda done: self._settle(future, frame, done))
+        return self.submit(frame_of, start, deadline)
 
-    def _settle(self, future, frame, job):
-        self._begun.discard(future)
-        if job.error is not None:
-            future.set_exception(job.error)
-        else:
-            future.set_result(Answered(frame, job.snapshot()))
+    def scan(self, frame_of, columns, rows) -> Pending:
+        """A grid of columns x rows pixels, row by row."""
+        return self.submit(frame_of, lambda predictor, f: start_scan(predictor, f, columns, rows))
 
-    def _refuse_rest(self):
-        waiting = list(self._begun)
-        while not self._tasks.empty():
-            task = self._tasks.get()
-            waiting += [] if task is None else [task[1]]
-        for future in waiting:
-            future.set_exception(EngineError(self.problem))
+    def submit(self, frame_of, start, deadline=inf) -> Pending:
+        """Any question: start(predictor, frame) -> job, called in the model's thread."""
+        pending = Pending(frame_of, start, deadline, self._open.discard)
+        with self._lock:
+            problem, model = self.problem, self._model
+            if not problem:
+                self._open.add(pending)
+        if problem:
+            pending.refuse(EngineError(problem))
+            return pending
+        model.put(pending)
+        return pending
 
+    def _on_model(self, problem):
+        if problem:
+            self._refuse_open(problem)
+        self._on_change(problem)
 
-def _as_ours(error, what) -> DepthLMError:
-    """The error itself if it is one of ours, else one that says what failed and how."""
-    if isinstance(error, DepthLMError):
-        return error
-    return EngineError(f"{what}: {type(error).__name__}: {error}")
+    def _refuse_open(self, reason):
+        for pending in self._questions():
+            pending.refuse(EngineError(reason))
+
+    def _questions(self) -> list:
+        with self._lock:
+            return list(self._open)

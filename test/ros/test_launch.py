@@ -19,6 +19,7 @@ from depthlm_ros.scene import FRAME_ID
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 PARAMETERS = {about.metadata["name"]: about.default for about in dataclasses.fields(Settings)}
+PARAMETERS["cameras"] = ["camera"]
 PROMISED = {
     *("image", "camera_info", "namespace", "params_file", "checkpoint", "engine", "device"),
     *("log_level", "use_sim_time", "rviz"),

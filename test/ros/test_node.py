@@ -186,18 +186,6 @@ def test_an_overlay_shows_the_picture_with_the_asked_pixels(robot):
     assert bytes(shown.data) != bytes(image.data)
 
 
-def test_parameters_are_read_only_after_the_start(robot):
-    from rcl_interfaces.srv import SetParameters
-    from rclpy.parameter import Parameter
-
-    client = robot.node.create_client(SetParameters, "/depthlm/set_parameters")
-    request = SetParameters.Request(
-        parameters=[Parameter("grid.rate", value=1.0).to_parameter_msg()]
-    )
-    (result,) = robot.call(client, request).results
-    assert not result.successful and "read-only" in result.reason
-
-
 def test_sigterm_ends_the_node_with_status_zero(node_process, checkpoint, robot):
     child = node_process(
         "-r", "__node:=other", "-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"

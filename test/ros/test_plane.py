@@ -33,7 +33,9 @@ def node(request, context, make_robot):
         metres = to_the_plane(view, pixel)
         return metres if kind == "distance" else metres * view.camera.rays([pixel])[0][2]
 
-    made = DepthLMNode(lambda: AskingPredictor(ScriptedEngine(told), row), context=context)
+    made = DepthLMNode(
+        lambda progress: AskingPredictor(ScriptedEngine(told), row), context=context
+    )
     robot = make_robot()
     robot.executor.add_node(made)
     yield robot

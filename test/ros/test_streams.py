@@ -29,7 +29,7 @@ def made(context, make_robot):
 
     overrides = [Parameter(name, value=value) for name, value in PARAMETERS.items()]
     node = DepthLMNode(
-        lambda: AskingPredictor(ScriptedEngine(answer), ROW),
+        lambda progress: AskingPredictor(ScriptedEngine(answer), ROW),
         context=context,
         parameter_overrides=overrides,
     )

@@ -1,0 +1,102 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The lifecycle of the node: transitions that answer at once and never end the process.
+
+Knows nothing about models or topics: the node says what each step does.
+"""
+
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+
+from depthlm_ros.errors import DepthLMError
+
+_DONE, _FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node whose steps are configure(), activate(), deactivate() and cleanup().
+
+    A subclass defines these four and standing(reason), which is told why nobody may ask now and
+    what to type, and '' once everybody may. A step that raises fails: the reason is logged and
+    told, and the node stays where it was.
+    """
+
+    def __init__(self, name, **node_options):
+        super().__init__(name, **node_options)
+        # A transition that is impossible now raises in there, which would end the executor.
+        service = self._service_change_state
+        service.callback = self._guarded(service.callback)
+
+    @property
+    def state(self) -> str:
+        """unconfigured, inactive, active or finalized, or the name of the transition under way."""
+        return self._state_machine.current_state[1]
+
+    def command(self, transition) -> str:
+        """What a user types for a transition of this node."""
+        return f"`ros2 lifecycle set {self.get_fully_qualified_name()} {transition}`"
+
+    def bring_up(self) -> bool:
+        """Configure and activate; whether both succeeded."""
+        return self.trigger_configure() == _DONE and self.trigger_activate() == _DONE
+
+    def on_configure(self, state):
+        return self._tried(self.configure, "configure", self._inactive)
+
+    def on_activate(self, state):
+        return self._tried(self.activate, "activate", "")
+
+    def on_deactivate(self, state):
+        return self._tried(self.deactivate, "deactivate", self._inactive)
+
+    def on_cleanup(self, state):
+        return self._tried(self.cleanup, "cleanup", self.unconfigured)
+
+    def on_shutdown(self, state):
+        self.standing("the node was shut down: start it again")
+        if state.label == "active":
+            self._tried(self.deactivate, "deactivate", None)
+        if state.label != "unconfigured":
+            self._tried(self.cleanup, "cleanup", None)
+        return _DONE
+
+    @property
+    def unconfigured(self) -> str:
+        """Why a node that is not configured answers nothing."""
+        return (
+            f"the node is unconfigured: type {self.command('configure')}, then"
+            f" {self.command('activate')}"
+        )
+
+    @property
+    def _inactive(self) -> str:
+        return f"the node is inactive: type {self.command('activate')}"
+
+    def _tried(self, step, name, standing):
+        """Take one step of the lifecycle; standing: what to tell afterwards, None: nothing."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001, rclpy would swallow it and finalize the node
+            self._failed(name, error)
+            return _FAILED
+        if standing is not None:
+            self.standing(standing)
+        return _DONE
+
+    def _failed(self, name, error):
+        ours = isinstance(error, DepthLMError)
+        reason = str(error) if ours else f"{type(error).__name__}: {error}"
+        self.get_logger().error(f"{name} failed: {reason}")
+        self.standing(f"{name} failed: {reason}. Mend it and type {self.command(name)}")
+
+    def _guarded(self, callback):
+        def changed(request, response):
+            try:
+                return callback(request, response)
+            except Exception as error:  # noqa: BLE001, of rcl: no such transition from here
+                wanted = request.transition.label or request.transition.id
+                self.get_logger().warning(
+                    f"transition {wanted} is not possible, the node is {self.state}: {error}"
+                )
+                response.success = False
+                return response
+
+        return changed

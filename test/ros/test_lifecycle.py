@@ -1,0 +1,167 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The states of the node over its services: what each answers, and that no step ends it."""
+
+import threading
+import time
+import weakref
+
+import pytest
+
+pytest.importorskip("rclpy")
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.ros.node import DepthLMNode
+
+ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})
+AT_ONCE_S = 0.5  # of a transition; nav2_lifecycle_manager gives up after 5 s
+
+
+class Managed:
+    """A node in this process whose model loads when it may, and its lifecycle services."""
+
+    def __init__(self, context, robot, **parameters):
+        self.robot = robot
+        self.may_load = threading.Event()
+        self.engine_freed = threading.Event()
+        overrides = [Parameter(n.replace("__", "."), value=v) for n, v in parameters.items()]
+        self.node = DepthLMNode(self.load, context=context, parameter_overrides=overrides)
+        robot.executor.add_node(self.node)
+        self._change = robot.node.create_client(ChangeState, "/depthlm/change_state")
+        self._get = robot.node.create_client(GetState, "/depthlm/get_state")
+        self._set = robot.node.create_client(SetParameters, "/depthlm/set_parameters")
+
+    def load(self, progress):
+        progress(0.25, "reading weights")
+        assert self.may_load.wait(10)
+        engine = ScriptedEngine()
+        weakref.finalize(engine, self.engine_freed.set)
+        return AskingPredictor(engine, ROW)
+
+    def change(self, label):
+        """Whether the transition succeeded; it must answer at once."""
+        request = ChangeState.Request()
+        request.transition.label = label
+        began = time.monotonic()
+        success = self.robot.call(self._change, request).success
+        assert time.monotonic() - began < AT_ONCE_S
+        return success
+
+    @property
+    def state(self):
+        return self.robot.call(self._get, GetState.Request()).current_state.label
+
+    def set(self, name, value):
+        """'' if the parameter was set, else the reason."""
+        message = Parameter(name, value=value).to_parameter_msg()
+        (result,) = self.robot.call(
+            self._set, SetParameters.Request(parameters=[message])
+        ).results
+        return "" if result.successful else result.reason
+
+    def refusal(self):
+        response = self.robot.ask()
+        assert not response.success
+        return response.message
+
+
+@pytest.fixture
+def manage(context, make_robot):
+    """manage(parameter=value) -> Managed; a double underscore is a dot."""
+    made = []
+
+    def start(**parameters):
+        made.append(Managed(context, make_robot(), **{"autostart": False, **parameters}))
+        return made[-1]
+
+    yield start
+    for managed in made:
+        managed.may_load.set()
+        assert managed.node.close()
+
+
+def test_each_state_answers_with_the_command_to_type_and_an_active_node_with_its_progress(manage):
+    managed = manage()
+    assert managed.state == "unconfigured"
+    assert "unconfigured: type `ros2 lifecycle set /depthlm configure`" in managed.refusal()
+    assert managed.change("configure") and managed.state == "inactive"
+    assert "inactive: type `ros2 lifecycle set /depthlm activate`" in managed.refusal()
+    assert managed.change("activate") and managed.state == "active"
+    assert managed.refusal().startswith("loading the model, 25% (reading weights)")
+    managed.may_load.set()
+    assert managed.robot.show().success
+    assert managed.change("deactivate") and managed.state == "inactive"
+    assert "inactive: type" in managed.refusal()
+
+
+def test_cleanup_frees_the_model_and_the_node_can_be_configured_again(manage):
+    managed = manage(autostart=True)
+    managed.may_load.set()
+    assert managed.robot.show().success
+    assert managed.change("deactivate") and managed.change("cleanup")
+    assert managed.engine_freed.wait(5)
+    assert managed.robot.node.count_publishers("/depthlm/points") == 0
+    assert managed.change("configure") and managed.change("activate")
+    assert managed.robot.show().success
+
+
+def test_a_model_that_still_loads_holds_up_no_transition(manage):
+    managed = manage()
+    for label in ("configure", "activate", "deactivate", "cleanup", "configure", "activate"):
+        assert managed.change(label), label
+    assert managed.refusal().startswith("loading the model")
+
+
+def test_deactivation_answers_who_waits(manage):
+    managed = manage(autostart=True)
+    managed.may_load.set()
+    managed.robot.show()
+    engine = managed.node._worker.predictor.engine
+    engine.seconds_per_question = 0.05
+    request = managed.robot.query_distance.Request(u=[100.0] * 200, v=[100.0] * 200)
+    waiting = managed.robot.distance.call_async(request)
+    managed.robot.wait(lambda: managed.node._worker._open)
+    assert managed.change("deactivate")
+    managed.robot.wait(waiting.done)
+    assert not waiting.result().success and "the node is inactive" in waiting.result().message
+
+
+def test_a_configuration_that_fails_says_all_reasons_and_can_be_mended(manage):
+    managed = manage(grid__rate=500, grid__rows=0)
+    assert not managed.change("configure") and managed.state == "unconfigured"
+    message = managed.refusal()
+    assert "configure failed" in message and "grid.rate" in message and "grid.rows" in message
+    assert "type `ros2 lifecycle set /depthlm configure`" in message
+    assert managed.set("grid.rate", 2.0) == "" and managed.set("grid.rows", 24) == ""
+    assert managed.change("configure") and managed.state == "inactive"
+
+
+def test_a_transition_that_is_impossible_is_refused_and_the_node_lives_on(manage):
+    managed = manage(autostart=True)
+    assert not managed.change("configure")
+    assert managed.state == "active"
+
+
+def test_a_node_that_is_shut_down_says_so(manage):
+    managed = manage(autostart=True)
+    assert managed.change("shutdown") and managed.state == "finalized"
+    assert "was shut down" in managed.refusal()
+
+
+def test_the_model_is_fixed_while_the_node_is_configured_and_the_grid_is_not(manage):
+    managed = manage(autostart=True)
+    reason = managed.set("engine", "reference")
+    assert "read-only while the node is configured" in reason
+    assert "`ros2 lifecycle set /depthlm cleanup`" in reason
+    assert managed.set("query.max_pixels", 2) == ""
+    managed.may_load.set()
+    managed.robot.show()
+    assert "at most 2 are allowed" in managed.robot.ask([9.0] * 3, [9.0] * 3).message
+    assert managed.set("grid.columns", 4096) == ""
+    assert "at most 1000000 points" in managed.set("grid.rows", 4096)
+    assert managed.change("deactivate") and managed.change("cleanup")
+    assert managed.set("engine", "reference") == ""
