@@ -88,10 +88,15 @@ class Style(Protocol):
 
 
 class _Style:
-    """What the styles have in common; margin is the border, in pixels, that cannot be asked."""
+    """What the styles have in common; margin is the border, in pixels, that cannot be asked.
+
+    words: (text, AnswerForm) of another question about the pixel, instead of a wording's; the
+    text holds the places that the style's wordings hold.
+    """
 
     name = ""
     wording = ""
+    words = ()
     margin = 0
     pictures = (1,)
 
@@ -122,10 +127,12 @@ class _Style:
 
     def question(self, view, pixel) -> Question:
         """The question about a view pixel (u, v)."""
+        text, form = self.words or self._published()
+        return Question((int(pixel[0]), int(pixel[1])), self._filled(view, pixel, text), form)
+
+    def _published(self) -> tuple:
         text, form = WORDINGS[self.name][self.wording]
-        return Question(
-            (int(pixel[0]), int(pixel[1])), self._filled(view, pixel, text), FORMS[form]
-        )
+        return text, FORMS[form]
 
     def probes(self, view) -> list:
         """Two questions that have no more in common than all have."""
@@ -146,6 +153,7 @@ class MarkerStyle(_Style):
 
     scale: int = 1
     wording: str = "tags"
+    words: tuple = ()
 
     name = "marker"
     shares_picture = False
@@ -186,13 +194,20 @@ class CoordinateStyle(_Style):
 
     range: int = 2000
     wording: str = "tags"
+    words: tuple = ()
 
     name = "coordinates"
     shares_picture = True
 
+    def normalised(self, view, pixel) -> tuple:
+        """(x, y): a view pixel as the integers that the text holds."""
+        return (
+            round(pixel[0] / view.camera.width * self.range),
+            round(pixel[1] / view.camera.height * self.range),
+        )
+
     def _filled(self, view, pixel, text) -> str:
-        x = round(pixel[0] / view.camera.width * self.range)
-        y = round(pixel[1] / view.camera.height * self.range)
+        x, y = self.normalised(view, pixel)
         return text.format(x=x, y=y, range=self.range)
 
 
@@ -204,6 +219,7 @@ class PositionStyle(_Style):
     """
 
     wording: str = "number"
+    words: tuple = ()
 
     name = "position"
     shares_picture = True

@@ -38,6 +38,12 @@ CORE = {
     "lines": {"errors"},
     "records": {"camera", "errors", "files", "lines", "view"},
     "pairs": {"errors", "files", "lines", "records", "view"},
+    "tasks/words": {"question"},
+    "tasks/poses": set(),
+    "tasks/item": {"answer", "errors", "metrics", "question", "view"},
+    "tasks/points": {"answer", "errors", "question", "tasks"},
+    "tasks/pairs": {"answer", "errors", "question", "tasks"},
+    "tasks/evaluation": {"errors", "records", "tasks"},
     "evaluate": {"metrics", "predict", "records"},
 }
 WITH_TORCH_OR_ROS = ("depthlm_ros.ros", "depthlm_ros.dense", "depthlm_ros.engines.")

@@ -1,0 +1,76 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""A task's report: from records through an engine to figures."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from depthlm_ros.engines import Reply
+from depthlm_ros.tasks import TASKS
+from depthlm_ros.tasks.evaluation import evaluate_task, scores_of
+
+
+class Parrot:
+    """An engine that says one text, and remembers what it was asked."""
+
+    def __init__(self, text):
+        self.text = text
+        self.asked = []
+        self.open_scenes = 0
+
+    def open(self, pictures, style):
+        self.asked.append((len(pictures), style.name))
+        self.open_scenes += 1
+        return SimpleNamespace(close=self._close)
+
+    def _close(self):
+        self.open_scenes -= 1
+
+    def step(self, batch):
+        return [Reply(np.nan, self.text) for _ in batch]
+
+
+def predictor(row, text):
+    return SimpleNamespace(engine=Parrot(text), checkpoint=row)
+
+
+def test_every_record_is_asked_and_judged(records, row, points):
+    given = predictor(row, "<answer> 3.00 </answer>")
+    report = evaluate_task(TASKS["axis"], records, given, "coordinates", each=40)
+    assert given.engine.asked == [(1, "coordinates")] * 80
+    assert given.engine.open_scenes == 0
+    right = np.maximum(3 / points[:, 2], points[:, 2] / 3) < 1.25
+    assert report.questions == 80
+    assert report.scores["answered"] == 1
+    assert report.scores["delta1"] == pytest.approx(right.mean(), abs=0.2)
+    again = evaluate_task(TASKS["axis"], records, given, "coordinates", each=40)
+    assert again.scores == report.scores
+
+
+def test_records_that_cannot_carry_the_question_are_told(pairs, row):
+    given = predictor(row, "around 1.0 meters")
+    report = evaluate_task(TASKS["moved"], pairs, given)
+    assert (report.questions, len(report.skipped), report.style) == (1, 1, "plain")
+    assert given.engine.asked == [(2, "plain")]
+    assert "p.jsonl:2" in report.table() and "1 records skipped" in report.table()
+    assert json.loads(report.to_json())["scores"]["delta1"] == 1
+
+
+def test_failures_count_as_wrong_in_shares_and_are_left_out_of_errors():
+    nan = float("nan")
+    number = [
+        {"answered": 1.0, "delta1": 1.0, "abs_rel": 0.1, "l1": 1.0, "l2": 9.0},
+        {"answered": 0.0, "delta1": 0.0, "abs_rel": nan, "l1": nan, "l2": nan},
+    ]
+    assert scores_of(number) == {
+        "answered": 0.5, "delta1": 0.5, "abs_rel": 0.1, "l1": 1.0, "rmse": 3.0,
+    }
+    angle = [{"answered": 1.0, "error_deg": 15.0}, {"answered": 0.0, "error_deg": nan}]
+    found = scores_of(angle)
+    assert (found["error_deg"], found["median_deg"], found["auc_30"]) == (15.0, 97.5, 0.25)
+
+
+def test_nothing_asked_gives_no_figures():
+    assert scores_of([]) == {}
