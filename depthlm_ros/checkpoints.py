@@ -10,6 +10,7 @@ import struct
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from depthlm_ros.calibration import Calibration
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.question import STYLES, WORDINGS
 from depthlm_ros.view import TRAINED_VIEW
@@ -27,7 +28,7 @@ class Checkpoint:
     ray) or "z". wording: style -> a key of question.WORDINGS[style]; its keys are the styles it
     speaks. style, grid_style: for few pixels, for many. axes: see view.unify_focal.
     decimals, integer_digits: the grammar of its numbers. largest_view: (width, height) beyond
-    which a view is cut into windows. calibration: style -> widening of the log quantiles.
+    which a view is cut into windows. calibration: style -> Calibration of its interval.
     """
 
     name: str
@@ -68,6 +69,11 @@ class Checkpoint:
         for style, wording in self.wording.items():
             if wording not in WORDINGS.get(style, {}):
                 yield f"wording {wording!r} of style {style!r} is unknown"
+        for style, found in self.calibration.items():
+            if style not in self.wording:
+                yield f"calibration of style {style!r}, which it does not speak"
+            if found.kind != self.kind:
+                yield f"calibration of style {style!r} is for kind {found.kind!r}"
         if not self.focal_px > 0:
             yield f"focal_px is {self.focal_px}, it must be positive"
 
@@ -89,9 +95,11 @@ class Checkpoint:
         return (style or self.style) in self.calibration
 
     def write(self, folder) -> None:
-        """Write the row into the folder of its weights."""
+        """Write the row into the folder of its weights; the old one stays until it is whole."""
         row = {k: v for k, v in asdict(self).items() if k != "model"}
-        Path(folder, ROW_FILE).write_text(json.dumps(row, indent=2) + "\n")
+        part = Path(folder, ROW_FILE + ".part")
+        part.write_text(json.dumps(row, indent=2) + "\n")
+        part.replace(Path(folder, ROW_FILE))
 
 
 def _published(name, architecture, focal_px, style, note):
@@ -160,6 +168,8 @@ def _read_row(folder) -> Checkpoint:
     try:
         content = json.loads(path.read_text())
         content["largest_view"] = tuple(content.get("largest_view", TRAINED_VIEW))
+        fits = content.get("calibration", {})
+        content["calibration"] = {style: Calibration(**fit) for style, fit in fits.items()}
         unknown = set(content) - {f.name for f in fields(Checkpoint)}
         if unknown:
             raise CheckpointError(f"{path}: unknown entries {sorted(unknown)}")

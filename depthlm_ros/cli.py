@@ -9,7 +9,16 @@ import os
 import sys
 from importlib import import_module
 
-from depthlm_ros.commands import ask, bag, bench, checkpoints, evaluate, scan
+from depthlm_ros.commands import (
+    ask,
+    bag,
+    bench,
+    calibrate,
+    checkpoints,
+    evaluate,
+    intervals,
+    scan,
+)
 from depthlm_ros.errors import DepthLMError
 
 # name -> (module with add_arguments(parser) and main(args) -> int, help)
@@ -40,7 +49,8 @@ def main(argv=None) -> int:
 def _parser(argv):
     parser = argparse.ArgumentParser(prog="depthlm", description="How far away is that pixel?")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (ask, scan, bag, evaluate, checkpoints, bench):
+    commands = ask, scan, bag, evaluate, calibrate, intervals, checkpoints, bench
+    for command in commands:
         command.add(subparsers)
     for name, (module, text) in ROS_COMMANDS.items():
         subparser = subparsers.add_parser(name, help=text)

@@ -1,121 +1,96 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Records x predictor -> report.
+"""Records x answerer -> Points: every labelled point with what was answered.
 
-Every failure counts as wrong. Each answer is scored twice: as published, the model's number
-against the label as they come, and physically right, converted by the camera to the label's kind.
-Knows nothing about how a predictor answers, nor about files.
+An answerer is a predictor, a constant, or either with its answers kept in a file. Knows nothing
+about how a predictor answers, nor what is made of the points (report.py, calibration.py).
 """
 
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from depthlm_ros.metrics import Measures, mean_of, measure
 from depthlm_ros.predict import Status
-from depthlm_ros.records import KINDS, strict_json
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
-    """Answers to the N points of one record, NaN where there is none.
+    """Answers to the N points of one record, all (N,); metres of the labels' kind, NaN: none.
 
-    published_m (N,): in the kind that the model speaks. right_m (N,): in the kind of the labels.
-    askable (N,) bool: asked at the labelled pixel itself.
+    told_m: what the predictor answers. greedy_m, median_m: the digits as published, and the
+    median of their distribution (both NaN where there are none). lower_m, upper_m: its 90 %
+    interval. stretch: times this a metre is one of the kind that the model speaks. status: see
+    predict.Status.
     """
 
-    published_m: np.ndarray
-    right_m: np.ndarray
-    askable: np.ndarray
+    told_m: np.ndarray
+    greedy_m: np.ndarray
+    median_m: np.ndarray
+    lower_m: np.ndarray
+    upper_m: np.ndarray
+    stretch: np.ndarray
+    status: np.ndarray
 
 
-@dataclass(frozen=True)
-class Scores:
-    """pooled: over all points (DepthLM). by_picture: mean over pictures (DepthVLM)."""
+@dataclass(frozen=True, eq=False)
+class Points(Answers):
+    """The points of all pictures, end to end.
 
-    pooled: Measures
-    by_picture: Measures
-
-
-@dataclass(frozen=True)
-class Report:
-    """What evaluate() found. label_kind: of the records, "not stated" where nobody says.
-
-    answer_kind: the kind that the model speaks. seconds: spent, reading pictures included.
+    label_m: the truth. picture: number of the picture. focal_px: of its camera (fx).
+    label_kind: "distance" | "z" | "not stated", or several. answer_kind: what the model speaks.
     """
 
-    name: str
-    pictures: int
+    label_m: np.ndarray
+    picture: np.ndarray
+    focal_px: np.ndarray
     label_kind: str
     answer_kind: str
-    seconds: float
-    published: Scores
-    right: Scores
 
-    def to_json(self) -> str:
-        """All of it; null where a figure is not defined."""
-        return strict_json(asdict(self))
+    def __len__(self):
+        return len(self.label_m)
 
-    def table(self) -> str:
-        """All of it for reading."""
-        counts = self.right.pooled
-        lines = [
-            f"{self.name}: {counts.points} points of {self.pictures} pictures",
-            f"labels: {self.label_kind}, answers: {self.answer_kind}, {self.seconds:.1f} s",
-            "",
-            f"{'':34}{'delta1':>8}{'answered':>10}{'askable':>9}{'AbsRel':>8}{'RMSE m':>8}",
-            *_rows(self._right_title(), self.right),
-        ]
-        if self.answer_kind not in (self.label_kind, ConstantAnswers.kind):
-            lines += _rows(f"as published ({self.answer_kind})", self.published)
-        return "\n".join([*lines, "", *_legend(counts)])
-
-    def _right_title(self) -> str:
-        return f"against {self.label_kind}" if self.label_kind in KINDS else "against the labels"
-
-
-def _rows(title, scores):
-    """Two lines of the table."""
-    for name, m in ((f"{title}, pooled", scores.pooled), ("mean of pictures", scores.by_picture)):
-        yield (
-            f"{name:<34}{m.delta1:8.4f}{m.delta1_answered:10.4f}{m.delta1_askable:9.4f}"
-            f"{m.abs_rel:8.3f}{m.rmse_m:8.3f}"
+    def where(self, chosen) -> "Points":
+        """Some of them: chosen (N,) bool."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Points(
+            **{n: v[chosen] if isinstance(v, np.ndarray) else v for n, v in columns.items()}
         )
 
+    def with_interval(self) -> "Points":
+        """Those whose interval is known."""
+        return self.where(np.isfinite(self.lower_m) & np.isfinite(self.upper_m))
 
-def _legend(m):
-    yield f"delta1    among all {m.points} points, {m.points - m.answered} failures wrong"
-    yield f"answered  delta1 among the {m.answered} with an answer, failures dropped"
-    yield f"askable   delta1 among the {m.askable} that could be asked at their own pixel"
+    @property
+    def askable(self) -> np.ndarray:
+        """(N,) bool: asked at the labelled pixel itself."""
+        return ~np.isin(self.status, (Status.SNAPPED, Status.OUTSIDE, Status.INVALID))
 
 
-def evaluate(records, answerer, progress=None) -> Report:
-    """The Report of an answerer (PredictorAnswers, ConstantAnswers) on records.
+def evaluate(records, answerer, progress=None) -> Points:
+    """The Points of records, asked one picture at a time.
 
-    progress(pictures): called after each. Raises RecordError or ImageError.
+    progress(pictures): called after each. Raises RecordError, ImageError, or the engine's error.
     """
-    begin, answers, labels, kinds = time.monotonic(), [], [], set()
+    parts, labels, focal_px, kinds = [], [], [], set()
     for record in records:
-        answers.append(answerer(record))
+        parts.append(answerer(record))
         labels.append(record.label_m)
+        focal_px.append(record.camera.fx)
         kinds.add(record.kind or "not stated")
         if progress:
-            progress(len(labels))
-    return Report(
-        name=answerer.name,
-        pictures=len(labels),
+            progress(len(parts))
+    counts = [len(label) for label in labels]
+    return Points(
+        **{f.name: _joined([getattr(p, f.name) for p in parts]) for f in fields(Answers)},
+        label_m=_joined(labels),
+        picture=np.repeat(np.arange(len(parts)), counts),
+        focal_px=np.repeat(focal_px, counts),
         label_kind=" and ".join(sorted(kinds)),
         answer_kind=answerer.kind,
-        seconds=time.monotonic() - begin,
-        published=_scores([a.published_m for a in answers], labels, [a.askable for a in answers]),
-        right=_scores([a.right_m for a in answers], labels, [a.askable for a in answers]),
     )
 
 
-def _scores(answers, labels, askable) -> Scores:
-    joined = (np.concatenate(part or [[]]) for part in (answers, labels, askable))
-    each = [measure(*picture) for picture in zip(answers, labels, askable, strict=True)]
-    return Scores(pooled=measure(*joined), by_picture=mean_of(each))
+def _joined(parts) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 class PredictorAnswers:
@@ -124,15 +99,22 @@ class PredictorAnswers:
     def __init__(self, predictor, style: str = ""):
         self._predictor = predictor
         self._style = style
-        self.kind = predictor.checkpoint.kind
-        self.name = f"{predictor.checkpoint.name} ({style or predictor.checkpoint.style})"
+        checkpoint = predictor.checkpoint
+        self.kind = checkpoint.kind
+        self.report = checkpoint.report
+        self.name = f"{checkpoint.name} ({style or checkpoint.style})"
 
     def __call__(self, record) -> Answers:
         label_kind = record.stated_kind()
-        ranges = self._predictor.ranges(record.frame(), record.pixels, self._style)
-        metres = {"distance": ranges.distance_m, "z": ranges.z_m}
-        not_askable = np.isin(ranges.status, (Status.SNAPPED, Status.OUTSIDE, Status.INVALID))
-        return Answers(metres[self.kind], metres[label_kind], ~not_askable)
+        job = self._predictor.start(record.frame(), record.pixels, self._style)
+        told = job.wait()
+        greedy, median = (job.snapshot(report).distance_m for report in ("greedy", "median"))
+        in_z = record.camera.rays(told.asked)[:, 2]  # z of a metre along the ray
+        of = {"distance": np.ones(len(record)), "z": in_z}
+        metres = (told.distance_m, greedy, median, told.lower_m, told.upper_m)
+        return Answers(
+            *(m * of[label_kind] for m in metres), of[self.kind] / of[label_kind], told.status
+        )
 
 
 class ConstantAnswers:
@@ -142,11 +124,14 @@ class ConstantAnswers:
     """
 
     kind = "as labelled"
+    report = "constant"
 
     def __init__(self, metres: float):
         self._metres = metres
         self.name = f"constant {metres:g} m"
 
     def __call__(self, record) -> Answers:
-        same = np.full(len(record), self._metres)
-        return Answers(same, same, np.ones(len(record), bool))
+        count = len(record)
+        unknown = np.full(count, np.nan)
+        told, stretch = np.full(count, self._metres), np.ones(count)
+        return Answers(told, *[unknown] * 4, stretch, np.zeros(count, np.uint8))

@@ -1,16 +1,17 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Picture files and camera files, read.
+"""Picture files and camera files, read; and what names a file's content.
 
 Knows nothing about models or ROS: a camera file here is YAML, not a message.
 """
 
+import hashlib
 from math import hypot
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.errors import CameraError, ImageError
+from depthlm_ros.errors import CameraError, ImageError, InputError
 
 # PIL modes that convert("RGB") gets right; of others it would clip the values.
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
@@ -53,6 +54,18 @@ def _check_form(name, picture) -> None:
     may_be_transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     if may_be_transparent and picture.convert("RGBA").getextrema()[3][0] < 255:
         raise ImageError(f"{name} has transparent pixels: put it on a background first")
+
+
+def sha256(path) -> str:
+    """The SHA-256 of a file in hexadecimal, read in pieces; raises InputError."""
+    found = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                found.update(piece)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    return found.hexdigest()
 
 
 def camera_for(width, height, fx, fy=None, cx=None, cy=None) -> Camera:

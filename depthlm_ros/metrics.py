@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""How good are N answers? delta1, AbsRel, RMSE.
+"""How good are N answers? delta1, AbsRel, RMSE, and how sure a figure is.
 
 Plain arrays of metres; knows nothing about which kind they are, nor about pictures or models.
 """
@@ -75,6 +75,42 @@ def mean_of(measures) -> Measures:
             for name, values in columns.items()
         }
     )
+
+
+def best_constant(label_m) -> tuple:
+    """(metres, delta1) of the one answer that is right most often, with hindsight."""
+    label_m = np.asarray(label_m, np.float64)
+    if not len(label_m):
+        return float("nan"), float("nan")
+    candidates = np.geomspace(label_m.min(), label_m.max(), 400)
+    shares = [delta1(np.full(len(label_m), c), label_m).mean() for c in candidates]
+    return float(candidates[np.argmax(shares)]), float(max(shares))
+
+
+def bootstrap_interval(statistic, pictures, resamples=1000) -> tuple:
+    """(low, high): the middle 95 % of a statistic over resamples of whole pictures.
+
+    statistic(times): a number; times (pictures,) says how often each picture was drawn. Points of
+    one picture are alike, so pictures are drawn. NaN for fewer than two pictures.
+    """
+    if pictures < 2:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(0)
+    draws = (rng.integers(pictures, size=pictures) for _ in range(resamples))
+    found = [statistic(np.bincount(drawn, minlength=pictures)) for drawn in draws]
+    known = [value for value in found if not np.isnan(value)]
+    return tuple(np.quantile(known, [0.025, 0.975]).tolist()) if known else (np.nan, np.nan)
+
+
+def share_interval(hits, counts) -> tuple:
+    """bootstrap_interval of sum(hits) / sum(counts), both (pictures,)."""
+    hits, counts = np.asarray(hits, np.float64), np.asarray(counts, np.float64)
+
+    def share(times):
+        total = times @ counts
+        return times @ hits / total if total else np.nan
+
+    return bootstrap_interval(share, len(counts))
 
 
 def _mean(values) -> float:

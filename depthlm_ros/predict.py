@@ -167,7 +167,7 @@ class RangesJob:
         self._plan = plan
         self._camera = camera
         self._checkpoint = checkpoint
-        self._widening = checkpoint.calibration.get(style, 0.0)
+        self._calibration = checkpoint.calibration.get(style)
 
     @property
     def total(self) -> int:
@@ -215,8 +215,12 @@ class RangesJob:
         """What the engine raised, or None."""
         return next((job.error for job, _ in self._parts if job.error), None)
 
-    def snapshot(self) -> Ranges:
-        """Ranges so far; unanswered pixels are NaN with TIMED_OUT or CANCELLED."""
+    def snapshot(self, report="") -> Ranges:
+        """Ranges so far; unanswered pixels are NaN with TIMED_OUT or CANCELLED.
+
+        report: "greedy" or "median", how to read the replies instead of as the checkpoint says.
+        """
+        use_median = (report or self._checkpoint.report) == "median"
         status = self._plan.status.copy()
         told = np.full((len(status), 3), nan)  # value, lower, upper in the checkpoint's kind
         for job, rows in self._parts:
@@ -224,17 +228,13 @@ class RangesJob:
                 if reply is None:
                     status[row] = Status.CANCELLED if job.cancelled else Status.TIMED_OUT
                 else:
-                    told[row] = self._told(reply)
+                    told[row] = _value(reply, use_median), reply.lower, reply.upper
                     status[row] = status[row] if isfinite(told[row, 0]) else Status.NO_NUMBER
         return self._ranges(status, told)
 
-    def _told(self, reply):
-        use_median = self._checkpoint.report == "median" and isfinite(reply.median)
-        value = reply.median if use_median else reply.value
-        wider = np.exp(self._widening)
-        return value, reply.lower / wider, reply.upper * wider
-
     def _ranges(self, status, told) -> Ranges:
+        if self._calibration:
+            told[:, 1], told[:, 2] = self._calibration.widened(told[:, 1], told[:, 2])
         asked = np.where((status != Status.INVALID)[:, None], self._plan.asked, nan)
         rays = np.full((len(status), 3), nan)
         inside = (status != Status.INVALID) & (status != Status.OUTSIDE)
@@ -252,6 +252,11 @@ class RangesJob:
             status=status,
             asked=asked,
         )
+
+
+def _value(reply, use_median) -> float:
+    """The number of a reply; without a distribution it has no median, but digits."""
+    return reply.median if use_median and isfinite(reply.median) else reply.value
 
 
 class _Countdown:

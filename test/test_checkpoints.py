@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from depthlm_ros.calibration import Calibration
 from depthlm_ros.checkpoints import PUBLISHED, ROW_FILE, Checkpoint, find_checkpoint, from_folder
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.question import CoordinateStyle, MarkerStyle
@@ -19,7 +20,7 @@ ROW = Checkpoint(
     style="marker",
     grid_style="position",
     wording={"marker": "tags", "position": "number"},
-    calibration={"marker": 0.25},
+    calibration={"marker": Calibration(0.25, (0.2, 0.3), data=[{"name": "a", "sha256": "b"}])},
 )
 
 
@@ -125,7 +126,8 @@ def test_an_absent_folder_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"name": "x"}', '{"largest_view": 3}', "\x00"]
+    "content",
+    ["", "[]", "{}", '{"name": "x"}', '{"largest_view": 3}', "\x00", '{"calibration": {"a": 1}}'],
 )
 def test_a_broken_row_is_told_with_its_file(folder, content):
     (folder / ROW_FILE).write_text(content)
@@ -143,6 +145,8 @@ def test_a_broken_row_is_told_with_its_file(folder, content):
         ({"grid_style": ""}, "grid_style is ''"),
         ({"wording": {"marker": "number", "position": "number"}}, "'number' of style 'marker'"),
         ({"focal_px": 0.0}, "must be positive"),
+        ({"calibration": {"coordinates": Calibration(0.1)}}, "'coordinates', which it does not"),
+        ({"calibration": {"marker": Calibration(0.1, kind="z")}}, "'marker' is for kind 'z'"),
     ],
 )
 def test_a_row_with_a_wrong_entry_is_refused(changed, words):
@@ -155,6 +159,27 @@ def test_an_unknown_entry_is_named(folder):
     (folder / ROW_FILE).write_text(json.dumps({**content, "focal": 3}))
     with pytest.raises(CheckpointError, match=r"unknown entries \['focal'\]"):
         from_folder(folder)
+
+
+def test_a_broken_calibration_is_told_with_its_file(folder):
+    content = json.loads((folder / ROW_FILE).read_text())
+    content["calibration"]["marker"]["level"] = 0.5
+    (folder / ROW_FILE).write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=rf"{ROW_FILE} .*level is 0.5, allowed: 0.9"):
+        from_folder(folder)
+
+
+def test_a_row_that_cannot_be_written_whole_leaves_the_old_one(folder, monkeypatch):
+    before = (folder / ROW_FILE).read_text()
+
+    def half(path, text):
+        path.write_bytes(text[:20].encode())
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(type(folder), "write_text", half)
+    with pytest.raises(OSError, match="no space"):
+        replace(ROW, name="new").write(folder)
+    assert (folder / ROW_FILE).read_text() == before
 
 
 def test_a_style_that_the_checkpoint_does_not_speak_is_refused():

@@ -129,6 +129,9 @@ def test_a_camera_file_gives_the_intrinsics(run, picture, tmp_path):
         (["scan", "PICTURE", "--fx", "9", "--out", "/dev/null/out"], "--out /dev/null/out"),
         (["eval", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         (["checkpoints", "--row", "x"], "'x' is neither"),
+        (["calibrate", "nowhere.jsonl", "--checkpoint", "tiny"], "nowhere.jsonl cannot be read"),
+        (["calibrate", "r.jsonl"], "is no folder here: download it"),
+        (["calibrate", "r.jsonl", "--checkpoint", "tiny", "--out", "."], "--out . exists"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(run, picture, arguments, words):
@@ -249,7 +252,7 @@ def test_the_module_runs_as_a_command():
         check=False,
     )
     assert done.returncode == 0
-    for command in ("ask", "scan", "eval", "checkpoints", "bench", "call", "demo"):
+    for command in ("ask", "scan", "eval", "calibrate", "intervals", "checkpoints", "bench"):
         assert f"    {command}" in done.stdout
 
 

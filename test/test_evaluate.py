@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Records x predictor -> report, with a perfect engine, a mute one, and the constant."""
+"""Records x answerer -> points -> report: a perfect engine, a mute one, and the constant."""
 
 import json
 from dataclasses import asdict
@@ -10,19 +10,28 @@ import pytest
 from PIL import Image
 
 from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import RecordError
 from depthlm_ros.evaluate import ConstantAnswers, PredictorAnswers, evaluate
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.records import read_records
+from depthlm_ros.report import report_on
 
 PIXELS = [[0, 0], [63, 0], [32, 24], [10, 40]]  # two corners, where distance and z differ most
 
 
-def predictor(answer, kind="distance", style="coordinates"):
+def predictor(answer, kind="distance", style="coordinates", engine=None, report="greedy"):
     wording = {"coordinates": "tags", "marker": "tags"}
-    row = Checkpoint("test", "test", "none", 100.0, style, style, wording, kind=kind)
-    return AskingPredictor(ScriptedEngine(answer), row)
+    row = Checkpoint(
+        "test", "test", "none", 100.0, style, style, wording, kind=kind, report=report
+    )
+    return AskingPredictor(engine or ScriptedEngine(answer), row)
+
+
+def reported(records, answerer, dataset=""):
+    """The report on records."""
+    return report_on(evaluate(records, answerer), answerer, 1.5, dataset)
 
 
 @pytest.fixture
@@ -48,14 +57,14 @@ def wall_distance(view, pixel):
 
 
 def test_a_perfect_model_is_right_although_it_speaks_distance_and_labels_are_z(records):
-    report = evaluate(records("z"), PredictorAnswers(predictor(wall_distance)))
+    report = reported(records("z"), PredictorAnswers(predictor(wall_distance)))
     assert report.right.pooled.delta1 == 1.0
     assert report.right.pooled.abs_rel < 0.01  # a view pixel is 0.4 frame pixels
     assert report.published.pooled.delta1 == 0.5  # the corners: 1.41 times as long
 
 
 def test_as_published_the_number_is_compared_as_it_comes(records):
-    report = evaluate(records("z"), PredictorAnswers(predictor(lambda view, pixel: 2.0)))
+    report = reported(records("z"), PredictorAnswers(predictor(lambda view, pixel: 2.0)))
     assert report.published.pooled.delta1 == 1.0
     assert report.published.pooled.abs_rel == 0.0
     assert report.right.pooled.delta1 == 0.5
@@ -63,7 +72,7 @@ def test_as_published_the_number_is_compared_as_it_comes(records):
 
 def test_a_model_of_the_labels_kind_scores_the_same_both_ways(records):
     same = predictor(lambda view, pixel: 2.0, kind="z")
-    report = evaluate(records("z"), PredictorAnswers(same))
+    report = reported(records("z"), PredictorAnswers(same))
     assert asdict(report.right.pooled) == pytest.approx(asdict(report.published.pooled))
     assert report.right.pooled.delta1 == 1.0
     assert "as published" not in report.table()
@@ -73,14 +82,14 @@ def test_a_reply_without_a_number_counts_as_wrong(records):
     def half_mute(view, pixel):
         return nan if pixel[0] >= view.camera.width / 2 else wall_distance(view, pixel)
 
-    pooled = evaluate(records("z"), PredictorAnswers(predictor(half_mute))).right.pooled
+    pooled = reported(records("z"), PredictorAnswers(predictor(half_mute))).right.pooled
     assert (pooled.points, pooled.answered) == (4, 2)
     assert (pooled.delta1, pooled.delta1_answered) == (0.5, 1.0)
 
 
 def test_a_pixel_that_was_snapped_counts_and_is_left_out_of_the_askable(records):
     answerer = PredictorAnswers(predictor(lambda view, pixel: 2.0), style="marker")
-    pooled = evaluate(records("distance"), answerer).right.pooled
+    pooled = reported(records("distance"), answerer).right.pooled
     assert (pooled.points, pooled.answered, pooled.askable) == (4, 4, 2)
     assert pooled.delta1 == 1.0
 
@@ -88,7 +97,7 @@ def test_a_pixel_that_was_snapped_counts_and_is_left_out_of_the_askable(records)
 def test_answers_keep_the_order_of_the_points(records):
     by_column = predictor(lambda view, pixel: 1.0 + pixel[0])
     (record,) = records("distance")
-    answers = PredictorAnswers(by_column)(record).right_m
+    answers = PredictorAnswers(by_column)(record).told_m
     assert np.argsort(answers).tolist() == [0, 3, 2, 1]
 
 
@@ -98,11 +107,11 @@ def test_a_model_needs_the_kind_of_the_labels(records):
 
 
 def test_a_constant_needs_no_kind_and_says_so(records):
-    report = evaluate(records("", "z"), ConstantAnswers(2.4))
+    report = reported(records("", "z"), ConstantAnswers(2.4))
     assert report.label_kind == "not stated and z"
     assert report.right.pooled.delta1 == 1.0
     assert report.right.pooled.abs_rel == pytest.approx(0.2)
-    assert evaluate(records(""), ConstantAnswers(2.5)).right.pooled.delta1 == 0.0
+    assert reported(records(""), ConstantAnswers(2.5)).right.pooled.delta1 == 0.0
 
 
 def test_progress_is_told_after_each_picture(records):
@@ -112,17 +121,84 @@ def test_progress_is_told_after_each_picture(records):
 
 
 def test_no_records_give_an_empty_report():
-    report = evaluate(iter(()), ConstantAnswers(2.0))
+    report = reported(iter(()), ConstantAnswers(2.0))
     assert (report.pictures, report.right.pooled.points) == (0, 0)
     assert json.loads(report.to_json())["right"]["pooled"]["delta1"] is None
 
 
+def test_labels_of_z_are_compared_with_intervals_of_z(records):
+    points = evaluate(records("z"), PredictorAnswers(predictor(wall_distance)))
+    np.testing.assert_allclose(points.lower_m, 0.9 * points.told_m)
+    np.testing.assert_allclose(points.upper_m, 1.1 * points.told_m)
+    assert points.stretch.round(2).tolist() == [1.4, 1.4, 1.0, 1.21]
+
+
+def test_points_know_their_picture_and_its_focal_length(records):
+    points = evaluate(records("z", "z"), ConstantAnswers(2.0))
+    assert points.picture.tolist() == [0] * 4 + [1] * 4
+    assert points.focal_px.tolist() == [40.0] * 8
+
+
+def test_the_digits_and_the_median_are_both_reported_and_the_rows_choice_is_told(records):
+    engine = ScriptedEngine()
+    engine.step = lambda b: [Reply(4.0, "4.00", median=2.0, lower=1.0, upper=3.0) for _ in b]
+    answerer = PredictorAnswers(predictor(None, engine=engine, report="median"))
+    report = reported(records("distance"), answerer)
+    assert report.right.pooled.delta1 == report.readings["median"].right.pooled.delta1 == 1.0
+    assert report.readings["greedy"].right.pooled.delta1 == 0.0
+    assert [line.split(",")[0] for line in report.table().splitlines()[4:8:2]] == [
+        "greedy",
+        "median*",
+    ]
+
+
+def test_a_model_whose_distribution_is_not_read_has_no_median_row(records):
+    engine = ScriptedEngine()
+    engine.step = lambda batch: [Reply(2.0, "2.00") for _ in batch]
+    report = reported(records("distance"), PredictorAnswers(predictor(None, engine=engine)))
+    assert list(report.readings) == ["greedy"] and report.uncertainty is None
+
+
+def test_failures_are_counted_by_their_kind(records):
+    mute = PredictorAnswers(predictor(lambda view, pixel: nan), style="marker")
+    report = reported(records("distance"), mute)
+    assert report.failures == {"NO_NUMBER": 4}
+    assert "not OK: 4 NO_NUMBER" in report.table()
+
+
+def test_bins_are_of_the_true_distance(records):
+    (only,) = reported(records("z"), ConstantAnswers(2.1)).bins
+    assert (only.group, only.measures.points, only.measures.delta1) == ("1 to 2 m", 4, 1.0)
+
+
+def test_intervals_of_delta1_are_over_pictures(records):
+    """Ten pictures, every other one wrong: not one of twenty points, but one of ten draws."""
+    turns = iter([2.0] * 2 + [9.0] * 2 for _ in range(5))
+    told = iter(value for turn in turns for value in turn)
+    answerer = PredictorAnswers(predictor(lambda view, pixel: next(told)))
+    pixels = [[10, 10], [20, 20]]
+    report = reported(records(*["distance"] * 10, pixels=pixels), answerer)
+    assert report.right.pooled.delta1 == 0.5
+    assert report.right.interval == report.right.by_picture_interval == (0.2, 0.8)
+
+
+def test_published_figures_stand_beside_ours_and_are_marked(records):
+    report = reported(records("z"), ConstantAnswers(2.0), "ibims1")
+    rows = {(row["model"], row["delta1"]) for row in report.elsewhere}
+    assert {("DepthLM 7B", 0.92), ("VLM3 4B", 0.96), ("DepthVLM 8B", 0.936)} <= rows
+    assert "published, not measured here" in report.table()
+    assert not reported(records("z"), ConstantAnswers(2.0)).elsewhere
+
+
 def test_table_and_json_hold_the_same_figures(records):
-    report = evaluate(records("z"), PredictorAnswers(predictor(wall_distance)))
+    report = reported(records("z"), PredictorAnswers(predictor(wall_distance)))
     content = json.loads(report.to_json())
     assert content["published"]["pooled"]["delta1"] == 0.5
+    assert content["best_constant_delta1"] == 1.0
+    assert content["uncertainty"]["coverage"][0]["inside"] == 1.0
     assert (content["label_kind"], content["answer_kind"]) == ("z", "distance")
     lines = report.table().splitlines()
     assert lines[0].startswith("test (coordinates): 4 points of 1 pictures")
-    assert lines[4].split()[:5] == ["against", "z,", "pooled", "1.0000", "1.0000"]
-    assert lines[6].startswith("as published (distance), pooled") and "0.5000" in lines[6]
+    assert lines[4].split()[:4] == ["greedy*,", "against", "z,", "pooled"]
+    assert lines[4].split()[4] == "1.0000"
+    assert lines[6].startswith("greedy*, as published (distance), pooled") and "0.5000" in lines[6]

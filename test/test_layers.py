@@ -23,7 +23,8 @@ CORE = {
     "answer": set(),
     "view": {"camera", "errors"},
     "question": {"answer", "errors", "view"},
-    "checkpoints": {"errors", "question", "view"},
+    "calibration": {"errors", "metrics"},
+    "checkpoints": {"calibration", "errors", "question", "view"},
     "batcher": {"engines", "errors"},
     "predict": {"batcher", "camera", "checkpoints", "engines", "errors", "question", "view"},
     "scan": {"camera", "errors", "predict"},
@@ -44,7 +45,10 @@ CORE = {
     "tasks/points": {"answer", "errors", "question", "tasks"},
     "tasks/pairs": {"answer", "errors", "question", "tasks"},
     "tasks/evaluation": {"errors", "records", "tasks"},
-    "evaluate": {"metrics", "predict", "records"},
+    "evaluate": {"predict"},
+    "uncertainty": {"metrics"},
+    "published": set(),
+    "report": {"evaluate", "metrics", "predict", "published", "records", "uncertainty"},
 }
 WITH_TORCH_OR_ROS = ("depthlm_ros.ros", "depthlm_ros.dense", "depthlm_ros.engines.")
 WITHOUT_TORCH = ("depthlm_ros.engines.scripted",)

@@ -6,7 +6,14 @@ from math import isnan, nan, sqrt
 
 import pytest
 
-from depthlm_ros.metrics import delta1, mean_of, measure
+from depthlm_ros.metrics import (
+    best_constant,
+    bootstrap_interval,
+    delta1,
+    mean_of,
+    measure,
+    share_interval,
+)
 
 
 def test_delta1_is_strict_and_the_same_both_ways():
@@ -62,3 +69,32 @@ def test_the_mean_over_pictures_leaves_out_what_is_undefined():
     assert mean.abs_rel == 0.5
     assert isnan(mean_of([]).delta1)
     assert all(isinstance(v, (int, float)) for v in dataclasses.astuple(mean))
+
+
+def test_the_best_constant_covers_the_most_labels():
+    metres, share = best_constant([1.0, 2.0, 2.2, 2.4, 9.0])
+    assert share == pytest.approx(0.6) and 2.4 / 1.25 < metres < 2.0 * 1.25
+    assert isnan(best_constant([])[0])
+
+
+def test_the_interval_of_a_mean_is_that_of_the_textbook():
+    """400 pictures, half of them right: 0.5 +- 1.96 * 0.5 / 20."""
+    low, high = share_interval([0, 1] * 200, [1] * 400)
+    assert (low, high) == (pytest.approx(0.451, abs=0.006), pytest.approx(0.549, abs=0.006))
+
+
+def test_a_picture_of_many_points_weighs_as_many():
+    """Two pictures, 9 of 9 right and 0 of 1: drawn together 0.9, else all or nothing."""
+    seen = set()
+    low, high = bootstrap_interval(lambda times: seen.add(tuple(times)) or times @ [9, 0], 2)
+    assert seen == {(2, 0), (1, 1), (0, 2)} and (low, high) == (0, 18)
+    assert share_interval([9, 0], [9, 1]) == (0.0, 1.0)
+
+
+def test_one_picture_has_no_interval():
+    assert all(isnan(end) for end in share_interval([3], [4]))
+
+
+def test_draws_without_a_point_are_left_out():
+    assert share_interval([1, 0, 0], [1, 0, 0]) == (1.0, 1.0)
+    assert all(isnan(end) for end in share_interval([0, 0], [0, 0]))

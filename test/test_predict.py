@@ -6,6 +6,7 @@ from math import nan
 import numpy as np
 import pytest
 
+from depthlm_ros.calibration import Calibration
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import Reply
@@ -121,10 +122,22 @@ def test_calibration_widens_the_quantiles_in_log_space():
     engine = ScriptedEngine()
     engine.step = lambda batch: [Reply(2.0, "2.00", lower=1.5, upper=3.0) for _ in batch]
     plain = AskingPredictor(engine, row()).ranges(FRAME, [(320, 240)])
-    wider = AskingPredictor(engine, row(calibration={"marker": 0.1})).ranges(FRAME, [(320, 240)])
+    calibrated = row(calibration={"marker": Calibration(0.1)})
+    wider = AskingPredictor(engine, calibrated).ranges(FRAME, [(320, 240)])
     assert wider.lower_m[0] == pytest.approx(plain.lower_m[0] / np.exp(0.1))
     assert wider.upper_m[0] == pytest.approx(plain.upper_m[0] * np.exp(0.1))
     assert plain.stddev_m[0] == pytest.approx(1.5 / 3.29)
+
+
+def test_the_same_replies_can_be_read_greedily_and_by_their_median():
+    engine = ScriptedEngine()
+    engine.step = lambda batch: [Reply(2.0, "2.00", median=2.5), Reply(3.0, "3.00")]
+    job = AskingPredictor(engine, row(report="median")).start(FRAME, [(320, 240), (100, 100)])
+    assert job.wait().distance_m.tolist() == [2.5, 3.0]  # the second has no distribution
+    assert job.snapshot("greedy").distance_m.tolist() == [2.0, 3.0]
+    greedy = AskingPredictor(engine, row()).start(FRAME, [(320, 240), (100, 100)])
+    assert greedy.wait().distance_m.tolist() == [2.0, 3.0]
+    assert greedy.snapshot("median").distance_m.tolist() == [2.5, 3.0]
 
 
 def test_a_grid_has_the_middles_of_equal_cells_row_by_row():

@@ -2,31 +2,47 @@
 """How good is a checkpoint on held-out rendered scenes, beside the best constant answer?
 
     python -m training.heldout --checkpoint tiny --count 200 --pixels 8
+    python -m training.heldout records --first 1000 --count 200 --pixels 8 --out heldout
 
-Asks through the real Predictor, in each style the checkpoint speaks. The scenes are drawn from
-the split "heldout", which training never sees; failures count as wrong.
+The first asks through the real Predictor, in each style the checkpoint speaks. The second writes
+the scenes as records, for `depthlm calibrate`, `eval` and `intervals`: take disjoint numbers for
+what is fitted and what is tested. Scenes are of the split "heldout", which training never sees.
 """
 
 import argparse
 import json
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from depthlm_ros.metrics import delta1, measure
+from depthlm_ros.evaluate import PredictorAnswers, evaluate
+from depthlm_ros.metrics import best_constant, measure
 from depthlm_ros.predict import load_predictor
-from training.synthetic import shot
+from depthlm_ros.records import Record
+from depthlm_ros.uncertainty import covered
+from depthlm_ros.view import Frame
+from training.synthetic import SPLITS, shot
 
 
-def best_constant(distance_m) -> tuple:
-    """(metres, delta1) of the constant that is right most often, with hindsight."""
-    candidates = np.geomspace(0.3, 40, 400)
-    shares = [delta1(np.full(len(distance_m), c), distance_m).mean() for c in candidates]
-    return float(candidates[np.argmax(shares)]), float(max(shares))
+@dataclass(frozen=True, eq=False)
+class Scene(Record):
+    """A record whose picture is in memory."""
+
+    picture: Frame = None
+
+    def frame(self) -> Frame:
+        """The picture with its camera."""
+        return self.picture
 
 
-def questions(count, pixels, split="heldout"):
-    """(frame, pixels (N, 2), true metres (N,)) of `count` scenes, places drawn from the seed."""
-    for seed in range(count):
+def questions(count, pixels, split="heldout", first=0):
+    """(frame, pixels (N, 2), true metres (N,)) of scenes first, first + 1, ...; `count` of them.
+
+    The places are drawn from the scene's number.
+    """
+    for seed in range(first, first + count):
         one = shot(seed, split)
         rng = np.random.default_rng([seed, 7])
         v, u = np.nonzero(np.isfinite(one.distance_m))
@@ -35,18 +51,20 @@ def questions(count, pixels, split="heldout"):
         yield one.frame, places, one.distance_m[v[chosen], u[chosen]].astype(np.float64)
 
 
+def answered(predictor, style, asked):
+    """The evaluated Points of questions()."""
+    scenes = (
+        Scene(Path(), frame.camera, places, truth, "distance", f"scene {i}", picture=frame)
+        for i, (frame, places, truth) in enumerate(asked)
+    )
+    return evaluate(scenes, PredictorAnswers(predictor, style))
+
+
 def measured(predictor, style, asked) -> dict:
     """One row of the table: the measures of a style, with the share inside [lower, upper]."""
-    ranges = [predictor.ranges(frame, places, style) for frame, places, _ in asked]
-    truth = np.concatenate([t for _, _, t in asked])
-    told, lower, upper, status = (
-        np.concatenate([getattr(r, name) for r in ranges])
-        for name in ("distance_m", "lower_m", "upper_m", "status")
-    )
-    found = measure(told, truth, askable=status == 0)
-    metres, constant = best_constant(truth)
-    known = np.isfinite(lower) & np.isfinite(upper)
-    inside = (lower <= truth) & (truth <= upper)
+    points = answered(predictor, style, asked)
+    found = measure(points.told_m, points.label_m, points.askable)
+    metres, constant = best_constant(points.label_m)
     return {
         "style": style,
         "points": found.points,
@@ -56,27 +74,68 @@ def measured(predictor, style, asked) -> dict:
         "ratio": found.delta1 / constant,
         "abs_rel": found.abs_rel,
         "answered": found.answered / found.points,
-        "inside_90": float(inside[known].mean()) if known.any() else float("nan"),
+        "inside_90": covered("", points).inside,
+    }
+
+
+def write_records(folder, count, pixels, split="heldout", first=0) -> Path:
+    """Write questions() as PNG pictures and, last, a jsonl of records; returns its path."""
+    folder, lines = Path(folder), []
+    path = folder / f"{split}_{first}_{count}x{pixels}.jsonl"
+    (folder / "rgb").mkdir(parents=True, exist_ok=True)
+    for seed, (frame, places, truth) in enumerate(questions(count, pixels, split, first), first):
+        name = f"rgb/{split}_{seed:07d}.png"
+        Image.fromarray(frame.image).save(folder / name)
+        lines.append(json.dumps(_record(name, frame.camera, places, truth)))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _record(name, camera, places, truth) -> dict:
+    lens = [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]
+    return {
+        "image": name,
+        "intrinsics": lens,
+        "pixel_coords": places.tolist(),
+        "depth": truth.tolist(),
+        "kind": "distance",
     }
 
 
 def main(arguments=None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.heldout", description=__doc__)
+    given = _parser().parse_args(arguments)
+    scenes = given.count, given.pixels, given.split, given.first
+    if given.command == "records":
+        print(f"wrote {write_records(given.out, *scenes)}")
+        return
+    predictor, asked = load_predictor(given.checkpoint), list(questions(*scenes))
+    rows = [measured(predictor, style, asked) for style in predictor.checkpoint.wording]
+    print(json.dumps(rows, indent=2) if given.json else _table(rows))
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m training.heldout",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=("measure", "records"), default="measure")
     parser.add_argument("--checkpoint", default="tiny", help="tiny, a folder, or a known name")
     parser.add_argument("--count", type=int, default=200, help="scenes (default 200)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first scene")
+    parser.add_argument("--split", choices=SPLITS, default="heldout")
     parser.add_argument("--pixels", type=int, default=8, help="pixels a scene (default 8)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    given = parser.parse_args(arguments)
-    predictor = load_predictor(given.checkpoint)
-    asked = list(questions(given.count, given.pixels))
-    rows = [measured(predictor, style, asked) for style in predictor.checkpoint.wording]
-    if given.json:
-        print(json.dumps(rows, indent=2))
-        return
-    print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
+    parser.add_argument("--out", type=Path, default=Path("heldout"), help="folder of records")
+    return parser
+
+
+def _table(rows) -> str:
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     for row in rows:
         cells = (f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values())
-        print("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm eval: how good are the answers on a records file?"""
 
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from depthlm_ros.commands.options import (
 )
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluate import ConstantAnswers, PredictorAnswers, evaluate
-from depthlm_ros.records import KINDS, read_records
+from depthlm_ros.published import DATASETS
+from depthlm_ros.records import KINDS, Records
+from depthlm_ros.report import report_on
 
 
 def add(subparsers) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("eval", help="how good are the answers on a records file?")
-    parser.add_argument("records", help="jsonl, see depthlm_ros/records.py")
+    parser.add_argument("records", nargs="+", help="jsonl, see depthlm_ros/records.py")
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--constant", type=float, metavar="METRES", help="instead of a model")
     parser.add_argument(
@@ -26,15 +29,21 @@ def add(subparsers) -> None:
     )
     parser.add_argument("--limit", type=count, metavar="N", help="only the first N pictures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole report")
+    parser.add_argument(
+        "--dataset", choices=DATASETS, help="print what others have published for it"
+    )
     add_model_options(parser, who)
     parser.set_defaults(run=run)
 
 
 def run(args) -> int:
     """Print the report's table; write it as JSON where asked."""
-    records = islice(read_records(args.records, args.kind), args.limit)
+    records = Records(args.records, args.kind)
+    total = min(len(records), args.limit or len(records))
+    begin, answerer = time.monotonic(), _answerer(args)
     with progress_bar("pictures") as progress:
-        report = evaluate(records, _answerer(args), lambda done: progress(done, args.limit))
+        points = evaluate(islice(records, total), answerer, lambda n: progress(n, total))
+    report = report_on(points, answerer, time.monotonic() - begin, args.dataset or "")
     print(report.table())
     if args.json:
         _write(args.json, report.to_json() + "\n")

@@ -37,11 +37,12 @@ def add_model_options(parser, checkpoint_group=None) -> None:
     model.add_argument("--style", default="", help="how to point (default: the checkpoint's)")
 
 
-def predictor_from(args):
-    """The predictor that the model options name."""
+def predictor_from(args, style=None):
+    """The predictor that the model options name; style: instead of theirs."""
     given = {name: getattr(args, name) for name in ("device", "dtype", "threads")}
     options = {name: value for name, value in given.items() if value is not None}
-    styles = {"style": args.style, "grid_style": args.style}
+    style = args.style if style is None else style
+    styles = {"style": style, "grid_style": style}
     checkpoint = args.checkpoint or "tiny"
     with loading_bar() as progress:
         return load_predictor(

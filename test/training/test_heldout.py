@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The held-out measure: its constant, its questions, and a perfect answerer."""
+"""The held-out measure: its questions, its records, and a perfect answerer."""
 
 import numpy as np
 import pytest
@@ -7,17 +7,13 @@ import pytest
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
-from training.heldout import best_constant, measured, questions
+from depthlm_ros.records import read_records
+from training.heldout import main, measured, questions
 from training.synthetic import shot
 
 ROW = Checkpoint(
     "t", "", "qwen3_vl", 200.0, "coordinates", "coordinates", {"coordinates": "tags"}
 )
-
-
-def test_the_best_constant_covers_the_most_labels():
-    metres, share = best_constant(np.array([1.0, 2.0, 2.2, 2.4, 9.0]))
-    assert share == pytest.approx(0.6) and 2.4 / 1.25 < metres < 2.0 * 1.25
 
 
 def test_questions_know_the_true_distance_of_their_pixels():
@@ -35,3 +31,15 @@ def test_a_perfect_answerer_beats_the_constant_and_a_constant_does_not():
     assert row["delta1"] == 1.0 and row["inside_90"] == 1.0 and row["points"] == 18
     constant = AskingPredictor(ScriptedEngine(row["best_constant_m"]), ROW)
     assert measured(constant, "coordinates", asked)["ratio"] == pytest.approx(1.0)
+
+
+def test_scenes_as_records_are_the_scenes_themselves(tmp_path, capsys):
+    main(["records", "--first", "3", "--count", "2", "--pixels", "4", "--out", str(tmp_path)])
+    path = tmp_path / "heldout_3_2x4.jsonl"
+    assert capsys.readouterr().out == f"wrote {path}\n"
+    records = list(read_records(path))
+    assert np.array_equal(records[0].frame().image, shot(3, "heldout").frame.image)
+    for record, (frame, places, truth) in zip(records, questions(2, 4, first=3), strict=True):
+        assert record.kind == "distance" and record.camera == frame.camera
+        assert np.array_equal(record.frame().image, frame.image)
+        assert np.array_equal(record.pixels, places) and np.array_equal(record.label_m, truth)

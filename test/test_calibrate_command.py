@@ -1,0 +1,122 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""depthlm calibrate and intervals: records and a checkpoint folder in, a row and a page out."""
+
+import hashlib
+import json
+import struct
+from math import log
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
+from depthlm_ros.cli import main
+from depthlm_ros.predict import load_predictor
+from depthlm_ros.records import read_records
+
+FAKE = ("--engine", "scripted")  # says 2 m, 1.8 to 2.2 m, everywhere
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A folder that says what a checkpoint says, for the scripted engine."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    header = b"{}"
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    wording = {"coordinates": "tags", "marker": "tags"}
+    Checkpoint("own", "", "none", 40.0, "coordinates", "coordinates", wording).write(folder)
+    return folder
+
+
+@pytest.fixture
+def records(tmp_path):
+    """A function (name, labels of one pixel each) -> jsonl of as many pictures."""
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+
+    def write(name, labels):
+        line = {"image": "a.png", "intrinsics": [40, 40, 31.5, 23.5, 64, 48], "kind": "distance"}
+        at = {"pixel_coords": [[32, 24]]}
+        lines = [json.dumps({**line, **at, "depth": [label]}) for label in labels]
+        (tmp_path / name).write_text("\n".join(lines))
+        return tmp_path / name
+
+    return write
+
+
+def run(*arguments) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_the_fitted_number_the_data_and_their_hash_are_written(checkpoint, records, capsys):
+    """19 truths, the 18th largest 3.0 m: the 2.2 m of every interval are widened to it."""
+    path = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
+    assert run("calibrate", path, "--checkpoint", checkpoint, *FAKE) == 0
+    row = find_checkpoint(str(checkpoint))
+    assert list(row.calibration) == ["coordinates", "marker"]
+    fit = row.calibration["coordinates"]
+    assert fit.widening == pytest.approx(log(3.0 / 2.2))
+    assert (fit.points, fit.pictures, fit.level, fit.kind) == (19, 19, 0.9, "distance")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert fit.data == [{"name": "fit.jsonl", "sha256": digest}]
+    assert "coordinates: log lower and log upper +0.310 wider" in capsys.readouterr().out
+
+
+def test_the_predictor_then_answers_with_the_wider_interval(checkpoint, records):
+    path = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
+    run("calibrate", path, "--checkpoint", checkpoint, *FAKE)
+    told = load_predictor(str(checkpoint), "scripted").ranges(
+        next(read_records(path)).frame(), [(32, 24)]
+    )
+    assert told.upper_m == pytest.approx([3.0])
+    assert told.lower_m == pytest.approx([1.8 * 2.2 / 3.0])
+
+
+def test_a_second_fit_starts_from_the_models_own_interval(checkpoint, records):
+    path = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
+    for _ in range(2):
+        run("calibrate", path, "--checkpoint", checkpoint, *FAKE)
+    fit = find_checkpoint(str(checkpoint)).calibration["coordinates"]
+    assert fit.widening == pytest.approx(log(3.0 / 2.2))
+
+
+def test_one_style_leaves_the_other_as_it_is(checkpoint, records):
+    path = records("fit.jsonl", [2.0] * 20)
+    run("calibrate", path, "--checkpoint", checkpoint, "--style", "marker", *FAKE)
+    assert list(find_checkpoint(str(checkpoint)).calibration) == ["marker"]
+
+
+def test_out_gets_a_complete_copy_and_the_original_stays(checkpoint, records, tmp_path):
+    path = records("fit.jsonl", [2.0] * 20)
+    before = (checkpoint / "depthlm.json").read_bytes()
+    out = tmp_path / "calibrated"
+    assert run("calibrate", path, "--checkpoint", checkpoint, "--out", out, *FAKE) == 0
+    assert (checkpoint / "depthlm.json").read_bytes() == before
+    assert find_checkpoint(str(out)).is_calibrated("marker")
+
+
+def test_too_few_pictures_change_nothing(checkpoint, records, tmp_path, capsys):
+    path, out = records("fit.jsonl", [2.0] * 8), tmp_path / "calibrated"
+    assert run("calibrate", path, "--checkpoint", checkpoint, "--out", out, *FAKE) == 2
+    assert "9 pictures at least" in capsys.readouterr().err
+    assert not out.exists() and not find_checkpoint(str(checkpoint)).calibration
+
+
+def test_the_page_holds_coverage_before_and_after_and_rejection(checkpoint, records, capsys):
+    fit = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
+    run("calibrate", fit, "--checkpoint", checkpoint, *FAKE)
+    capsys.readouterr()
+    test = records("test.jsonl", [2.0, 2.9, 1.5, 5.0])
+    assert run("intervals", test, "--checkpoint", checkpoint, *FAKE) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("* coordinates: log quantiles +0.310 wider")
+    assert "fitted on 19 points of 19 pictures of fit.jsonl (sha256 " in lines[0]
+    cells = {tuple(c.strip() for c in line.split("|")[1:4]): line for line in lines if "|" in line}
+    before = cells["test", "all, before calibration", "4"].split("|")[4]
+    after = cells["test", "all", "4"].split("|")[4]
+    assert before.startswith(" 0.250 ") and after.startswith(" 0.750 ")
+    assert before.endswith(f"; {log(2.2 / 1.8):.2f} ")
+    assert after.endswith(f"; {log(2.2 / 1.8) + 2 * log(3 / 2.2):.2f} ")
+    assert np.sum([line.startswith("| test | ") for line in lines]) == 2 + 4 + 2

@@ -1,0 +1,107 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Coverage by bin and camera, and rejection by width against distance: by hand."""
+
+from dataclasses import replace
+from math import log, nan
+
+import numpy as np
+import pytest
+
+from depthlm_ros.evaluate import Points
+from depthlm_ros.uncertainty import table, uncertainty
+
+
+def points(label, told, lower, upper, picture=None, focal_px=None):
+    """Points of one picture each, unless said."""
+    label, told, lower, upper = (np.asarray(c, np.float64) for c in (label, told, lower, upper))
+    count = len(label)
+    return Points(
+        told_m=told,
+        greedy_m=told,
+        median_m=told,
+        lower_m=lower,
+        upper_m=upper,
+        stretch=np.ones(count),
+        status=np.zeros(count, np.uint8),
+        label_m=label,
+        picture=np.arange(count) if picture is None else np.asarray(picture),
+        focal_px=np.full(count, 500.0) if focal_px is None else np.asarray(focal_px, float),
+        label_kind="distance",
+        answer_kind="distance",
+    )
+
+
+FOUR = points([0.5, 3, 3, 30], [1, 3, 3, 9], [0.9, 2, 2, 8], [1.1, 4, nan, 32])
+
+
+def test_coverage_counts_what_has_an_interval_and_says_how_many_have_none():
+    everything = uncertainty(FOUR).coverage[0]
+    assert (everything.group, everything.points, everything.known) == ("all", 4, 3)
+    assert everything.inside == pytest.approx(2 / 3)
+    assert everything.log_width == pytest.approx(log(2))
+
+
+def test_bins_are_of_the_true_distance_and_empty_ones_are_left_out():
+    groups = {row.group: row for row in uncertainty(FOUR).coverage}
+    assert list(groups)[1:-1] == ["0 to 1 m", "2 to 4 m", "over 16 m"]
+    assert [groups[name].inside for name in ("0 to 1 m", "2 to 4 m", "over 16 m")] == [0, 1, 1]
+
+
+def test_pictures_are_grouped_by_focal_length_in_thirds():
+    one = np.ones(9)
+    focal_px = np.repeat([200, 400, 600], 3)
+    found = uncertainty(points(one, one, one * 0.9, one * 1.1, focal_px=focal_px))
+    cameras = [row for row in found.coverage if row.group.startswith("fx")]
+    assert [(row.group, row.points) for row in cameras] == [
+        ("fx 200 to 200 px", 3),
+        ("fx 400 to 400 px", 3),
+        ("fx 600 to 600 px", 3),
+    ]
+
+
+def test_rejecting_the_widest_wins_where_width_knows_what_is_wrong():
+    """Ten answers, 1 to 10 m: the two wrong ones are near and wide, the farthest are right."""
+    label = np.arange(1.0, 11)
+    told = label * np.where(label <= 2, 2, 1)
+    width = np.where(label <= 2, 3.0, 1.1)
+    found = uncertainty(points(label, told, told / width, told * width)).rejection
+    assert (found.all, found.by_width, found.by_distance) == pytest.approx((0.8, 1.0, 0.75))
+    assert found.gain == pytest.approx(0.25)
+    assert found.gain_interval[0] <= 0.25 <= found.gain_interval[1]
+
+
+def test_what_has_no_answer_is_rejected_first_by_either_rule():
+    label = np.arange(1.0, 6)
+    told = np.array([nan, 2, 3, 4, 5])
+    found = uncertainty(points(label, told, told / 1.1, told * 1.1)).rejection
+    assert (found.all, found.by_width, found.by_distance) == pytest.approx((0.8, 1.0, 1.0))
+
+
+def test_a_fifth_is_a_fifth_where_it_cuts_through_a_point():
+    """Of three points 0.6 are rejected: the worst counts for 0.4 of 2.4."""
+    label = np.array([1.0, 2, 3])
+    told = np.array([1.0, 2, 9])
+    found = uncertainty(points(label, told, told / [1.1, 1.2, 2], told * [1.1, 1.2, 2])).rejection
+    assert found.by_width == pytest.approx(2 / 2.4)
+
+
+def test_intervals_of_coverage_come_from_whole_pictures():
+    """A hundred points of one picture are one draw."""
+    label = np.ones(400)
+    lower = np.where(np.arange(400) % 200 < 100, 0.5, 2.0)  # pictures inside and outside in turn
+    four = points(label, label, lower, lower + 1, np.repeat([0, 1, 2, 3], 100))
+    alone = points(label, label, lower, lower + 1)
+    wide, narrow = (uncertainty(p).coverage[0].interval for p in (four, alone))
+    assert wide == (0.0, 1.0)
+    assert 0.44 < narrow[0] < 0.5 < narrow[1] < 0.56
+
+
+def test_without_a_single_interval_there_is_nothing_to_say():
+    assert uncertainty(replace(FOUR, lower_m=np.full(4, nan))) is None
+
+
+def test_the_table_holds_every_group_and_the_gain():
+    lines = table(uncertainty(FOUR))
+    assert lines[1].split()[:3] == ["all", "4", "0.667"] and lines[1].endswith("1 without")
+    assert any(line.startswith("over 16 m") for line in lines)
+    assert lines[-1].split()[:3] == ["width", "minus", "distance"]
