@@ -7,26 +7,26 @@ Knows nothing about models or questions.
 import functools
 import time
 
-import numpy as np
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depthlm_ros.errors import CameraError, InputError
 from depthlm_ros.messages import camera_from, frame_from, picture_size
 from depthlm_ros.ros.dds import PROFILE
+from depthlm_ros.ros.pairing import PAIRINGS, lens
 from depthlm_ros.ros.topic import STEADY, Topic
 
 LOOK_S = 0.5  # how often the publishers are looked at
 REMIND_S = 10.0  # how often a missing picture is reported
 SILENT_S = 5.0  # a publisher without a message for so long is worth an advice
+_COMPRESSED = "/compressed"
 
 
 class Picture:
-    """An Image message, the CameraInfo that holds for it, and when it came (monotonic seconds)."""
+    """A Pair of messages, converted when the first question needs it."""
 
-    def __init__(self, image, info, rectified, arrived):
-        self.header = image.header
-        self.arrived = arrived
-        self._convert = functools.partial(frame_from, image, info, rectified)
+    def __init__(self, pair, rectified):
+        self.header = pair.image.header
+        self._convert = functools.partial(frame_from, pair.image, pair.info, rectified)
 
     @functools.cached_property
     def frame(self):
@@ -35,25 +35,28 @@ class Picture:
 
 
 class Inputs:
-    """Subscribes `image` and `camera_info` under a prefix and keeps the newest of each, from
+    """Subscribes `image` and `camera_info` under a prefix and keeps the newest pair of them, from
     start() to stop().
 
     received, dropped: pictures that came, and those that another replaced before they were used.
+    jumps: how often a stamp was earlier than the one before.
     """
 
     def __init__(self, node, settings, prefix=""):
-        self.received = self.dropped = 0
+        self.received = self.dropped = self.jumps = 0
         self._node = node
         self._rectified = settings.input_rectified
-        self._image = self._info = self._picture = self._timer = None
-        self._arrived = self._started = time.monotonic()
+        self._new_pairing = PAIRINGS[settings.input_pairing]
+        images, infos = self._new_pairing.depths
         wish = settings.input_reliability
-        self._images = Topic(node, Image, f"{prefix}image", self._on_image, wish)
-        self._infos = Topic(node, CameraInfo, f"{prefix}camera_info", self._on_info, wish)
+        self._images = _image_topic(node, f"{prefix}image", settings, self._on_image, images)
+        self._infos = Topic(node, CameraInfo, f"{prefix}camera_info", self._on_info, wish, infos)
+        self._timer = None
+        self._forget()
 
     def start(self) -> None:
         """Subscribe, and look after the publishers."""
-        self._started = time.monotonic()
+        self._forget()
         self._images.start()
         self._infos.start()
         self._timer = self._node.create_timer(LOOK_S, self._look, clock=STEADY)
@@ -63,60 +66,101 @@ class Inputs:
         self._node.destroy_timer(self._timer)
         self._images.stop()
         self._infos.stop()
-        self._image = self._info = self._picture = self._timer = None
+        self._forget()
 
     def newest(self, max_age_s=0.0) -> Picture:
         """The newest picture; InputError if there is none, or none younger than max_age_s > 0."""
-        if self._image is None or self._info is None:
+        if self._pair is None:
             raise InputError(self._missing())
-        age = time.monotonic() - self._arrived
+        age = self.age_s
         if 0 < max_age_s < age:
             raise InputError(
                 f"the newest picture on {self._images.resolved} came {age:.2f} s ago and at most"
                 f" {max_age_s:.2f} s are allowed: is the camera still running?"
             )
         if self._picture is None:
-            self._picture = Picture(self._image, self._info, self._rectified, self._arrived)
+            self._picture = Picture(self._pair, self._rectified)
         return self._picture
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the newest usable picture came; inf if there is none."""
+        return float("inf") if self._pair is None else time.monotonic() - self._pair.arrived
+
+    @property
+    def problem(self) -> str:
+        """Why its pictures cannot be asked about now, or hardly; empty if they can."""
+        if self._pair is None:
+            return self._missing()
+        try:
+            self._fitting(self._pair)
+        except CameraError as error:
+            return f"{self._infos.resolved} cannot be used: {error}"
+        if self.age_s > SILENT_S:
+            return (
+                f"the newest picture on {self._images.resolved} came {self.age_s:.0f} s ago: is"
+                " the camera still running?"
+            )
+        return ""
+
+    def _forget(self):
+        self._pairing = self._new_pairing()
+        self._pair = self._picture = self._image = self._info = None
+        self._started = time.monotonic()
 
     def _on_image(self, message):
         self.received += 1
-        self.dropped += self._image is not None and self._picture is None
-        self._image, self._arrived, self._picture = message, time.monotonic(), None
+        self.jumps += self._image is not None and _nanoseconds(message) < _nanoseconds(self._image)
+        self._image = message
+        self._pairing.put_image(message, time.monotonic())
+        self._take_newest()
 
     def _on_info(self, message):
-        if self._info is None or _lens(message) != _lens(self._info):
-            self._info, self._picture = message, None
-            self._check(message)
+        if self._info is None or lens(message) != lens(self._info):
+            self._check(message, changed=self._info is not None)
+        self._info = message
+        self._pairing.put_info(message)
+        self._take_newest()
 
-    def _check(self, info):
+    def _take_newest(self):
+        before, self._pair = self._pair, self._pairing.newest
+        if self._pair is not before:
+            replaced = before is not None and before.image is not self._pair.image
+            self.dropped += replaced and self._picture is None
+            self._picture = None
+
+    def _check(self, info, changed):
         """Complain about intrinsics when they come, once, and not only when somebody asks."""
+        if changed:
+            self._node.get_logger().info(f"{self._infos.resolved} has changed: it holds from now")
         try:
             camera_from(info, *picture_size(info), self._rectified)
         except CameraError as error:
             self._node.get_logger().error(f"{self._infos.resolved} cannot be used: {error}")
 
+    def _fitting(self, pair):
+        """CameraError if the intrinsics are wrong, or not of a picture of this size."""
+        image = pair.image
+        raw = not isinstance(image, CompressedImage)  # else its size is known once it is decoded
+        size = (image.width, image.height) if raw else picture_size(pair.info)
+        camera_from(pair.info, *size, self._rectified)
+
     def _look(self):
         """Follow the publishers; explain a missing input, once they had time to be discovered."""
         self._images.follow()
         self._infos.follow()
-        logger = self._node.get_logger()
-        if self._image is not None and self._info is not None:
-            counts = f"{self.received} pictures came, {self.dropped} were replaced unused"
-            logger.debug(counts, throttle_duration_sec=REMIND_S)
-        elif time.monotonic() - self._started > 2 * LOOK_S:
+        if self._pair is None and time.monotonic() - self._started > 2 * LOOK_S:
+            logger = self._node.get_logger()
             logger.warning(self._missing(), throttle_duration_sec=REMIND_S)
 
     def _missing(self) -> str:
         """Which input is missing, and what to do about it."""
+        if self._image is not None and self._info is not None:
+            return self._pairing.gap(self._images.resolved, self._infos.resolved)
         topic = self._images if self._image is None else self._infos
         waiting = f"waiting for {topic.name} on {topic.resolved}"
         if not topic.publishers():
-            others = ", ".join(topic.alternatives()) or "none"
-            return (
-                f"{waiting}, which nobody publishes; topics of its type: {others}. Remap it with"
-                f" --ros-args -r {topic.name}:=TOPIC or the launch argument {topic.name}:=TOPIC"
-            )
+            return f"{waiting}, which nobody publishes; {_advice(self._node, topic)}"
         if time.monotonic() - self._started < SILENT_S:
             return f"{waiting}, which is published: the first message has not come yet"
         return (
@@ -127,13 +171,25 @@ class Inputs:
         )
 
 
-def _lens(info) -> tuple:
-    """All of a CameraInfo but its header, comparable, NaN included."""
-    numbers = [np.asarray(values).tobytes() for values in (info.k, info.d, info.p)]
-    return (*numbers, info.distortion_model, *_window(info))
+def _image_topic(node, name, settings, callback, depth):
+    """The pictures; compressed ones lie beside the raw ones, as image_transport names them."""
+    wish = settings.input_reliability
+    if not settings.input_compressed:
+        return Topic(node, Image, name, callback, wish, depth)
+    resolved = node.resolve_topic_name(name).removesuffix(_COMPRESSED) + _COMPRESSED
+    return Topic(node, CompressedImage, name, callback, wish, depth, resolved)
 
 
-def _window(info) -> tuple:
-    roi = info.roi
-    region = (roi.x_offset, roi.y_offset, roi.width, roi.height)
-    return (info.width, info.height, info.binning_x, info.binning_y, *region)
+def _advice(node, topic) -> str:
+    """What to do about a topic that nobody publishes."""
+    if node.count_publishers(topic.resolved + _COMPRESSED):
+        return f"{topic.resolved}{_COMPRESSED} is published: set input.compressed to true"
+    others = ", ".join(topic.alternatives()) or "none"
+    return (
+        f"topics of its type: {others}. Remap it with --ros-args -r {topic.name}:=TOPIC or the"
+        f" launch argument {topic.name}:=TOPIC"
+    )
+
+
+def _nanoseconds(message) -> int:
+    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec

@@ -75,6 +75,17 @@ class Settings:
         False,
         "Whether the picture is rectified: then P of camera_info holds, else K and D",
     )
+    input_compressed: bool = _parameter(
+        "input.compressed",
+        False,
+        "Whether to subscribe image/compressed (sensor_msgs/CompressedImage) instead of image",
+    )
+    input_pairing: str = _parameter(
+        "input.pairing",
+        "latest",
+        "Which camera_info holds for a picture: the latest, or exactly the one of its stamp",
+        choices=("latest", "exact"),
+    )
     grid_columns: int = _parameter(
         "grid.columns", 32, "Columns of the cloud on ~/points", limits=(1, 4096), live=True
     )

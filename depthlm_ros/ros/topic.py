@@ -1,11 +1,17 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""One subscribed topic that follows its publishers' reliability.
+"""One subscribed topic that follows its publishers' reliability and durability.
 
 Knows nothing about what the messages mean.
 """
 
 from rclpy.clock import Clock, ClockType
-from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # timers that run while simulated time stands
@@ -15,25 +21,28 @@ _OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
 
 
 class Topic:
-    """Subscribes the newest message of a relative name, from start() to stop().
+    """Subscribes the newest messages of a relative name, from start() to stop().
 
-    resolved: the full name after namespace and remapping.
+    resolved: the full name after namespace and remapping, or another one given.
     wish: "reliable", "best_effort", or "auto": reliable if all publishers are, since a reliable
-    subscriber gets nothing from a best-effort publisher.
+    subscriber gets nothing from a best-effort publisher. Where all publishers keep their last
+    message for late subscribers, it is fetched.
     """
 
-    def __init__(self, node, kind, name, callback, wish):
+    def __init__(self, node, kind, name, callback, wish, depth=1, resolved=""):
         self.name = name
-        self.resolved = node.resolve_topic_name(name)
+        self.resolved = resolved or node.resolve_topic_name(name)
+        self._asked = resolved or name  # resolved twice, two swapped cameras would be swapped back
         self._node = node
         self._kind = kind
         self._callback = callback
         self._wish = wish
-        self._reliability = self._subscription = None
+        self._depth = depth
+        self._policies = self._subscription = None
 
     def start(self) -> None:
         """Subscribe as the publishers known by now ask for."""
-        self._reliability = self._wanted(self.publishers())
+        self._policies = self._wanted(self.publishers())
         self._subscription = self._subscribed()
 
     def stop(self) -> None:
@@ -46,8 +55,9 @@ class Topic:
         return self._node.get_publishers_info_by_topic(self.resolved)
 
     def follow(self) -> None:
-        """Subscribe anew if the publishers now offer another reliability."""
-        if self._wanted(self.publishers()) != self._reliability:
+        """Subscribe anew if the publishers now offer something else."""
+        publishers = self.publishers()
+        if publishers and self._wanted(publishers) != self._policies:
             self.stop()
             self.start()
 
@@ -63,15 +73,20 @@ class Topic:
             and not topic.startswith(own)
         )
 
-    def _wanted(self, publishers=()):
-        offers = {p.qos_profile.reliability for p in publishers}
-        all_reliable = offers == {ReliabilityPolicy.RELIABLE}
-        if self._wish == "reliable" or (self._wish == "auto" and all_reliable):
-            return ReliabilityPolicy.RELIABLE
-        return ReliabilityPolicy.BEST_EFFORT
+    def _wanted(self, publishers) -> dict:
+        """The policies that fit all publishers and give the most."""
+        offers = [p.qos_profile for p in publishers]
+        reliable = {o.reliability for o in offers} == {ReliabilityPolicy.RELIABLE}
+        latched = {o.durability for o in offers} == {DurabilityPolicy.TRANSIENT_LOCAL}
+        if self._wish != "auto":
+            reliable = self._wish == "reliable"
+        return {
+            "reliability": (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE)[reliable],
+            "durability": (DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL)[latched],
+        }
 
     def _subscribed(self):
-        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=self._reliability)
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=self._depth, **self._policies)
         return self._node.create_subscription(
-            self._kind, self.name, self._callback, qos, qos_overriding_options=_OVERRIDABLE
+            self._kind, self._asked, self._callback, qos, qos_overriding_options=_OVERRIDABLE
         )

@@ -13,6 +13,7 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("rclpy")
+from depthlm_ros.predict import choose_checkpoint
 from depthlm_ros.ros.settings import Settings
 from depthlm_ros.scene import FRAME_ID
 
@@ -82,6 +83,23 @@ def test_the_parameter_file_holds_every_parameter_with_its_default_for_any_names
     content = yaml.safe_load((ROOT / "config/depthlm.yaml").read_text())
     assert list(content) == ["/**"]
     assert dict(flat(content["/**"]["ros__parameters"])) == PARAMETERS
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
+def test_every_parameter_file_holds_known_parameters_with_values_that_go_together(path):
+    content = yaml.safe_load(path.read_text())
+    assert list(content) == ["/**"]
+    given = dict(flat(content["/**"]["ros__parameters"]))
+    assert set(given) <= set(PARAMETERS)
+    Settings(**{name.replace(".", "_"): value for name, value in given.items()})
+
+
+def test_the_parameter_files_of_a_style_fit_the_checkpoint_that_they_name():
+    for path in (ROOT / "config" / name for name in ("marker.yaml", "coordinates.yaml")):
+        text = path.read_text()
+        given = yaml.safe_load(text)["/**"]["ros__parameters"]
+        checkpoint = re.search(r"checkpoint:=(\S+)", text).group(1)
+        choose_checkpoint(checkpoint, "", given["style"], given["grid"]["style"])
 
 
 def test_rviz_shows_picture_overlay_and_cloud_with_a_qos_that_fits():

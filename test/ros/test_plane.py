@@ -18,6 +18,24 @@ NORMAL = np.array([0.1, 0.3, 0.5])
 LENS = Camera(320, 240, 250.0, 255.0, 160.0, 120.0, "plumb_bob", (-0.2, 0.05, 0.001, -0.001, 0.0))
 
 
+LENSES = {
+    "plumb_bob": LENS,
+    "rational_polynomial": Camera(
+        320,
+        240,
+        250.0,
+        255.0,
+        160.0,
+        120.0,
+        "rational_polynomial",
+        (0.4, -0.1, 0.001, -0.001, 0.02, 0.6, -0.05, 0.01),
+    ),
+    "equidistant": Camera(
+        320, 240, 250.0, 255.0, 160.0, 120.0, "equidistant", (0.05, -0.02, 0.004, -0.001)
+    ),
+}
+
+
 def to_the_plane(view, pixel):
     """Metres along the ray of a view pixel; the view has the frame's focal length."""
     return float(1 / (view.camera.rays([pixel])[0] @ NORMAL))
@@ -42,15 +60,36 @@ def node(request, context, make_robot):
     assert made.close()
 
 
-def test_points_of_a_plane_seen_through_a_lens_lie_on_that_plane(node):
-    response = node.show(info=node.info(LENS))
+@pytest.mark.parametrize("lens", LENSES.values(), ids=LENSES)
+def test_points_seen_through_a_lens_lie_on_their_plane_and_project_back_onto_their_pixels(
+    node, lens
+):
+    response = node.show(info=node.info(lens))
     assert response.success
     u, v = (axis.ravel().tolist() for axis in np.meshgrid([20, 90, 160, 300], [100, 160, 230]))
     answers = node.ask(u, v).answers
     points = np.stack([answers.x, answers.y, answers.z], axis=1)
     assert points @ NORMAL == pytest.approx(np.ones(12), rel=1e-5)
     assert answers.distance == pytest.approx(np.linalg.norm(points, axis=1), rel=1e-5)
-    assert LENS.pixels(points) == pytest.approx(np.stack([u, v], axis=1), abs=0.01)
+    assert lens.pixels(points) == pytest.approx(np.stack([u, v], axis=1), abs=0.01)
+
+
+def test_a_pattern_of_known_points_comes_back_from_a_cut_and_binned_fisheye(node):
+    """Points are projected through the whole sensor; the picture is a binned part of it."""
+    sensor = Camera(
+        800, 600, 300.0, 304.0, 410.0, 290.0, "equidistant", (0.05, -0.02, 0.004, -0.001)
+    )
+    rays = np.array([[x, y, 1.0] for x in (-0.5, 0.0, 0.5) for y in (-0.2, 0.0, 0.4)])
+    points = rays / (rays @ NORMAL)[:, None]
+    info = node.info(sensor)
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 80, 40, 640, 480
+    info.binning_x = info.binning_y = 2
+    assert node.show(info=info).success  # 320 x 240
+    pixels = (sensor.pixels(points) - (80, 40)) / 2
+    answers = node.ask(*pixels.T.tolist()).answers
+    told = np.stack([answers.x, answers.y, answers.z], axis=1)
+    off = np.linalg.norm(told - points, axis=1) / np.linalg.norm(points, axis=1)
+    assert off.max() < 0.005, off
 
 
 def test_the_cloud_of_a_plane_lies_on_that_plane_in_the_order_of_the_picture(node):

@@ -1,0 +1,198 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Cameras as they are: several on one model, pairs by stamp, compressed, changing, of any QoS."""
+
+import itertools
+from io import BytesIO
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+from PIL import Image as PictureFile
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.ros.convert import image_message
+from depthlm_ros.ros.node import DepthLMNode
+
+ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})
+RELIABILITIES = [ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT]
+DURABILITIES = [DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL]
+WIDE = Camera(320, 240, 125.0, 125.0, 160.0, 120.0)
+
+
+def brightness(view, pixel):
+    """Metres: the grey of the picture's first pixel."""
+    return float(view.image[0, 0, 0])
+
+
+@pytest.fixture
+def start(context, make_robot):
+    """start(parameter=value) -> robot beside a node whose answer is the picture's grey."""
+    nodes = []
+
+    def started(load=lambda progress: AskingPredictor(ScriptedEngine(brightness), ROW), **values):
+        overrides = [Parameter(n.replace("__", "."), value=v) for n, v in values.items()]
+        nodes.append(DepthLMNode(load, context=context, parameter_overrides=overrides))
+        robot = make_robot()
+        robot.executor.add_node(nodes[-1])
+        return robot
+
+    yield started
+    for node in nodes:
+        assert node.close()
+
+
+def grey(robot, value):
+    return image_message(robot.header(), np.full((240, 320, 3), value, np.uint8))
+
+
+def camera_publishers(robot, name):
+    return [
+        robot.node.create_publisher(k, f"{name}/{t}", 1)
+        for k, t in ((Image, "image"), (CameraInfo, "camera_info"))
+    ]
+
+
+def test_several_cameras_share_one_model_and_have_topics_of_their_own(start):
+    loads = []
+
+    def load(progress):
+        loads.append(1)
+        return AskingPredictor(ScriptedEngine(brightness), ROW)
+
+    robot = start(load, cameras=["left", "right"], grid__rate=20, grid__columns=2, grid__rows=2)
+    pictures = {"left": grey(robot, 30), "right": grey(robot, 70)}
+    publishers = {name: camera_publishers(robot, name) for name in pictures}
+    clouds = {"left": [], "right": []}
+    for name, heard in clouds.items():
+        robot.node.create_subscription(PointCloud2, f"/depthlm/{name}/points", heard.append, 1)
+
+    def answered(name):
+        for each, (images, infos) in publishers.items():
+            infos.publish(robot.info())
+            images.publish(pictures[each])
+        response = robot.ask(camera=name)
+        return response if response.success else None
+
+    for name, metres in (("left", 30.0), ("right", 70.0)):
+        response = robot.wait(lambda name=name: answered(name))
+        assert response.header == pictures[name].header
+        assert list(response.answers.distance) == [metres]
+        cloud = robot.wait(lambda name=name: clouds[name] and clouds[name][-1])
+        values = np.frombuffer(cloud.data, np.float32).reshape(4, 6)
+        assert cloud.header == pictures[name].header and values[:, 4].tolist() == [metres] * 4
+    assert "name one: 'left' or 'right'" in robot.ask().message
+    assert "no camera 'rear' here: give 'left' or 'right'" in robot.ask(camera="rear").message
+    assert loads == [1]
+
+
+def test_exact_pairing_takes_the_camera_info_of_the_pictures_stamp_whichever_comes_first(start):
+    robot = start(input__pairing="exact")
+    for first, second in itertools.permutations((robot.images, robot.infos)):
+        image, info = grey(robot, 40), robot.info(WIDE)
+        info.header = image.header
+        other = robot.info()  # newer and of another lens, but not of this picture
+        other.header = robot.header()
+        messages = {robot.images: image, robot.infos: info}
+
+        def answered(sent=(first, second, messages, other, image)):
+            sent[0].publish(sent[2][sent[0]])
+            sent[1].publish(sent[2][sent[1]])
+            robot.infos.publish(sent[3])
+            response = robot.ask([285.0], [120.0])
+            return response if response.header == sent[4].header else None
+
+        answers = robot.wait(answered).answers
+        assert answers.x[0] == pytest.approx(answers.z[0])  # 45 degrees by the wide lens
+
+
+def test_exact_pairing_says_which_stamps_came_where_none_agree(start):
+    robot = start(input__pairing="exact")
+    image, info = grey(robot, 40), robot.info()
+    info.header = robot.header()
+
+    def refused():
+        robot.images.publish(image)
+        robot.infos.publish(info)
+        message = robot.ask().message
+        return message if "has the stamp" in message else None
+
+    message = robot.wait(refused)
+    assert "1001.000000005 and 1002.000000005" in message and "input.pairing" in message
+
+
+def test_a_camera_info_that_changes_holds_from_then_on(start):
+    robot = start()
+    robot.show()
+    narrow = robot.ask([285.0], [120.0]).answers
+    assert narrow.x[0] == pytest.approx(narrow.z[0] / 2)
+
+    def is_wide():
+        robot.infos.publish(robot.info(WIDE))
+        answers = robot.ask([285.0], [120.0]).answers
+        return answers.x[0] == pytest.approx(answers.z[0])
+
+    robot.wait(is_wide)
+    big = Camera(640, 480, 500.0, 500.0, 320.0, 240.0)  # and the pictures grow too
+    image = image_message(robot.header(), np.full((480, 640, 3), 40, np.uint8))
+    assert robot.show(image, robot.info(big)).success
+
+
+def test_a_stamp_that_jumps_back_is_answered_like_any_other(start):
+    robot = start()
+    robot.show()
+    earlier = grey(robot, 50)
+    earlier.header.stamp.sec = 3
+    assert robot.show(earlier).answers.distance[0] == 50.0
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png"])
+def test_compressed_pictures_are_subscribed_beside_the_raw_topic(start, form):
+    robot = start(input__compressed=True)
+    content = BytesIO()
+    PictureFile.new("RGB", (320, 240), (80, 80, 80)).save(content, form)
+    message = CompressedImage(header=robot.header(), format=f"rgb8; {form} compressed bgr8")
+    message.data = content.getvalue()
+    robot.images = robot.node.create_publisher(CompressedImage, "image/compressed", 1)
+    response = robot.show(message)
+    assert response.success and response.answers.distance[0] == pytest.approx(80, abs=1)
+    broken = CompressedImage(header=robot.header(), format="jpeg", data=b"no picture")
+    assert "'jpeg'" in robot.show(broken).message
+
+
+def test_a_camera_with_compressed_pictures_alone_is_named_with_the_parameter_to_set(start):
+    robot = start()
+    robot.node.destroy_publisher(robot.images)
+    robot.images = robot.node.create_publisher(CompressedImage, "image/compressed", 1)
+    advice = "/image/compressed is published: set input.compressed to true"
+    robot.wait(lambda: advice in robot.ask().message)
+
+
+@pytest.mark.parametrize("reliability", RELIABILITIES)
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_publishers_of_every_qos_are_heard(start, reliability, durability):
+    robot = start()
+    qos = QoSProfile(depth=1, reliability=reliability, durability=durability)
+    for attribute, topic, kind in (
+        ("images", "image", Image),
+        ("infos", "camera_info", CameraInfo),
+    ):
+        robot.node.destroy_publisher(getattr(robot, attribute))
+        setattr(robot, attribute, robot.node.create_publisher(kind, topic, qos))
+    assert robot.show().success
+
+
+def test_a_camera_info_that_is_published_once_and_kept_is_fetched(context, start):
+    """As static intrinsics are published; a late volatile subscriber hears nothing of them."""
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    robot = start()
+    robot.node.destroy_publisher(robot.infos)
+    infos = robot.node.create_publisher(CameraInfo, "camera_info", latched)
+    infos.publish(robot.info())
+    robot.wait(lambda: robot.images.publish(grey(robot, 20)) or robot.ask().success)
