@@ -23,8 +23,10 @@ class Reply:
 
     value: the number of the greedy reply, NaN if it has none (text then says what came), or if
     the question's form is FREE: then text is the reply.
-    median, mean, lower, upper (5 %, 95 %): of the model's own distribution; NaN where the engine
-    does not read it or less than 0.9 of the probability is covered. mass: the share covered.
+    median, mean, lower, upper (5 %, 95 %): of the model's own distribution, given what is covered;
+    NaN where the engine does not read it or covers less than 0.9 of the probability. mass: the
+    probability covered; off_grammar: of replies that are no number of the checkpoint's grammar;
+    what is left to 1 was not explored. All over the full vocabulary, never renormalised.
     """
 
     value: float
@@ -34,6 +36,7 @@ class Reply:
     lower: float = nan
     upper: float = nan
     mass: float = 0.0
+    off_grammar: float = 0.0
 
 
 class Scene(Protocol):

@@ -77,7 +77,8 @@ class Node:
 class DigitTree:
     """One number. wanted: the Nodes to feed next, parents before children; empty when done.
 
-    greedy: the string of most probable tokens so far, one symbol past what is fed.
+    greedy: the string of most probable tokens so far, one symbol past what is fed; tip: the Node
+    after which its last symbol was said.
     """
 
     def __init__(self, grammar, probabilities, best):
@@ -85,9 +86,11 @@ class DigitTree:
         best: index into SYMBOLS of the most probable token of all, -1 if it is another one."""
         self.grammar = grammar
         self.greedy = ""
+        self.tip = Node("", 1.0, True, None)
         self.wanted = []
         self._bins = []  # (low, width, mass)
-        self._read(Node("", 1.0, True, None), probabilities, best)
+        self._off_grammar = 0.0
+        self._read(self.tip, probabilities, best)
 
     def feed(self, probabilities, best) -> None:
         """What the model said after each wanted node: rows of 11 probabilities, and the best."""
@@ -97,15 +100,24 @@ class DigitTree:
 
     def reading(self) -> "Reading":
         """The distribution over the bins known so far."""
-        return Reading.of_bins(self.greedy, np.array(self._bins).reshape(-1, 3))
+        bins = np.array(self._bins).reshape(-1, 3)
+        return Reading.of_bins(self.greedy, bins, self._off_grammar)
 
     def _read(self, node, probabilities, best):
+        self._off_grammar += node.mass * max(0.0, 1.0 - self._allowed(node, probabilities))
         if node.greedy and best >= 0:
-            self.greedy += SYMBOLS[best]
+            self.greedy, self.tip = node.text + SYMBOLS[best], node
         if "." in node.text:
             self._read_decimal(node, probabilities, best)
         else:
             self._read_integer(node, probabilities, best)
+
+    def _allowed(self, node, probabilities) -> float:
+        """The probability that the grammar's number goes on."""
+        digits, point = sum(probabilities[:DOT]), probabilities[DOT]
+        if "." in node.text or not node.text:
+            return digits
+        return point + (digits if len(node.text) < self.grammar.integer_digits else 0.0)
 
     def _read_integer(self, node, probabilities, best):
         if len(node.text) < self.grammar.integer_digits:
@@ -150,26 +162,28 @@ class DigitTree:
 
 @dataclass(frozen=True)
 class Reading:
-    """text: the greedy string. mass: probability of the bins. median, mean, lower (5 %) and
+    """text: the greedy string. mass: probability of the bins; off_grammar: of what is no number
+    of the grammar, as far as was read; the rest was not explored. median, mean, lower (5 %) and
     upper (95 %): of the distribution given the bins, NaN where they cover less than COVERED."""
 
     text: str
     mass: float
+    off_grammar: float
     median: float = nan
     mean: float = nan
     lower: float = nan
     upper: float = nan
 
     @classmethod
-    def of_bins(cls, text, bins) -> "Reading":
+    def of_bins(cls, text, bins, off_grammar) -> "Reading":
         """bins (N, 3): low, width and mass, uniform inside."""
         mass = float(bins[:, 2].sum())
         if mass < COVERED:
-            return cls(text, mass)
+            return cls(text, mass, off_grammar)
         low, width, weight = bins[np.argsort(bins[:, 0])].T
         mean = float(((low + width / 2) * weight).sum() / mass)
         edges = np.maximum(np.stack([low, low + width], axis=1).ravel(), 0.0)
         above = np.cumsum(weight)
         share = np.stack([above - weight, above], axis=1).ravel() / mass
         lower, median, upper = np.interp((0.05, 0.5, 0.95), share, edges).tolist()
-        return cls(text, mass, median, mean, lower, upper)
+        return cls(text, mass, off_grammar, median, mean, lower, upper)

@@ -174,7 +174,7 @@ class LocalEngine:
         said = found.text or self.loaded.tokenizer.decode([first])
         value = self.grammar.metres(found.text)
         spread = (found.median, found.mean, found.lower, found.upper)
-        return Reply(value, opening + said, *spread, found.mass)
+        return Reply(value, opening + said, *spread, found.mass, found.off_grammar)
 
     def _bytes(self, scene) -> int:
         """A generous estimate of what one question holds while it is computed."""

@@ -90,9 +90,34 @@ def test_every_bin_holds_its_share():
 def test_statistics_are_unknown_where_words_take_the_mass():
     speaker = Speaker({"2.35": 0.85, "": 0.15})
     reading = speaker.read().reading()
-    assert reading.mass == pytest.approx(0.85)
+    assert (reading.mass, reading.off_grammar) == pytest.approx((0.85, 0.15))
     assert reading.text == "2.35"
     assert all(isnan(v) for v in (reading.median, reading.mean, reading.lower, reading.upper))
+
+
+@pytest.mark.parametrize("said", ["", ".5", "12", "2.", "1234.5"])
+def test_what_no_number_of_the_grammar_begins_with_is_off_it(said):
+    reading = Speaker({"2.35": 0.75, said: 0.25}).read(eps=0.0, rel=0.0).reading()
+    assert reading.off_grammar == pytest.approx(0.25)
+    assert reading.mass == pytest.approx(0.75)
+
+
+def test_what_is_neither_covered_nor_off_the_grammar_was_not_explored():
+    """Ten integers share 0.04, each below eps; 0.01 ends without a number."""
+    rare = {f"1{i}.50": 0.004 for i in range(10)}
+    shares = {"2.35": 0.93, "3": 0.02, "": 0.01, **rare}
+    reading = Speaker(shares).read(eps=0.005).reading()
+    assert reading.off_grammar == pytest.approx(0.03)
+    assert reading.mass == pytest.approx(0.93)
+
+
+def test_all_of_the_probability_is_accounted_for_when_everything_is_explored():
+    draw = np.random.default_rng(3)
+    words = [f"{a}.{b}" for a in range(10, 40) for b in range(30, 60)] + ["", "7", "1.", ".1"]
+    shares = dict(zip(words, draw.dirichlet(np.ones(len(words))).tolist(), strict=True))
+    reading = Speaker(shares).read(eps=0.0, rel=0.0).reading()
+    assert reading.mass + reading.off_grammar == pytest.approx(1.0)
+    assert reading.off_grammar == pytest.approx(sum(shares[word] for word in words[-4:]))
 
 
 def test_a_number_that_ends_early_keeps_its_digits():
