@@ -27,6 +27,10 @@ class AnswerForm:
         """The words before the first number: known, so given to the model and not generated."""
         return self.template.partition("{d}")[0]
 
+    def closing(self, number: str) -> str:
+        """The words behind the first number, in which it may stand again."""
+        return self.template.partition("{d}")[2].replace("{d}", number)
+
     def render(self, metres: float, decimals: int = 2) -> str:
         """The training text for a distance in metres."""
         return self.template.replace("{d}", f"{metres:.{decimals}f}")

@@ -153,9 +153,14 @@ def _made_up_scan(columns, rows) -> Scan:
     return Scan(ranges, columns, rows, np.zeros((rows, columns, 3), np.uint8))
 
 
+def demo_frame() -> Frame:
+    """The picture of the demo."""
+    return Frame(read_picture(DEMO / "scene.png"), read_camera(DEMO / "camera.yaml"))
+
+
 def _answers(args):
     """Lines about the model on the demo picture."""
-    frame = Frame(read_picture(DEMO / "scene.png"), read_camera(DEMO / "camera.yaml"))
+    frame = demo_frame()
     begin = time.perf_counter()
     predictor = predictor_from(args)
     row = predictor.checkpoint

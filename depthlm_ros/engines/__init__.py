@@ -15,6 +15,7 @@ from depthlm_ros.errors import InputError, MissingDependency
 # What a Reply says whose scene was closed while it waited: nobody will read it.
 CLOSED = "the scene was closed before it was answered"
 LONGEST = 128  # tokens of a reply that is decoded freely
+CHECKS = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Reply:
     median, mean, lower, upper (5 %, 95 %): of the model's own distribution, given what is covered;
     NaN where the engine does not read it or covers less than 0.9 of the probability. mass: the
     probability covered; off_grammar: of replies that are no number of the checkpoint's grammar;
-    what is left to 1 was not explored. All over the full vocabulary, never renormalised.
+    what is left to 1 was not explored. All over the full vocabulary, never renormalised. free:
+    whether the model, checked, would not have said the words that were given, so that value and
+    text are what it says by itself; where that is another number the statistics are NaN.
     """
 
     value: float
@@ -37,6 +40,7 @@ class Reply:
     upper: float = nan
     mass: float = 0.0
     off_grammar: float = 0.0
+    free: bool = False
 
 
 class Scene(Protocol):
@@ -50,7 +54,8 @@ class Scene(Protocol):
 class Engine(Protocol):
     """Steps over questions about open scenes.
 
-    seen_focal_px: (fx, fy) that the last opened picture really had after the processor.
+    seen_focal_px: (fx, fy) that the last opened picture really had after the processor. counts:
+    how many replies were "checked" so far, and how many of them "fell_back" to free decoding.
     """
 
     def open(self, pictures, style) -> Scene:
@@ -72,7 +77,8 @@ ENGINES = ("local", "reference", "scripted")
 def make_engine(name: str, checkpoint, warm_up=False, progress=silent, **options) -> Engine:
     """The engine `name` for a Checkpoint; heavy libraries are imported here and not before.
 
-    options: device ("auto", "cpu", "cuda"), dtype and threads for local and reference. warm_up:
+    options: device ("auto", "cpu", "cuda"), dtype and threads for local and reference, check (of
+    CHECKS) for local: see LocalEngine. warm_up:
     ask a question in each style first, so that a user's first does not wait longer than others
     (local only). progress: callable (fraction, what). Raises InputError, CheckpointError,
     OutOfMemory or MissingDependency.

@@ -16,30 +16,31 @@ class Speaker:
 
     def __init__(self, loaded, longest):
         self._loaded = loaded
-        self._longest = longest
-        self._ends = end_ids(loaded)
+        self.longest = longest
+        self.ends = end_ids(loaded)
 
     @torch.inference_mode()
-    def say(self, begun) -> list:
-        """The text of each row of a Begun (reader.py), from where it stands."""
-        rows = torch.arange(len(begun.hidden)).split(TOGETHER)
-        said = [ids for part in rows for ids in self._said(begun, part.tolist())]
-        return self._loaded.tokenizer.batch_decode(said, skip_special_tokens=True)
+    def say(self, begun, rows=None) -> list:
+        """The texts of rows (numbers, ascending; None: all) of a Begun (reader.py), each from
+        where the row stands."""
+        rows = list(range(len(begun.hidden))) if rows is None else rows
+        parts = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)]
+        said = [ids for part in parts for ids in self._said(begun, part)]
+        return [self._loaded.tokenizer.decode(ids, skip_special_tokens=True) for ids in said]
 
     def _said(self, begun, rows) -> list:
         """The ids that each of the rows says, its end included."""
         said, paths = {row: [] for row in rows}, {row: [] for row in rows}
         hidden = begun.hidden[rows]
         while rows:
-            best = torch.cat([top for _, top in most_probable(self._loaded, hidden)]).tolist()
-            for row, token in zip(rows, best, strict=True):
+            for row, token in zip(rows, best_tokens(self._loaded, hidden), strict=True):
                 said[row].append(token)
             rows = [row for row in rows if not self._over(said[row])]
             hidden = self._fed(begun, rows, said, paths) if rows else None
         return list(said.values())
 
     def _over(self, ids) -> bool:
-        return ids[-1] in self._ends or len(ids) == self._longest
+        return ids[-1] in self.ends or len(ids) == self.longest
 
     def _fed(self, begun, rows, said, paths):
         """The states (len(rows), width) after the last token that each row said."""
@@ -56,6 +57,11 @@ def most_probable(loaded, hidden):
     for part in hidden.split(CHUNK):
         logits = loaded.head(part).float()
         yield logits, logits.argmax(1)
+
+
+def best_tokens(loaded, hidden) -> list:
+    """The most probable token after each of the states (M, width)."""
+    return torch.cat([best for _, best in most_probable(loaded, hidden)]).tolist()
 
 
 def end_ids(loaded) -> list:

@@ -7,12 +7,15 @@ marker style draws and computes a picture a question. The number is read as a di
 about cameras, or about who asks and when.
 """
 
+from collections import Counter
 from copy import copy
 from dataclasses import replace
 
 import torch
 
-from depthlm_ros.engines import CLOSED, LONGEST, Reply
+from depthlm_ros.answer import parse
+from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply
+from depthlm_ros.engines.check import Checker
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.free import Speaker
 from depthlm_ros.engines.loading import load
@@ -23,6 +26,7 @@ from depthlm_ros.engines.products import fast_products
 from depthlm_ros.engines.prompts import Prompts
 from depthlm_ros.engines.reader import Begun, NumberReader
 from depthlm_ros.engines.rows import Rows, prefill
+from depthlm_ros.errors import InputError
 
 WORDS, TREE = 100, 30  # tokens of a question, and that its number may add, for sizing
 
@@ -62,11 +66,17 @@ class LocalScene:
 class LocalEngine:
     """Asks a Checkpoint, or a Loaded, in this process. device, dtype, options: see loading.load.
 
-    longest: tokens of a reply that is decoded freely. seen_focal_px: (fx, fy) of the last opened
-    picture after the image processor's snapping.
+    check: whether a pass over the closing words proves that the model would have said the words
+    that are given, and lets it speak freely where not; "auto": in marker style, which hardly
+    costs more for it. longest: tokens of a reply that is decoded freely. counts: see Engine.
+    seen_focal_px: (fx, fy) of the last opened picture after the image processor's snapping.
     """
 
-    def __init__(self, checkpoint, device="auto", dtype="auto", longest=LONGEST, **options):
+    def __init__(
+        self, checkpoint, device="auto", dtype="auto", check="auto", longest=LONGEST, **options
+    ):
+        if check not in CHECKS:
+            raise InputError(f"check is {check!r}, allowed: {', '.join(CHECKS)}")
         self.loaded = load(checkpoint, device, dtype, **options)
         checkpoint = self.loaded.checkpoint
         linear_patches(self.loaded.model)
@@ -75,6 +85,9 @@ class LocalEngine:
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
         self.reader = NumberReader(self.loaded, self.grammar)
         self.speaker = Speaker(self.loaded, longest)
+        self.checker = Checker(self.loaded, self.speaker)
+        self.check = check
+        self.counts = Counter()
         self.seen_focal_px = None
         self._pace = Pace()
 
@@ -117,7 +130,11 @@ class LocalEngine:
 
     def close(self) -> None:
         """Give the model back."""
-        self.loaded = self.prompts = self.reader = self.speaker = None
+        self.loaded = self.prompts = self.reader = self.speaker = self.checker = None
+
+    def checks(self, style) -> bool:
+        """Whether answers in this Style are checked."""
+        return self.check == "on" or (self.check == "auto" and not style.shares_picture)
 
     def _group(self, scene, question):
         """Rows that one forward can take: same scene, or equal prompts about equal sizes."""
@@ -139,10 +156,13 @@ class LocalEngine:
         """Replies to the (scene, question) of one group."""
         shared = members[0][0].style.shares_picture
         begun = self._shared(members) if shared else self._drawn(members)
-        form = members[0][1].form
+        style, form = members[0][0].style, members[0][1].form
         if not form.is_number:
             return [Reply(float("nan"), text) for text in self.speaker.say(begun)]
-        return [self._reply(form.opening, *found) for found in self.reader.read(begun)]
+        found = self.reader.read(begun)
+        if self.checks(style):
+            return self._checked(begun, form, [tree for tree, _ in found])
+        return [self._unchecked(form, *one) for one in found]
 
     def _shared(self, members) -> Begun:
         """The questions of one scene behind its picture."""
@@ -152,8 +172,8 @@ class LocalEngine:
             rests, scene.placed.end, scene.placed.picture_start, _places(scene, members)
         )
         rows = Rows(self.loaded, scene.prompt)
-        hidden = rows.begin(ids, positions, lengths)
-        return Begun(rows, hidden, scene.placed.end + lengths.float())
+        states = rows.begin(ids, positions, lengths, 1 + self._given(*members[0]))
+        return Begun(rows, states, scene.placed.end + lengths.float())
 
     def _drawn(self, members) -> Begun:
         """A picture a question; all of one size and with the same words."""
@@ -167,14 +187,33 @@ class LocalEngine:
         rows = ids.expand(count, -1).to(device)
         hidden, prompt = prefill(self.loaded, rows, positions, prepared.to(device))
         ends = torch.full((count,), float(placed.end))
-        return Begun(Rows.of_prompts(self.loaded, prompt), hidden[:, -1], ends)
+        states = hidden[:, -1 - self._given(*members[0]) :]
+        return Begun(Rows.of_prompts(self.loaded, prompt), states, ends)
 
-    def _reply(self, opening, tree, first) -> Reply:
+    def _given(self, scene, question) -> int:
+        """How many tokens of the answer are given and looked at again."""
+        return self.prompts.opening_length(question.form) if self.checks(scene.style) else 0
+
+    def _checked(self, begun, form, trees) -> list:
+        """Replies that free decoding would have given too."""
+        said = self.checker.said(begun, trees, form)
+        self.counts += Counter(checked=len(said), fell_back=sum(free for _, free in said))
+        return [
+            self._reply(parse(text).metres, text, tree, free)
+            for tree, (text, free) in zip(trees, said, strict=True)
+        ]
+
+    def _unchecked(self, form, tree, first) -> Reply:
+        said = tree.greedy or self.loaded.tokenizer.decode([first])
+        return self._reply(self.grammar.metres(tree.greedy), form.opening + said, tree)
+
+    def _reply(self, value, text, tree, free=False) -> Reply:
+        """A reply with the tree's distribution, unless that is of another number."""
         found = tree.reading()
-        said = found.text or self.loaded.tokenizer.decode([first])
-        value = self.grammar.metres(found.text)
         spread = (found.median, found.mean, found.lower, found.upper)
-        return Reply(value, opening + said, *spread, found.mass, found.off_grammar)
+        if free and value != self.grammar.metres(found.text):
+            spread = (float("nan"),) * 4
+        return Reply(value, text, *spread, found.mass, found.off_grammar, free)
 
     def _bytes(self, scene) -> int:
         """A generous estimate of what one question holds while it is computed."""

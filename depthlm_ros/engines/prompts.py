@@ -59,7 +59,7 @@ class Prompts:
 
     def shared_beginning(self, view, style, pictures=1) -> list:
         """The ids with which every question about the view begins, a picture as one token."""
-        probes = [self.question_ids(probe, pictures) for probe in style.probes(view)]
+        probes = [self._ids(probe.text, "", pictures) for probe in style.probes(view)]
         beginning = commonprefix(probes)
         if self.loaded.point_id in beginning:
             beginning = beginning[: beginning.index(self.loaded.point_id)]
@@ -68,6 +68,10 @@ class Prompts:
     def question_ids(self, question, pictures=1) -> list:
         """The ids of a question's prompt, a picture as one token."""
         return self._ids(question.text, question.form.opening, pictures)
+
+    def opening_length(self, form) -> int:
+        """How many tokens of the answer are given."""
+        return len(self.loaded.chat.encode(form.opening)) if self.forced else 0
 
     def rest(self, question, beginning, pictures=1) -> list:
         """The ids of a question behind the beginning that it shares."""

@@ -18,12 +18,23 @@ from depthlm_ros.engines.free import most_probable
 class Begun:
     """Rows at the place where their number begins.
 
-    rows: Rows. hidden (N, width): the last state. ends (N,): where the next token stands.
+    rows: Rows. states (N, 1 + k, width): before each of the last k tokens that were given, and
+    after them. ends (N,): where the next token stands.
     """
 
     rows: object
-    hidden: torch.Tensor
+    states: torch.Tensor
     ends: torch.Tensor
+
+    @property
+    def hidden(self):
+        """(N, width): the last states."""
+        return self.states[:, -1]
+
+    def rewound(self) -> "Begun":
+        """Before the k tokens."""
+        words = self.states.shape[1] - 1
+        return Begun(self.rows.rewound(words), self.states[:, :1], self.ends - words)
 
 
 class NumberReader:

@@ -35,16 +35,23 @@ class Rows:
         rows._blocks.append(Block(torch.arange(count), length, prompts))
         return rows
 
-    def begin(self, ids, positions, lengths) -> torch.Tensor:
-        """Hidden states (N, width) of each row's last word.
+    def begin(self, ids, positions, lengths, last=1) -> torch.Tensor:
+        """Hidden states (N, last, width) of each row's last words.
 
         ids (N, L) and positions (3, N, L) float of the words, of which row i has lengths[i].
         """
         order = lengths.argsort(stable=True)
         packed = PACKED_CPU if self._loaded.device.type == "cpu" else PACKED
         parts = order.split(max(1, packed // int(lengths.max())))
-        found = [self._begin(rows, ids, positions, lengths[rows]) for rows in parts]
+        found = [self._begin(rows, ids, positions, lengths[rows], last) for rows in parts]
         return torch.cat(found)[order.argsort()]
+
+    def rewound(self, words) -> "Rows":
+        """The same rows without their last `words` words and all that grew; nothing is copied."""
+        rows = Rows(self._loaded, None)
+        rows._prompt = self._prompt
+        rows._blocks = [block.rewound(words) for block in self._blocks]
+        return rows
 
     def grow(self, rows, paths, ids, positions) -> torch.Tensor:
         """Hidden states (M, width) of M more tokens, each the tip of a branch of its own.
@@ -60,7 +67,7 @@ class Rows:
         self.grown += len(paths)
         return run(self._loaded, ids.to(device), positions.to(device), seen)
 
-    def _begin(self, rows, ids, positions, lengths):
+    def _begin(self, rows, ids, positions, lengths, last):
         """Rows in the order of their lengths, in one pass."""
         device = self._loaded.device
         own = torch.arange(ids.shape[1]) < lengths[:, None]
@@ -68,7 +75,10 @@ class Rows:
         self._blocks += blocks
         packed = ids[rows][own].to(device), positions[:, rows][:, own].to(device)
         ends = (lengths.cumsum(0) - 1).to(device)
-        return run(self._loaded, *packed, Words(self._prompt, blocks), ends)
+        seen = Words(self._prompt, blocks)
+        if last == 1:
+            return run(self._loaded, *packed, seen, ends)[:, None]
+        return run(self._loaded, *packed, seen)[ends[:, None] + torch.arange(1 - last, 1).to(ends)]
 
 
 def prefill(loaded, ids, positions, *pictures):

@@ -52,11 +52,20 @@ class Block:
     def look_from(self, layer, places, queries, scale):
         """(found, log sums) of queries at places (index of the row here, slot) on all words."""
         of, slots = places
-        shape = (len(self.rows), int(slots.max()) + 1, *queries.shape[1:])
-        padded = queries.new_zeros(shape)
+        some = slice(int(of.min()), int(of.max()) + 1)
+        of = of - some.start
+        padded = queries.new_zeros((int(of.max()) + 1, int(slots.max()) + 1, *queries.shape[1:]))
         padded[of, slots] = queries
-        found, total = attend(padded.transpose(1, 2), *self._kept[layer], scale)
+        keys, values = (kept[some] for kept in self._kept[layer])
+        found, total = attend(padded.transpose(1, 2), keys, values, scale)
         return found[of, :, slots], total[of, :, slots]
+
+    def rewound(self, words) -> "Block":
+        """The same rows without the last `words` words; their keys and values stay where they
+        are."""
+        length = self.length - words
+        kept = [(keys[:, :, :length], values[:, :, :length]) for keys, values in self._kept]
+        return Block(self.rows, length, kept)
 
     def _by_row(self, packed):
         return packed.unflatten(0, (len(self.rows), -1)).transpose(1, 2)

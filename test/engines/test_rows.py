@@ -84,7 +84,7 @@ def test_states_after_the_words_are_those_of_transformers(
     ids, positions = some_words(loaded)
     for row, length in enumerate(LENGTHS.tolist()):
         own = ids[row, :length], positions[:, row, :length]
-        assert close(begun[row], by_transformers(loaded, prompt, *own))
+        assert close(begun[row, 0], by_transformers(loaded, prompt, *own))
 
 
 def branch_by_transformers(loaded, prompt, row, path):
