@@ -40,7 +40,7 @@ def test_ratios_are_against_reference_at_batch_one_of_the_same_style():
 @pytest.fixture
 def setting():
     work = {"marker": Work(0.0, 1e9, 74), "position": Work(1e9, 1e7, 12)}
-    return Setting("tiny", 4_000_000, "float32", "cpu", 60.0, 0.1, 1e11, work)
+    return Setting("tiny", 4_000_000, "float32", "cpu", 60.0, 0.1, 1e11, work, "on for marker")
 
 
 def test_a_line_tells_ratio_share_of_the_peak_and_what_is_extrapolated(setting):
@@ -97,6 +97,7 @@ def test_a_whole_comparison_on_the_command_line(capsys, tmp_path):
     busy = any(line.startswith("BUSY") for line in said)
     assert len(said) == 7 + busy + len(content["rows"])
     assert "9 nodes a number" in said[4]
+    assert "check: on for marker" in said[4]
 
 
 def _interrupted(*_):

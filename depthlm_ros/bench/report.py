@@ -29,7 +29,7 @@ def preface(setting):
         f"reference: transformers' generate, a picture a question, {PUBLISHED_TOKENS} new tokens"
         " (the end suppressed)"
     )
-    yield f"local: {setting.tree}"
+    yield f"local: {setting.tree}; check: {setting.check}"
     if setting.load_before > BUSY:
         yield (
             f"BUSY: {setting.load_before:.1f} other processes ran before this began, so all times"

@@ -16,7 +16,7 @@ QUIET = 0.05  # what the layers write, relative to usual random weights
 NODES = 9  # "2", "3", "4", "5", a point behind each, and "2.2"
 TREE = (
     f"the head's rows favour digits: {NODES} nodes a number in 2 rounds (a trained model below"
-    " 10 m: 10 on average), eps 0.005, rel 0.05; check: off"
+    " 10 m: 10 on average), eps 0.005, rel 0.05"
 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from depthlm_ros.bench import report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.shapes import SIZES
+from depthlm_ros.commands.ask import told
 from depthlm_ros.commands.options import (
     add_model_options,
     count,
@@ -88,7 +89,9 @@ def _compare(args) -> int:
     """Print each row as it comes, and write it, since a run that is cut off may have been long."""
     if args.row or args.style or args.engine != "local":
         raise InputError("--size asks both engines: give --styles, not --style, --engine or --row")
-    setting, rows = compare(args.size, args.styles, args.n, args.limit, args.device or "auto")
+    setting, rows = compare(
+        args.size, args.styles, args.n, args.limit, args.device or "auto", args.check or "auto"
+    )
     print(*report.preface(setting), sep="\n", flush=True)
     seen = []
     for row in rows:
@@ -173,6 +176,8 @@ def _answers(args):
     columns, rows = GRID
     title = f"a grid of {columns} x {rows}, {row.grid_style}"
     yield _line(title, lambda: scan(predictor, frame, *GRID), 1)
+    if predictor.engine.counts["checked"]:
+        yield f"decoded freely: {told(predictor.engine.counts)}"
 
 
 def _line(title, action, times=5) -> str:

@@ -5,7 +5,7 @@ import argparse
 import sys
 
 from depthlm_ros.commands.bars import loading_bar
-from depthlm_ros.engines import ENGINES
+from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.errors import CameraError, InputError
 from depthlm_ros.files import camera_for, film_focal_px, read_camera, read_picture
 from depthlm_ros.predict import load_predictor
@@ -34,12 +34,17 @@ def add_model_options(parser, checkpoint_group=None) -> None:
     model.add_argument("--device", help="auto (default), cpu, cuda")
     model.add_argument("--dtype", help="auto (default), float32, bfloat16, float16")
     model.add_argument("--threads", type=int, help="of the processor (default: as many as suit)")
+    model.add_argument(
+        "--check",
+        choices=CHECKS,
+        help="prove that the model would have said the words it is given (auto: in marker style)",
+    )
     model.add_argument("--style", default="", help="how to point (default: the checkpoint's)")
 
 
 def predictor_from(args, style=None):
     """The predictor that the model options name; style: instead of theirs."""
-    given = {name: getattr(args, name) for name in ("device", "dtype", "threads")}
+    given = {name: getattr(args, name) for name in ("device", "dtype", "threads", "check")}
     options = {name: value for name, value in given.items() if value is not None}
     style = args.style if style is None else style
     styles = {"style": style, "grid_style": style}

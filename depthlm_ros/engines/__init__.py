@@ -74,6 +74,12 @@ class Engine(Protocol):
 ENGINES = ("local", "reference", "scripted")
 
 
+def is_checked(check, style) -> bool:
+    """Whether `check` (of CHECKS) means that answers in this Style are checked; "auto": where a
+    picture is computed for each question, which costs so much that a check hardly shows."""
+    return check == "on" or (check == "auto" and not style.shares_picture)
+
+
 def make_engine(name: str, checkpoint, warm_up=False, progress=silent, **options) -> Engine:
     """The engine `name` for a Checkpoint; heavy libraries are imported here and not before.
 

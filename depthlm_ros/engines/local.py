@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 
 from depthlm_ros.answer import parse
-from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply
+from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, is_checked
 from depthlm_ros.engines.check import Checker
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.free import Speaker
@@ -67,9 +67,9 @@ class LocalEngine:
     """Asks a Checkpoint, or a Loaded, in this process. device, dtype, options: see loading.load.
 
     check: whether a pass over the closing words proves that the model would have said the words
-    that are given, and lets it speak freely where not; "auto": in marker style, which hardly
-    costs more for it. longest: tokens of a reply that is decoded freely. counts: see Engine.
-    seen_focal_px: (fx, fy) of the last opened picture after the image processor's snapping.
+    that are given, and lets it speak freely where not; "auto": see is_checked. longest: tokens of
+    a reply that is decoded freely. counts: see Engine. seen_focal_px: (fx, fy) of the last opened
+    picture after the image processor's snapping.
     """
 
     def __init__(
@@ -132,10 +132,6 @@ class LocalEngine:
         """Give the model back."""
         self.loaded = self.prompts = self.reader = self.speaker = self.checker = None
 
-    def checks(self, style) -> bool:
-        """Whether answers in this Style are checked."""
-        return self.check == "on" or (self.check == "auto" and not style.shares_picture)
-
     def _group(self, scene, question):
         """Rows that one forward can take: same scene, or equal prompts about equal sizes."""
         if scene.style.shares_picture:
@@ -160,7 +156,7 @@ class LocalEngine:
         if not form.is_number:
             return [Reply(float("nan"), text) for text in self.speaker.say(begun)]
         found = self.reader.read(begun)
-        if self.checks(style):
+        if is_checked(self.check, style):
             return self._checked(begun, form, [tree for tree, _ in found])
         return [self._unchecked(form, *one) for one in found]
 
@@ -192,7 +188,9 @@ class LocalEngine:
 
     def _given(self, scene, question) -> int:
         """How many tokens of the answer are given and looked at again."""
-        return self.prompts.opening_length(question.form) if self.checks(scene.style) else 0
+        if not is_checked(self.check, scene.style):
+            return 0
+        return self.prompts.opening_length(question.form)
 
     def _checked(self, begun, form, trees) -> list:
         """Replies that free decoding would have given too."""

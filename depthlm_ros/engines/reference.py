@@ -6,6 +6,7 @@ a whole prompt with its own picture, the model computes its own positions, the w
 given unless asked for. Reads no distribution.
 """
 
+from collections import Counter
 from copy import copy
 from dataclasses import replace
 
@@ -46,6 +47,7 @@ class ReferenceEngine:
 
     max_new_tokens: of a free answer. force_opening: give the answer's first words and generate
     the number alone, so that its digits can be compared with those of an engine that forces.
+    check: accepted and without meaning, since it speaks freely anyhow.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class ReferenceEngine:
         dtype="auto",
         max_new_tokens=LONGEST,
         force_opening=False,
+        check="",
         **options,
     ):
         self.loaded = load(checkpoint, device, dtype, **options)
@@ -64,6 +67,7 @@ class ReferenceEngine:
         longest = checkpoint.integer_digits + 1 + checkpoint.decimals
         self.max_new_tokens = longest if force_opening else max_new_tokens
         self.seen_focal_px = None
+        self.counts = Counter()
         self._pace = Pace()
 
     def open(self, pictures, style) -> ReferenceScene:

@@ -6,6 +6,7 @@ fake. No torch, no pictures looked at.
 """
 
 import time
+from collections import Counter
 from math import isfinite, nan
 
 import numpy as np
@@ -30,10 +31,11 @@ class ScriptedScene:
 class ScriptedEngine:
     """A fake engine: answers come from a function, not from a model.
 
-    answer: callable (view, (u, v)) -> metres, or a constant; NaN is a reply without a number,
-    and what it raises fails the step, as an engine that fails. seconds_per_question: how long it
-    pretends to think. spread: half of the 90 % interval, relative to the answer. device, dtype,
-    threads: accepted and without meaning, so that it can stand in for the other engines.
+    answer: callable (view, (u, v)) -> metres, or a constant; NaN is a reply without a number, a
+    text is the reply to a question whose form is FREE, and what it raises fails the step, as an
+    engine that fails. seconds_per_question: how long it pretends to think. spread: half of the
+    90 % interval, relative to the answer. device, dtype, threads, check: accepted and without
+    meaning, so that it can stand in for the other engines.
     """
 
     def __init__(
@@ -44,15 +46,17 @@ class ScriptedEngine:
         device="",
         dtype="",
         threads=0,
+        check="",
     ):
         self.answer = answer if callable(answer) else lambda view, pixel: answer
         self.seconds_per_question = seconds_per_question
         self.spread = spread
         self.seen_focal_px = (nan, nan)
+        self.counts = Counter()
 
     def open(self, pictures, style) -> ScriptedScene:
-        """A scene of one View."""
-        (view,) = pictures
+        """A scene of Views, of which the first is shown to `answer`."""
+        view = pictures[0]
         self.seen_focal_px = (view.camera.fx, view.camera.fy)
         return ScriptedScene(view, style)
 
@@ -74,7 +78,10 @@ class ScriptedEngine:
         view = scene.view
         if view is None:
             return Reply(nan, CLOSED)
-        metres = float(self.answer(view, question.pixel))
+        said = self.answer(view, question.pixel)
+        if not question.form.is_number:
+            return Reply(nan, str(said))
+        metres = float(said)
         text = f"{metres:.2f} (scripted: no model was asked)"
         if not isfinite(metres):
             return Reply(nan, text)

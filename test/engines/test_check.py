@@ -189,12 +189,16 @@ def test_random_weights_always_fall_back_to_what_reference_says(
     assert len({reply.text for reply in ours}) > 1 or name == "position"
 
 
-def test_by_default_marker_style_is_checked_and_shared_pictures_are_not(tiny):
-    local, _ = tiny
-    row = local.loaded.checkpoint
-    for check, checked in (("auto", ["marker"]), ("on", list(STYLES)), ("off", [])):
-        engine = LocalEngine(local.loaded, check=check)
-        assert [name for name in STYLES if engine.checks(row.asker(name))] == checked
+@pytest.mark.parametrize(
+    ("check", "styles"), [("auto", ["marker"]), ("on", [*STYLES]), ("off", [])]
+)
+def test_by_default_marker_style_is_checked_and_shared_pictures_are_not(tiny, check, styles):
+    row = tiny[0].loaded.checkpoint
+    engine, view = LocalEngine(tiny[0].loaded, check=check), view_of_frame(row, demo_frame())
+    for name in STYLES:
+        before = engine.counts["checked"]
+        replies(engine, view, name, questions(row, view, name, 1))
+        assert (engine.counts["checked"] > before) == (name in styles)
 
 
 def test_an_unknown_setting_is_refused_before_anything_is_loaded(checkpoints):

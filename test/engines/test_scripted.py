@@ -10,7 +10,7 @@ import pytest
 from depthlm_ros.engines import CLOSED, make_engine
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import InputError
-from depthlm_ros.question import MarkerStyle
+from depthlm_ros.question import MarkerStyle, PlainStyle
 
 
 def asked_about(engine, view, pixels):
@@ -31,6 +31,13 @@ def test_nan_is_a_reply_without_a_number(view_of):
     (reply,) = engine.step(asked_about(engine, view_of(0), [(30, 20)]))
     assert isnan(reply.value)
     assert reply.mass == 0
+
+
+def test_a_text_answers_a_free_question_about_two_pictures(view_of):
+    engine = ScriptedEngine("to the left")
+    scene = engine.open([view_of(0), view_of(1)], PlainStyle())
+    (reply,) = engine.step([(scene, PlainStyle().ask("Where to?"))])
+    assert reply.text == "to the left" and isnan(reply.value)
 
 
 def test_what_the_function_raises_fails_the_step(view_of):
