@@ -103,6 +103,7 @@ class DepthLMNode(ManagedNode):
             asked.grid_style,
             device=asked.device,
             dtype=asked.dtype,
+            check=asked.check,
             progress=progress,
         )
 

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, fields
 
-from depthlm_ros.engines import ENGINES
+from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.errors import InputError
 from depthlm_ros.scan import LARGEST_GRID
 
@@ -57,6 +57,13 @@ class Settings:
     )
     dtype: str = _parameter(
         "dtype", "auto", "Number format of the weights: auto, float32, bfloat16 or float16"
+    )
+    check: str = _parameter(
+        "check",
+        "auto",
+        "Whether each answer is proved to be what the model would say by itself; auto: in marker"
+        " style",
+        choices=CHECKS,
     )
     cameras: tuple = _parameter(
         "cameras",
