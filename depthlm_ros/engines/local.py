@@ -19,6 +19,7 @@ from depthlm_ros.engines.check import Checker
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.free import Speaker
 from depthlm_ros.engines.loading import load
+from depthlm_ros.engines.marked import Canvas, drawn
 from depthlm_ros.engines.memory import free_bytes
 from depthlm_ros.engines.pace import SHARE, Pace, threads_for
 from depthlm_ros.engines.patches import linear_patches
@@ -34,14 +35,14 @@ WORDS, TREE = 100, 30  # tokens of a question, and that its number may add, for 
 class LocalScene:
     """One view, or two, opened in a style. view, grid: of the first. pictures: how many;
     beginning: the ids that all questions share; prompt: their keys and values per layer; placed:
-    their positions."""
+    their positions; canvas: what markers are drawn on."""
 
     def __init__(self, view, style, grid, pictures=1):
         self.view = replace(view, image=view.image.copy())  # a camera may reuse its buffer
         self.style = style
         self.grid = grid
         self.pictures = pictures
-        self.beginning = self.prompt = self.placed = None
+        self.beginning = self.prompt = self.placed = self.canvas = None
 
     @property
     def closed(self) -> bool:
@@ -50,9 +51,10 @@ class LocalScene:
 
     @property
     def nbytes(self) -> int:
-        """Memory held: the picture and the shared keys and values."""
-        view, prompt = self.view, self.prompt
+        """Memory held: the picture and what its questions share."""
+        view, prompt, canvas = self.view, self.prompt, self.canvas
         own = 0 if view is None else view.image.nbytes
+        own += 0 if canvas is None else canvas.nbytes
         return own + sum(tensor.nbytes for layer in prompt or () for tensor in layer)
 
     def close(self) -> None:
@@ -60,7 +62,7 @@ class LocalScene:
 
         From any thread, also while a step is under way: that step keeps what it has begun with.
         """
-        self.view = self.prompt = self.placed = None
+        self.view = self.prompt = self.placed = self.canvas = None
 
 
 class LocalEngine:
@@ -102,6 +104,9 @@ class LocalEngine:
         if style.shares_picture:
             with threads_for(self.loaded):
                 self._share(scene, prepared)
+        else:
+            on_device = prepared[0].to(self.loaded.device)
+            scene.canvas = Canvas(self.loaded.vision, scene.view, style, on_device)
         return scene
 
     def room(self, scene, seconds) -> int:
@@ -173,15 +178,14 @@ class LocalEngine:
 
     def _drawn(self, members) -> Begun:
         """A picture a question; all of one size and with the same words."""
-        images = [scene.style.picture(scene.view, q.pixel) for scene, q in members]
-        prepared = self.loaded.vision.prepare(images)
+        prepared = drawn([(scene.canvas, question.pixel) for scene, question in members])
         ids = self.prompts.question_ids(members[0][1])
         ids = self.prompts.with_pictures(ids, prepared.grid)
         placed = self.prompts.placed(ids, prepared)
         count, device = len(members), self.loaded.device
         positions = placed.positions[:, None].expand(-1, count, -1).to(device)
         rows = ids.expand(count, -1).to(device)
-        hidden, prompt = prefill(self.loaded, rows, positions, prepared.to(device))
+        hidden, prompt = prefill(self.loaded, rows, positions, prepared)
         ends = torch.full((count,), float(placed.end))
         states = hidden[:, -1 - self._given(*members[0]) :]
         return Begun(Rows.of_prompts(self.loaded, prompt), states, ends)

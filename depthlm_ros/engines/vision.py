@@ -9,8 +9,10 @@ without an error. Knows nothing about questions or engines.
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from PIL import Image
 
+from depthlm_ros.engines.colours import LEVELS, check_levels, check_rescaling
 from depthlm_ros.errors import CheckpointError, EngineError
 
 
@@ -40,7 +42,8 @@ class QwenVision:
     """Qwen2.5-VL and Qwen3-VL: sides rounded to multiples of patch x merge.
 
     processor_class: the Pillow one, whatever a checkpoint names. The Auto class would take
-    torchvision where it is installed, whose pictures differ, or ask for it.
+    torchvision where it is installed, whose pictures differ, or ask for it. levels (3, 256): what
+    the model takes for each level of a colour.
     """
 
     processor_class = "Qwen2VLImageProcessorPil"
@@ -54,7 +57,12 @@ class QwenVision:
         self.patch, self.merge = vision.patch_size, vision.spatial_merge_size
         self._agree("patch_size", processor.patch_size, self.patch)
         self._agree("merge_size", processor.merge_size, self.merge)
-        self._check_values()
+        self.levels = self._levels()
+
+    @property
+    def side(self) -> int:
+        """Pixels that a picture token is wide and high."""
+        return self.patch * self.merge
 
     def prepare(self, images) -> Pictures:
         """Pictures of (h, w, 3) uint8 arrays of one size; EngineError after a second resize."""
@@ -63,11 +71,11 @@ class QwenVision:
         size = self._size(tensors)
         if size != wanted:
             self._refuse(images[0].shape[:2], wanted, size)
-        return Pictures(tensors, size, tuple(s // (self.patch * self.merge) for s in size))
+        return Pictures(tensors, size, tuple(s // self.side for s in size))
 
     def snapped(self, height, width) -> tuple:
         """(height, width) that the processor's own rule makes, its bounds left aside."""
-        factor = self.patch * self.merge
+        factor = self.side
         if self.processor.do_resize:
             return round(height / factor) * factor, round(width / factor) * factor
         if height % factor or width % factor:
@@ -93,20 +101,27 @@ class QwenVision:
         """The tensors of one or several Pictures, one behind the other."""
         if len(pictures) == 1:
             return pictures[0].tensors
-        import torch
-
         names = pictures[0].tensors
         return {name: torch.cat([one.tensors[name] for one in pictures]) for name in names}
+
+    def paste(self, pictures, index, values, top, left) -> None:
+        """Put values (3, h, w) into one of the pictures; sides and corner at whole tokens."""
+        rows, columns = (length // self.side for length in values.shape[1:])
+        of_patch = values.unflatten(2, (columns, self.merge, self.patch)).unflatten(
+            1, (rows, self.merge, self.patch)
+        )
+        tiles = of_patch.permute(1, 4, 2, 5, 0, 3, 6)[:, :, :, :, :, None]
+        there = self._tiles(pictures, index)[top // self.side :, left // self.side :]
+        there[:rows, :columns].copy_(tiles)
 
     def _size(self, tensors):
         grid = tensors["image_grid_thw"][0].tolist()
         return grid[1] * self.patch, grid[2] * self.patch
 
-    def _processed(self, images):
+    def _processed(self, images, **options):
+        pictures = [Image.fromarray(image) for image in images]
         try:
-            found = self.processor(
-                images=[Image.fromarray(image) for image in images], return_tensors="pt"
-            )
+            found = self.processor(images=pictures, return_tensors="pt", **options)
         except ValueError as error:
             height, width = images[0].shape[:2]
             raise EngineError(f"a view of {width} x {height} was refused: {error}") from error
@@ -127,30 +142,27 @@ class QwenVision:
                 " config.json: the files are of different models"
             )
 
-    def _check_values(self):
-        """Values reach the model as the processor's config says: rescaled once or not at all."""
-        one = self.processor
-        factor = one.rescale_factor if one.do_rescale else 1.0
-        if not np.isclose(factor, 1 / 255 if one.do_rescale else 1.0, rtol=1e-3):
-            raise CheckpointError(
-                f"rescale_factor is {factor:g} in preprocessor_config.json: pictures come as 0 to"
-                " 255 and are rescaled once, by 1/255, or not at all (do_rescale false)"
-            )
-        side = 8 * self.patch * self.merge
-        colour = np.array([255, 0, 128])
-        expected = colour * factor
-        if one.do_normalize:
-            expected = (expected - one.image_mean) / one.image_std
-        seen = self._processed([np.full((side, side, 3), colour, np.uint8)])["pixel_values"]
-        if not np.allclose(self._channels(seen), expected[:, None], atol=1e-4):
-            raise CheckpointError(
-                "the image processor does more to colours than its preprocessor_config.json says"
-            )
+    def _levels(self):
+        """(3, 256): the processor's value of each level of a colour."""
+        check_rescaling(self.processor)
+        side = 2 * self.side
+        image = np.resize(LEVELS, (side, side, 1)).repeat(3, axis=2)
+        tensors = self._processed([image], do_resize=False)
+        seen = self._values(Pictures(tensors, (side, side), (2, 2)))[:, : len(LEVELS)]
+        check_levels(self.processor, seen)
+        return seen
 
-    def _channels(self, pixel_values):
-        """(3, values) of processed pictures."""
-        values = np.asarray(pixel_values)
-        return values.reshape(len(values), 3, -1).transpose(1, 0, 2).reshape(3, -1)
+    def _values(self, pictures):
+        """(3, pixels) of the first picture, in its raster."""
+        tiles = self._tiles(pictures, 0)[:, :, :, :, :, 0]
+        return tiles.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, -1)
+
+    def _tiles(self, pictures, index):
+        """One picture's values, (rows, columns, merge, merge, 3, frames, patch, patch), as they
+        lie in memory."""
+        tokens = -1, *pictures.grid, self.merge, self.merge
+        patches = pictures.tensors["pixel_values"].unflatten(0, tokens)[index]
+        return patches.unflatten(-1, (3, -1, self.patch, self.patch))
 
 
 class PixtralVision(QwenVision):
@@ -174,7 +186,7 @@ class PixtralVision(QwenVision):
         self._agree(
             "patch_size", patch["height"] if isinstance(patch, dict) else patch, self.patch
         )
-        self._check_values()
+        self.levels = self._levels()
 
     def snapped(self, height, width) -> tuple:
         """(height, width) rounded up; without do_resize as it is, the model cuts the rest off."""
@@ -189,8 +201,6 @@ class PixtralVision(QwenVision):
 
     def inputs(self, base, ids, *pictures) -> dict:
         """Picture by picture: the model would attend over all pictures of a batch at once."""
-        import torch
-
         tensors = self.joined(pictures)
         features = [
             base.get_image_features(
@@ -211,16 +221,24 @@ class PixtralVision(QwenVision):
         sides = [max(one.size[axis] for one in pictures) for axis in (0, 1)]
         return super().joined([_padded(one, *sides) for one in pictures])
 
+    def paste(self, pictures, index, values, top, left) -> None:
+        """Put values (3, h, w) into one of the pictures."""
+        _, height, width = values.shape
+        there = pictures.tensors["pixel_values"][index, :, top : top + height]
+        there[..., left : left + width] = values
+
+    def _values(self, pictures):
+        return pictures.tensors["pixel_values"][0].flatten(1)
+
     def _size(self, tensors):
         return tuple(int(side) for side in tensors["image_sizes"][0])
 
 
 def _padded(pictures, height, width) -> Pictures:
-    from torch.nn.functional import pad
-
     values = pictures.tensors["pixel_values"]
     more = (0, width - values.shape[3], 0, height - values.shape[2])
-    return replace(pictures, tensors={**pictures.tensors, "pixel_values": pad(values, more)})
+    padded = torch.nn.functional.pad(values, more)
+    return replace(pictures, tensors={**pictures.tensors, "pixel_values": padded})
 
 
 FAMILIES = {"qwen2_5_vl": QwenVision, "qwen3_vl": QwenVision, "llava": PixtralVision}
