@@ -52,7 +52,7 @@ class Mixture:
     """`length` items; which data set by weight, which record uniformly, both by (seed, i).
 
     sources: name -> Source. make(record, rng) -> item. bad: "skip" a record that make or its
-    reading refuses and draw another, or "refuse": raise its error.
+    reading refuses and draw another of its data set, or "refuse": raise its error.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Mixture:
     def __getitem__(self, index) -> Drawn:
         if not 0 <= index < self._length:
             raise IndexError(f"the mixture has {self._length} items, asked for number {index}")
-        skipped = []
-        for attempt in range(ATTEMPTS):
+        first = np.random.default_rng([self._seed, index])
+        which = int(np.searchsorted(self._ends, first.random() * self._ends[-1], side="right"))
+        records, skipped = self._records[which], []
+        for attempt in range(ATTEMPTS):  # within the data set, so that its weight stays
             rng = np.random.default_rng([self._seed, index, attempt])
-            which = int(np.searchsorted(self._ends, rng.random() * self._ends[-1], side="right"))
-            records = self._records[which]
             try:
                 value = self._make(records[int(rng.integers(len(records)))], rng)
                 return Drawn(value, tuple(skipped))
@@ -86,7 +86,8 @@ class Mixture:
                     raise
                 skipped.append(Skip(self._names[which], type(error).__name__, str(error)))
         raise InputError(
-            f"{ATTEMPTS} records in a row cannot be used, the last: {skipped[-1].message}"
+            f"{ATTEMPTS} records of '{self._names[which]}' in a row cannot be used, the last:"
+            f" {skipped[-1].message}"
         )
 
 

@@ -36,6 +36,18 @@ def test_data_sets_come_by_weight_and_records_evenly():
     assert drawn.mean() == pytest.approx(500, abs=20)
 
 
+def test_a_data_set_with_bad_records_keeps_its_weight():
+    """All but one in ten of its records are bad."""
+
+    def made(record, rng):
+        if record % 2 and record % 10 != 5:
+            raise RecordError("no good")
+        return record
+
+    drawn = np.array([Mixture(SOURCES, made, 1, 2000)[i].value for i in range(2000)])
+    assert (drawn % 2 == 1).mean() == pytest.approx(0.25, abs=0.03)
+
+
 def picky_free(record, rng):
     return record
 
@@ -84,7 +96,7 @@ def test_the_summary_names_data_sets_reasons_and_records():
 
 
 def test_data_that_are_all_bad_end_the_run():
-    with pytest.raises(InputError, match=r"100 records in a row cannot be used, .*record 0"):
+    with pytest.raises(InputError, match=r"100 records of 'bad' in a row .*record 0"):
         Mixture({"bad": Source([0])}, picky, 1, 1)[0]
 
 
