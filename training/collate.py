@@ -2,139 +2,178 @@
 """Rows -> one padded batch: the picture once, then its questions side by side.
 
 Each question attends to the picture and to itself only, at positions that restart after the
-picture, so ten questions in one sequence equal ten sequences (VLM3 packs ten).
+picture, so ten questions in one sequence equal ten sequences (VLM3 packs ten). With `multi_turn`
+they are the turns of one conversation instead. Which tokens are trained, and with what weight,
+is decided here; the weights are such that means over equal batches are means over all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from depthlm_ros.engines.chat import Chat
 from depthlm_ros.engines.positions import prompt_positions, question_positions
-from depthlm_ros.question import POINT, PositionStyle
-from training.rows import true_distances
+from depthlm_ros.question import PositionStyle
+from training.turns import Turns
 
 CELLS = 4  # the dense loss asks CELLS x CELLS places in each merged picture token
 PADDING = -1
 
 
-@dataclass(frozen=True)
-class Span:
-    """One question inside a row: its tokens and where its answer begins."""
+@dataclass
+class Packed:
+    """One row as tokens, in growth. segments: 0 for the picture, 1.. for questions.
+
+    targets: (token, token that predicts it, weight). locate: (token that asks, picture token).
+    """
 
     ids: list
-    answer_start: int
-    number_start: int
+    positions: list
+    segments: list
+    targets: list = field(default_factory=list)
+    locate: list = field(default_factory=list)
+
+    def __len__(self):
+        return sum(map(len, self.ids))
+
+    def append(self, ids, positions, segment):
+        """More tokens: ids (n,), positions (axes, n)."""
+        self.ids.append(ids)
+        self.positions.append(positions)
+        self.segments.append(torch.full((len(ids),), float(segment)))
 
 
 class Collator:
-    """Rows -> tensors; tokenizer and image processor are the checkpoint's own."""
+    """Rows -> tensors. parts: a base's Parts (engines.loading); the rest: see config.Config."""
 
-    def __init__(self, tokenizer, image_processor, system=None):
-        self.tokenizer = tokenizer
-        self.chat = Chat(tokenizer, system)
-        self.image_processor = image_processor
-        self.merge = image_processor.merge_size
-        self.image_id = tokenizer.convert_tokens_to_ids("<|image_pad|>")
-        self.point_id = tokenizer.convert_tokens_to_ids(POINT)
-        self.end_id = tokenizer.eos_token_id
+    def __init__(self, parts, loss_on="answer", loss_per="answer", multi_turn=False):
+        self.parts = parts
+        self.vision = parts.vision
+        self.tokenizer = parts.tokenizer
+        self.turns = Turns(parts, multi_turn)
+        self.loss_on, self.loss_per, self.multi_turn = loss_on, loss_per, multi_turn
 
     def __call__(self, rows) -> dict:
-        pictures = self.image_processor(images=[r.image for r in rows], return_tensors="pt")
-        grids = pictures["image_grid_thw"]
-        packed = [self._packed(row, grid) for row, grid in zip(rows, grids, strict=True)]
-        batch = _padded(packed, self.tokenizer.pad_token_id)
-        batch["pixel_values"] = pictures["pixel_values"]
-        batch["image_grid_thw"] = grids
-        batch["dense_log_m"] = torch.cat(
-            [self._dense(row, grid) for row, grid in zip(rows, grids, strict=True)]
-        )
+        pictures = [self.vision.prepare([row.image]) for row in rows]
+        packed = [self._packed(*pair) for pair in zip(rows, pictures, strict=True)]
+        batch = self._padded(packed)
+        batch["pictures"] = [picture.tensors for picture in pictures]
+        batch["dense_log_m"], batch["dense_weight"] = self._dense(rows, pictures)
+        batch["loss_weights"] = rows[0].weights
+        batch["names"] = [row.example.name for row in rows]
+        batch["skipped"] = [skip for row in rows for skip in row.skipped]
         return batch
 
-    def grid(self, grid_thw) -> tuple:
-        """(rows, columns) of merged picture tokens."""
-        return int(grid_thw[1]) // self.merge, int(grid_thw[2]) // self.merge
-
-    def _prefix(self, tokens) -> list:
-        """The tokens up to the end of the picture."""
-        prompt = self.chat.ids("")
-        at = prompt.index(self.image_id)
-        return prompt[:at] + [self.image_id] * tokens + prompt[at + 1 : at + 2]
-
-    def _span(self, asked) -> Span:
-        prompt = self.chat.ids(asked.question.text)
-        after_picture = prompt[prompt.index(self.image_id) + 2 :]
-        opening = self.chat.encode(asked.question.form.opening)
-        start = len(after_picture)
-        ids = after_picture + self.chat.encode(asked.answer) + [self.end_id]
-        return Span(ids, start, start + len(opening))
-
-    def _packed(self, row, grid_thw) -> dict:
-        grid = self.grid(grid_thw)
-        prefix = torch.tensor(self._prefix(grid[0] * grid[1]))
-        placed = prompt_positions(prefix, self.image_id, grid_thw[None], self.merge)
-        ids, positions, segments = [prefix], [placed.positions], [torch.zeros(len(prefix))]
-        targets, locate, at = [], [], len(prefix)
-        for number, asked in enumerate(row.asked, start=1):
-            span = self._span(asked)
-            place = PositionStyle.place(row.view, asked.question.pixel, grid)
-            ids.append(torch.tensor(span.ids))
-            positions.append(self._positions(asked, span, placed, place))
-            segments.append(torch.full((len(span.ids),), float(number)))
-            targets.extend(range(at + span.answer_start, at + len(span.ids)))
+    def _packed(self, row, pictures) -> Packed:
+        prefix = torch.tensor(self.turns.prefix(self.vision.token_ids(pictures.grid)))
+        placed = self._placed(prefix, pictures)
+        found = Packed([prefix], [self._axes(placed.positions)], [torch.zeros(len(prefix))])
+        start, share = placed.end, 1 / max(len(row.asked), 1)
+        for number, asked in enumerate(row.asked):
+            span = self.turns.span(asked, first=number == 0)
+            place = PositionStyle.place(row.view, asked.question.pixel, pictures.grid)
+            at = len(found)
+            positions = self._positions(asked, span, start, placed.picture_start, place)
+            found.append(torch.tensor(span.ids), positions, 0 if self.multi_turn else number + 1)
+            self._aim(found, span, at, len(prefix), share)
             if asked.style.name != "position":
-                locate.append((at + span.number_start - 1, _token(place, grid)))
-            at += len(span.ids)
+                token = _token(place, pictures.grid)
+                found.locate.append((at + span.number_start - 1, token))
+            start += len(span.ids) if self.multi_turn else 0
+        return found
+
+    def _aim(self, found, span, at, prefix, share):
+        """Add a span's trained tokens, its share of the row's weight on them."""
+        whole = self.loss_on == "all"
+        first = 0 if whole else span.answer_start
+        own = [(at + i, at + i - 1) for i in range(first, len(span.ids))]
+        if whole:  # the first word of a question is predicted by the end of the picture
+            own[0] = (at, at - 1 if self.multi_turn else prefix - 1)
+        shared = self._trained_prefix(found) if whole and not self.multi_turn else []
+        if whole and self.multi_turn and at == prefix:
+            shared = self._trained_prefix(found)
+        weight = share / (len(own) + len(shared)) if self.loss_per == "token" else share
+        found.targets.extend((*pair, weight) for pair in own + shared)
+
+    def _trained_prefix(self, found) -> list:
+        """(token, predictor) of the words before the questions; picture tokens are not words."""
+        ids = found.ids[0].tolist()
+        pictures = set(self.vision.token_ids((2, 2)))
+        return [(i, i - 1) for i in range(1, len(ids)) if ids[i] not in pictures]
+
+    def _placed(self, prefix, pictures):
+        if not self.vision.multimodal_positions:  # picture tokens are words to such a model
+            return prompt_positions(prefix, -1, [], 1)
+        grids = self.vision.grids(pictures, 1)
+        return prompt_positions(prefix, self.vision.image_id, grids, self.vision.merge)
+
+    def _axes(self, positions) -> torch.Tensor:
+        """(3, n) as the model wants them: (3, n), or (1, n) whole numbers."""
+        return positions if self.vision.multimodal_positions else positions[:1].long()
+
+    def _positions(self, asked, span, start, picture_start, place) -> torch.Tensor:
+        places = [place] if asked.style.name == "position" else None
+        ids, point = torch.tensor([span.ids]), self.parts.point_id
+        return self._axes(question_positions(start, ids, point, picture_start, places)[:, 0])
+
+    def _padded(self, packed) -> dict:
+        """Rows of different length -> (B, S) tensors; padding sees the picture and itself."""
+        length = max(map(len, packed))
+        count, axes = len(packed), packed[0].positions[0]
+        ids = torch.full((count, length), self.tokenizer.pad_token_id)
+        positions = torch.zeros(len(axes), count, length, dtype=axes.dtype)
+        segments = torch.full((count, length), float(PADDING))
+        for i, one in enumerate(packed):
+            n = len(one)
+            ids[i, :n], segments[i, :n] = torch.cat(one.ids), torch.cat(one.segments)
+            positions[:, i, :n] = torch.cat(one.positions, dim=1)
         return {
-            "ids": torch.cat(ids),
-            "positions": torch.cat(positions, dim=1),
-            "segments": torch.cat(segments),
-            "targets": targets,
-            "locate": locate,
-            "questions": len(row.asked),
+            "input_ids": ids,
+            "position_ids": positions if len(axes) == 3 else positions[0],
+            "attention_mask": question_mask(segments),
+            **_aims(packed),
         }
 
-    def _positions(self, asked, span, placed, place) -> torch.Tensor:
-        places = [place] if asked.style.name == "position" else None
-        return question_positions(
-            placed.end, torch.tensor([span.ids]), self.point_id, placed.picture_start, places
-        )[:, 0]
+    def _dense(self, rows, pictures):
+        """Log metres (tokens, CELLS**2) at the middles of each token's cells, and their weights:
+        a row's add up to 1 / rows."""
+        log_m = [
+            torch.from_numpy(_cells(*pair)) for pair in zip(rows, pictures, strict=True)
+        ]
+        known = [one.isfinite() for one in log_m]
+        weights = [k / (k.sum().clamp(min=1) * len(rows)) for k in known]
+        return torch.cat(log_m).nan_to_num(), torch.cat(weights)
 
-    def _dense(self, row, grid_thw) -> torch.Tensor:
-        """(tokens, CELLS**2) log metres in the middles of each token's cells, row by row."""
-        rows, columns = self.grid(grid_thw)
-        u = (np.arange(columns * CELLS) + 0.5) / (columns * CELLS) * row.view.camera.width - 0.5
-        v = (np.arange(rows * CELLS) + 0.5) / (rows * CELLS) * row.view.camera.height - 0.5
-        pixels = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
-        metres = true_distances(row.shot, row.view, pixels)
-        cells = np.log(metres).reshape(rows, CELLS, columns, CELLS)
-        return torch.from_numpy(cells.swapaxes(1, 2).reshape(rows * columns, -1)).float()
+
+def _aims(packed) -> dict:
+    """Trained tokens and pointing tokens of all rows; a row's weights add up to 1 / rows."""
+    targets = [(i, *t) for i, one in enumerate(packed) for t in one.targets]
+    locate = [
+        (i, *place, 1 / len(one.locate)) for i, one in enumerate(packed) for place in one.locate
+    ]
+    found = {}
+    for name, table, columns in (("target", targets, 3), ("locate", locate, 3)):
+        table = torch.tensor(table, dtype=torch.float64).reshape(-1, columns + 1)
+        found[f"{name}s"] = table[:, :columns].long()
+        found[f"{name}_weight"] = (table[:, columns] / len(packed)).float()
+    return found
+
+
+def _cells(row, pictures) -> np.ndarray:
+    rows, columns = pictures.grid
+    camera = row.view.camera
+    u = (np.arange(columns * CELLS) + 0.5) / (columns * CELLS) * camera.width - 0.5
+    v = (np.arange(rows * CELLS) + 0.5) / (rows * CELLS) * camera.height - 0.5
+    pixels = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
+    metres = row.example.metres(row.view, pixels)
+    cells = np.log(metres).reshape(rows, CELLS, columns, CELLS)
+    return cells.swapaxes(1, 2).reshape(rows * columns, -1).astype(np.float32)
 
 
 def _token(place, grid) -> int:
     """The merged picture token that holds a fractional (row, column)."""
     row, column = (min(max(round(p), 0), n - 1) for p, n in zip(place, grid, strict=True))
     return row * grid[1] + column
-
-
-def _padded(packed, pad_id) -> dict:
-    """Rows of different length -> (B, S) tensors; padding sees the picture and itself."""
-    length = max(len(p["ids"]) for p in packed)
-    ids = torch.full((len(packed), length), pad_id)
-    positions = torch.zeros(3, len(packed), length)
-    segments = torch.full((len(packed), length), float(PADDING))
-    for i, p in enumerate(packed):
-        n = len(p["ids"])
-        ids[i, :n], positions[:, i, :n], segments[i, :n] = p["ids"], p["positions"], p["segments"]
-    return {
-        "input_ids": ids,
-        "position_ids": positions,
-        "attention_mask": question_mask(segments),
-        "targets": torch.tensor([(i, t) for i, p in enumerate(packed) for t in p["targets"]]),
-        "locate": torch.tensor([(i, *x) for i, p in enumerate(packed) for x in p["locate"]]),
-        "questions": torch.tensor(sum(p["questions"] for p in packed)),
-    }
 
 
 def question_mask(segments) -> torch.Tensor:

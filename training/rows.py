@@ -1,22 +1,30 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Pictures with true distances -> rows to train on: one view, its questions, their answers.
+"""Examples -> rows to train on: one view or crop of it, its questions, their answers.
 
-Asks with the same Style objects as the predictor and renders the same answers. Item i is a pure
-function of (seed, i). Knows nothing about tokens.
+Asks with the same Style objects as the predictor and renders the same answers. Item i of the
+data is a pure function of (seed, i). Knows nothing about tokens.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate, pairwise
 
 import numpy as np
 from torch.utils.data import Dataset
 
+from depthlm_ros.errors import InputError
 from depthlm_ros.question import Question
+from depthlm_ros.records import Records
 from depthlm_ros.view import View, unify_focal
+from training.examples import of_record, of_shot, varied
+from training.mixture import Mixture, Source
+from training.shards import Shot, read_shards
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One question with its answer. style: its Style; metres: the true distance."""
+    """One question with its answer. style: its Style; metres: the truth, in the asked kind."""
 
     style: object
     question: Question
@@ -30,77 +38,129 @@ class Asked:
 
 @dataclass(frozen=True)
 class Row:
-    """A shot's view with questions. image: what the model sees, with an arrow if one asks so."""
+    """An example's view with questions.
 
-    shot: object
+    image: what the model sees, with an arrow if one asks so. weights: of the losses. skipped:
+    the records that could not be used on the way to this one.
+    """
+
+    example: object
     view: View
     image: np.ndarray
     asked: tuple
+    weights: dict
+    skipped: tuple = ()
 
 
-class QuestionRows(Dataset):
-    """`length` rows drawn from the first `count` shots. ask: style -> questions per picture.
+def make_row(example, checkpoint, stage, rng, crop=(), multiple=1) -> Row:
+    """A row about one example; rng chooses crop and pixels. crop, multiple: see cropped()."""
+    view = unify_focal(example.frame, checkpoint.focal_px, checkpoint.axes)
+    view = cropped(view, crop, multiple, rng) if crop else view
+    asked, image = [], view.image
+    for name, count in stage.ask.items():
+        style = checkpoint.asker(name)
+        wanted = int(count) + (rng.random() < count % 1)
+        for pixel, distance_m in example.drawn(view, style, wanted, rng) if wanted else ():
+            metres = _in_kind(checkpoint.kind, view, pixel, distance_m)
+            asked.append(Asked(style, style.question(view, pixel), metres))
+            if not style.shares_picture:
+                image = style.picture(view, pixel)
+    return Row(example, view, image, tuple(asked), stage.weights)
 
-    A picture carries one arrow at most, so "marker" asks 0 or 1; a fraction is a probability.
-    vary: mirror and recolour, see varied().
+
+def _in_kind(kind, view, pixel, distance_m) -> float:
+    return float(view.camera.z_from_distance(pixel, distance_m)[0]) if kind == "z" else distance_m
+
+
+def cropped(view, crop, multiple, rng) -> View:
+    """The middle of the view at a random size (DepthLM: 1000-1400 x 700-1200, always centred).
+
+    crop: {"width": (low, high), "height": (low, high)} pixels. A side is cut to whole tokens of
+    `multiple` pixels, so that the image processor resamples nothing.
     """
+    lengths = []
+    for name, whole in (("width", view.camera.width), ("height", view.camera.height)):
+        low, high = crop[name]
+        length = int(min(whole, rng.uniform(low, high)))
+        lengths.append(max(length // multiple, 1) * multiple if whole >= multiple else whole)
+    width, height = lengths
+    left, top = (view.camera.width - width) // 2, (view.camera.height - height) // 2
+    return view.cropped(left, top, width, height)
 
-    def __init__(self, shots, count, checkpoint, ask, seed, length, vary=False):
-        self.shots = shots
-        self.count = count
-        self.checkpoint = checkpoint
-        self.ask = ask
-        self.seed = seed
-        self.length = length
-        self.vary = vary
+
+class Stages(Dataset):
+    """The rows of all stages end to end: `batch` for each step. read: (stage, i) -> Row."""
+
+    def __init__(self, mixtures):
+        self._mixtures = mixtures
+        self._starts = list(accumulate((len(m) for m in mixtures), initial=0))
 
     def __len__(self):
-        return self.length
+        return self._starts[-1]
 
     def __getitem__(self, index) -> Row:
-        rng = np.random.default_rng([self.seed, index])
-        shot = self.shots[int(rng.integers(self.count))]
-        return make_row(varied(shot, rng) if self.vary else shot, self.checkpoint, self.ask, rng)
+        for mixture, (start, end) in zip(self._mixtures, pairwise(self._starts), strict=True):
+            if index < end:
+                row, skipped = mixture[index - start]
+                return replace(row, skipped=skipped)
+        raise IndexError(f"{len(self)} rows, asked for number {index}")
 
 
-def varied(shot, rng):
-    """The shot as another camera might have taken it: mirrored or not, other colours.
-
-    Exposure, white balance and contrast change what a picture shows and no distance.
-    """
-    shot = shot.mirrored() if rng.random() < 0.5 else shot
-    levels = (np.arange(256) / 255) ** rng.uniform(0.7, 1.4)
-    gains = rng.uniform(0.75, 1.25) * rng.uniform(0.9, 1.1, 3)
-    table = np.clip(np.round(levels[:, None] * gains * 255), 0, 255).astype(np.uint8)
-    image = table[shot.frame.image, np.arange(3)]
-    return replace(shot, frame=replace(shot.frame, image=image))
-
-
-def make_row(shot, checkpoint, ask, rng) -> Row:
-    """A row about one shot; rng chooses the pixels."""
-    view = unify_focal(shot.frame, checkpoint.focal_px, checkpoint.axes)
-    asked, image = [], view.image
-    for name, count in ask.items():
-        style = checkpoint.asker(name)
-        for _ in range(int(count) + (rng.random() < count % 1)):
-            asked.append(_ask(style, view, shot, rng))
-            if not style.shares_picture:
-                image = style.picture(view, asked[-1].question.pixel)
-    return Row(shot, view, image, tuple(asked))
+def stage_rows(config, checkpoint, multiple=1) -> Stages:
+    """The rows of a config; InputError where its data are empty or not there."""
+    mixtures = []
+    for number, stage in enumerate(config.stages):
+        make = partial(
+            _made, checkpoint=checkpoint, stage=stage, vary=config.vary, crop=config.crop,
+            multiple=multiple,
+        )
+        seed, length = config.seed * 1000 + number, stage.steps * config.batch
+        mixtures.append(Mixture(sources(config, stage.pictures), make, seed, length, config.bad))
+    return Stages(mixtures)
 
 
-def _ask(style, view, shot, rng) -> Asked:
-    while True:
-        pixel = rng.integers((view.camera.width, view.camera.height))
-        if style.can_ask(view, pixel):
-            metres = float(true_distances(shot, view, pixel)[0])
-            if np.isfinite(metres):
-                return Asked(style, style.question(view, pixel), metres)
+def _made(item, rng, checkpoint, stage, vary, crop, multiple) -> Row:
+    example = of_shot(item) if isinstance(item, Shot) else of_record(item)
+    example = varied(example, rng) if vary else example
+    return make_row(example, checkpoint, stage, rng, crop, multiple)
 
 
-def true_distances(shot, view, pixels) -> np.ndarray:
-    """(N,) metres along the ray at view pixels (N, 2), NaN where unknown (sky)."""
-    places = np.floor(view.to_frame(pixels)).astype(int)
-    height, width = shot.distance_m.shape
-    u, v = np.clip(places, 0, (width - 1, height - 1)).T
-    return shot.distance_m[v, u].astype(np.float64)
+def sources(config, pictures=0) -> dict:
+    """name -> Source of a config's data; only the first `pictures` of each, 0 for all."""
+    entries = [{"shards": config.data}] if isinstance(config.data, str) else config.data
+    return {name: source for name, source in (_source(entry, pictures) for entry in entries)}
+
+
+def _source(entry, pictures):
+    entry = dict(entry)
+    weight, kind = float(entry.pop("weight", 1.0)), entry.pop("kind", "")
+    if set(entry) == {"shards"}:
+        name, items = entry["shards"], _shots(entry["shards"])
+    elif set(entry) == {"records"}:
+        name, items = str(entry["records"]), Records(entry["records"], kind)
+    else:
+        raise InputError(
+            f"data entry {entry} is unknown: give shards: FOLDER or records: FILE.jsonl, with"
+            " weight and, for records, kind"
+        )
+    return name, Source(First(items, pictures) if pictures else items, weight)
+
+
+def _shots(folder):
+    try:
+        return read_shards(folder)
+    except FileNotFoundError as error:
+        raise InputError(str(error)) from error
+
+
+class First(Sequence):
+    """The first `count` of some items."""
+
+    def __init__(self, items, count):
+        self._items, self._count = items, min(count, len(items))
+
+    def __len__(self):
+        return self._count
+
+    def __getitem__(self, index):
+        return self._items[index]

@@ -3,190 +3,137 @@
 
     python -m training.sft training/configs/tiny.yaml
 
-Runs the stages of a config one after the other and writes a checkpoint folder that the node
-loads as it is. The config opens with its launch line and explains its entries.
+Killed and started again, it goes on from its newest complete checkpoint. `out`/checkpoint is a
+folder that the node loads as it is. The config opens with its launch line and explains its
+entries; `python -m training.preview CONFIG` shows what it trains on, --dry-run what it costs.
 """
 
 import argparse
 import json
-import shutil
-from dataclasses import dataclass, field, replace
-from math import isnan
+import os
 from pathlib import Path
 
 import torch
-import yaml
-from torch.utils.data import SequentialSampler
-from transformers import (
-    AutoImageProcessor,
-    AutoModelForImageTextToText,
-    AutoTokenizer,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from accelerate import PartialState
 
-from depthlm_ros.checkpoints import Checkpoint
-from depthlm_ros.errors import InputError
-from training import fresh
+from depthlm_ros.engines.loading import load_parts
+from depthlm_ros.engines.progress import silent
+from depthlm_ros.engines.weights import read_weights
+from depthlm_ros.errors import DepthLMError
+from training import room, runs
+from training.base import ready_base
+from training.card import card
 from training.collate import Collator
-from training.rows import QuestionRows
-from training.shards import read_shards
+from training.config import Config, read_config
+from training.dry_run import rehearse
+from training.lora import add_adapters
+from training.manifest import Manifest, data_hashes
+from training.mixture import SkipCounts
+from training.rows import stage_rows
+from training.runs import step_of
+from training.shipping import read_weights as read_extras
+from training.shipping import ship
 from training.student import Student
+from training.trainer import COUNTS, RecipeTrainer, training_arguments
+from training.watch import HeldOut
 
-PROCESSOR_FILES = ("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
-CHAT_FILES = ("chat_template.jinja", "generation_config.json")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stretch of training. ask: style -> questions per picture; weights: of the losses.
-
-    pictures: only the first so many of the data, 0 for all.
-    """
-
-    name: str
-    steps: int
-    lr: float
-    pictures: int = 0
-    ask: dict = field(default_factory=dict)
-    weights: dict = field(default_factory=lambda: {"text": 1.0, "dense": 1.0, "locate": 1.0})
+__all__ = ["Config", "main", "read_config", "train"]
 
 
-@dataclass(frozen=True)
-class Config:
-    """What a run is made of; see training/configs/tiny.yaml. vary: see rows.varied()."""
-
-    checkpoint: dict
-    data: str
-    out: str
-    stages: list
-    base: str = "fresh"
-    shape: dict = field(default_factory=dict)
-    batch: int = 32
-    vary: bool = False
-    workers: int = 1
-    seed: int = 1
-    dtype: str = "float16"
-
-
-def read_config(path) -> Config:
-    """The YAML as a Config; InputError names what does not belong."""
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-        stages = [Stage(**stage) for stage in content.pop("stages")]
-        return Config(stages=stages, **content)
-    except (TypeError, KeyError, OSError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is no training config: {error}") from error
-
-
-class OrderedTrainer(Trainer):
-    """Reads the rows in order, since row i is a pure function of (seed, i); logs each loss."""
-
-    def _get_train_sampler(self, dataset=None):
-        return SequentialSampler(dataset or self.train_dataset)
-
-    def compute_loss(self, model, inputs, return_outputs=False, **_):
-        outputs = model(**inputs)
-        if self.state.global_step % self.args.logging_steps == 0:
-            self.log({k: v.item() for k, v in outputs.items() if k != "loss"})
-        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
-
-
-class StopOnNaN(TrainerCallback):
-    """A loss that is not a number ends the run instead of spoiling the weights."""
-
-    def on_log(self, args, state, control, logs=None, **_):
-        loss = (logs or {}).get("loss", 0.0)
-        if isnan(loss):
-            raise FloatingPointError(f"the loss is NaN at step {state.global_step}")
-
-
-def start(config, folder):
-    """(model in fp32, tokenizer, image processor) of the base, a fresh one built if asked."""
-    base = fresh.build(folder / "base", **config.shape) if config.base == "fresh" else config.base
-    model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
-    processor = AutoImageProcessor.from_pretrained(base)
-    return Path(base), model, AutoTokenizer.from_pretrained(base), processor
-
-
-def run_stage(number, stage, config, student, collator, checkpoint) -> None:
-    """Train the student through one stage."""
-    student.weights = dict(stage.weights)
-    seed = config.seed * 1000 + number
-    shots = read_shards(config.data)
-    count = min(stage.pictures or len(shots), len(shots))
-    length = stage.steps * config.batch
-    rows = QuestionRows(shots, count, checkpoint, stage.ask, seed, length, config.vary)
-    arguments = TrainingArguments(
-        output_dir=str(Path(config.out) / "runs" / f"{number}_{stage.name}"),
-        max_steps=stage.steps,
-        per_device_train_batch_size=config.batch,
-        learning_rate=stage.lr,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": 0.05},
-        warmup_steps=min(50, stage.steps // 10),
-        weight_decay=0.05,
-        adam_beta2=0.95,
-        max_grad_norm=1.0,
-        logging_steps=25,
-        save_strategy="no",
-        report_to=[],
-        dataloader_num_workers=config.workers,
-        remove_unused_columns=False,
-        label_names=["targets"],
-        seed=seed,
-        bf16=True,  # autocast over float32 weights
-        use_cpu=not torch.cuda.is_available(),
-    )
-    trainer = OrderedTrainer(
-        model=student,
-        args=arguments,
-        train_dataset=rows,
-        data_collator=collator,
-        callbacks=[StopOnNaN()],
-    )
-    trainer.train()
-
-
-def save(student, base, config, checkpoint, folder) -> Path:
-    """A complete checkpoint: weights at 16 bit, the base's processor files, the row."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {k: v.to(getattr(torch, config.dtype)) for k, v in student.model.state_dict().items()}
-    student.model.save_pretrained(folder, state_dict=state)
-    described = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**described, "dtype": config.dtype}, indent=2))
-    for name in PROCESSOR_FILES + CHAT_FILES:
-        if (base / name).exists():
-            shutil.copyfile(base / name, folder / name)
-    checkpoint.write(folder)
-    return folder
-
-
-def train(config) -> Path:
-    """Run every stage, keeping a checkpoint after each; the last one is `out`/checkpoint."""
-    out = Path(config.out)
+def train(config, dry_run=False):
+    """Run or resume a config; the shipped folder, or what a dry run found out."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    out, arguments = Path(config.out), training_arguments(config, processes)
+    first = PartialState().is_main_process
+    found = _newest(out, say=first)
+    manifest = Manifest(config, out, resumed=found is not None)
     torch.manual_seed(config.seed)
-    checkpoint = Checkpoint(model=str(out / "checkpoint"), **config.checkpoint)
-    base, model, tokenizer, processor = start(config, out)
-    student = Student(model, {})
-    collator = Collator(tokenizer, processor, checkpoint.system)
-    for number, stage in enumerate(config.stages):
-        print(f"stage {stage.name}: {stage.steps} steps of {config.batch} pictures", flush=True)
-        run_stage(number, stage, config, student, collator, checkpoint)
-        save(student, base, config, checkpoint, out / f"after_{stage.name}")
-    return save(student, base, config, checkpoint, out / "checkpoint")
+    if first:
+        ready_base(config, out / "base", keep=found is not None)
+    PartialState().wait_for_everyone()
+    base = out / "base"
+    parts = load_parts(config.row(base))
+    torch.manual_seed(config.seed)  # the heads', whether the base was made now or before
+    student = load_student(config, parts, base, found)
+    room.check(config, student, arguments.device, processes)
+    rows = stage_rows(config, parts.checkpoint, parts.vision.patch * parts.vision.merge)
+    collator = Collator(parts, config.loss_on, config.loss_per, config.multi_turn)
+    if dry_run:
+        return rehearse(config, student, rows, collator, base)
+    heldout = HeldOut(config)
+
+    def after_save(folder, step, skipped):
+        measured = heldout.measure(folder)
+        if measured:
+            print(f"step {step}: held-out {json.dumps(measured)}", flush=True)
+        manifest.reached(step, skipped, measured, wrapper=trainer.wrapper)
+        runs.prune(out, config.keep, spare=(manifest.best_step,))
+
+    trainer = RecipeTrainer(
+        config, base, after_save, model=student, args=arguments, train_dataset=rows,
+        data_collator=collator,
+    )
+    if found:
+        trainer.counts = SkipCounts(json.loads((found / COUNTS).read_text()) if first else None)
+    if first:
+        facts = {"processes": processes, "device": str(arguments.device)}
+        manifest.begin(step_of(found) if found else 0, data_hashes(config), **facts)
+    trainer.train(resume_from_checkpoint=str(found) if found else None)
+    PartialState().wait_for_everyone()
+    if first:
+        print(trainer.counts.summary())
+        manifest.finish()
+        last, _ = runs.newest_complete(out)
+        row = config.row(out / "checkpoint")
+        ship(last, base, config, card(manifest.content, row), out / "checkpoint")
+    return out / "checkpoint"
+
+
+def _newest(out, say):
+    """The checkpoint to go on from, None to begin."""
+    found, skipped = runs.newest_complete(out)
+    for why in skipped if say else ():
+        print(f"skipped: {why}")
+    if found and say:
+        print(f"going on from {found}")
+    return found
+
+
+def load_student(config, parts, base, found=None) -> Student:
+    """The model in float32 with what it learns beside it, of the base or a checkpoint."""
+    weights = found if found and not config.lora else base
+    cpu = torch.device("cpu")
+    model = read_weights(config.row(weights), parts.config, torch.float32, cpu, silent)
+    model.train().requires_grad_(True)
+    if config.lora:
+        add_adapters(model, config.lora)
+    heads = any(s.weights.get(name) for s in config.stages for name in ("dense", "locate"))
+    student = Student(model, heads)
+    read_extras(student, found or base)
+    assert_float32(student)
+    return student
+
+
+def assert_float32(student) -> None:
+    """At a learning rate of 1e-5 most steps are too small to move a 16-bit weight at all."""
+    wrong = [n for n, p in student.named_parameters() if p.requires_grad and p.dtype.itemsize < 4]
+    if wrong:
+        raise DepthLMError(f"{wrong[0]} learns in 16 bit: weights that learn must be float32")
 
 
 def main(arguments=None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.sft", description=__doc__)
     parser.add_argument("config", help="a YAML file such as training/configs/tiny.yaml")
     parser.add_argument("--data", help="folder of shards, instead of the config's")
+    parser.add_argument("--base", help="what to start from, instead of the config's")
     parser.add_argument("--out", help="output folder, instead of the config's")
+    parser.add_argument("--dry-run", action="store_true", help="two steps of the largest shape")
     given = parser.parse_args(arguments)
-    config = read_config(given.config)
-    changes = {k: v for k, v in (("data", given.data), ("out", given.out)) if v}
-    print(train(replace(config, **changes)))
+    changes = {k: v for k, v in vars(given).items() if k in ("data", "base", "out") and v}
+    try:
+        print(train(read_config(given.config, **changes), given.dry_run))
+    except DepthLMError as error:
+        raise SystemExit(f"training.sft: {error}") from error
 
 
 if __name__ == "__main__":

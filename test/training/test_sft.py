@@ -1,25 +1,29 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Training: what a row asks, where the loss falls, and that packing changes nothing."""
+"""Training: what a row asks, what a run writes, and that a batch can be learnt by heart."""
 
+import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint, from_folder
-from depthlm_ros.errors import InputError
-from depthlm_ros.question import POINT, PositionStyle
+from depthlm_ros.engines.loading import load_parts
+from depthlm_ros.errors import CheckpointError, InputError
+from depthlm_ros.predict import Status, load_predictor
 from depthlm_ros.view import Frame
 from training import fresh, sft
-from training.collate import Collator, question_mask
-from training.rows import QuestionRows, make_row, varied
-from training.shards import Shot, write_shard
+from training.collate import Collator
+from training.config import Stage, read_config, shortened
+from training.examples import of_shot, varied
+from training.rows import make_row, stage_rows
 from training.student import Student
+from training.trainer import rate
 
 WORDING = {"marker": "tags", "coordinates": "tags", "position": "number"}
 ROW = Checkpoint(
@@ -29,13 +33,8 @@ SHAPE = {"width": 48, "heads": 2, "layers": 2, "mlp": 64}
 ALL = {"position": 3, "coordinates": 2, "marker": 1}
 
 
-def shot(seed=0, width=130, height=100):
-    """Noise in front of a tilted plane: enough for shapes and labels."""
-    rng = np.random.default_rng(seed)
-    image = rng.integers(0, 255, (height, width, 3), np.uint8)
-    camera = Camera(width, height, 110.0, 110.0, width / 2, height / 2)
-    distance = np.tile(np.linspace(1, 5 + seed, height, dtype=np.float32)[:, None], (1, width))
-    return Shot(Frame(image, camera), distance, seed, "plane")
+def row_of(shot, ask, seed=0):
+    return make_row(of_shot(shot), ROW, Stage("s", 1, 1.0, ask), np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +45,81 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def collator(base):
-    return Collator(AutoTokenizer.from_pretrained(base), AutoImageProcessor.from_pretrained(base))
+    return Collator(load_parts(replace(ROW, model=str(base))))
 
 
 @pytest.fixture
 def student(base):
     torch.manual_seed(0)
-    return Student(AutoModelForImageTextToText.from_pretrained(base), {"text": 1.0})
+    return Student(AutoModelForImageTextToText.from_pretrained(base))
 
 
-def test_a_mirrored_shot_keeps_the_ray_and_distance_of_what_it_shows():
+@pytest.fixture
+def tiny(shards, tmp_path):
+    """The shipped tiny config on a few small pictures, three steps a stage."""
+    config = read_config("training/configs/tiny.yaml", data=str(shards), out=str(tmp_path / "run"))
+    return shortened(config, 3, batch=2, workers=0, shape=SHAPE)
+
+
+def test_rows_depend_on_seed_and_index_only(tiny):
+    def drawn(seed):
+        row = stage_rows(replace(tiny, seed=seed), ROW)[8]
+        return [(a.question, a.metres) for a in row.asked]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_each_stage_asks_its_own_questions(tiny):
+    rows = stage_rows(tiny, ROW)
+    assert len(rows) == 2 * 3 * 2
+    assert [len(rows[i].asked) for i in (0, 5, 6, 11)] == [0, 0, 14, 14]
+    assert rows[5].weights == {"dense": 1.0}
+
+
+def test_the_rate_rises_and_falls_in_each_stage():
+    stages = [Stage("a", 100, 1e-3, warmup=0.1), Stage("b", 50, 1e-4, final_lr=0.0)]
+    rates = [rate(stages, step, 1e-3) * 1e-3 for step in range(150)]
+    assert max(rates[:100]) == rates[10] == pytest.approx(1e-3)
+    assert rates[99] == pytest.approx(0.05 * 1e-3, rel=0.02)
+    assert max(rates[100:]) == pytest.approx(1e-4) and rates[149] < 1e-6
+    assert all(a > b for a, b in pairwise(rates[10:100]))
+
+
+def test_a_row_knows_the_true_distance_of_the_pixel_it_asks(shot):
+    row = row_of(shot(), ALL)
+    for asked in row.asked:
+        v = int((asked.question.pixel[1] + 0.5) / row.view.scale[1])
+        assert asked.metres == pytest.approx(1 + 4 * v / 99, abs=1e-5)
+
+
+def test_a_checkpoint_that_answers_z_is_taught_z(shot):
+    ray, z = (
+        make_row(of_shot(shot()), replace(ROW, kind=kind), Stage("s", 1, 1.0, {"position": 5}),
+                 np.random.default_rng(0))
+        for kind in ("distance", "z")
+    )
+    for one, other in zip(ray.asked, z.asked, strict=True):
+        share = ray.view.camera.rays(one.question.pixel)[0, 2]
+        assert other.metres == pytest.approx(one.metres * share)
+
+
+def test_an_arrow_is_drawn_for_marker_questions_only(shot):
+    plain, marked = row_of(shot(), {"position": 3}), row_of(shot(), {"marker": 1})
+    assert np.array_equal(plain.image, plain.view.image)
+    assert (marked.image != marked.view.image).any(axis=2).sum() == 9 * 2**2
+
+
+def test_unknown_distances_are_never_asked(shot):
+    blind = shot()
+    blind.distance_m[:60] = np.nan
+    for seed in range(5):
+        assert all(np.isfinite(a.metres) for a in row_of(blind, ALL, seed).asked)
+    blind.distance_m[:] = np.nan
+    with pytest.raises(InputError, match="plane 0"):
+        row_of(blind, ALL)
+
+
+def test_a_mirrored_shot_keeps_the_ray_and_distance_of_what_it_shows(shot):
     one = shot(0)
     one = replace(one, frame=Frame(one.frame.image, replace(one.frame.camera, cx=60.0)))
     one.distance_m[40, 30] = 7.0
@@ -67,7 +131,7 @@ def test_a_mirrored_shot_keeps_the_ray_and_distance_of_what_it_shows():
     assert np.allclose(other, ray * (-1, 1, 1))
 
 
-def test_variation_changes_colours_but_no_distance_and_half_of_the_pictures_are_mirrored():
+def test_variation_changes_colours_but_no_distance_and_half_of_the_pictures_are_mirrored(shot):
     one = shot(0)
     one.distance_m[:, :65] += 1
     found = [varied(one, np.random.default_rng(seed)) for seed in range(40)]
@@ -78,92 +142,9 @@ def test_variation_changes_colours_but_no_distance_and_half_of_the_pictures_are_
     assert all((f.frame.image != one.frame.image).mean() > 0.2 for f in found)
 
 
-def test_rows_depend_on_seed_and_index_only():
-    def drawn(seed):
-        rows = QuestionRows([shot(0), shot(1)], 2, ROW, ALL, seed, 5)
-        return [(a.question, a.metres) for a in rows[3].asked]
-
-    assert drawn(1) == drawn(1) != drawn(2)
-
-
-def test_a_row_knows_the_true_distance_of_the_pixel_it_asks():
-    row = make_row(shot(), ROW, ALL, np.random.default_rng(0))
-    for asked in row.asked:
-        v = int((asked.question.pixel[1] + 0.5) / row.view.scale[1])
-        assert asked.metres == pytest.approx(1 + 4 * v / 99, abs=1e-5)
-
-
-def test_an_arrow_is_drawn_for_marker_questions_only():
-    rng = np.random.default_rng(0)
-    plain = make_row(shot(), ROW, {"position": 3}, rng)
-    marked = make_row(shot(), ROW, {"marker": 1}, rng)
-    assert np.array_equal(plain.image, plain.view.image)
-    assert (marked.image != marked.view.image).any(axis=2).sum() == 9 * 2**2
-
-
-def test_unknown_distances_are_never_asked():
-    blind = shot()
-    blind.distance_m[:60] = np.nan
-    for index in range(5):
-        row = QuestionRows([blind], 1, ROW, ALL, 0, 5)[index]
-        assert all(np.isfinite(a.metres) for a in row.asked)
-
-
-def test_the_loss_falls_on_the_answer_and_the_end_only(collator):
-    row = make_row(shot(), ROW, ALL, np.random.default_rng(0))
-    batch = collator([row])
-    trained = batch["input_ids"][0][batch["targets"][:, 1]]
-    answers = "".join(a.answer + "<|im_end|>" for a in row.asked)
-    assert collator.tokenizer.decode(trained) == answers
-
-
-def test_the_token_that_points_stands_at_the_pixel(collator):
-    row = make_row(shot(), ROW, {"position": 1}, np.random.default_rng(0))
-    batch = collator([row])
-    point = collator.tokenizer.convert_tokens_to_ids(POINT)
-    where = batch["input_ids"][0] == point
-    picture = batch["input_ids"][0] == collator.image_id
-    start = batch["position_ids"][1:, 0, picture].amin()
-    grid = collator.grid(batch["image_grid_thw"][0])
-    expected = PositionStyle.place(row.view, row.asked[0].question.pixel, grid)
-    assert where.sum() == 1
-    got = batch["position_ids"][1:, 0, where][:, 0] - start
-    assert got.tolist() == pytest.approx(expected, abs=1e-5)
-
-
-def test_questions_do_not_see_each_other():
-    mask = question_mask(torch.tensor([[0.0, 0, 1, 1, 2, -1]]))[0, 0]
-    assert mask.int().tolist() == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0],
-        [1, 1, 1, 1, 0, 0],
-        [1, 1, 0, 0, 1, 0],
-        [1, 1, 0, 0, 0, 1],
-    ]
-
-
-def _gradient(student, batch):
-    student.zero_grad()
-    loss = student(**batch)["loss"]
-    loss.backward()
-    layer = student.model.model.language_model.layers[0]
-    return loss.item(), layer.mlp.up_proj.weight.grad.clone()
-
-
-def test_packed_questions_equal_separate_runs(collator, student):
-    rows = [make_row(shot(s), ROW, {"position": 3, "coordinates": 2}, np.random.default_rng(s))
-            for s in (0, 1)]
-    packed, gradient = _gradient(student, collator(rows))
-    alone = [_gradient(student, collator([replace(r, asked=(a,))])) for r in rows for a in r.asked]
-    assert packed == pytest.approx(np.mean([loss for loss, _ in alone]), rel=1e-5)
-    assert torch.allclose(gradient, sum(g for _, g in alone) / len(alone), atol=1e-6)
-    assert gradient.abs().max() > 1e-3
-
-
-def test_a_batch_is_learnt_by_heart(collator, student):
-    student.weights = {"text": 0.2, "dense": 1.0, "locate": 0.5}
-    batch = collator([make_row(shot(s), ROW, ALL, np.random.default_rng(s)) for s in range(2)])
+def test_a_batch_is_learnt_by_heart(collator, student, shot):
+    weights = {"text": 0.2, "dense": 1.0, "locate": 0.5}
+    batch = collator([replace(row_of(shot(s), ALL, s), weights=weights) for s in range(2)])
     optimizer = torch.optim.AdamW(student.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
@@ -176,28 +157,60 @@ def test_a_batch_is_learnt_by_heart(collator, student):
         assert losses[-1][name] < 0.4 * losses[0][name], name
 
 
-def test_the_tokenizer_keeps_digits_single_and_sentences_short(collator):
-    tok = collator.tokenizer
-    assert tok.tokenize("12.35") == ["1", "2", ".", "3", "5"]
-    for asked in make_row(shot(), ROW, ALL, np.random.default_rng(0)).asked:
-        span = collator._span(asked)
+def test_the_tokenizer_keeps_digits_single_and_sentences_short(collator, shot):
+    assert collator.tokenizer.tokenize("12.35") == ["1", "2", ".", "3", "5"]
+    for asked in row_of(shot(), ALL).asked:
+        span = collator.turns.span(asked)
         assert len(span.ids) <= {"position": 12, "coordinates": 38, "marker": 22}[asked.style.name]
 
 
-def test_a_run_writes_a_checkpoint_that_loads(tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    write_shard(data / "a.npz", [shot(s) for s in range(4)])
-    config = sft.read_config("training/configs/tiny.yaml")
-    stages = [replace(s, steps=2, pictures=0) for s in config.stages]
-    short = replace(config, stages=stages, data=str(data), out=str(tmp_path), batch=2, workers=0,
-                    shape=SHAPE)
-    folder = sft.train(short)
+def test_a_run_writes_a_checkpoint_that_loads_and_says_how_it_was_made(tiny, shot):
+    folder = sft.train(replace(tiny, heldout={"scenes": 2, "pixels": 4}))
     row = from_folder(folder)
     assert row.wording == WORDING and row.model == str(folder)
     model, info = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True)
     assert not any(info.values()) and next(model.parameters()).dtype == torch.float16
     assert AutoTokenizer.from_pretrained(folder).chat_template == fresh.CHAT_TEMPLATE
+    ranges = load_predictor(str(folder), warm_up=False).ranges(shot().frame, [(9, 9), (500, 9)])
+    assert ranges.status[1] == Status.OUTSIDE and ranges.asked[0].tolist() != [500, 9]
+    assert "python -m training.sft" in (folder / "README.md").read_text()
+    told = json.loads((folder.parent / "manifest.json").read_text())
+    assert told["finished"] and [h["step"] for h in told["heldout"]] == [6]
+    assert told["heldout"][0]["styles"].keys() == WORDING.keys()
+    assert told["data"][0]["file"].endswith("a.npz") and len(told["data"][0]["sha256"]) == 64
+    assert told["sessions"][0]["reached"] == 6 and told["config"]["seed"] == 1
+
+
+def test_processor_and_tokenizer_files_are_the_bases_byte_for_byte(tiny):
+    folder = sft.train(tiny)
+    for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        assert (folder / name).read_bytes() == (folder.parent / "base" / name).read_bytes()
+
+
+def test_a_run_goes_on_from_another_with_its_heads(tiny, tmp_path):
+    sft.train(tiny)
+    more = replace(tiny, base=tiny.out, out=str(tmp_path / "more"), stages=tiny.stages[1:])
+    base = sft.ready_base(more, tmp_path / "base")
+    student = sft.load_student(more, load_parts(more.row(base)), base)
+    kept = torch.load(tmp_path / "run/steps/checkpoint-6/optimizer.pt")
+    assert len(kept["state"]) == len(list(student.parameters()))
+    again = sft.load_student(tiny, load_parts(more.row(base)), base)
+    state = student.state_dict()
+    assert all(torch.equal(state[k], v) for k, v in again.state_dict().items())
+    assert not (tmp_path / "run/checkpoint/heads.safetensors").exists()
+    untrained = Student(again.model).state_dict()["heads.dense.weight"]
+    assert not torch.equal(state["heads.dense.weight"], untrained)
+
+
+def test_a_base_of_another_architecture_is_refused_by_both_names(tiny, base_of):
+    with pytest.raises(CheckpointError, match="qwen2_5_vl.*qwen3_vl"):
+        sft.train(replace(tiny, base=str(base_of("qwen2_5_vl"))))
+
+
+def test_a_folder_that_holds_another_run_is_refused(tiny):
+    sft.train(tiny)
+    with pytest.raises(InputError, match="seed"):
+        sft.train(replace(tiny, seed=7))
 
 
 def test_a_config_with_an_unknown_entry_is_refused_by_name(tmp_path):
@@ -205,3 +218,15 @@ def test_a_config_with_an_unknown_entry_is_refused_by_name(tmp_path):
     path.write_text("stages: []\nlearning_rate: 1\n")
     with pytest.raises(InputError, match="learning_rate"):
         sft.read_config(path)
+
+
+def test_everything_wrong_with_a_config_is_said_at_once(tiny):
+    stage = replace(tiny.stages[0], ask={"pointer": 2}, weights={"texts": 1.0})
+    with pytest.raises(InputError, match="pointer.*texts.*loss_on.*batch"):
+        replace(tiny, stages=[stage], loss_on="some", batch=0)
+
+
+def test_weights_that_learn_are_float32(student):
+    student.model.bfloat16()
+    with pytest.raises(Exception, match="float32"):
+        sft.assert_float32(student)

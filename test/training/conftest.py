@@ -1,0 +1,123 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Small pictures, and complete base folders of the three architectures with random weights."""
+
+from functools import cache, partial
+
+import numpy as np
+import pytest
+
+from depthlm_ros.bench import words
+from depthlm_ros.bench.configs import config_of, processor_of
+from depthlm_ros.bench.shapes import Size, Text, Vision
+from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.view import Frame
+from training.shards import Shot, write_shard
+
+TEXT = Text(width=48, layers=2, heads=3, kv_heads=1, head=16, mlp=64, vocabulary=1100)
+VISION = Vision(width=32, layers=2, heads=2, mlp=48, special=(1,))
+ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "llava")
+
+
+def make_shot(seed=0, width=130, height=100):
+    """Noise in front of a tilted plane: enough for shapes and labels."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 255, (height, width, 3), np.uint8)
+    camera = Camera(width, height, 110.0, 110.0, width / 2, height / 2)
+    distance = np.tile(np.linspace(1, 5 + seed, height, dtype=np.float32)[:, None], (1, width))
+    return Shot(Frame(image, camera), distance, seed, "plane")
+
+
+def write_base(folder, architecture):
+    """A base folder as the hub's are: the published chat layout, an end token of its own."""
+    from transformers import AutoModelForImageTextToText
+
+    from training.base import TEMPLATES
+
+    size = Size(architecture, TEXT, VISION, (130, 100, 110.0))
+    tokenizer = words.tokenizer_of("pixtral" if architecture == "llava" else "qwen")
+    tokenizer.eos_token = "</s>" if architecture == "llava" else "<|im_end|>"
+    tokenizer.chat_template = (TEMPLATES / f"{architecture}.jinja").read_text()
+    config = config_of(size, tokenizer)
+    model = AutoModelForImageTextToText.from_config(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    for saved in (model, tokenizer, processor_of(size)):
+        saved.save_pretrained(folder)
+    return folder
+
+
+def checkpoint_of(architecture, folder, **changes):
+    """The Checkpoint of a base folder."""
+    wording = {"marker": "tags", "coordinates": "tags", "position": "number"}
+    if architecture == "llava":
+        del wording["position"]
+    told = {"name": "t", "focal_px": 110.0, "style": "marker", "grid_style": "coordinates"}
+    return Checkpoint(
+        **{**told, "model": str(folder), "architecture": architecture, "wording": wording},
+        **changes,
+    )
+
+
+@pytest.fixture(scope="session")
+def shot():
+    """make_shot."""
+    return make_shot
+
+
+@pytest.fixture(scope="session")
+def base_of(tmp_path_factory):
+    """architecture -> its base folder, each written once."""
+    torch = pytest.importorskip("torch")
+
+    def written(architecture):
+        torch.manual_seed(0)
+        return write_base(tmp_path_factory.mktemp(architecture), architecture)
+
+    return cache(written)
+
+
+@pytest.fixture(scope="session")
+def parts_of(base_of):
+    """architecture -> the Parts of its base."""
+    from depthlm_ros.engines.loading import load_parts
+
+    return cache(lambda name: load_parts(checkpoint_of(name, base_of(name))))
+
+
+@pytest.fixture(scope="session")
+def row_about(parts_of):
+    """(architecture, ask, seed) -> a Row about picture `seed`."""
+    from training.config import Stage
+    from training.examples import of_shot
+    from training.rows import make_row
+
+    def made(architecture, ask, seed=0, **shape):
+        stage, rng = Stage("s", 1, 1.0, ask), np.random.default_rng(seed)
+        checkpoint = parts_of(architecture).checkpoint
+        return make_row(of_shot(make_shot(seed, **shape)), checkpoint, stage, rng)
+
+    return made
+
+
+@pytest.fixture
+def student_of(base_of):
+    """architecture, heads -> a Student of its base, the same each time."""
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    from training.student import Student
+
+    def made(architecture, heads=False):
+        torch.manual_seed(0)
+        load = partial(AutoModelForImageTextToText.from_pretrained, attn_implementation="sdpa")
+        return Student(load(base_of(architecture), dtype=torch.float32), heads)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory):
+    """A folder with one shard of eight pictures."""
+    folder = tmp_path_factory.mktemp("shards")
+    write_shard(folder / "a.npz", [make_shot(seed) for seed in range(8)])
+    return folder

@@ -1,0 +1,99 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The folder of a run, and which of its checkpoints can be trusted.
+
+    out/manifest.json     what was run on what (manifest.py)
+    out/base/             what it started from (base.py)
+    out/steps/checkpoint-500/   a complete checkpoint, and what a resumption needs
+    out/checkpoint/       what is shipped
+
+A checkpoint is complete once complete.json, written last, names the sizes of all its files: a
+kill or a full disk in the middle of saving leaves a folder without it. Knows no torch.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+STEPS = "steps"
+COMPLETE = "complete.json"
+HEADS = "heads.safetensors"
+
+
+def mark_complete(folder) -> None:
+    """Name every file with its size, once all of them have reached the disk."""
+    folder = Path(folder)
+    sizes = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != COMPLETE):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        sizes[str(path.relative_to(folder))] = path.stat().st_size
+    write_json(folder / COMPLETE, sizes)
+
+
+def fault(folder) -> str:
+    """Why a checkpoint folder cannot be trusted, "" if it can."""
+    try:
+        sizes = json.loads((Path(folder) / COMPLETE).read_text())
+    except FileNotFoundError:
+        return f"{folder} was not written to its end"
+    except (OSError, ValueError) as error:
+        return f"{Path(folder) / COMPLETE} cannot be read: {error}"
+    for name, size in sizes.items():
+        path = Path(folder) / name
+        found = path.stat().st_size if path.exists() else "no"
+        if found != size:
+            return f"{path} has {found} bytes where {size} were written"
+    return ""
+
+
+def checkpoints(out) -> list:
+    """The checkpoint folders of a run, oldest first, complete or not."""
+    found = [p for p in Path(out, STEPS).glob("checkpoint-*") if p.name[11:].isdigit()]
+    return sorted(found, key=step_of)
+
+
+def step_of(folder) -> int:
+    """The step after which a checkpoint was written."""
+    return int(Path(folder).name.rpartition("-")[2])
+
+
+def newest_complete(out) -> tuple:
+    """(the newest complete checkpoint of a run or None, why newer ones were skipped)."""
+    skipped = []
+    for folder in reversed(checkpoints(out)):
+        why = fault(folder)
+        if not why:
+            return folder, skipped
+        skipped.append(why)
+    return None, skipped
+
+
+def prune(out, keep, spare=()) -> None:
+    """Delete all but the newest `keep` complete checkpoints and those of the steps `spare`."""
+    complete = [p for p in checkpoints(out) if not fault(p) and step_of(p) not in spare]
+    for folder in complete[:-keep]:
+        (folder / COMPLETE).unlink()  # first, so that a kill here leaves no half that looks whole
+        shutil.rmtree(folder)
+
+
+def write_json(path, content) -> None:
+    """Write under another name and rename, so that no half file is seen."""
+    path = Path(path)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with open(temporary, "w") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def replace_folder(new, old) -> None:
+    """Put the finished folder `new` in the place of `old`."""
+    away = Path(old).with_name(f"{Path(old).name}.replaced")
+    shutil.rmtree(away, ignore_errors=True)
+    if Path(old).exists():
+        Path(old).rename(away)
+    Path(new).rename(old)
+    shutil.rmtree(away, ignore_errors=True)

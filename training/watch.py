@@ -1,0 +1,60 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Held-out delta1 of a checkpoint folder while it is still being trained.
+
+Asks through the real Predictor, as the node will. Knows nothing about how a model learns.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from depthlm_ros.errors import InputError
+from depthlm_ros.predict import load_predictor
+from depthlm_ros.records import Records
+from training.heldout import measured, questions
+
+FIRST = 500_000  # scenes apart from those that a finished checkpoint is measured and fitted on
+
+
+class HeldOut:
+    """config.heldout: {"scenes", "pixels"} rendered ones, or {"records", "kind", "pictures"}."""
+
+    def __init__(self, config):
+        unknown = set(config.heldout) - {"scenes", "pixels", "records", "kind", "pictures"}
+        if unknown:
+            raise InputError(f"heldout has unknown entries: {', '.join(sorted(unknown))}")
+        self._entries = config.heldout
+        self._styles = sorted({style for stage in config.stages for style in stage.ask})
+
+    def measure(self, folder) -> dict:
+        """{"delta1": the mean over the styles that are trained, "styles": each one's,
+        "best_constant": of the best constant answer}; empty where nothing is held out."""
+        if not self._entries or not self._styles:
+            return {}
+        with torch.random.fork_rng():
+            predictor = load_predictor(str(folder), warm_up=False)
+            rows = [measured(predictor, style, self._asked) for style in self._styles]
+            predictor.close()
+        each = {row["style"]: row["delta1"] for row in rows}
+        mean = float(np.mean(list(each.values())))
+        constant = rows[0]["best_constant_delta1"]
+        return {"delta1": mean, "styles": each, "best_constant": constant}
+
+    @cached_property
+    def _asked(self) -> list:
+        """[(frame, pixels (N, 2), metres along the ray (N,))], drawn once."""
+        if "records" not in self._entries:
+            scenes = self._entries.get("scenes", 50), self._entries.get("pixels", 8)
+            return list(questions(*scenes, first=FIRST))
+        records = Records(self._entries["records"], self._entries.get("kind", ""))
+        count = min(self._entries.get("pictures", 50), len(records))
+        chosen = np.linspace(0, len(records) - 1, count).astype(int)
+        return [_question(records[int(i)], self._entries.get("pixels", 8)) for i in chosen]
+
+
+def _question(record, pixels):
+    metres = record.label_m
+    if record.stated_kind() == "z":
+        metres = record.camera.distance_from_z(record.pixels, metres)
+    return record.frame(), record.pixels[:pixels], metres[:pixels]
