@@ -12,6 +12,7 @@ from pathlib import Path
 
 from depthlm_ros.calibration import Calibration
 from depthlm_ros.errors import CheckpointError
+from depthlm_ros.files import sha256
 from depthlm_ros.question import STYLES, WORDINGS
 from depthlm_ros.view import TRAINED_VIEW
 
@@ -198,6 +199,11 @@ def check_folder(folder) -> None:
         )
     for path in weights:
         _check_length(path)
+
+
+def weights_sha256(folder) -> dict:
+    """name -> SHA-256 of each file of weights in a checkpoint folder; empty for a hub id."""
+    return {path.name: sha256(path) for path in sorted(Path(folder).glob("*.safetensors"))}
 
 
 def _shards(folder) -> set:

@@ -100,7 +100,7 @@ def _with_text(image, pixels, metres, limits, radius) -> np.ndarray:
     """With the legend, and the metres beside few pixels."""
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
-    font = _font(max(image.shape[0] // 32, 10))
+    font = text_font(max(image.shape[0] // 32, 10))
     if len(pixels) <= _LABELLED:
         for (u, v), value in zip(pixels, metres, strict=True):
             text = f"{value:.2f} m" if np.isfinite(value) else "?"
@@ -129,7 +129,8 @@ def _write(draw, place, text, font, anchor) -> None:
         draw.text((place[0], place[1] - 12), text, "white", font)
 
 
-def _font(size):
+def text_font(size):
+    """Pillow's own font, `size` pixels high where it can be scaled."""
     try:
         return ImageFont.load_default(size)
     except TypeError:  # Pillow before 10.1

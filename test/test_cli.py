@@ -151,6 +151,8 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(run, picture, argum
         (["eval", "r.jsonl", "--limit", "0"], "a whole number of 1 or more"),
         (["eval", "r.jsonl", "--constant", "2", "--checkpoint", "x"], "not allowed with"),
         (["eval", "r.jsonl", "--kind", "depth"], "distance"),
+        (["eval", "r.jsonl", "--worst", "0", "a.png"], "a whole number of 1 or more"),
+        (["eval", "r.jsonl", "--worst", "3", "a.txt"], "a .png or .jpg file"),
         (["measure"], "invalid choice"),
         ([], "COMMAND"),
     ],
@@ -191,6 +193,33 @@ def test_eval_prints_a_table_and_writes_json(run, records, tmp_path):
     assert "4 points of 2 pictures" in out and "as published (distance), pooled" in out
     assert content["published"]["pooled"]["delta1"] == 1.0
     assert content["right"]["pooled"]["delta1"] == 0.5
+
+
+def test_eval_goes_on_where_a_run_was_cut_off_and_then_forgets_it(run, records, tmp_path):
+    """The first run fails at its second picture; a run with another style is refused."""
+    picture, lines = tmp_path / "a.png", records.read_text().splitlines()
+    records.write_text("\n".join([lines[0], lines[1].replace("a.png", "b.png")]))
+    report = tmp_path / "report.json"
+    command = ["eval", records, "--kind", "z", "--json", report, *FAKE]
+    assert run(*command)[0] == 2 and not report.exists()
+    other = run("eval", records, "--json", report, "--constant", 2)
+    assert "other settings (checkpoint, constant" in other[2]
+    picture.rename(tmp_path / "b.png")
+    code, _, err = run(*command)
+    assert code == 0 and "1 pictures were answered before" in err
+    assert json.loads(report.read_text())["right"]["pooled"]["points"] == 4
+    assert not list(tmp_path.glob("*.answers.jsonl"))
+
+
+def test_eval_draws_the_worst_answers(run, records, tmp_path):
+    sheet = tmp_path / "worst.png"
+    assert run("eval", records, "--kind", "z", "--worst", 2, sheet, *FAKE)[0] == 0
+    assert read_picture(sheet).shape[1] == 2 * 320
+
+
+def test_eval_prints_what_others_have_published(run, records):
+    out = run("eval", records, "--constant", 2, "--dataset", "nyuv2")[1]
+    assert "published, not measured here" in out and "DepthVLM 4B            0.908" in out
 
 
 def test_eval_limits_the_pictures(run, records):

@@ -1,21 +1,28 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm eval: how good are the answers on a records file?"""
 
+import argparse
+import sys
 import time
+from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
+from depthlm_ros.checkpoints import find_checkpoint, weights_sha256
 from depthlm_ros.commands.bars import progress_bar
-from depthlm_ros.commands.options import (
-    add_model_options,
-    count,
-    predictor_from,
-)
+from depthlm_ros.commands.options import add_model_options, count, predictor_from
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluate import ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.files import sha256
+from depthlm_ros.kept import KeptAnswers
 from depthlm_ros.published import DATASETS
 from depthlm_ros.records import KINDS, Records
 from depthlm_ros.report import report_on
+from depthlm_ros.worst import sheet_path, write_sheet
+
+# Options that do not change what is answered; all others must be the same when a run goes on.
+_IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "threads")
 
 
 def add(subparsers) -> None:
@@ -28,32 +35,84 @@ def add(subparsers) -> None:
         "--kind", choices=KINDS, default="", help="of records that do not state theirs"
     )
     parser.add_argument("--limit", type=count, metavar="N", help="only the first N pictures")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole report")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the whole report; a run that is cut off goes on where it was, from the"
+        " answers in FILE.answers.jsonl",
+    )
     parser.add_argument(
         "--dataset", choices=DATASETS, help="print what others have published for it"
+    )
+    parser.add_argument(
+        "--worst",
+        nargs=2,
+        action=_Worst,
+        metavar=("N", "PNG"),
+        help="draw the worst answers of the N worst pictures",
     )
     add_model_options(parser, who)
     parser.set_defaults(run=run)
 
 
+class _Worst(argparse.Action):
+    """(count, path) of --worst, looked at before the model is asked for hours."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        try:
+            found = count(values[0]), sheet_path(values[1])
+        except (argparse.ArgumentTypeError, InputError) as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+        setattr(namespace, self.dest, found)
+
+
 def run(args) -> int:
-    """Print the report's table; write it as JSON where asked."""
+    """Print the report's table; write it as JSON, and the worst answers, where asked."""
     records = Records(args.records, args.kind)
     total = min(len(records), args.limit or len(records))
-    begin, answerer = time.monotonic(), _answerer(args)
-    with progress_bar("pictures") as progress:
+    begin = time.monotonic()
+    with _answerer(args) as answerer, progress_bar("pictures") as progress:
         points = evaluate(islice(records, total), answerer, lambda n: progress(n, total))
     report = report_on(points, answerer, time.monotonic() - begin, args.dataset or "")
     print(report.table())
+    if args.worst:
+        write_sheet(points, records, *args.worst)
     if args.json:
         _write(args.json, report.to_json() + "\n")
+        answerer.remove()
     return 0
 
 
+@contextmanager
 def _answerer(args):
+    """The model or the constant; with --json its answers are kept until the report is written."""
+    asked = _asked(args)
+    if not args.json:
+        yield asked
+        return
+    path = args.json.with_name(args.json.name + ".answers.jsonl")
+    with KeptAnswers(asked, path, _settings(args)) as kept:
+        yield kept
+    if kept.kept:
+        print(f"depthlm: {kept.kept} pictures were answered before, in {path}", file=sys.stderr)
+
+
+def _asked(args):
     if args.constant is None:
         return PredictorAnswers(predictor_from(args))
     return ConstantAnswers(args.constant)
+
+
+def _settings(args) -> dict:
+    """All that the answers depend on."""
+    found = {name: value for name, value in vars(args).items() if name not in _IDLE}
+    found["records"] = [[Path(path).name, sha256(path)] for path in Records(args.records).files]
+    if args.constant is None:
+        row = find_checkpoint(args.checkpoint or "tiny", args.row)
+        found["checkpoint"] = {k: v for k, v in asdict(row).items() if k != "model"}
+        found["weights"] = weights_sha256(row.model)
+    return found
 
 
 def _write(path, text) -> None:

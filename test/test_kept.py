@@ -1,0 +1,138 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Kept answers: a run that is killed goes on, one with other settings is refused."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import fields
+from math import nan
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from depthlm_ros.errors import InputError
+from depthlm_ros.evaluate import Answers, ConstantAnswers, evaluate
+from depthlm_ros.kept import KeptAnswers
+from depthlm_ros.records import Records
+
+SETTINGS = {"style": "marker", "view": (1, 2)}
+KILLED = """
+import os, signal, sys
+from depthlm_ros.evaluate import ConstantAnswers, evaluate
+from depthlm_ros.kept import KeptAnswers
+from depthlm_ros.records import Records
+stop = lambda done: done == 3 and os.kill(os.getpid(), signal.SIGKILL)
+with KeptAnswers(ConstantAnswers(2.0), sys.argv[2], {}) as kept:
+    evaluate(Records(sys.argv[1]), kept, stop)
+"""
+
+
+class Counting:
+    """Answers with what no other answerer could say, and counts."""
+
+    name, kind, report = "counting", "distance", "greedy"
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, record):
+        self.asked += 1
+        row = np.array([1 / 3, nan]) * self.asked
+        return Answers(*[row] * 6, np.array([0, 4], np.uint8))
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Five records of two points."""
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    line = {"image": "a.png", "intrinsics": [40, 40, 31.5, 23.5, 64, 48], "kind": "distance"}
+    line |= {"pixel_coords": [[1, 2], [3, 4]], "depth": [2.0, 3.0]}
+    (tmp_path / "r.jsonl").write_text("\n".join([json.dumps(line)] * 5))
+    return Records(tmp_path / "r.jsonl")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "answers.jsonl"
+
+
+def interrupted(records, path, after=3):
+    """A run that ends after some records."""
+    with KeptAnswers(Counting(), path, SETTINGS) as kept:
+        evaluate((records[i] for i in range(after)), kept)
+
+
+def same(one, other):
+    for field in fields(Answers):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_that_goes_on_asks_for_the_rest_only_and_ends_the_same(records, path, tmp_path):
+    interrupted(records, path)
+    inner = Counting()
+    inner.asked = 3
+    with KeptAnswers(inner, path, SETTINGS) as kept:
+        points = evaluate(records, kept)
+    assert (inner.asked, kept.kept) == (5, 3)
+    assert (kept.name, kept.kind, kept.report) == ("counting", "distance", "greedy")
+    same(points, evaluate(records, Counting()))
+
+
+def test_a_process_killed_at_any_moment_loses_no_answer(records, path):
+    code = [sys.executable, "-c", KILLED, str(records.files[0]), str(path)]
+    assert subprocess.run(code, check=False).returncode == -signal.SIGKILL
+    with KeptAnswers(ConstantAnswers(2.0), path, {}) as kept:
+        evaluate(records, kept)
+    assert kept.kept == 3
+
+
+@pytest.mark.parametrize("cut", [1, 30])
+def test_half_a_line_is_cut_off_and_asked_again(records, path, cut):
+    interrupted(records, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    inner = Counting()
+    inner.asked = 2
+    with KeptAnswers(inner, path, SETTINGS) as kept:
+        points = evaluate(records, kept)
+    assert (kept.kept, inner.asked) == (2, 5)
+    same(points, evaluate(records, Counting()))
+    assert path.read_bytes().startswith(whole)
+
+
+def test_half_a_first_line_begins_the_file_anew(records, path):
+    path.write_text('{"sty')
+    interrupted(records, path)
+    assert json.loads(path.read_text().splitlines()[0]) == {"style": "marker", "view": [1, 2]}
+
+
+def test_other_settings_are_refused_and_named(records, path):
+    interrupted(records, path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"other settings \(dtype, style\): .* or delete"):
+        KeptAnswers(Counting(), path, {**SETTINGS, "style": "position", "dtype": "float16"})
+    assert path.read_bytes() == before
+
+
+def test_answers_to_other_records_are_refused(records, path):
+    interrupted(records, path)
+    wrong = pytest.raises(InputError, match="does not hold the answers to r.jsonl:2")
+    with KeptAnswers(Counting(), path, SETTINGS) as kept, wrong:
+        kept(records[1])
+
+
+@pytest.mark.parametrize("line", ["7", "no json", "[1, 2]"])
+def test_a_file_of_something_else_is_refused_and_left_alone(path, line):
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match="holds no answers"):
+        KeptAnswers(Counting(), path, SETTINGS)
+    assert path.read_text() == line + "\n"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path):
+    with pytest.raises(InputError, match="cannot be written"):
+        KeptAnswers(Counting(), tmp_path / "nowhere" / "a.jsonl", SETTINGS)
