@@ -238,6 +238,27 @@ def test_eval_of_a_constant_says_that_no_kind_is_stated(run, records):
     assert "labels: not stated" in out
 
 
+def test_eval_of_another_task_asks_its_question(run, records, tmp_path):
+    report = tmp_path / "report.json"
+    given = ("--kind", "z", "--task", "axis", "--each", 3, "--json", report)
+    code, out, _ = run("eval", records, *given, *FAKE)
+    assert code == 0
+    assert "6 questions of the task axis (coordinates)" in out
+    assert json.loads(report.read_text())["scores"]["answered"][0] == 1
+
+
+def test_eval_of_a_task_about_two_pictures_reads_pairs(run, picture, tmp_path):
+    line = {"images": ["a.png", "a.png"], "intrinsics": [[40, 40, 31.5, 23.5, 64, 48]] * 2}
+    pose = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2.1], [0, 0, 0, 1]]
+    (tmp_path / "p.jsonl").write_text(json.dumps({**line, "second_from_first": pose}))
+    code, out, _ = run("eval", tmp_path / "p.jsonl", "--task", "moved", *FAKE)
+    assert code == 0
+    assert "1 questions of the task moved (plain)" in out
+    assert "delta1          1.0000" in out
+    code, _, err = run("eval", tmp_path / "p.jsonl", "--task", "moved", "--constant", 2)
+    assert code == 2 and "--constant and --worst are about distances" in err
+
+
 def test_checkpoints_lists_the_published_models(run):
     code, out, _ = run("checkpoints")
     assert code == 0

@@ -44,7 +44,7 @@ CORE = {
     "tasks/item": {"answer", "errors", "metrics", "question", "view"},
     "tasks/points": {"answer", "errors", "question", "tasks"},
     "tasks/pairs": {"answer", "errors", "question", "tasks"},
-    "tasks/evaluation": {"errors", "records", "tasks"},
+    "tasks/evaluation": {"errors", "metrics", "records", "tasks"},
     "evaluate": {"predict"},
     "kept": {"errors", "evaluate"},
     "worst": {"errors", "pictures"},

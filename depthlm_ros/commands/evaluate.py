@@ -16,9 +16,12 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.evaluate import ConstantAnswers, PredictorAnswers, evaluate
 from depthlm_ros.files import sha256
 from depthlm_ros.kept import KeptAnswers
+from depthlm_ros.pairs import Pairs
 from depthlm_ros.published import DATASETS
 from depthlm_ros.records import KINDS, Records
 from depthlm_ros.report import report_on
+from depthlm_ros.tasks import TASKS
+from depthlm_ros.tasks.evaluation import evaluate_task
 from depthlm_ros.worst import sheet_path, write_sheet
 
 # Options that do not change what is answered; all others must be the same when a run goes on.
@@ -52,6 +55,15 @@ def add(subparsers) -> None:
         metavar=("N", "PNG"),
         help="draw the worst answers of the N worst pictures",
     )
+    parser.add_argument(
+        "--task",
+        choices=TASKS,
+        help="ask something else than the distance of every pixel: one question a record (of two"
+        " pictures, see depthlm_ros/pairs.py, for those about poses and correspondences)",
+    )
+    parser.add_argument(
+        "--each", type=count, default=1, metavar="N", help="questions a record, with --task"
+    )
     add_model_options(parser, who)
     parser.set_defaults(run=run)
 
@@ -69,6 +81,29 @@ class _Worst(argparse.Action):
 
 def run(args) -> int:
     """Print the report's table; write it as JSON, and the worst answers, where asked."""
+    return _run_task(args) if args.task else _run_distances(args)
+
+
+def _run_task(args) -> int:
+    if args.constant is not None or args.worst:
+        raise InputError("--constant and --worst are about distances: leave --task away")
+    task = TASKS[args.task]
+    records = Pairs(args.records) if task.pair else Records(args.records, args.kind)
+    total, predictor = min(len(records), args.limit or len(records)), predictor_from(args)
+    with progress_bar("records") as progress:
+
+        def told(done):
+            progress(done, total)
+
+        some = islice(records, total)
+        report = evaluate_task(task, some, predictor, args.style, args.each, told)
+    print(report.table())
+    if args.json:
+        _write(args.json, report.to_json() + "\n")
+    return 0
+
+
+def _run_distances(args) -> int:
     records = Records(args.records, args.kind)
     total = min(len(records), args.limit or len(records))
     begin = time.monotonic()

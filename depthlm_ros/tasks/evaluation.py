@@ -10,14 +10,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from depthlm_ros.errors import RecordError
+from depthlm_ros.metrics import share_interval
 from depthlm_ros.records import strict_json
-from depthlm_ros.tasks.poses import area_under_recall
+from depthlm_ros.tasks.poses import recall_to
+
+AUC_LIMIT_DEG = 30.0
 
 
 @dataclass(frozen=True)
 class TaskReport:
     """name: of the checkpoint. questions: asked. skipped: messages about records that could not
-    carry the question. scores: name -> figure, see the task's judge and scores_of."""
+    carry the question. scores: name -> (mean, low, high), see the task's judge and scores_of."""
 
     task: str
     name: str
@@ -34,8 +37,10 @@ class TaskReport:
         """All of it for reading."""
         head = f"{self.name}: {self.questions} questions of the task {self.task} ({self.style})"
         left_out = [f"{len(self.skipped)} records skipped, the first: {m}" for m in self.skipped]
-        figures = [f"{name:<12}{value:10.4f}" for name, value in self.scores.items()]
-        return "\n".join([head, *left_out[:1], "", *figures])
+        title = f"{'':12}{'mean':>10}   95 % over records"
+        rows = [(name, *figures) for name, figures in self.scores.items()]
+        figures = [f"{n:<12}{mean:10.4f}   {low:.4f} to {high:.4f}" for n, mean, low, high in rows]
+        return "\n".join([head, *left_out[:1], "", title, *figures])
 
 
 def evaluate_task(task, records, predictor, style="", each=1, progress=None) -> TaskReport:
@@ -44,7 +49,7 @@ def evaluate_task(task, records, predictor, style="", each=1, progress=None) -> 
     progress(records): called after each. Raises ImageError, InputError or the engine's error.
     """
     checkpoint = predictor.checkpoint
-    scores, skipped, shown = [], [], style or checkpoint.style
+    scores, numbers, skipped, shown = [], [], [], style or checkpoint.style
     for number, record in enumerate(records):
         for turn in range(each):
             rng = np.random.default_rng([number, turn])
@@ -54,12 +59,12 @@ def evaluate_task(task, records, predictor, style="", each=1, progress=None) -> 
                 skipped.append(str(error))
                 break
             scores.append(task.judge(asked(predictor.engine, item), item.truth))
+            numbers.append(number)
             shown = item.style.name
         if progress:
             progress(number + 1)
-    return TaskReport(
-        task.name, checkpoint.name, shown, len(scores), tuple(skipped), scores_of(scores)
-    )
+    found = scores_of(scores, numbers)
+    return TaskReport(task.name, checkpoint.name, shown, len(scores), tuple(skipped), found)
 
 
 def asked(engine, item) -> str:
@@ -72,21 +77,25 @@ def asked(engine, item) -> str:
         scene.close()
 
 
-def scores_of(scores) -> dict:
-    """Means of the judge's scores, over the answered ones where a missing answer has none.
+def scores_of(scores, records) -> dict:
+    """name -> (mean, low, high): of the judge's scores, where a missing answer has none over the
+    others; low and high are 95 % over resamples of the records that the questions belong to.
 
-    Of angles also their median and auc_30 (see poses.area_under_recall), missing ones wrong.
+    Of angles also auc_30, the area under the recall up to 30 degrees, missing ones wrong.
     """
     columns = {name: np.array([s[name] for s in scores]) for name in (scores[0] if scores else ())}
-    found = {name: _mean(values) for name, values in columns.items()}
-    if "l2" in found:
-        found["rmse"] = float(np.sqrt(found.pop("l2")))
     if "error_deg" in columns:
-        found["median_deg"] = float(np.median(np.nan_to_num(columns["error_deg"], nan=180.0)))
-        found["auc_30"] = area_under_recall(columns["error_deg"])
+        columns["auc_30"] = recall_to(columns["error_deg"], AUC_LIMIT_DEG)
+    _, records = np.unique(records, return_inverse=True)
+    found = {name: _mean(values, records) for name, values in columns.items()}
+    if "l2" in found:
+        found["rmse"] = tuple(np.sqrt(found.pop("l2")).tolist())
     return found
 
 
-def _mean(values) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _mean(values, records) -> tuple:
+    known = np.isfinite(values)
+    sums = np.bincount(records[known], values[known], minlength=records.max() + 1)
+    counts = np.bincount(records[known], minlength=records.max() + 1)
+    mean = float(sums.sum() / counts.sum()) if known.any() else float("nan")
+    return (mean, *share_interval(sums, counts))

@@ -49,10 +49,11 @@ def angle_between(first, second) -> float:
     return float(np.degrees(np.arctan2(sine, first @ second)))
 
 
-def area_under_recall(errors_deg, limit_deg=30.0) -> float:
-    """AUC@limit: the share of errors below t degrees, averaged over t from 0 to the limit.
+def recall_to(errors_deg, limit_deg) -> np.ndarray:
+    """(N,) in [0, 1]: the share of the thresholds from 0 to the limit that an error is below.
 
-    Missing answers are NaN and never below. The exact area; some papers sum bins of a degree.
+    Their mean is AUC@limit, exactly; some papers sum bins of a degree. Missing errors are NaN and
+    below none.
     """
     errors = np.asarray(errors_deg, float)
-    return float(np.mean(np.nan_to_num(np.clip(1 - errors / limit_deg, 0, None), nan=0.0)))
+    return np.nan_to_num(np.clip(1 - errors / limit_deg, 0, None), nan=0.0)

@@ -43,8 +43,8 @@ def test_every_record_is_asked_and_judged(records, row, points):
     assert given.engine.open_scenes == 0
     right = np.maximum(3 / points[:, 2], points[:, 2] / 3) < 1.25
     assert report.questions == 80
-    assert report.scores["answered"] == 1
-    assert report.scores["delta1"] == pytest.approx(right.mean(), abs=0.2)
+    assert report.scores["answered"] == (1, 1, 1)
+    assert report.scores["delta1"][0] == pytest.approx(right.mean(), abs=0.2)
     again = evaluate_task(TASKS["axis"], records, given, "coordinates", each=40)
     assert again.scores == report.scores
 
@@ -55,7 +55,7 @@ def test_records_that_cannot_carry_the_question_are_told(pairs, row):
     assert (report.questions, len(report.skipped), report.style) == (1, 1, "plain")
     assert given.engine.asked == [(2, "plain")]
     assert "p.jsonl:2" in report.table() and "1 records skipped" in report.table()
-    assert json.loads(report.to_json())["scores"]["delta1"] == 1
+    assert json.loads(report.to_json())["scores"]["delta1"] == [1, None, None]
 
 
 def test_failures_count_as_wrong_in_shares_and_are_left_out_of_errors():
@@ -64,13 +64,21 @@ def test_failures_count_as_wrong_in_shares_and_are_left_out_of_errors():
         {"answered": 1.0, "delta1": 1.0, "abs_rel": 0.1, "l1": 1.0, "l2": 9.0},
         {"answered": 0.0, "delta1": 0.0, "abs_rel": nan, "l1": nan, "l2": nan},
     ]
-    assert scores_of(number) == {
-        "answered": 0.5, "delta1": 0.5, "abs_rel": 0.1, "l1": 1.0, "rmse": 3.0,
-    }
+    means = {name: figures[0] for name, figures in scores_of(number, [0, 1]).items()}
+    assert means == {"answered": 0.5, "delta1": 0.5, "abs_rel": 0.1, "l1": 1.0, "rmse": 3.0}
     angle = [{"answered": 1.0, "error_deg": 15.0}, {"answered": 0.0, "error_deg": nan}]
-    found = scores_of(angle)
-    assert (found["error_deg"], found["median_deg"], found["auc_30"]) == (15.0, 97.5, 0.25)
+    found = scores_of(angle, [0, 0])
+    assert (found["error_deg"][0], found["auc_30"][0]) == (15.0, 0.25)
+
+
+def test_the_interval_is_over_records_and_not_over_questions():
+    """Fifty questions of one record say no more than one."""
+    sure = [{"delta1": float(i % 2)} for i in range(100)]
+    _, low, high = scores_of(sure, list(range(100)))["delta1"]
+    assert 0.35 < low < 0.45 and 0.55 < high < 0.65
+    _, low, high = scores_of(sure, [i % 2 for i in range(100)])["delta1"]
+    assert (low, high) == (0, 1)
 
 
 def test_nothing_asked_gives_no_figures():
-    assert scores_of([]) == {}
+    assert scores_of([], []) == {}

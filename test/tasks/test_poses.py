@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from depthlm_ros.tasks.poses import (
     angle_between,
-    area_under_recall,
     from_yaw_pitch_roll,
+    recall_to,
     rotation_angle,
     yaw_pitch_roll,
 )
@@ -74,4 +74,4 @@ def test_the_area_under_the_recall_is_its_mean_over_thresholds():
     errors = np.array([0.0, 3.0, 12.5, 29.9, 31.0, np.nan])
     thresholds = np.linspace(0, 30, 200_001)
     recall = np.mean([errors <= t for t in thresholds], axis=1).mean()
-    assert area_under_recall(errors) == pytest.approx(recall, abs=1e-4)
+    assert recall_to(errors, 30).mean() == pytest.approx(recall, abs=1e-4)
