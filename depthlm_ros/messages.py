@@ -155,6 +155,21 @@ def cloud_content(scan) -> dict:
     }
 
 
+def cloud_columns(cloud) -> dict:
+    """Field -> (N,) float32 of a cloud of this layout."""
+    values = np.frombuffer(cloud.data, np.float32).reshape(-1, len(CLOUD_FIELDS))
+    return dict(zip(CLOUD_FIELDS, values.T, strict=True))
+
+
+def cloud_points(cloud) -> tuple:
+    """Points (rows, columns, 3) in metres and colours, uint8 RGB, of a cloud of this layout."""
+    columns, shape = cloud_columns(cloud), (cloud.height, cloud.width, 3)
+    points = np.stack([columns[axis] for axis in "xyz"], axis=1)
+    packed = np.ascontiguousarray(columns["rgb"]).view(np.uint32)
+    colours = np.stack([packed >> shift & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)
+    return points.reshape(shape), colours.reshape(shape)
+
+
 def flat_bytes(values) -> np.ndarray:
     """The bytes of an array, uint8, without a copy where it is contiguous."""
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8)

@@ -18,7 +18,7 @@ _UNKNOWN = (150, 150, 150)
 _GROUND, _INK = "#14181f", "#c8d0dc"
 _PLY = [(axis, "float", "<f4") for axis in "xyz"]
 _PLY += [(channel, "uchar", "u1") for channel in ("red", "green", "blue")]
-_LABELLED = 12  # at most so many pixels have their metres written beside them
+_LABELLED = 12  # up to so many pixels have their metres beside them, of more about so many
 
 
 def distance_limits(metres) -> tuple:
@@ -48,11 +48,26 @@ def distance_colours(metres, limits) -> np.ndarray:
     return np.where(known[..., None], colours, _UNKNOWN).round().astype(np.uint8)
 
 
+def labelled(size, pixels, metres) -> list:
+    """Rows of pixels (N, 2) that get their metres (N,) written on a picture of size (H, W).
+
+    All of few; of many, known ones that lie well apart.
+    """
+    if len(pixels) <= _LABELLED:
+        return list(range(len(pixels)))
+    apart = np.sqrt(size[0] * size[1] / _LABELLED)
+    rows, left = [], np.isfinite(metres)
+    while left.any():
+        rows.append(int(left.argmax()))
+        left &= np.abs(pixels - pixels[rows[-1]]).max(axis=1) >= apart
+    return rows
+
+
 def overlay(image, pixels, metres) -> np.ndarray:
     """A copy of the picture (H, W, 3) with a disc at each of pixels (N, 2).
 
     Discs are coloured by metres (N,), grey where unknown; pixels off the picture are left out. A
-    legend says what the colours mean, and few pixels have their metres beside them.
+    legend says what the colours mean. Few pixels have their metres beside them, of many some.
     """
     height, width = image.shape[:2]
     pixels, metres = as_pixels(pixels), np.asarray(metres, np.float64)
@@ -97,16 +112,16 @@ def _stamp(radius):
 
 
 def _with_text(image, pixels, metres, limits, radius) -> np.ndarray:
-    """With the legend, and the metres beside few pixels."""
+    """With the legend, and the metres beside some pixels."""
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
     font = text_font(max(image.shape[0] // 32, 10))
-    if len(pixels) <= _LABELLED:
-        for (u, v), value in zip(pixels, metres, strict=True):
-            text = f"{value:.2f} m" if np.isfinite(value) else "?"
-            left = u > 0.85 * picture.width  # no room on the right
-            place = (u - radius - 4 if left else u + radius + 4, v)
-            _write(draw, place, text, font, "rm" if left else "lm")
+    for row in labelled(image.shape[:2], pixels, metres):
+        (u, v), value = pixels[row], metres[row]
+        text = f"{value:.2f} m" if np.isfinite(value) else "?"
+        left = u > 0.85 * picture.width  # no room on the right
+        place = (u - radius - 4 if left else u + radius + 4, v)
+        _write(draw, place, text, font, "rm" if left else "lm")
     _legend(picture, draw, limits, font)
     return np.array(picture)
 

@@ -11,15 +11,19 @@ from depthlm_ros.predict import Ranges
 LARGEST_GRID = 1_000_000  # points
 
 
-def grid_pixels(camera, columns: int, rows: int) -> np.ndarray:
-    """(rows * columns, 2) pixels, row by row: the middles of equal cells of the picture."""
+def grid_pixels(camera, columns: int, rows: int, region=None) -> np.ndarray:
+    """(rows * columns, 2) pixels, row by row: the middles of equal cells, to whole pixels.
+
+    region: (left, top, width, height), the part of the picture that is divided; None: all of it.
+    """
     if columns < 1 or rows < 1 or columns * rows > LARGEST_GRID:
         raise InputError(
             f"a grid of {columns} x {rows} is not possible: at least 1 x 1 and at most"
             f" {LARGEST_GRID} points"
         )
-    u = (np.arange(columns) + 0.5) * camera.width / columns - 0.5
-    v = (np.arange(rows) + 0.5) * camera.height / rows - 0.5
+    left, top, width, height = region or (0, 0, camera.width, camera.height)
+    u = left + (np.arange(columns) + 0.5) * width / columns - 0.5
+    v = top + (np.arange(rows) + 0.5) * height / rows - 0.5
     grid = np.meshgrid(np.round(u), np.round(v))
     return np.stack([axis.ravel() for axis in grid], axis=1)
 
@@ -55,15 +59,14 @@ def colours_at(image, pixels) -> np.ndarray:
     return image[np.clip(v, 0, image.shape[0] - 1), np.clip(u, 0, image.shape[1] - 1)]
 
 
-def start_scan(predictor, frame, columns, rows, priority=-1):
-    """The job of a grid in the checkpoint's style for grids, below single questions."""
-    style = predictor.checkpoint.grid_style
-    return predictor.start(frame, grid_pixels(frame.camera, columns, rows), style, priority)
+def start_scan(predictor, frame, pixels, priority=-1):
+    """The job of many pixels (N, 2) in the checkpoint's style for grids, below few pixels."""
+    return predictor.start(frame, pixels, predictor.checkpoint.grid_style, priority)
 
 
 def scan(predictor, frame, columns, rows, progress=None) -> Scan:
     """A whole grid; progress(done, total) is called about five times a second."""
-    job = start_scan(predictor, frame, columns, rows)
+    job = start_scan(predictor, frame, grid_pixels(frame.camera, columns, rows))
     while not job.finished:
         job.wait(0.2)
         if progress:
@@ -72,7 +75,6 @@ def scan(predictor, frame, columns, rows, progress=None) -> Scan:
 
 
 def gathered(ranges, frame, columns, rows) -> Scan:
-    """The Scan of a grid's answers."""
-    pixels = grid_pixels(frame.camera, columns, rows)
-    colours = colours_at(frame.image, pixels).reshape(rows, columns, 3)
+    """The Scan of the answers to a grid, or to a list as one row; coloured as where asked."""
+    colours = colours_at(frame.image, ranges.asked).reshape(rows, columns, 3)
     return Scan(ranges, columns, rows, colours)

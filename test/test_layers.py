@@ -37,6 +37,7 @@ CORE = {
     "metrics": set(),
     "pictures": {"camera", "errors"},
     "lines": {"errors"},
+    "regions": {"errors", "predict"},
     "records": {"camera", "errors", "files", "lines", "view"},
     "pairs": {"errors", "files", "lines", "records", "view"},
     "tasks/words": {"question"},

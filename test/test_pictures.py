@@ -14,6 +14,7 @@ from depthlm_ros.pictures import (
     cloud_picture,
     distance_colours,
     distance_limits,
+    labelled,
     overlay,
     write_ply,
 )
@@ -79,11 +80,16 @@ def test_a_disc_at_the_border_is_cut_and_does_not_wrap(pixel):
     assert (drawn[v, 320] == 128).all()
 
 
-def test_few_pixels_have_their_metres_beside_them_and_many_have_not():
+def test_few_pixels_have_their_metres_beside_them_and_of_many_some():
     few = overlay(GREY, [[320, 240]], [3.0])
     assert (few[230:250, 335:380] == 255).any()
-    many = overlay(GREY, [[320, 240]] * 13, [3.0] * 13)
-    assert not (many[230:250, 335:380] == 255).any()
+    u, v = np.meshgrid(np.arange(10, 640, 20), np.arange(10, 480, 20))
+    pixels, metres = np.stack([u.ravel(), v.ravel()], axis=1), np.full(768, 3.0)
+    metres[0] = np.nan
+    rows = labelled((480, 640), pixels, metres)
+    assert rows[:2] == [1, 9] and 10 <= len(rows) <= 20  # each 160 px = 8 columns; 0 is unknown
+    gaps = np.abs(pixels[rows][:, None] - pixels[rows]).max(axis=2)
+    assert gaps[~np.eye(len(rows), dtype=bool)].min() >= 160
 
 
 def test_nothing_asked_is_the_picture_with_a_legend():

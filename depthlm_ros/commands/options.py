@@ -98,6 +98,17 @@ def pixel(text) -> tuple:
     return u, v
 
 
+def box(text) -> tuple:
+    """(left, top, width, height) in whole pixels of "100,40,120,60"."""
+    try:
+        left, top, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"a box is left,top,width,height in pixels such as 100,40,120,60, got '{text}'"
+        ) from None
+    return left, top, width, height
+
+
 def grid(text) -> tuple:
     """(columns, rows) of "32x24"."""
     try:

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The other side of the services: asks a running node, and hears its streams.
+"""The other side of the services and the action: asks a running node, and hears its streams.
 
 Knows nothing about models; what the node says is passed on.
 """
@@ -8,13 +8,15 @@ import os
 import time
 
 import rclpy
+from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import RegionOfInterest
 
 from depthlm_ros.errors import EngineError
+from depthlm_ros.ros.asking import interfaces
 from depthlm_ros.ros.convert import duration_message
 from depthlm_ros.ros.model import is_loading
-from depthlm_ros.ros.queries import service_types
 
 AGAIN_S = 0.5  # between two questions while the model is loading
 
@@ -31,8 +33,8 @@ class Client:
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._type, _ = service_types()
-        self._service = self._node.create_client(self._type, f"{self.target}/query_distance")
+        self.srv, self.action = interfaces()
+        self._distance = self._client(self.srv.QueryDistance, "query_distance")
 
     def __enter__(self):
         return self
@@ -45,7 +47,7 @@ class Client:
     @property
     def found(self) -> bool:
         """Whether the node's service is there."""
-        return self._service.service_is_ready()
+        return self._distance.service_is_ready()
 
     def ask(self, pixels, timeout=10.0, camera="", max_age=0.0):
         """The response about pixels (u, v) of the newest picture.
@@ -53,15 +55,34 @@ class Client:
         Waits for the node and, while it says that the model is loading, asks again, at most
         `timeout` seconds. EngineError where no answer comes.
         """
-        end = time.monotonic() + timeout
-        self._find(timeout)
-        request = self._type.Request(camera=camera, max_age=duration_message(max_age))
+        request = self.srv.QueryDistance.Request(camera=camera, max_age=duration_message(max_age))
         request.u, request.v = ([float(p[axis]) for p in pixels] for axis in (0, 1))
-        while True:
-            response = self._called(request, end)
-            if not is_loading(response.message) or time.monotonic() + AGAIN_S > end:
-                return response
-            self.spin(AGAIN_S)
+        return self._asked(self._distance, request, timeout)
+
+    def ask_boxes(self, boxes, timeout=10.0, camera="", max_age=0.0):
+        """The response about boxes (left, top, width, height), as ask()."""
+        request = self.srv.QueryRegions.Request(camera=camera, max_age=duration_message(max_age))
+        for left, top, width, height in boxes:
+            roi = RegionOfInterest(x_offset=left, y_offset=top, width=width, height=height)
+            request.regions.append(roi)
+        service = self._client(self.srv.QueryRegions, "query_regions")
+        return self._asked(service, request, timeout)
+
+    def scan(self, goal, progress=lambda done, total: None, timeout=10.0):
+        """The result of a goal of ScanGrid; progress(done, total) as the node tells it.
+
+        timeout: seconds without any sign of progress. Ctrl+C cancels the scan and returns what
+        was measured until then. EngineError as in ask().
+        """
+        action = ActionClient(self._node, self.action.ScanGrid, self._named("scan_grid"))
+        try:
+            if not action.wait_for_server(timeout):
+                raise EngineError(self._not_found(self._named("scan_grid"), timeout))
+            return self._once_loaded(
+                lambda: self._scanned(action, goal, progress, timeout), timeout
+            )
+        finally:
+            action.destroy()
 
     def listen(self, kind, topic) -> list:
         """A list that the messages on topic, relative to the node asked, are appended to."""
@@ -77,28 +98,78 @@ class Client:
             self._executor.spin_once(timeout_sec=min(left, 0.1))
         return found
 
-    def _find(self, timeout):
-        if not self._service.wait_for_service(timeout_sec=timeout):
-            domain = os.environ.get("ROS_DOMAIN_ID", "0")
-            raise EngineError(
-                f"no node answers {self._service.srv_name} within {timeout:g} s (ROS_DOMAIN_ID"
-                f" {domain}); services of its type: {self._others()}. Start the node with"
-                " depthlm_node or the launch file, or name it with --node"
-            )
+    def _named(self, name) -> str:
+        return f"{self.target}/{name}"
+
+    def _client(self, kind, name):
+        return self._node.create_client(kind, self._named(name))
+
+    def _asked(self, service, request, timeout):
+        end = time.monotonic() + timeout
+        if not service.wait_for_service(timeout_sec=timeout):
+            raise EngineError(self._not_found(service.srv_name, timeout))
+        return self._once_loaded(lambda: self._called(service, request, end), timeout)
+
+    def _once_loaded(self, ask, timeout):
+        """What ask() returns, asked again while it says that the model is loading."""
+        end = time.monotonic() + timeout
+        while True:
+            answer = ask()
+            if not is_loading(answer.message) or time.monotonic() + AGAIN_S > end:
+                return answer
+            self.spin(AGAIN_S)
+
+    def _not_found(self, name, timeout) -> str:
+        domain = os.environ.get("ROS_DOMAIN_ID", "0")
+        return (
+            f"no node answers {name} within {timeout:g} s (ROS_DOMAIN_ID {domain}); nodes of its"
+            f" kind: {self._others()}. Start the node with depthlm_node or the launch file, or"
+            " name it with --node"
+        )
 
     def _others(self) -> str:
-        kind, own = "depthlm_interfaces/srv/QueryDistance", self._service.srv_name
-        found = self._node.get_service_names_and_types()
-        return ", ".join(n for n, kinds in found if kind in kinds and n != own) or "none"
+        kind, found = (
+            "depthlm_interfaces/srv/QueryDistance",
+            self._node.get_service_names_and_types(),
+        )
+        names = [n.rpartition("/")[0] for n, kinds in found if kind in kinds]
+        return ", ".join(n for n in names if n != self.target) or "none"
 
-    def _called(self, request, end):
+    def _called(self, service, request, end):
         began = time.monotonic()
-        future = self._service.call_async(request)
+        future = service.call_async(request)
         self._executor.spin_until_future_complete(future, max(end - began, 0.1))
         if not future.done():
-            self._service.remove_pending_request(future)
-            raise EngineError(
-                f"{self._service.srv_name} did not answer within {end - began:.1f} s: allow more"
-                " with --timeout, or look at the node's log"
-            )
+            service.remove_pending_request(future)
+            raise EngineError(self._silent(service.srv_name, end - began))
+        return future.result()
+
+    def _silent(self, name, seconds) -> str:
+        return (
+            f"{name} did not answer within {seconds:.1f} s: allow more with --timeout, or look at"
+            " the node's log"
+        )
+
+    def _scanned(self, action, goal, progress, timeout):
+        """One attempt; what it waits for is the goal's acceptance, then each sign of progress."""
+        heard = [0]
+
+        def on_feedback(message):
+            heard[0] += 1
+            progress(message.feedback.done, message.feedback.total)
+
+        handle = self._awaited(action.send_goal_async(goal, on_feedback), timeout, heard)
+        result = handle.get_result_async()
+        try:
+            return self._awaited(result, timeout, heard).result
+        except KeyboardInterrupt:
+            handle.cancel_goal_async()
+            return self._awaited(result, timeout, heard).result
+
+    def _awaited(self, future, timeout, heard):
+        """The result of a future, for as long as there are signs of progress."""
+        while not future.done():
+            before = heard[0]
+            if not self.spin(timeout, lambda: future.done() or heard[0] != before):  # noqa: B023
+                raise EngineError(self._silent(self._named("scan_grid"), timeout))
         return future.result()

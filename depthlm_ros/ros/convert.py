@@ -15,6 +15,7 @@ from depthlm_ros.messages import (
     CLOUD_FIELDS,
     FLOAT32,
     cloud_content,
+    depth_content,
     flat_bytes,
     image_content,
     info_content,
@@ -29,6 +30,11 @@ def camera_info_message(header, camera: Camera) -> CameraInfo:
 def image_message(header, image) -> Image:
     """Image message (rgb8) of an array (H, W, 3) uint8 RGB."""
     return _filled(Image(header=header), image_content(image))
+
+
+def depth_message(header, scan) -> Image:
+    """Depth image of a Scan (REP-118: 32FC1, z), one pixel a cell of its grid."""
+    return _filled(Image(header=header), depth_content(scan))
 
 
 def cloud_message(header, scan) -> PointCloud2:
@@ -61,6 +67,14 @@ def fill_answers(answers, ranges) -> None:
         ("asked_v", ranges.asked[:, 1]),
     ):
         setattr(answers, name, _floats(values))
+
+
+def fill_box_answers(response, found) -> None:
+    """Write BoxRanges into a QueryRegions response, row by row in the order asked."""
+    fill_answers(response.answers, found.ranges)
+    response.spread = _floats(found.spread_m)
+    response.answered = found.answered.tolist()
+    response.inliers = found.inliers.tolist()
 
 
 def duration_message(seconds: float) -> Duration:

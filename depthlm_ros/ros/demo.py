@@ -13,15 +13,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as PictureFile
-from sensor_msgs.msg import Image, PointCloud2
 
 from depthlm_ros import pictures
+from depthlm_ros.commands.bars import progress_bar
 from depthlm_ros.commands.options import grid
-from depthlm_ros.decode import image_array
 from depthlm_ros.errors import DepthLMError, EngineError, InputError
-from depthlm_ros.messages import CLOUD_FIELDS
+from depthlm_ros.messages import cloud_points
 from depthlm_ros.metrics import delta1
-from depthlm_ros.ros.call import print_answers
+from depthlm_ros.ros.call import print_answers, print_source, truth_columns
 from depthlm_ros.ros.child import Child, undisturbed
 from depthlm_ros.ros.client import Client
 from depthlm_ros.ros.dds import environment, private_graph
@@ -81,14 +80,7 @@ def _folder(path) -> Path:
 
 
 def _node(args, log) -> Child:
-    columns, rows = args.grid
-    parameters = {
-        "checkpoint": args.checkpoint,
-        "engine": args.engine,
-        "grid.columns": columns,
-        "grid.rows": rows,
-        "grid.rate": 1.0,
-    }
+    parameters = {"checkpoint": args.checkpoint, "engine": args.engine}
     remapped = ["-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info"]
     return Child("depthlm_ros.ros.node", ["--ros-args", *remapped, *_given(parameters)], log=log)
 
@@ -131,16 +123,24 @@ class _Demo:
         response = self._client.ask(pixels, self._timeout)
         if not response.success:
             raise EngineError(f"the node says: {response.message}")
-        clouds, overlays = (
-            self._client.listen(kind, topic)
-            for kind, topic in ((PointCloud2, "points"), (Image, "overlay"))
-        )
-        with _step(f"cloud of {grid_size[0]} x {grid_size[1]} points and its overlay received"):
-            self._wait(lambda: clouds and overlays)
-        asked = np.stack([response.answers.asked_u, response.answers.asked_v], axis=1)
-        print_answers(pixels, response, self._true_at(asked))
-        self._judge(clouds[0])
-        self._write(asked, response, clouds[0], overlays[0])
+        result = self._scanned(*grid_size)
+        print_source(response)
+        names, truth = [f"{u:g}, {v:g}" for u, v in pixels], self._true_at(response.answers)
+        more = None if truth is None else truth_columns(response.answers, truth)
+        print_answers(names, response.answers, more)
+        self._judge(result.answers)
+        self._write(response.answers, result)
+
+    def _scanned(self, columns, rows):
+        """The result of the action for a grid."""
+        goal = self._client.action.ScanGrid.Goal(columns=columns, rows=rows)
+        began = time.monotonic()
+        with progress_bar(f"scanning {columns} x {rows} pixels") as progress:
+            result = self._client.scan(goal, progress, self._timeout)
+        if not result.success:
+            raise EngineError(f"the node says: {result.message}")
+        print(f"scan of {columns} x {rows} pixels: {time.monotonic() - began:.1f} s")
+        return result
 
     def _first(self, pixels):
         """Ask until the node answers; what it cannot mend by waiting ends the demo."""
@@ -167,39 +167,34 @@ class _Demo:
                     " more with --timeout"
                 )
 
-    def _true_at(self, pixels):
-        """(N,) true metres at pixels (N, 2); None where there is no truth."""
-        return None if self._truth is None else colours_at(self._truth, pixels)
+    def _true_at(self, answers):
+        """(N,) true metres at the pixels asked; None where there is no truth."""
+        return None if self._truth is None else colours_at(self._truth, _asked(answers))
 
-    def _judge(self, cloud):
-        distance = _columns(cloud)["distance"]
+    def _judge(self, answers):
+        distance = np.array(answers.distance)
         line = f"cloud: {np.isfinite(distance).sum()} of {len(distance)} points answered"
         if self._truth is not None:
-            truth = self._true_at(grid_pixels(self._frame.camera, cloud.width, cloud.height))
+            truth = self._true_at(answers)
             near = delta1(distance, truth).mean()
             best = max(delta1(np.full_like(truth, c), truth).mean() for c in np.unique(truth))
             line += f", {near:.0%} within a factor of 1.25 of the truth"
             line += f" (best constant answer: {best:.0%})"
         print(line)
 
-    def _write(self, asked, response, cloud, overlay):
-        values = _columns(cloud)
-        shape = cloud.height, cloud.width, 3
-        points = np.stack([values[axis] for axis in "xyz"], axis=1).reshape(shape)
-        pixels = grid_pixels(self._frame.camera, cloud.width, cloud.height)
-        colours = colours_at(self._frame.image, pixels).reshape(shape)
-        few = pictures.overlay(self._frame.image, asked, response.answers.distance)
-        PictureFile.fromarray(few).save(self._out / "pixels.png")
-        PictureFile.fromarray(image_array(overlay)).save(self._out / "overlay.png")
+    def _write(self, few, result):
+        for name, answers in (("pixels.png", few), ("overlay.png", result.answers)):
+            drawn = pictures.overlay(self._frame.image, _asked(answers), answers.distance)
+            PictureFile.fromarray(drawn).save(self._out / name)
+        points, colours = cloud_points(result.cloud)
         pictures.cloud_picture(self._out / "cloud.png", points, colours)
         pictures.write_ply(self._out / "cloud.ply", points, colours)
         print(f"wrote pixels.png, overlay.png, cloud.png and cloud.ply into {self._out}")
 
 
-def _columns(cloud) -> dict:
-    """Field -> (N,) float32 of a cloud of this node."""
-    values = np.frombuffer(cloud.data, np.float32).reshape(-1, len(CLOUD_FIELDS))
-    return dict(zip(CLOUD_FIELDS, values.T, strict=True))
+def _asked(answers) -> np.ndarray:
+    """(N, 2) pixels that PixelDistances say were asked."""
+    return np.stack([answers.asked_u, answers.asked_v], axis=1)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from depthlm_ros.decode import decoder
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.predict import choose_checkpoint, load_predictor
+from depthlm_ros.ros.action import ScanAction
+from depthlm_ros.ros.asking import Asking
 from depthlm_ros.ros.cameras import Cameras
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
@@ -37,9 +39,12 @@ class DepthLMNode(ManagedNode):
         self._settings = Parameters(self, self._on_parameters)
         self._worker = Worker(self._on_model, paused=self.unconfigured)
         self._cameras = Cameras()
+        self._scans = None
         self.create_timer(EXPIRE_S, self._worker.expire, clock=STEADY)
         try:
-            Queries(self, self._cameras, self._worker, self._settings)
+            asking = Asking(self, self._cameras, self._worker, self._settings)
+            Queries(self, asking)
+            self._scans = ScanAction(self, asking)
         except MissingDependency as error:  # clouds do not need them
             self.get_logger().error(str(error))
         if self.get_parameter("autostart").value:
@@ -89,6 +94,8 @@ class DepthLMNode(ManagedNode):
     def close(self) -> bool:
         """End the worker and destroy the node; False if the model cannot be stopped."""
         ended = self._worker.close()
+        if self._scans is not None:
+            self._scans.destroy()
         self.destroy_node()
         return ended
 

@@ -1,18 +1,12 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""~/points, the cloud of a grid at a chosen rate, and ~/overlay; both while somebody listens.
+"""A grid of each newest picture at a chosen rate, while somebody listens to a stream.
 
-Knows nothing about services. Callbacks of the worker run in its thread.
+Knows nothing about services or messages. Callbacks of the worker run in its thread.
 """
 
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image, PointCloud2
-
 from depthlm_ros.errors import DepthLMError, InputError
-from depthlm_ros.pictures import overlay
-from depthlm_ros.ros.convert import cloud_message, image_message
+from depthlm_ros.ros.streams import Streams
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.scan import gathered
 
 
 class Outputs:
@@ -27,8 +21,8 @@ class Outputs:
         self._inputs = port.inputs
         self._worker = worker
         self._parameters = parameters
-        self._points = self._publisher(PointCloud2, port.topic("points"))
-        self._overlay = self._publisher(Image, port.topic("overlay"))
+        self._streams = Streams(node, port.topic)
+        self.show = self._streams.show
         self._timer = None
         self._busy = False
         self._latest = None  # (picture, grid, Answered) of the last grid
@@ -49,28 +43,10 @@ class Outputs:
     def close(self) -> None:
         """Take the publishers back."""
         self.stop()
-        for publisher in (self._points, self._overlay):
-            self._node.destroy_publisher(publisher)
-
-    def show(self, header, answered) -> None:
-        """Publish the picture with the asked pixels coloured by distance, if somebody listens."""
-        if self._overlay.get_subscription_count():
-            ranges = answered.ranges
-            drawn = overlay(answered.frame.image, ranges.asked, ranges.distance_m)
-            self._overlay.publish(image_message(header, drawn))
-
-    def _publisher(self, kind, name):
-        # A reliable publisher serves everybody; best effort would be invisible to RViz's default.
-        # The profile is its own: rclpy writes overrides into it.
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
-        )
-        overridable = QoSOverridingOptions.with_default_policies()
-        return self._node.create_publisher(kind, name, qos, qos_overriding_options=overridable)
+        self._streams.close()
 
     def _tick(self):
-        listened = self._points.get_subscription_count() or self._overlay.get_subscription_count()
-        if self._busy or self._worker.problem or not listened:
+        if self._busy or self._worker.problem or not self._streams.listened:
             return
         try:
             picture = self._inputs.newest()
@@ -97,7 +73,4 @@ class Outputs:
             self._busy = False
 
     def _publish(self, picture, grid, answered):
-        if self._points.get_subscription_count():
-            scan = gathered(answered.ranges, answered.frame, *grid)
-            self._points.publish(cloud_message(picture.header, scan))
-        self.show(picture.header, answered)
+        self._streams.show_grid(picture.header, answered, *grid)

@@ -12,7 +12,7 @@ from math import inf
 from depthlm_ros.errors import EngineError
 from depthlm_ros.ros.model import ModelThread
 from depthlm_ros.ros.pending import Pending
-from depthlm_ros.scan import start_scan
+from depthlm_ros.scan import grid_pixels, start_scan
 
 QUERY_PRIORITY = 0  # grids, with theirs in scan.py, give way
 END_S = 2.0  # launch loses patience 5 s after SIGINT, and an interpreter with torch ends slowly
@@ -97,7 +97,12 @@ class Worker:
 
     def scan(self, frame_of, columns, rows) -> Pending:
         """A grid of columns x rows pixels, row by row."""
-        return self.submit(frame_of, lambda predictor, f: start_scan(predictor, f, columns, rows))
+
+
+        def start(predictor, frame):
+            return start_scan(predictor, frame, grid_pixels(frame.camera, columns, rows))
+
+        return self.submit(frame_of, start)
 
     def submit(self, frame_of, start, deadline=inf) -> Pending:
         """Any question: start(predictor, frame) -> job, called in the model's thread."""

@@ -21,10 +21,10 @@ else:
     from sensor_msgs.msg import CameraInfo, Image
     from std_msgs.msg import Header
 
+    from depthlm_ros.ros.asking import interfaces
     from depthlm_ros.ros.child import Child
     from depthlm_ros.ros.convert import camera_info_message, image_message
     from depthlm_ros.ros.dds import environment, private_graph
-    from depthlm_ros.ros.queries import service_types
 
 CAMERA = Camera(320, 240, 250.0, 250.0, 160.0, 120.0)
 
@@ -85,7 +85,8 @@ class Robot:
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self.images = self.node.create_publisher(Image, "image", qos)
         self.infos = self.node.create_publisher(CameraInfo, "camera_info", qos)
-        self.query_distance, self.query_image = service_types()
+        srv, _ = interfaces()
+        self.query_distance, self.query_image = srv.QueryDistance, srv.QueryImage
         self.distance = self.node.create_client(self.query_distance, f"{service}/query_distance")
         self.image = self.node.create_client(self.query_image, f"{service}/query_image")
         self._stamp = 1000
@@ -107,7 +108,7 @@ class Robot:
     def info(self, camera=CAMERA):
         return camera_info_message(Header(frame_id="robot_eye"), camera)
 
-    def wait(self, condition, seconds=10.0):
+    def wait(self, condition, seconds=30.0):
         """What condition() returns once it is true; fails after some seconds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -117,7 +118,7 @@ class Robot:
                 return result
         raise AssertionError(f"waited {seconds} s in vain")
 
-    def call(self, client, request, seconds=10.0):
+    def call(self, client, request, seconds=30.0):
         """The response, which must come within some seconds."""
         assert client.wait_for_service(seconds), f"no service {client.srv_name}"
         future = client.call_async(request)

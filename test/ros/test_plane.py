@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, RegionOfInterest
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.messages import camera_from
+from depthlm_ros.predict import AskingPredictor, Status
+from depthlm_ros.ros.asking import interfaces
 from depthlm_ros.ros.node import DepthLMNode
 
 # The plane of all points p with p . NORMAL = 1: a slope that every pixel of the camera sees.
@@ -105,3 +107,38 @@ def test_the_cloud_of_a_plane_lies_on_that_plane_in_the_order_of_the_picture(nod
     assert (np.diff(pixels[..., 0], axis=1) > 5).all() and (
         np.diff(pixels[..., 1], axis=0) > 5
     ).all()
+
+
+@pytest.mark.parametrize("lens", LENSES.values(), ids=LENSES)
+def test_the_depth_image_of_a_plane_with_its_camera_info_lies_on_that_plane(node, lens):
+    depths, infos = [], []
+    node.node.create_subscription(Image, "/depthlm/depth/image", depths.append, 1)
+    node.node.create_subscription(CameraInfo, "/depthlm/depth/camera_info", infos.append, 1)
+    node.show(info=node.info(lens))
+    depth, info = node.wait(lambda: depths and infos and (depths[-1], infos[-1]))
+    camera = camera_from(info, depth.width, depth.height)
+    u, v = np.meshgrid(np.arange(depth.width), np.arange(depth.height))
+    rays = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
+    points = rays / rays[:, 2:] * np.frombuffer(depth.data, np.float32)[:, None]
+    off = np.abs(points @ NORMAL - 1)
+    assert off.max() < 0.01 and np.median(off) < 0.002  # cells are asked at whole pixels
+
+
+def test_a_box_on_the_plane_gives_a_point_near_that_plane(node):
+    node.show(info=node.info(LENS))
+    kind = interfaces()[0].QueryRegions
+    client = node.node.create_client(kind, "/depthlm/query_regions")
+    boxes = [(200, 100, 60, 40), (0, 0, 30, 30), (900, 0, 10, 10)]
+    regions = [RegionOfInterest(x_offset=x, y_offset=y, width=w, height=h) for x, y, w, h in boxes]
+    response = node.call(client, kind.Request(regions=regions, samples=25))
+    assert response.success, response.message
+    answers = response.answers
+    assert list(answers.status) == [Status.OK, Status.OK, Status.OUTSIDE]
+    points = np.stack([answers.x, answers.y, answers.z], axis=1)[:2]
+    assert points @ NORMAL == pytest.approx(np.ones(2), rel=0.01)
+    assert LENS.pixels(points)[0] == pytest.approx((229.5, 119.5), abs=0.01)
+    assert list(response.answered) == [25, 25, 0]
+    assert all(5 < count <= 25 for count in response.inliers[:2])
+    assert 0 < response.spread[0] < 0.2 and np.isnan(response.spread[2])
+    refused = node.call(client, kind.Request(regions=regions * 200, samples=400))
+    assert "240000 pixels were asked, at most 10000" in refused.message

@@ -1,16 +1,19 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What the node does unasked, seen from inside: nothing without a listener, nothing twice."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
 
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.node import DepthLMNode
+from depthlm_ros.ros.streams import STREAMS, Streams
 
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})
 PARAMETERS = {"grid.rate": 20, "grid.columns": 4, "grid.rows": 3, "query.max_pixels": 5}
@@ -66,13 +69,46 @@ def test_a_new_picture_gives_a_new_cloud(made):
         robot.wait(lambda image=image: clouds and clouds[-1].header == image.header)
 
 
-def test_a_listener_of_the_overlay_alone_is_enough(made):
+@pytest.mark.parametrize("stream", STREAMS)
+def test_one_listener_is_enough_and_nothing_else_is_made(made, stream, monkeypatch):
+    _, robot, asked = made
+    heard, made_of, send = [], [], Streams._send
+
+    def spied(self, name, make):
+        send(self, name, lambda: made_of.append(name) or make())
+
+    monkeypatch.setattr(Streams, "_send", spied)
+    robot.node.create_subscription(STREAMS[stream], f"/depthlm/{stream}", heard.append, 1)
+    image = robot.picture()
+    robot.show(image)
+    robot.wait(lambda: len(asked) >= 12 and heard)
+    first = heard[-1].markers[0] if stream == "markers" else heard[-1]
+    assert first.header == image.header
+    assert set(made_of) == {stream}
+
+
+def test_the_depth_image_and_its_camera_have_the_size_of_the_grid_and_one_stamp(made):
     _, robot, _ = made
-    overlays = []
-    robot.node.create_subscription(Image, "/depthlm/overlay", overlays.append, 1)
+    depths, infos = [], []
+    robot.node.create_subscription(Image, "/depthlm/depth/image", depths.append, 1)
+    robot.node.create_subscription(CameraInfo, "/depthlm/depth/camera_info", infos.append, 1)
     robot.show()
-    robot.wait(lambda: overlays)
-    assert overlays[0].encoding == "rgb8"
+    depth, info = robot.wait(lambda: depths and infos and (depths[-1], infos[-1]))
+    assert (depth.encoding, depth.width, depth.height, depth.step) == ("32FC1", 4, 3, 16)
+    assert (info.width, info.height, info.header) == (4, 3, depth.header)
+    z = np.frombuffer(depth.data, np.float32).reshape(3, 4)
+    assert (z < 2.0).all() and z[1, 1] == z.max()  # along the axis, not along the rays
+
+
+def test_a_question_shows_its_own_overlay_and_markers(made):
+    node, robot, _ = made
+    node.set_parameters([Parameter("grid.rate", value=0.0)])
+    robot.show()
+    overlays, markers = [], []
+    robot.node.create_subscription(Image, "/depthlm/overlay", overlays.append, 1)
+    robot.node.create_subscription(MarkerArray, "/depthlm/markers", markers.append, 1)
+    robot.wait(lambda: robot.ask([160.0, 20.0], [120.0, 120.0]) and overlays and markers)
+    assert [m.text for m in markers[-1].markers if m.text] == ["2.00 m", "2.00 m"]
 
 
 def test_a_request_of_more_pixels_than_allowed_is_refused(made):

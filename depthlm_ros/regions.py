@@ -1,0 +1,151 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Boxes of a picture -> pixels to ask -> one robust distance and point for each box.
+
+A box is (left, top, width, height) in pixels. Knows neither who found the boxes nor who answers.
+"""
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+
+import numpy as np
+
+from depthlm_ros.errors import InputError
+from depthlm_ros.predict import Ranges, Status
+
+SAMPLES, MOST_SAMPLES = 9, 400  # pixels asked in a box: by default, and at most
+MIDDLE = 0.5  # the share of a box, each way, that is asked: its borders see what is behind
+MAD_TO_SIGMA = 1.4826  # of a normal distribution
+OUTLYING = 3.0  # scaled median absolute deviations
+ALIKE = 0.1  # answers so near to the median, relatively, are never outliers
+
+
+@dataclass(frozen=True)
+class BoxPixels:
+    """pixels (M, 2) to ask; owners (M,): the box of each. centres (B, 2), status (B,) uint8.
+
+    status is OK where a box has pixels.
+    """
+
+    pixels: np.ndarray
+    owners: np.ndarray
+    centres: np.ndarray
+    status: np.ndarray
+
+
+@dataclass(frozen=True)
+class BoxRanges:
+    """One row a box. ranges: as of pixels, asked being the middles of the boxes.
+
+    spread_m (B,): the scatter of the inliers, 1.4826 times their median absolute deviation, NaN
+    where there are none. answered, inliers (B,): pixels with a distance, and those that count.
+    """
+
+    ranges: Ranges
+    spread_m: np.ndarray
+    answered: np.ndarray
+    inliers: np.ndarray
+
+
+def box_pixels(camera, boxes, samples: int = 0) -> BoxPixels:
+    """The pixels of boxes [(left, top, width, height)]: a square grid over the middle of each.
+
+    What hangs over the border of the picture is cut off first. samples: pixels a box, rounded up
+    to a square; 0: SAMPLES.
+    """
+    side = _side(samples)
+    pixels, owners, status = [], [], np.full(len(boxes), Status.OK, np.uint8)
+    centres = np.full((len(boxes), 2), np.nan)
+    for i, box in enumerate(boxes):
+        status[i] = _standing(camera, box)
+        if status[i] == Status.OK:
+            corner, size = _cut(camera, box)
+            centres[i] = corner + size / 2 - 0.5
+            pixels.append(centres[i] + _offsets(side) * size)
+            owners += [i] * side**2
+    return BoxPixels(
+        np.concatenate(pixels or [np.empty((0, 2))]), np.array(owners), centres, status
+    )
+
+
+def box_sample_count(samples: int = 0) -> int:
+    """How many pixels of a box are asked; InputError for too many."""
+    return _side(samples) ** 2
+
+
+def _side(samples) -> int:
+    if not 0 <= samples <= MOST_SAMPLES:
+        raise InputError(f"{samples} samples a box are not possible: at most {MOST_SAMPLES}")
+    return ceil(sqrt(samples or SAMPLES))
+
+
+def _standing(camera, box) -> Status:
+    _, _, width, height = box
+    if not np.isfinite(box).all() or width <= 0 or height <= 0:
+        return Status.INVALID
+    return Status.OK if (_cut(camera, box)[1] > 0).all() else Status.OUTSIDE
+
+
+def _cut(camera, box):
+    """Corner (2,) and size (2,) of the part of a box that is on the picture."""
+    low = np.clip(box[:2], 0, None)
+    high = np.minimum(np.add(box[:2], box[2:]), (camera.width, camera.height))
+    return low.astype(np.float64), high - low
+
+
+def _offsets(side) -> np.ndarray:
+    """(side**2, 2) places about the middle of a box of size 1."""
+    steps = ((np.arange(side) + 0.5) / side - 0.5) * MIDDLE
+    return np.stack([axis.ravel() for axis in np.meshgrid(steps, steps)], axis=1)
+
+
+def box_ranges(camera, asked: BoxPixels, ranges: Ranges) -> BoxRanges:
+    """What the answers to asked.pixels say about the boxes.
+
+    distance: the median of the inliers, which lie within OUTLYING scaled median absolute
+    deviations, or ALIKE, of the median of the logarithms. lower, upper: medians of theirs. point:
+    that distance along the ray through the middle of the box.
+    """
+    count = len(asked.status)
+    told = np.full((count, 3), np.nan)  # distance, lower, upper
+    spread, status = np.full(count, np.nan), asked.status.copy()
+    answered, inliers = np.zeros(count, np.uint32), np.zeros(count, np.uint32)
+    for i in np.flatnonzero(asked.status == Status.OK):
+        rows = np.flatnonzero(asked.owners == i)
+        rows, failed = _with_answer(ranges, rows)
+        answered[i] = len(rows)
+        if len(failed) > len(rows):
+            status[i] = np.bincount(ranges.status[failed]).argmax()
+            continue
+        rows = rows[_is_inlier(ranges.distance_m[rows])]
+        inliers[i], metres = len(rows), ranges.distance_m[rows]
+        told[i] = [np.median(v[rows]) for v in (ranges.distance_m, ranges.lower_m, ranges.upper_m)]
+        spread[i] = MAD_TO_SIGMA * np.median(np.abs(metres - told[i, 0]))
+    return BoxRanges(_along(camera, asked.centres, told, status), spread, answered, inliers)
+
+
+def _with_answer(ranges, rows):
+    known = np.isfinite(ranges.distance_m[rows])
+    return rows[known], rows[~known]
+
+
+def _is_inlier(metres) -> np.ndarray:
+    away = np.abs(np.log(metres) - np.log(np.median(metres)))
+    return away <= max(OUTLYING * MAD_TO_SIGMA * np.median(away), np.log1p(ALIKE))
+
+
+def _along(camera, centres, told, status) -> Ranges:
+    """Ranges of distances along the rays through the middles."""
+    rays = np.full((len(status), 3), np.nan)
+    has_ray = np.isfinite(centres).all(axis=1)
+    rays[has_ray] = camera.rays(centres[has_ray])
+    distance, lower, upper = told.T
+    return Ranges(
+        distance_m=distance,
+        z_m=distance * rays[:, 2],
+        lower_m=lower,
+        upper_m=upper,
+        stddev_m=(upper - lower) / 3.29,
+        points=distance[:, None] * rays,
+        status=status,
+        asked=centres,
+    )
