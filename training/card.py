@@ -59,7 +59,7 @@ def card(manifest: dict, row) -> str:
         batch=config["batch"],
         skipped=_skipped(manifest.get("skipped")),
         stages="; ".join(stages),
-        figures=_figures(manifest["heldout"]),
+        figures=figures(manifest["heldout"]),
         note=row.note and f"{row.note[0].upper()}{row.note[1:]}.",
         calibrated="calibrated" if row.calibration else "not calibrated",
     )
@@ -70,7 +70,8 @@ def _skipped(skipped) -> str:
     return f"{total} records could not be used and were skipped."
 
 
-def _figures(heldout) -> str:
+def figures(heldout) -> str:
+    """The held-out delta1 of a manifest as a table."""
     if not heldout:
         return "None were measured while it was trained."
     styles = sorted(heldout[-1]["styles"])

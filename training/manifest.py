@@ -113,7 +113,7 @@ def _files(entry):
         return sorted(Path(entry["shards"]).glob("*.npz"))
     from depthlm_ros.lines import found_files
 
-    return found_files(entry["records"])
+    return found_files(entry.get("records") or entry["pairs"])
 
 
 def _hashed(path) -> dict:

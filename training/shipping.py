@@ -28,7 +28,7 @@ def write_weights(student, folder, state, base, config) -> None:
     """
     folder = Path(folder)
     model = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
-    _write_model(student.model, merged_state(student.model, model), folder, base)
+    write_model(student.model, merged_state(student.model, model), folder, base)
     heads = {k: v.contiguous() for k, v in state.items() if k.startswith("heads.")}
     for name, content in ((HEADS, heads), (ADAPTER, adapter_state(model))):
         if content:
@@ -81,7 +81,8 @@ def _cast(tensor, dtype):
     return cast
 
 
-def _write_model(model, state, folder, base) -> None:
+def write_model(model, state, folder, base) -> None:
+    """Weights and config of a model, and the processor and tokenizer files of its base."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, state_dict=state)
     _copy_processor(base, folder)

@@ -18,14 +18,15 @@ FIRST = 500_000  # scenes apart from those that a finished checkpoint is measure
 
 
 class HeldOut:
-    """config.heldout: {"scenes", "pixels"} rendered ones, or {"records", "kind", "pictures"}."""
+    """entries: {"scenes", "pixels"} rendered ones, or {"records", "kind", "pictures"}; styles: to
+    be asked in."""
 
-    def __init__(self, config):
-        unknown = set(config.heldout) - {"scenes", "pixels", "records", "kind", "pictures"}
+    def __init__(self, entries, styles):
+        unknown = set(entries) - {"scenes", "pixels", "records", "kind", "pictures"}
         if unknown:
             raise InputError(f"heldout has unknown entries: {', '.join(sorted(unknown))}")
-        self._entries = config.heldout
-        self._styles = sorted({style for stage in config.stages for style in stage.ask})
+        self._entries = entries
+        self._styles = sorted(set(styles))
 
     def measure(self, folder) -> dict:
         """{"delta1": the mean over the styles that are trained, "styles": each one's,

@@ -26,7 +26,8 @@ class Item:
     """One question.
 
     views: one or two, which Engine.open takes together with style. question: for Engine.step.
-    answer: the text to learn. truth: what the task's judge compares a reply with.
+    answer: the text to learn. truth: what the task's judge compares a reply with. where: the
+    record, for messages.
     """
 
     task: str
@@ -35,6 +36,7 @@ class Item:
     question: Question
     answer: str
     truth: Any
+    where: str
 
     @property
     def pictures(self) -> list:

@@ -41,7 +41,7 @@ class _PairTask:
         """A question about two pictures; no style of pointing is used. See item.Task."""
         views = tuple(map(see or unified(checkpoint), record.frames()))
         question, answer, truth = self._asked(record, views, rng)
-        return Item(self.name, views, PlainStyle(), question, answer, truth)
+        return Item(self.name, views, PlainStyle(), question, answer, truth, record.where)
 
 
 class Moved(_PairTask):

@@ -36,7 +36,8 @@ class _PointTask:
         asker, truth, answer = self._worded(asker, metres, rng)
         question = asker.question(view, view.to_view(record.pixels[row])[0])
         answer = answer or question.form.render(metres)
-        return Item(self.name, (view,), asker, question, answer, positive(truth, record))
+        truth = positive(truth, record)
+        return Item(self.name, (view,), asker, question, answer, truth, record.where)
 
 
 class Distance(_PointTask):
@@ -98,7 +99,8 @@ class Points:
             raise RecordError(f"{record.where}: the arrows of two of its points would overlap")
         asked = self._by_marker if asker.name == "marker" else self._by_coordinates
         view, asker, question = asked(asker, view, pixels, form)
-        return Item(self.name, (view,), asker, question, form.render(metres), metres)
+        answer = form.render(metres)
+        return Item(self.name, (view,), asker, question, answer, metres, record.where)
 
     def _by_marker(self, asker, view, pixels, form):
         """The first arrow is part of the picture, the second is the style's."""
