@@ -12,6 +12,8 @@ from math import nan
 
 import numpy as np
 
+from depthlm_ros.engines.memory import is_out_of_memory
+
 STEP_S = 10.0  # a step may fill memory, but progress should be seen
 BETTER = 0.97  # of the time a question: what a larger batch must reach to be worth it
 LARGEST_BATCH = 32
@@ -107,8 +109,8 @@ class Stopwatch:
         while size <= min(largest, LARGEST_BATCH) and size * seconds < self.limit_s:
             try:
                 found = self.sample(contestant, size, size).seconds_per_question(size)
-            except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+            except Exception as error:
+                if not is_out_of_memory(error):
                     raise
                 break
             if found > BETTER * seconds:
@@ -156,11 +158,6 @@ def with_ratios(rows):
         if row.engine == "reference" and row.batch == 1:
             base[row.style, row.n] = row.seconds_per_question
         yield replace(row, ratio=base[yardstick(row.style), row.n] / row.seconds_per_question)
-
-
-def _out_of_memory(error) -> bool:
-    """torch has a class of its own, which cannot be named here without importing it."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def yardstick(style) -> str:

@@ -9,7 +9,7 @@ about cameras, or about who asks and when.
 
 from collections import Counter
 from copy import copy
-from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -17,52 +17,20 @@ from depthlm_ros.answer import parse
 from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, is_checked
 from depthlm_ros.engines.check import Checker
 from depthlm_ros.engines.digits import Grammar
+from depthlm_ros.engines.fitting import in_passes
 from depthlm_ros.engines.free import Speaker
 from depthlm_ros.engines.loading import load
 from depthlm_ros.engines.marked import Canvas, drawn
-from depthlm_ros.engines.memory import free_bytes
+from depthlm_ros.engines.memory import check_fits, free_bytes
 from depthlm_ros.engines.pace import SHARE, Pace, threads_for
 from depthlm_ros.engines.patches import linear_patches
 from depthlm_ros.engines.products import fast_products
 from depthlm_ros.engines.prompts import Prompts
 from depthlm_ros.engines.reader import Begun, NumberReader
 from depthlm_ros.engines.rows import Rows, prefill
+from depthlm_ros.engines.scenes import LocalScene
+from depthlm_ros.engines.sizing import picture_bytes, question_bytes
 from depthlm_ros.errors import InputError
-
-WORDS, TREE = 100, 30  # tokens of a question, and that its number may add, for sizing
-
-
-class LocalScene:
-    """One view, or two, opened in a style. view, grid: of the first. pictures: how many;
-    beginning: the ids that all questions share; prompt: their keys and values per layer; placed:
-    their positions; canvas: what markers are drawn on."""
-
-    def __init__(self, view, style, grid, pictures=1):
-        self.view = replace(view, image=view.image.copy())  # a camera may reuse its buffer
-        self.style = style
-        self.grid = grid
-        self.pictures = pictures
-        self.beginning = self.prompt = self.placed = self.canvas = None
-
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return self.view is None
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held: the picture and what its questions share."""
-        view, prompt, canvas = self.view, self.prompt, self.canvas
-        own = 0 if view is None else view.image.nbytes
-        own += 0 if canvas is None else canvas.nbytes
-        return own + sum(tensor.nbytes for layer in prompt or () for tensor in layer)
-
-    def close(self) -> None:
-        """Give everything back; questions still waiting get a reply without a number.
-
-        From any thread, also while a step is under way: that step keeps what it has begun with.
-        """
-        self.view = self.prompt = self.placed = self.canvas = None
 
 
 class LocalEngine:
@@ -113,8 +81,7 @@ class LocalEngine:
         """How many questions of this scene's kind one step of `seconds` may take."""
         if scene.closed:
             return 1
-        fits = int(free_bytes(self.loaded.device) * SHARE / self._bytes(scene))
-        return max(1, min(self._pace.room(_kind(scene), seconds), fits))
+        return max(1, min(self._pace.room(_kind(scene), seconds), self._fits(scene)))
 
     @torch.inference_mode()
     def step(self, batch) -> list:
@@ -127,15 +94,31 @@ class LocalEngine:
                 groups.setdefault(self._group(scene, question), []).append(row)
         for rows in groups.values():
             members = [held[row] for row in rows]
-            measured = self._pace.measured(_kind(members[0][0]), len(rows))
-            with measured, threads_for(self.loaded):
-                for row, reply in zip(rows, self._answers(members), strict=True):
-                    replies[row] = reply
+            for row, reply in zip(rows, self._fitting(members), strict=True):
+                replies[row] = reply
         return replies
 
     def close(self) -> None:
         """Give the model back."""
         self.loaded = self.prompts = self.reader = self.speaker = self.checker = None
+
+    def _fits(self, scene) -> int:
+        """Questions that memory has room for."""
+        fits = free_bytes(self.loaded.device) * SHARE / question_bytes(self.loaded, scene)
+        return int(min(fits, self._pace.most(_kind(scene))))
+
+    def _fitting(self, members) -> list:
+        """Replies to the (scene, question) of one group, in passes that fit into memory."""
+        scene, kind = members[0][0], _kind(members[0][0])
+        rows, columns = scene.grid
+        what = f"a question in {scene.style.name} style ({rows} x {columns} picture tokens)"
+        check_fits(what, question_bytes(self.loaded, scene), self.loaded.device)
+
+        def answers(part):
+            with self._pace.measured(kind, len(part)), threads_for(self.loaded):
+                return self._answers(part)
+
+        return in_passes(answers, members, self._fits(scene), partial(self._pace.limit, kind))
 
     def _group(self, scene, question):
         """Rows that one forward can take: same scene, or equal prompts about equal sizes."""
@@ -149,6 +132,8 @@ class LocalEngine:
         scene.beginning = prompts.shared_beginning(scene.view, scene.style, scene.pictures)
         ids = prompts.with_pictures(scene.beginning, *(one.grid for one in prepared))
         scene.placed = prompts.placed(ids, *prepared)
+        needed = sum(picture_bytes(self.loaded, one.grid) for one in prepared)
+        check_fits("opening the picture", needed, device)
         positions = scene.placed.positions[:, None].to(device)
         moved = [one.to(device) for one in prepared]
         _, scene.prompt = prefill(self.loaded, ids[None].to(device), positions, *moved)
@@ -216,18 +201,6 @@ class LocalEngine:
         if free and value != self.grammar.metres(found.text):
             spread = (float("nan"),) * 4
         return Reply(value, text, *spread, found.mass, found.off_grammar, free)
-
-    def _bytes(self, scene) -> int:
-        """A generous estimate of what one question holds while it is computed."""
-        config = self.loaded.config.get_text_config()
-        shared = scene.style.shares_picture
-        picture = 0 if shared else scene.grid[0] * (scene.grid[1] + 1)
-        own = picture + WORDS + TREE
-        kept = 4 * config.num_hidden_layers * config.hidden_size
-        active = 8 * config.hidden_size + 3 * config.intermediate_size
-        seen = self.loaded.config.vision_config.hidden_size * 20 * self.loaded.vision.merge**2
-        drawn = picture * (active + seen)
-        return self.loaded.model.dtype.itemsize * (own * kept + (WORDS + TREE) * active + drawn)
 
 
 def _kind(scene):

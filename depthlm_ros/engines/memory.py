@@ -9,6 +9,8 @@ about what the memory is for.
 from math import inf
 from pathlib import Path
 
+from depthlm_ros.errors import OutOfMemory
+
 # Of a control group: its limit, its use, and the part of it that files take and would give back.
 UNIFIED = "memory.max", "memory.current", "inactive_file"
 LEGACY = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
@@ -23,6 +25,23 @@ def free_bytes(device, root="/") -> int:
         return torch.cuda.mem_get_info(device)[0] + reserved
     left = [_left(folder, names) for folder, names in _groups(Path(root))]
     return int(max(0, min([_available(Path(root)), *left])))
+
+
+def check_fits(what, needed, device) -> None:
+    """OutOfMemory where a CPU has fewer bytes free than needed, before it kills the process; a
+    GPU says so itself."""
+    if device.type == "cpu" and needed > (free := free_bytes(device)):
+        raise OutOfMemory(
+            f"{what} needs about {needed / 1e9:.2g} GB beside the model, and {free / 1e9:.2g} GB"
+            " are free: end other programs, take a dtype of two bytes (bfloat16) or another device"
+        )
+
+
+def is_out_of_memory(error) -> bool:
+    """Whether an exception says that memory ran out; torch, not imported here, has its own."""
+    named = isinstance(error, (MemoryError, OutOfMemory))
+    named = named or type(error).__name__ == "OutOfMemoryError"
+    return named or "DefaultCPUAllocator" in str(error)
 
 
 def _available(root) -> int:

@@ -7,6 +7,7 @@ Knows nothing about what a question is; a question's kind is any hashable value.
 
 import time
 from contextlib import contextmanager
+from math import inf
 
 FRESH = 0.5  # weight of the newest measurement
 SHARE = 0.5  # of the free memory that one step may take
@@ -23,7 +24,7 @@ class Pace:
     """
 
     def __init__(self):
-        self._first, self._further, self._largest = {}, {}, {}
+        self._first, self._further, self._largest, self._most = {}, {}, {}, {}
 
     def room(self, kind, seconds) -> int:
         """Questions that fit into `seconds`, at least 1; 1 where nothing is measured yet."""
@@ -33,6 +34,14 @@ class Pace:
         grown = GROWTH * self._largest[kind]
         left = max(seconds, PATIENCE * first) - first
         return grown if left >= further * grown else 1 + int(left / further)
+
+    def limit(self, kind, questions) -> None:
+        """More than so many do not fit into memory."""
+        self._most[kind] = questions
+
+    def most(self, kind) -> float:
+        """Questions that one pass may take; infinite where no limit was met."""
+        return self._most.get(kind, inf)
 
     @contextmanager
     def measured(self, kind, questions):

@@ -1,0 +1,52 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Questions answered in as many passes as memory wants, each once and in their order.
+
+How much fits is estimated beforehand, and where that was too much, found out by halving. Knows
+nothing about models, nor what a question is.
+"""
+
+import gc
+
+import torch
+
+from depthlm_ros.engines.memory import is_out_of_memory
+from depthlm_ros.errors import OutOfMemory
+
+
+def in_passes(answers, members, largest, shrunk) -> list:
+    """Replies to `members` by answers(some of them), `largest` at most at a time.
+
+    A pass that runs out of memory is given up and tried again by halves; shrunk(size) is told.
+    OutOfMemory where a single member does not fit.
+    """
+    replies, size = [], max(1, min(largest, len(members)))
+    while len(replies) < len(members):
+        part = members[len(replies) :][:size]
+        found, reason = _tried(answers, part)
+        if found is not None:
+            replies += found
+            continue
+        _give_back()
+        if len(part) == 1:
+            raise OutOfMemory(f"one question does not fit into memory: {reason}")
+        size = len(part) // 2
+        shrunk(size)
+    return replies
+
+
+def _tried(answers, part):
+    """(replies, "") or (None, why memory ran out). The exception ends here: its traceback would
+    hold every tensor of the pass."""
+    try:
+        return answers(part), ""
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return None, str(error).strip().split("\n")[0][:200]
+
+
+def _give_back():
+    """Let other passes have what the failed one held."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
