@@ -118,12 +118,14 @@ class Batcher:
 
     step_s: how long one step should take, since that is what a new question waits for.
     has_worker: set by a thread that calls run_once for everybody; waiters then only wait.
+    step_rows: questions of the newest step.
     """
 
     def __init__(self, engine, step_s: float = 0.1):
         self.engine = engine
         self.step_s = step_s
         self.has_worker = False
+        self.step_rows = 0
         self._jobs = []
         self._turn = 0
         self._row_s = 0.0  # measured: what a question took in the last steps
@@ -189,6 +191,7 @@ class Batcher:
 
     def _step(self, taken) -> None:
         batch = [(job.scene, job.questions[row]) for job, rows in taken for row in rows]
+        self.step_rows = len(batch)
         begun = time.monotonic()
         try:
             replies = self.engine.step(batch)

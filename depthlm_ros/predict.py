@@ -114,6 +114,12 @@ class AskingPredictor:
         """Ranges of frame pixels (N, 2), all answered."""
         return self.start(frame, pixels, style).wait()
 
+    @property
+    def device(self) -> str:
+        """Where the model runs; "none" for an engine that has no model."""
+        loaded = getattr(self.engine, "loaded", None)
+        return str(loaded.device) if loaded else "none"
+
     def close(self) -> None:
         """Give the model back."""
         self.engine.close()

@@ -60,7 +60,7 @@ class ScanAction:
         source = self._asking.enclosed(goal) if goal.image.width else self._asking.newest(goal)
         result.header = source.header
         start = functools.partial(_start, goal, shape)
-        pending = self._asking.worker.submit(source.frame_of, start)
+        pending = self._asking.worker.submit(source.frame_of, start, kind="scan")
         watch = _Watch(self._node, handle, pending, source.header, shape)
         try:
             answered = await self._asking.answered(pending, source)

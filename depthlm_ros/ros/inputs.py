@@ -6,6 +6,7 @@ Knows nothing about models or questions.
 
 import functools
 import time
+from math import inf
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -13,6 +14,7 @@ from depthlm_ros.errors import CameraError, InputError
 from depthlm_ros.messages import camera_from, frame_from, picture_size
 from depthlm_ros.ros.dds import PROFILE
 from depthlm_ros.ros.pairing import PAIRINGS, lens
+from depthlm_ros.ros.statistics import Rate
 from depthlm_ros.ros.topic import STEADY, Topic
 
 LOOK_S = 0.5  # how often the publishers are looked at
@@ -39,11 +41,13 @@ class Inputs:
     start() to stop().
 
     received, dropped: pictures that came, and those that another replaced before they were used.
-    jumps: how often a stamp was earlier than the one before.
+    rate: Rate of the former. jumps: how often a stamp was earlier than the one before.
     """
 
     def __init__(self, node, settings, prefix=""):
         self.received = self.dropped = self.jumps = 0
+        self.rate = Rate()
+        self._jumped = -inf
         self._node = node
         self._rectified = settings.input_rectified
         self._new_pairing = PAIRINGS[settings.input_pairing]
@@ -83,9 +87,19 @@ class Inputs:
         return self._picture
 
     @property
+    def topic(self) -> str:
+        """The full name of the topic of pictures."""
+        return self._images.resolved
+
+    @property
     def age_s(self) -> float:
         """Seconds since the newest usable picture came; inf if there is none."""
-        return float("inf") if self._pair is None else time.monotonic() - self._pair.arrived
+        return inf if self._pair is None else time.monotonic() - self._pair.arrived
+
+    @property
+    def jumped(self) -> bool:
+        """Whether a stamp jumped back within the last REMIND_S seconds."""
+        return time.monotonic() - self._jumped < REMIND_S
 
     @property
     def problem(self) -> str:
@@ -110,7 +124,10 @@ class Inputs:
 
     def _on_image(self, message):
         self.received += 1
-        self.jumps += self._image is not None and _nanoseconds(message) < _nanoseconds(self._image)
+        self.rate.count()
+        if self._image is not None and _nanoseconds(message) < _nanoseconds(self._image):
+            self.jumps += 1
+            self._jumped = time.monotonic()
         self._image = message
         self._pairing.put_image(message, time.monotonic())
         self._take_newest()

@@ -14,13 +14,15 @@ _DONE, _FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAIL
 class ManagedNode(LifecycleNode):
     """A lifecycle node whose steps are configure(), activate(), deactivate() and cleanup().
 
-    A subclass defines these four and standing(reason), which is told why nobody may ask now and
-    what to type, and '' once everybody may. A step that raises fails: the reason is logged and
-    told, and the node stays where it was.
+    A subclass defines these four, standing(reason), which is told why nobody may ask now and
+    what to type, and '' once everybody may, and settled(), called after each transition. A step
+    that raises fails: the reason is logged and told, and the node stays where it was.
+    failure: why the last step failed, or empty.
     """
 
     def __init__(self, name, **node_options):
         super().__init__(name, **node_options)
+        self.failure = ""
         # A transition that is impossible now raises in there, which would end the executor.
         service = self._service_change_state
         service.callback = self._guarded(service.callback)
@@ -30,13 +32,26 @@ class ManagedNode(LifecycleNode):
         """unconfigured, inactive, active or finalized, or the name of the transition under way."""
         return self._state_machine.current_state[1]
 
+    @property
+    def namesakes(self) -> int:
+        """Other nodes with the name of this one."""
+        own = self.get_name(), self.get_namespace()
+        return max(self.get_node_names_and_namespaces().count(own) - 1, 0)
+
     def command(self, transition) -> str:
         """What a user types for a transition of this node."""
         return f"`ros2 lifecycle set {self.get_fully_qualified_name()} {transition}`"
 
     def bring_up(self) -> bool:
         """Configure and activate; whether both succeeded."""
-        return self.trigger_configure() == _DONE and self.trigger_activate() == _DONE
+        done = self.trigger_configure() == _DONE and self.trigger_activate() == _DONE
+        self.settled()
+        return done
+
+    def destroy_node(self) -> None:
+        """Leave the graph; rclpy's state machine would hold the node in it."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
 
     def on_configure(self, state):
         return self._tried(self.configure, "configure", self._inactive)
@@ -77,6 +92,7 @@ class ManagedNode(LifecycleNode):
         except Exception as error:  # noqa: BLE001, rclpy would swallow it and finalize the node
             self._failed(name, error)
             return _FAILED
+        self.failure = ""
         if standing is not None:
             self.standing(standing)
         return _DONE
@@ -84,19 +100,21 @@ class ManagedNode(LifecycleNode):
     def _failed(self, name, error):
         ours = isinstance(error, DepthLMError)
         reason = str(error) if ours else f"{type(error).__name__}: {error}"
-        self.get_logger().error(f"{name} failed: {reason}")
-        self.standing(f"{name} failed: {reason}. Mend it and type {self.command(name)}")
+        self.failure = f"{name} failed: {reason}"
+        self.get_logger().error(self.failure)
+        self.standing(f"{self.failure}. Mend it and type {self.command(name)}")
 
     def _guarded(self, callback):
         def changed(request, response):
             try:
-                return callback(request, response)
+                response = callback(request, response)
             except Exception as error:  # noqa: BLE001, of rcl: no such transition from here
                 wanted = request.transition.label or request.transition.id
                 self.get_logger().warning(
                     f"transition {wanted} is not possible, the node is {self.state}: {error}"
                 )
                 response.success = False
-                return response
+            self.settled()
+            return response
 
         return changed

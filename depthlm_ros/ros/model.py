@@ -4,8 +4,10 @@
 Knows nothing about ROS or about who may ask when (worker.py).
 """
 
+import contextlib
 import queue
 import threading
+import time
 
 from depthlm_ros.ros.pending import as_ours
 
@@ -43,6 +45,7 @@ class ModelThread:
         self._load = load
         self._on_change = on_change
         self._earlier = earlier
+        self._begun = None
         self._questions = queue.SimpleQueue()
         self._stopping = threading.Event()
         # A model that hangs must not keep the process from ending.
@@ -50,9 +53,10 @@ class ModelThread:
         self._thread.start()
 
     @property
-    def waiting(self) -> int:
-        """Questions that have not been begun."""
-        return self._questions.qsize()
+    def stuck_s(self) -> float:
+        """Seconds that the step or the opening of a picture under way has taken; 0: none is."""
+        begun = self._begun
+        return 0.0 if begun is None else time.monotonic() - begun
 
     def put(self, pending) -> None:
         """Begin this question as soon as the step under way is over."""
@@ -101,7 +105,8 @@ class ModelThread:
         """Answer until stop(), or until the model dies."""
         try:
             while not self._stopping.is_set():
-                stepped = self.predictor.batcher.run_once()
+                with self._working():
+                    stepped = self.predictor.batcher.run_once()
                 self._begin_new(wait=not stepped)
         except Exception as error:  # noqa: BLE001, nobody must wait for a model that is gone
             died = as_ours(error, "the model stopped")
@@ -112,10 +117,19 @@ class ModelThread:
         try:
             pending = self._questions.get(block=wait)
             while pending is not None:
-                pending.begin(self.predictor)
+                with self._working():
+                    pending.begin(self.predictor)
                 pending = self._questions.get(block=False)
         except queue.Empty:
             pass
+
+    @contextlib.contextmanager
+    def _working(self):
+        self._begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._begun = None
 
     def _change(self, problem):
         if not self._stopping.is_set():

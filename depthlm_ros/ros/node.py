@@ -17,6 +17,7 @@ from depthlm_ros.predict import choose_checkpoint, load_predictor
 from depthlm_ros.ros.action import ScanAction
 from depthlm_ros.ros.asking import Asking
 from depthlm_ros.ros.cameras import Cameras
+from depthlm_ros.ros.diagnostics import Diagnostics
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.queries import Queries
@@ -40,6 +41,7 @@ class DepthLMNode(ManagedNode):
         self._worker = Worker(self._on_model, paused=self.unconfigured)
         self._cameras = Cameras()
         self._scans = None
+        self._diagnostics = Diagnostics(self, self._cameras, self._worker, self._settings)
         self.create_timer(EXPIRE_S, self._worker.expire, clock=STEADY)
         try:
             asking = Asking(self, self._cameras, self._worker, self._settings)
@@ -91,6 +93,10 @@ class DepthLMNode(ManagedNode):
         else:
             self._worker.resume()
 
+    def settled(self) -> None:
+        """Tell the new state."""
+        self._diagnostics.publish()
+
     def close(self) -> bool:
         """End the worker and destroy the node; False if the model cannot be stopped."""
         ended = self._worker.close()
@@ -126,6 +132,7 @@ class DepthLMNode(ManagedNode):
         else:
             spent = time.monotonic() - self._started
             self.get_logger().info(f"ready after {spent:.1f} s: {what}")
+        self._diagnostics.publish()
 
 
 def main(args=None) -> int:

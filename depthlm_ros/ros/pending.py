@@ -4,7 +4,7 @@
 Knows neither ROS nor who asks; worker.py begins it in the thread that owns the model.
 """
 
-import contextlib
+import time
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from math import inf
@@ -27,12 +27,14 @@ class Pending:
 
     future: of its Answered, or of the DepthLMError that ended it.
     deadline: time.monotonic() seconds at which it ends with what is answered by then; inf: never.
-    on_settled(pending) is called when it has ended, perhaps more than once.
+    on_settled(pending) is called when it has ended. kind: what it is counted as.
     frame: the picture asked about, None until the model has begun.
     """
 
-    def __init__(self, frame_of, start, deadline=inf, on_settled=lambda pending: None):
+    def __init__(self, frame_of, start, deadline=inf, kind="", on_settled=lambda pending: None):
         self.future = Future()
+        self.kind = kind
+        self.asked = time.monotonic()
         self.deadline = deadline
         self.frame = None
         self._frame_of = frame_of
@@ -101,8 +103,10 @@ class Pending:
             self._settled(lambda: self.future.set_result(answered))
 
     def _settled(self, settle):
-        with contextlib.suppress(InvalidStateError):  # it was ended before: that holds
+        try:
             settle()
+        except InvalidStateError:  # it was ended before: that holds
+            return
         self._on_settled(self)
 
 

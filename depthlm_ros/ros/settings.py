@@ -96,9 +96,7 @@ class Settings:
     grid_columns: int = _parameter(
         "grid.columns", 32, "Columns of the cloud on ~/points", limits=(1, 4096), live=True
     )
-    grid_rows: int = _parameter(
-        "grid.rows", 24, "Rows of that cloud", limits=(1, 4096), live=True
-    )
+    grid_rows: int = _parameter("grid.rows", 24, "Rows of that cloud", limits=(1, 4096), live=True)
     grid_rate: float = _parameter(
         "grid.rate",
         0.5,

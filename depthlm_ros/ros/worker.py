@@ -7,23 +7,28 @@ is settled exactly once. Knows nothing about ROS.
 
 import threading
 import time
+from collections import Counter
 from math import inf
 
 from depthlm_ros.errors import EngineError
+from depthlm_ros.predict import Status
 from depthlm_ros.ros.model import ModelThread
 from depthlm_ros.ros.pending import Pending
+from depthlm_ros.ros.statistics import Statistics
 from depthlm_ros.scan import grid_pixels, start_scan
 
 QUERY_PRIORITY = 0  # grids, with theirs in scan.py, give way
 END_S = 2.0  # launch loses patience 5 s after SIGINT, and an interpreter with torch ends slowly
 NO_MODEL = "there is no model"
+FAILED = Status.NO_NUMBER, Status.TIMED_OUT, Status.CANCELLED  # not the question's own fault
 
 
 class Worker:
     """Answers ask(), scan() and submit() from any thread.
 
     on_change(problem) is called in the model's thread when it was loaded (problem empty), could
-    not be, or died. paused: why nobody may ask yet, empty: everybody may.
+    not be, or died. paused: why nobody may ask yet, empty: everybody may. statistics: of the
+    questions accepted and settled.
     """
 
     def __init__(self, on_change=lambda problem: None, paused=""):
@@ -31,6 +36,7 @@ class Worker:
         self._paused = paused
         self._model = None
         self._open = set()  # questions that are not settled
+        self.statistics = Statistics()
         self._lock = threading.Lock()
 
     @property
@@ -40,10 +46,16 @@ class Worker:
         return self._paused or (NO_MODEL if model is None else model.problem)
 
     @property
-    def model_problem(self) -> str:
-        """The same without regard to pause()."""
+    def stuck_s(self) -> float:
+        """Seconds since the model was last heard of while it is working; 0 if it is not."""
         model = self._model
-        return NO_MODEL if model is None else model.problem
+        return 0.0 if model is None else model.stuck_s
+
+    @property
+    def queued(self) -> tuple:
+        """(questions, pixels) that are not settled."""
+        questions = self._questions()
+        return len(questions), sum(q.total - q.done for q in questions)
 
     @property
     def predictor(self):
@@ -102,11 +114,14 @@ class Worker:
         def start(predictor, frame):
             return start_scan(predictor, frame, grid_pixels(frame.camera, columns, rows))
 
-        return self.submit(frame_of, start)
+        return self.submit(frame_of, start, kind="grid")
 
-    def submit(self, frame_of, start, deadline=inf) -> Pending:
-        """Any question: start(predictor, frame) -> job, called in the model's thread."""
-        pending = Pending(frame_of, start, deadline, self._open.discard)
+    def submit(self, frame_of, start, deadline=inf, kind="query") -> Pending:
+        """Any question: start(predictor, frame) -> job, called in the model's thread.
+
+        kind: what it is counted as in statistics.
+        """
+        pending = Pending(frame_of, start, deadline, kind, self._on_settled)
         with self._lock:
             problem, model = self.problem, self._model
             if not problem:
@@ -117,13 +132,30 @@ class Worker:
         model.put(pending)
         return pending
 
+    def _on_settled(self, pending):
+        with self._lock:
+            if pending not in self._open:  # it was never accepted
+                return
+            self._open.remove(pending)
+        error = pending.future.exception()
+        if error is not None:
+            self.statistics.failed(error)
+            return
+        counts = Counter(pending.future.result().ranges.status.tolist())
+        bad = {Status(s).name: n for s, n in counts.items() if s in FAILED}
+        self.statistics.answered(pending.kind, time.monotonic() - pending.asked, bad)
+
     def _on_model(self, problem):
         if problem:
             self._refuse_open(problem)
         self._on_change(problem)
 
     def _refuse_open(self, reason):
-        for pending in self._questions():
+        with self._lock:
+            refused = list(self._open)
+            self._open.clear()  # so that they do not count as what the model failed at
+        self.statistics.failures["refused"] += len(refused)
+        for pending in refused:
             pending.refuse(EngineError(reason))
 
     def _questions(self) -> list:

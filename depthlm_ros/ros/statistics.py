@@ -1,0 +1,80 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What became of the questions: rates, latencies, failures. Counts, and judges nothing.
+
+Knows neither ROS nor models. Written by one thread at a time a name, read by any.
+"""
+
+import time
+from collections import Counter, deque
+
+import numpy as np
+
+WINDOW_S = 10.0  # a rate is that of the last ten seconds
+KEPT = 1000  # events of a kind that are remembered
+
+
+class Rate:
+    """Events a second, as they came lately."""
+
+    def __init__(self):
+        self._times = deque(maxlen=KEPT)
+
+    def count(self) -> None:
+        """One more."""
+        self._times.append(time.monotonic())
+
+    def per_second(self) -> float:
+        """Of the last WINDOW_S seconds; of those remembered where they were too many."""
+        now = time.monotonic()
+        recent = [t for t in list(self._times) if now - t < WINDOW_S]
+        if len(recent) < KEPT:
+            return len(recent) / WINDOW_S
+        return len(recent) / (now - recent[0])
+
+
+class Statistics:
+    """Of questions that were settled, by the kind they were asked as (query, grid ...).
+
+    failures: error class or status of a pixel -> how many questions or pixels, since the start.
+    in_a_row: questions that failed since the last one that did not; last_failure: why.
+    """
+
+    def __init__(self):
+        self.failures = Counter()
+        self.in_a_row = 0
+        self.last_failure = ""
+        self._rates = {}
+        self._latencies = {}
+        self._timed_out = Rate()
+
+    def answered(self, kind, seconds, statuses) -> None:
+        """A question of this kind was answered after some seconds; statuses: name -> pixels."""
+        self._rates.setdefault(kind, Rate()).count()
+        self._latencies.setdefault(kind, deque(maxlen=KEPT)).append(seconds)
+        self.failures.update(statuses)
+        self.in_a_row = 0
+        if statuses.get("TIMED_OUT"):
+            self._timed_out.count()
+
+    def failed(self, error) -> None:
+        """A question ended with this error."""
+        self.failures[type(error).__name__] += 1
+        self.in_a_row += 1
+        self.last_failure = str(error)
+
+    def kinds(self) -> list:
+        """Kinds of which a question was answered."""
+        return sorted(self._rates)
+
+    def per_second(self, kind) -> float:
+        """Questions of a kind that were answered, as of lately."""
+        return self._rates[kind].per_second()
+
+    def latency_s(self, kind) -> tuple:
+        """(median, 95 %) seconds of the last KEPT questions of a kind."""
+        return tuple(np.percentile(list(self._latencies[kind]), (50, 95)))
+
+    @property
+    def late(self) -> bool:
+        """Whether a question timed out within the last WINDOW_S seconds."""
+        return self._timed_out.per_second() > 0
