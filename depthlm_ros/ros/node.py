@@ -38,6 +38,9 @@ class DepthLMNode(ManagedNode):
         self._told = None
         self._own_load = load
         self._settings = Parameters(self, self._on_parameters)
+        autostart = self.get_parameter("autostart").value
+        if autostart:  # a service that is seen and then gone would keep a client waiting
+            self._settings.checked()
         self._worker = Worker(self._on_model, paused=self.unconfigured)
         self._cameras = Cameras()
         self._scans = None
@@ -49,8 +52,7 @@ class DepthLMNode(ManagedNode):
             self._scans = ScanAction(self, asking)
         except MissingDependency as error:  # clouds do not need them
             self.get_logger().error(str(error))
-        if self.get_parameter("autostart").value:
-            self._settings.checked()
+        if autostart:
             self.bring_up()
 
     def tell_once(self, error) -> None:
