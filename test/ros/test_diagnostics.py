@@ -33,6 +33,11 @@ class Watched:
         robot.node.create_subscription(DiagnosticArray, "/diagnostics", self.arrays.append, 10)
         self.listen(self.statuses)
 
+    def close(self):
+        if self.node is not None:
+            self.node.close()
+        self.node = None
+
     def load(self, progress):
         engine = self.engine(progress) if callable(self.engine) else self.engine
         return AskingPredictor(engine, ROW)
@@ -42,7 +47,7 @@ class Watched:
             DiagnosticStatus, "/depthlm/status", heard.append, KEPT
         )
 
-    def told(self, name, level, words, seconds=6.0):
+    def told(self, name, level, words):
         """Values of the first /diagnostics entry of this name with this level and these words."""
 
         def found():
@@ -53,7 +58,7 @@ class Watched:
 
         self.arrays.clear()
         try:
-            return self.robot.wait(found, seconds)
+            return self.robot.wait(found)
         except AssertionError:
             said = {(s.name, s.level, s.message) for array in self.arrays for s in array.status}
             raise AssertionError(f"only: {said}") from None
@@ -71,7 +76,7 @@ def watch(context, make_robot, monkeypatch):
 
     yield start
     for watched in made:
-        watched.node.close()
+        watched.close()
 
 
 def test_a_node_that_is_well_says_what_it_runs_and_how_fast(watch):
@@ -219,5 +224,5 @@ def test_stamps_that_jump_back_are_a_warning(watch):
 def test_two_nodes_of_one_name_are_a_warning(watch):
     watched, other = watch(), watch()
     watched.told("depthlm: model", WARN, "1 more nodes are called /depthlm")
-    other.node.close()
+    other.close()
     watched.told("depthlm: model", OK, "ready")
