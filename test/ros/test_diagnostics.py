@@ -6,7 +6,9 @@ import threading
 import pytest
 
 pytest.importorskip("rclpy")
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
@@ -45,6 +47,12 @@ class Watched:
     def listen(self, heard):
         self.robot.node.create_subscription(
             DiagnosticStatus, "/depthlm/status", heard.append, KEPT
+        )
+
+    def has_told(self, state, words):
+        return any(
+            words in status.message and KeyValue(key="state", value=state) in status.values
+            for status in self.statuses
         )
 
     def told(self, name, level, words):
@@ -108,16 +116,19 @@ def test_status_is_kept_for_whoever_comes_late_and_holds_everything(watch):
     assert values["ready"] == "true" and values["camera: topic"] == "/image"
 
 
-def test_each_state_is_told_at_once(watch):
+def test_each_state_is_told_at_once(watch, monkeypatch):
+    monkeypatch.setattr(diagnostics, "PERIOD_S", 3600.0)
     watched = watch(autostart=False)
-    for step, words in (("configure", "is inactive"), ("activate", "")):
-        watched.robot.wait(lambda: watched.statuses)
-        assert getattr(watched.node, f"trigger_{step}")().name == "SUCCESS"
-        watched.node.settled()
-        status = watched.robot.wait(
-            lambda words=words: words in watched.statuses[-1].message and watched.statuses[-1]
-        )
-        assert {v.key: v.value for v in status.values}["state"] == watched.node.state
+    change = watched.robot.node.create_client(ChangeState, "/depthlm/change_state")
+    for label, state, words in (
+        ("configure", "inactive", "is inactive: type"),
+        ("activate", "active", "waiting for image"),
+        ("deactivate", "inactive", "is inactive: type"),
+    ):
+        request = ChangeState.Request(transition=Transition(label=label))
+        watched.statuses.clear()
+        assert watched.robot.call(change, request).success
+        watched.robot.wait(lambda state=state, words=words: watched.has_told(state, words))
 
 
 def test_a_configuration_that_failed_is_an_error_with_its_reason(watch):
