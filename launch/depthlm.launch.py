@@ -12,6 +12,7 @@ from depthlm_ros.ros.dds import profile_environment
 
 SHARE = FindPackageShare("depthlm_ros")
 PARAMS_FILE = PathJoinSubstitution([SHARE, "config", "depthlm.yaml"])
+SHOWN = ("points", "overlay", "markers", "depth/image")  # by depthlm.rviz, of the node
 RVIZ_FILE = PathJoinSubstitution([SHARE, "config", "depthlm.rviz"])
 
 ARGUMENTS = {
@@ -77,8 +78,7 @@ def _rviz(given):
         arguments=["-d", RVIZ_FILE],
         remappings=[
             ("/camera/image_raw", given["image"]),
-            ("/depthlm/points", f"{own}/points"),
-            ("/depthlm/overlay", f"{own}/overlay"),
+            *((f"/depthlm/{stream}", f"{own}/{stream}") for stream in SHOWN),
         ],
         parameters=[{"use_sim_time": _is_true(given["use_sim_time"])}],
     )

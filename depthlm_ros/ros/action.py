@@ -11,6 +11,7 @@ from math import nan
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
+from sensor_msgs.msg import PointCloud2
 
 from depthlm_ros.ros.asking import interfaces, pixels_of
 from depthlm_ros.ros.convert import cloud_message, fill_answers
@@ -19,6 +20,7 @@ from depthlm_ros.scan import gathered, grid_pixels, start_scan
 
 LOOK_S = 0.05  # how often a cancel is looked for
 FEEDBACK_S = 0.25
+LARGEST_PARTIAL = 50_000  # points; a larger cloud would hold the executor up
 FEEDBACK_SHARE = 0.1  # of the executor's time, at most, for partial clouds
 
 
@@ -123,13 +125,14 @@ class _Watch:
 
     def _tell(self):
         began, done, total = time.monotonic(), self._pending.done, self._pending.total
-        answered = self._pending.snapshot()
-        cloud = cloud_message(
-            self._header, gathered(answered.ranges, answered.frame, *self._shape)
-        )
+        cloud = self._partial() if total <= LARGEST_PARTIAL else PointCloud2()
         left = (began - self._began) / done * (total - done)
         self._handle.publish_feedback(
             self._feedback(done=done, total=total, seconds_left=left, partial=cloud)
         )
         spent = time.monotonic() - began
         self._told, self._again = done, began + max(FEEDBACK_S, spent / FEEDBACK_SHARE)
+
+    def _partial(self):
+        answered = self._pending.snapshot()
+        return cloud_message(self._header, gathered(answered.ranges, answered.frame, *self._shape))

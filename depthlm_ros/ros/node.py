@@ -17,6 +17,7 @@ from depthlm_ros.predict import choose_checkpoint, load_predictor
 from depthlm_ros.ros.action import ScanAction
 from depthlm_ros.ros.asking import Asking
 from depthlm_ros.ros.cameras import Cameras
+from depthlm_ros.ros.detections import open_detections
 from depthlm_ros.ros.diagnostics import Diagnostics
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
@@ -45,11 +46,12 @@ class DepthLMNode(ManagedNode):
         self._cameras = Cameras()
         self._scans = None
         self._diagnostics = Diagnostics(self, self._cameras, self._worker, self._settings)
+        self._detections = []
+        self._asking = Asking(self, self._cameras, self._worker, self._settings)
         self.create_timer(EXPIRE_S, self._worker.expire, clock=STEADY)
         try:
-            asking = Asking(self, self._cameras, self._worker, self._settings)
-            Queries(self, asking)
-            self._scans = ScanAction(self, asking)
+            Queries(self, self._asking)
+            self._scans = ScanAction(self, self._asking)
         except MissingDependency as error:  # clouds do not need them
             self.get_logger().error(str(error))
         if autostart:
@@ -69,6 +71,7 @@ class DepthLMNode(ManagedNode):
                 settings.checkpoint, settings.row, settings.style, settings.grid_style
             )
         self._cameras.open(self, self._worker, self._settings)
+        self._detections = open_detections(self, self._cameras, self._asking)
         back = " and ".join(self.command(step) for step in ("deactivate", "cleanup"))
         self._settings.locked = f"type {back}, then set it and configure again"
         self._started = time.monotonic()
@@ -85,6 +88,8 @@ class DepthLMNode(ManagedNode):
     def cleanup(self) -> None:
         """Give the model and the topics back; the model goes after the step under way."""
         self._worker.unload()
+        for detections in self._detections:
+            detections.close()
         self._cameras.close()
         self._settings.locked = ""
 
