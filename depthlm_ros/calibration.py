@@ -49,7 +49,7 @@ class Calibration:
         most in their geometric mean."""
         lower_m, upper_m = np.asarray(lower_m, np.float64), np.asarray(upper_m, np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            c = np.maximum(self.widening, -np.log(upper_m / lower_m) / 2)
+            c = np.fmax(self.widening, -np.log(upper_m / lower_m) / 2)  # fmax: 0 / 0 is no width
         return lower_m / np.exp(c), upper_m * np.exp(c)
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
 from depthlm_ros.cli import main
+from depthlm_ros.engines import Reply
+from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.records import read_records
 
@@ -102,6 +104,14 @@ def test_too_few_pictures_change_nothing(checkpoint, records, tmp_path, capsys):
     assert run("calibrate", path, "--checkpoint", checkpoint, "--out", out, *FAKE) == 2
     assert "9 pictures at least" in capsys.readouterr().err
     assert not out.exists() and not find_checkpoint(str(checkpoint)).calibration
+
+
+@pytest.mark.parametrize("command", ["calibrate", "intervals"])
+def test_an_engine_without_intervals_is_told(command, checkpoint, records, capsys, monkeypatch):
+    monkeypatch.setattr(ScriptedEngine, "_reply", lambda *_: Reply(2.0, "2.00"))
+    path = records("fit.jsonl", [2.0] * 20)
+    assert run(command, path, "--checkpoint", checkpoint, *FAKE) == 2
+    assert "interval" in capsys.readouterr().err
 
 
 def test_the_page_holds_coverage_before_and_after_and_rejection(checkpoint, records, capsys):

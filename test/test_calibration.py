@@ -61,9 +61,9 @@ def test_the_interval_of_c_comes_from_whole_scenes():
 
 
 def test_widening_multiplies_both_ends_in_log_space():
-    lower, upper = Calibration(log(2)).widened([1.0, nan, 0.0], [3.0, nan, 2.0])
-    np.testing.assert_allclose(lower, [0.5, nan, 0.0])
-    np.testing.assert_allclose(upper, [6.0, nan, 4.0])
+    lower, upper = Calibration(log(2)).widened([1.0, nan, 0.0, 0.0], [3.0, nan, 2.0, 0.0])
+    np.testing.assert_allclose(lower, [0.5, nan, 0.0, 0.0])
+    np.testing.assert_allclose(upper, [6.0, nan, 4.0, 0.0])
 
 
 def test_shrinking_never_crosses_and_meets_in_the_geometric_mean():

@@ -7,6 +7,7 @@ from pathlib import Path
 from depthlm_ros.checkpoints import find_checkpoint
 from depthlm_ros.commands.calibrate import add_records_options, asked, styles, uncalibrated
 from depthlm_ros.commands.options import add_model_options
+from depthlm_ros.errors import InputError
 from depthlm_ros.uncertainty import covered, uncertainty
 
 _REJECTION = (
@@ -34,7 +35,7 @@ def run(args) -> int:
         title = Path(path).stem
         raw = {style: asked(predictor, style, [path], args.kind) for style in names}
         fit = {style: calibrated(points, row, style) for style, points in raw.items()}
-        found = {style: uncertainty(points) for style, points in fit.items()}
+        found = {style: _known(uncertainty(points), path) for style, points in fit.items()}
         coverage += _coverage_rows(title, raw, found)
         rejection += [_rejection_row(title, style, found[style]) for style in names]
     head = f"| data | true distance or camera | points | {' | '.join(names)} |"
@@ -51,6 +52,12 @@ def calibrated(points, row, style):
         return points
     lower, upper = fit.widened(points.lower_m, points.upper_m)
     return replace(points, lower_m=lower, upper_m=upper)
+
+
+def _known(found, path):
+    if found is None:
+        raise InputError(f"no answer to {path} has an interval: use the engine local")
+    return found
 
 
 def _preface(row, names):
