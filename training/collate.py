@@ -61,7 +61,7 @@ class Collator:
         batch["dense_log_m"], batch["dense_weight"] = self._dense(rows, pictures)
         batch["loss_weights"] = rows[0].weights
         batch["names"] = [row.example.name for row in rows]
-        batch["skipped"] = [skip for row in rows for skip in row.skipped]
+        batch["skipped"] = [skip._asdict() for row in rows for skip in row.skipped]
         return batch
 
     def _packed(self, row, pictures) -> Packed:

@@ -15,9 +15,11 @@ from accelerate.utils import gather_object
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
+from depthlm_ros.errors import InputError
 from training import runs
 from training.guard import Guard
-from training.mixture import SkipCounts
+from training.mixture import Skip, SkipCounts
+from training.sharding import policy
 from training.shipping import write_weights
 
 COUNTS = "skipped.json"
@@ -26,7 +28,7 @@ COUNTS = "skipped.json"
 def training_arguments(config, processes=1) -> TrainingArguments:
     """The config in transformers' words."""
     micro = config.micro_batch or config.batch // processes
-    layers = config.fsdp.get("layers")
+    layers = config.fsdp.get("layers") if processes > 1 else None
     return TrainingArguments(
         output_dir=str(Path(config.out) / runs.STEPS),
         max_steps=config.steps,
@@ -49,15 +51,13 @@ def training_arguments(config, processes=1) -> TrainingArguments:
         use_cpu=not torch.cuda.is_available(),
         activation_checkpointing=config.activation_checkpointing,
         ddp_find_unused_parameters=any(s.weights.get("dense") for s in config.stages),
-        fsdp="full_shard auto_wrap" if layers else "",
+        fsdp=bool(layers),
         fsdp_config={"version": 2, "transformer_layer_cls_to_wrap": layers} if layers else None,
     )
 
 
 def accumulation(config, micro, processes) -> int:
     """How many micro batches each process adds up; InputError where it comes out uneven."""
-    from depthlm_ros.errors import InputError
-
     if micro < 1 or config.batch % (micro * processes):
         raise InputError(
             f"batch {config.batch} is not a multiple of micro_batch {micro} x {processes}"
@@ -114,6 +114,9 @@ class RecipeTrainer(Trainer):
 
     def _prepare_for_training(self, *given):
         """Say which wrapper accelerate chose: FSDP on a CPU silently becomes DDP."""
+        if self.is_fsdp_enabled:
+            plugin = self.accelerator.state.fsdp_plugin
+            plugin.mixed_precision_policy = policy(self.config.bf16)
         model, loader = super()._prepare_for_training(*given)
         self.wrapper = wrapper_of(model)
         if self.args.should_save:
@@ -125,7 +128,7 @@ class RecipeTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, **_):
         """The student's own loss; its parts are logged."""
         self.guard.saw(inputs["names"])
-        self.counts.add(inputs["skipped"])
+        self.counts.add(Skip(**told) for told in inputs["skipped"])
         outputs = model(**inputs)
         self._last = {k: v for k, v in outputs.items() if k != "loss"}
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]

@@ -1,0 +1,141 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Every shipped config: it parses, names layers that exist, and trains ten steps when small."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file
+
+from depthlm_ros.checkpoints import from_folder
+from depthlm_ros.errors import InputError
+from depthlm_ros.predict import load_predictor
+from training import sft
+from training.config import read_config, shortened
+from training.shards import Shot, write_shard
+
+CONFIGS = [p for p in sorted(Path("training/configs").glob("*.yaml")) if "grpo" not in p.name]
+LARGE = [path for path in CONFIGS if not path.name.startswith("tiny")]
+# Published (DepthLM's table 5; VLM3): pictures, learning rate, batch, clipping, focal length.
+PUBLISHED = {
+    "depthlm_3b": (35e6, 5.2e-5, 1280, 0.1, 1000.0),
+    "depthlm_7b": (60e6, 1.0e-4, 1280, 0.5, 1000.0),
+    "depthlm_12b": (23e6, 5.6e-5, 384, 1.0, 750.0),
+    "vlm3_4b": (32e6, 5.2e-5, 1280, 0.02, 1000.0),
+}
+SHAPE = {"width": 48, "heads": 2, "layers": 2, "mlp": 64}
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory, shot):
+    """Pictures at each config's focal length already, so that their views are small."""
+    folder = tmp_path_factory.mktemp("views")
+
+    def at(focal_px):
+        shots = []
+        for seed in range(3):
+            one = shot(seed)
+            camera = replace(one.frame.camera, fx=focal_px, fy=focal_px)
+            frame = replace(one.frame, camera=camera)
+            shots.append(Shot(frame, one.distance_m, seed, "plane"))
+        (folder / f"{focal_px}").mkdir(exist_ok=True)
+        write_shard(folder / f"{focal_px}" / "a.npz", shots)
+        return str(folder / f"{focal_px}")
+
+    return at
+
+
+@pytest.fixture
+def small(tmp_path, views, base_of):
+    """A config with other base, data, batch and steps, and nothing else changed."""
+
+    def made(path, steps=10):
+        config = read_config(path, out=str(tmp_path / "run"))
+        if config.base == "fresh" or "tiny" in path.name:
+            config = replace(config, base="fresh", shape=SHAPE)
+        else:
+            config = replace(config, base=str(base_of(config.checkpoint["architecture"])))
+        data = views(config.checkpoint["focal_px"])
+        return shortened(
+            config, -(-steps // len(config.stages)), data=data, batch=2, micro_batch=0,
+            workers=0, heldout={}, save_every=100,
+        )
+
+    return made
+
+
+def test_there_is_a_config_for_every_published_model_and_for_one_gpu():
+    names = {path.stem for path in CONFIGS}
+    assert {"tiny", "tiny_markers", *PUBLISHED, *(f"{n}_lora" for n in PUBLISHED)} <= names
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_hyper_parameters_are_the_published_ones(name):
+    config, (pictures, lr, batch, clip, focal_px) = read_config(path_of(name)), PUBLISHED[name]
+    (stage,) = config.stages
+    assert stage.steps * config.batch == pytest.approx(pictures, rel=1e-4)
+    assert (stage.lr, config.batch, config.clip) == (lr, batch, clip)
+    assert (stage.warmup, stage.final_lr) == (0.1, 0.0)
+    assert config.row("").focal_px == focal_px
+    assert config.crop == {"width": [1000, 1400], "height": [700, 1200]}
+    assert config.bf16 and config.activation_checkpointing
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_opens_with_its_launch_line(path):
+    first = next(line for line in path.read_text().splitlines() if "training.sft" in line)
+    assert first.startswith("# ") and first.endswith(f"-m training.sft {path}")
+
+
+@pytest.mark.parametrize("path", LARGE, ids=lambda path: path.stem)
+def test_the_layers_that_are_wrapped_exist_in_the_model(path, student_of):
+    config = read_config(path)
+    model = student_of(config.checkpoint["architecture"]).model
+    there = {type(module).__name__ for module in model.modules()}
+    assert set(config.fsdp.get("layers", ())) <= there
+    assert bool(config.fsdp) != bool(config.lora)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_trains_ten_steps_and_what_it_ships_answers(path, small, shot, capsys):
+    config = small(path)
+    folder = sft.train(config)
+    assert "wrapper: none" in capsys.readouterr().out
+    assert from_folder(folder).wording == config.checkpoint["wording"]
+    predictor = load_predictor(str(folder), warm_up=False)
+    assert len(predictor.ranges(shot().frame, [(60, 50)], config.checkpoint["style"])) == 1
+
+
+@pytest.mark.parametrize("name", ["depthlm_3b_lora", "depthlm_12b_lora"])
+def test_adapters_are_merged_and_move_only_what_they_are_beside(name, small):
+    config = replace(small(path_of(name), 4), dtype="float32")
+    sft.train(config)
+    before = load_file(Path(config.base) / "model.safetensors")
+    after = load_file(Path(config.out) / "checkpoint/model.safetensors")
+    assert before.keys() == after.keys()
+    moved = {k for k, v in after.items() if not torch.equal(v, before[k].bfloat16().float())}
+    assert len(moved) == 2 * 7
+    assert all("layers" in k and k.endswith("_proj.weight") for k in moved)
+    assert not any("visual" in k or "vision" in k for k in moved)
+
+
+def test_a_run_with_adapters_goes_on_where_it_stopped(small, tmp_path):
+    config = replace(small(path_of("depthlm_3b_lora"), 6), save_every=2, log_every=1)
+    sft.train(replace(config, out=str(tmp_path / "whole")))
+    sft.train(config)
+    (tmp_path / "run/steps/checkpoint-6/complete.json").unlink()
+    sft.train(config)
+    weights = [tmp_path / name / "checkpoint/model.safetensors" for name in ("whole", "run")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_batch_that_cannot_be_shared_out_evenly_is_refused(small):
+    with pytest.raises(InputError, match="batch 3 is not a multiple of micro_batch 2 x 1"):
+        sft.train(replace(small(path_of("depthlm_3b")), batch=3, micro_batch=2))
+
+
+def path_of(name):
+    return Path("training/configs") / f"{name}.yaml"

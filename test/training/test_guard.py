@@ -1,0 +1,186 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Bad gradients and bad records: stopped or counted, and named."""
+
+import json
+from dataclasses import replace
+from math import inf, nan
+
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from depthlm_ros.errors import InputError, OutOfMemory, RecordError
+from training import room, sft
+from training.config import read_config, shortened
+from training.guard import BadStep, Guard
+from training.rows import stage_rows
+
+SHAPE = {"width": 48, "heads": 2, "layers": 2, "mlp": 64}
+GOOD = {"image": "ok.png", "intrinsics": [200, 200, 60, 45, 120, 90], "kind": "z",
+        "pixel_coords": [[60, 45], [20, 30], [110, 80]], "depth": [2.0, 3.5, 1.25]}
+BAD = {
+    "gone.png cannot be read": {"image": "gone.png"},
+    "cut.png cannot be read": {"image": "cut.png"},
+    "but its camera is for": {"intrinsics": [200, 200, 60, 45, 640, 480]},
+    "focal length is fx = 0": {"intrinsics": [0, 0, 60, 45, 120, 90]},
+    "not a positive number": {"depth": [2.0, 0.0, 1.0]},
+    "positive number of metres": {"depth": [2.0, -1.0, 1.0]},
+    "is not a positive": {"depth": [2.0, nan, 1.0]},
+    "pixel (500, 30) is not on": {"pixel_coords": [[60, 45], [500, 30], [1, 1]]},
+    "kind is 'range'": {"kind": "range"},
+    "nothing says whether": {"kind": ""},
+}
+
+
+@pytest.fixture
+def records(tmp_path):
+    """lines -> a config that trains on a jsonl of them, in all styles."""
+    pixels = torch.randint(0, 255, (90, 120, 3), dtype=torch.uint8).numpy()
+    Image.fromarray(pixels).save(tmp_path / "ok.png")
+    whole = (tmp_path / "ok.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+
+    def made(lines, **changes):
+        path = tmp_path / "r.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        config = read_config("training/configs/tiny_markers.yaml", base="fresh", shape=SHAPE)
+        config = shortened(config, 2, data=[{"records": str(path)}], out=str(tmp_path / "run"))
+        return replace(config, batch=2, workers=0, heldout={}, **changes)
+
+    return made
+
+
+@pytest.mark.parametrize("said", BAD)
+def test_a_bad_record_is_refused_with_file_and_line(records, said):
+    config = records([{**GOOD, **BAD[said]}], bad="refuse")
+    with pytest.raises(RecordError) as told:
+        stage_rows(config, config.row(""))[0]
+    assert "r.jsonl:1" in str(told.value) and said in str(told.value)
+
+
+def test_bad_records_are_skipped_counted_and_the_count_survives_a_resumption(records, capsys):
+    config = records([GOOD, *({**GOOD, **bad} for bad in BAD.values())], save_every=2)
+    sft.train(config)
+    first = capsys.readouterr().out
+    assert "records were skipped (" in first and "r.jsonl:" in first
+    counts = json.loads((sft.Path(config.out) / "manifest.json").read_text())["skipped"]
+    (sft.Path(config.out) / "steps/checkpoint-4/complete.json").unlink()
+    sft.train(config)
+    again = json.loads((sft.Path(config.out) / "manifest.json").read_text())["skipped"]
+    assert again["counts"] == counts["counts"] and sum(n for *_, n in counts["counts"]) > 4
+
+
+def test_only_labelled_pixels_are_asked_and_with_their_own_distance(records):
+    config = records([GOOD])
+    rows = stage_rows(config, config.row(""))
+    for row in (rows[i] for i in range(len(rows))):
+        places = row.view.to_view(GOOD["pixel_coords"]).tolist()
+        ray = row.example.frame.camera.rays(GOOD["pixel_coords"])[:, 2]
+        for asked in row.asked:
+            which = places.index(list(asked.question.pixel))
+            assert asked.metres == pytest.approx(GOOD["depth"][which] / ray[which])
+
+
+def test_an_empty_dataset_is_refused(records):
+    with pytest.raises(InputError, match="empty"):
+        sft.train(records([]))
+
+
+def test_crop_camera_and_pixels_move_together(records):
+    """What a crop's own camera says of an asked pixel is what the whole picture's says."""
+    config = records([GOOD], crop={"width": [60, 110], "height": [50, 80]})
+    sizes = set()
+    rows = stage_rows(config, config.row(""), multiple=4)
+    for row in (rows[i] for i in range(len(rows))):
+        camera = row.view.camera
+        sizes.add((camera.width, camera.height))
+        assert row.image.shape == (camera.height, camera.width, 3)
+        assert camera.width % 4 == camera.height % 4 == 0
+        assert abs(row.view.offset[0] - (120 - camera.width) / 2) <= 0.5  # centred
+        whole = row.example.frame.camera
+        for asked in row.asked:
+            place = row.view.to_frame(asked.question.pixel) - 0.5
+            assert camera.rays(asked.question.pixel) == pytest.approx(whole.rays(place), abs=1e-9)
+    assert len(sizes) > 2
+
+
+def test_a_gradient_that_is_no_number_or_a_spike_stops_and_names_the_pictures():
+    guard = Guard(spike=10)
+    for step in range(30):
+        guard.saw([f"room {step}"])
+        guard.check(1.0 + step % 3, step)
+    for norm in (nan, inf, 25.0):
+        guard.saw(["a.jsonl:7", "a.jsonl:9"])
+        with pytest.raises(BadStep, match=r"step 31.*a.jsonl:7; a.jsonl:9"):
+            guard.check(norm, 30)
+
+
+def test_the_first_steps_may_be_wild():
+    guard = Guard(spike=10)
+    for step, norm in enumerate((1.0, 500.0, 3.0)):
+        guard.check(norm, step)
+
+
+def test_a_label_that_poisons_the_loss_stops_the_run_before_the_weights(tiny_run, monkeypatch):
+    from training.student import Student
+
+    forward = Student.forward
+
+    def poisoned(self, **batch):
+        told = forward(self, **batch)
+        return {**told, "loss": told["loss"] * nan}
+
+    sft.train(replace(tiny_run, save_every=1))
+    weights = sft.Path(tiny_run.out) / "steps/checkpoint-4/model.safetensors"
+    assert weights.exists()
+    monkeypatch.setattr(Student, "forward", poisoned)
+    (sft.Path(tiny_run.out) / "steps/checkpoint-4/complete.json").unlink()
+    with pytest.raises(BadStep, match="step 4.*plane"):
+        sft.train(replace(tiny_run, save_every=1))
+
+
+@pytest.fixture
+def tiny_run(shards, tmp_path):
+    config = read_config("training/configs/tiny_markers.yaml", base="fresh", shape=SHAPE)
+    config = shortened(config, 2, data=str(shards), out=str(tmp_path / "run"))
+    return replace(config, batch=2, workers=0, heldout={})
+
+
+def test_a_run_that_cannot_fit_is_refused_before_it_starts(tiny_run, monkeypatch):
+    monkeypatch.setattr(room, "free_bytes", lambda device: 10_000)
+    with pytest.raises(OutOfMemory, match=r"need 0\.\d+ GB.*lora"):
+        sft.train(tiny_run)
+    monkeypatch.undo()
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 1000}))
+    with pytest.raises(InputError, match="checkpoints need .* GB in .*run"):
+        sft.train(tiny_run)
+    assert not list((sft.Path(tiny_run.out)).glob("steps/*"))
+
+
+def test_a_disk_that_fills_up_while_saving_costs_one_checkpoint(tiny_run, monkeypatch, capsys):
+    from training import shipping
+
+    write, calls = shipping.save_file, []
+
+    def full(state, path, **more):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device", str(path))
+        return write(state, path, **more)
+
+    monkeypatch.setattr(shipping, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        sft.train(replace(tiny_run, save_every=1))
+    monkeypatch.undo()
+    sft.train(replace(tiny_run, save_every=1))
+    said = capsys.readouterr().out
+    assert "checkpoint-2 was not written to its end" in said
+    assert "going on from" in said and "checkpoint-1" in said
+
+
+def test_the_dry_run_tells_memory_disk_and_time(tiny_run):
+    said = sft.train(tiny_run, dry_run=True)
+    assert "largest shape: 236 x 181 pixels, 6 questions, 2 pictures a step" in said
+    for line in ("memory: ", "disk: ", "s a step, "):
+        assert line in said
