@@ -4,6 +4,7 @@
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -146,3 +147,30 @@ def test_a_malformed_bench_line_says_what_is_allowed(capsys, arguments, words):
     with pytest.raises(SystemExit):
         main(["bench", *arguments])
     assert words in capsys.readouterr().err
+
+
+def test_growth_asks_more_and_more_and_tells_time_and_memory(capsys):
+    code = main(["bench", "--growth", "--engine", "scripted", "--style", "marker"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert code == 0
+    assert [(row[0], int(row[1])) for row in rows] == [
+        ("marker", n) for n in (100, 1000, 10_000)
+    ]
+    assert all(float(row[2]) > 0 and float(row[4]) > 1 for row in rows)
+
+
+def test_growth_times_all_questions_but_not_what_happens_once():
+    from depthlm_ros.bench.growth import growth
+
+    now, asked = [0.0], []
+
+    class Answering:
+        def ranges(self, frame, pixels, style):
+            asked.append(len(pixels))
+            now[0] += 3.0 if len(asked) == 1 else 0.5 * len(pixels)
+
+    memory = SimpleNamespace(reset=lambda: None, peak=lambda: 7)
+    frame = SimpleNamespace(camera=SimpleNamespace(width=40, height=30))
+    grown = growth(Answering(), frame, "position", memory, (4, 9), lambda: now[0])
+    assert [tuple(row) for row in grown] == [("position", 4, 0.5, 7), ("position", 9, 0.5, 7)]
+    assert asked == [1, 4, 9]

@@ -60,3 +60,24 @@ def test_plain_generate_says_the_same(tiny, style):
 def _greedy(row):
     """The row, answering with the digits as published."""
     return replace(row, report="greedy")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_says_nearly_the_same_on_a_cpu(tiny, dtype):
+    one, pixels = shot(3, "heldout"), [(100, 100), (200, 150), (60, 180)]
+    half = load_predictor("tiny", device="cpu", dtype=dtype, warm_up=False)
+    for style in STYLES:
+        expected = tiny.ranges(one.frame, pixels, style).distance_m
+        found = half.ranges(one.frame, pixels, style).distance_m
+        assert found == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("style", ["coordinates", "position"])
+def test_memory_stays_flat_from_a_hundred_questions_to_ten_thousand(tiny, style):
+    from depthlm_ros.bench.growth import growth
+    from depthlm_ros.bench.memory import CpuMemory
+
+    frame = shot(3, "heldout").frame
+    few, many = growth(tiny, frame, style, CpuMemory(), (100, 10_000))
+    assert many.peak_bytes - few.peak_bytes < 100e6

@@ -11,8 +11,9 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import report
+from depthlm_ros.bench import growth, report
 from depthlm_ros.bench.compare import compare
+from depthlm_ros.bench.memory import CpuMemory, memory_of
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.commands.ask import told
 from depthlm_ros.commands.options import (
@@ -39,6 +40,9 @@ def add(subparsers) -> None:
         "--size", choices=SIZES, help="compare engines on random weights at this size instead"
     )
     add_model_options(parser, which)
+    parser.add_argument(
+        "--growth", action="store_true", help="time and memory of 100 to 10,000 questions instead"
+    )
     _add_comparison_options(parser)
     parser.set_defaults(run=run)
 
@@ -82,13 +86,31 @@ def seconds(text) -> float:
 def run(args) -> int:
     """Print the machine, then the comparison, or the conversions and the answers."""
     print(machine(), flush=True)
-    return _compare(args) if args.size else _measure(args)
+    if args.size:
+        return _compare(args)
+    return _grow(args) if args.growth else _measure(args)
+
+
+def _grow(args) -> int:
+    predictor = predictor_from(args)
+    loaded = getattr(predictor.engine, "loaded", None)
+    memory = memory_of(loaded.device) if loaded else CpuMemory()
+    print(growth.HEADER)
+    for grown in growth.growth(predictor, _demo_frame(), predictor.checkpoint.grid_style, memory):
+        print(grown.line(), flush=True)
+    return 0
+
+
+def _demo_frame() -> Frame:
+    return Frame(read_picture(DEMO / "scene.png"), read_camera(DEMO / "camera.yaml"))
 
 
 def _compare(args) -> int:
     """Print each row as it comes, and write it, since a run that is cut off may have been long."""
-    if args.row or args.style or args.engine != "local":
-        raise InputError("--size asks both engines: give --styles, not --style, --engine or --row")
+    if args.row or args.style or args.growth or args.engine != "local":
+        raise InputError(
+            "--size asks both engines: give --styles, not --style, --engine, --row or --growth"
+        )
     setting, rows = compare(
         args.size, args.styles, args.n, args.limit, args.device or "auto", args.check or "auto"
     )

@@ -87,6 +87,7 @@ class Prompts:
         """(ids (N, L) right padded with 0, positions (3, N, L), lengths (N,)) of what follows a
         shared beginning that ends at `start`; places (N, 2) for position style, else None."""
         lengths = torch.tensor([len(rest) for rest in rests])
+        self._check_length(int(start + lengths.max()))
         ids = torch.zeros((len(rests), int(lengths.max())), dtype=torch.long)
         for row, rest in enumerate(rests):
             ids[row, : len(rest)] = torch.tensor(rest)
@@ -100,7 +101,7 @@ class Prompts:
         if length > limit:
             raise EngineError(
                 f"a question of {length} tokens is longer than the model's context of {limit}:"
-                " give a smaller picture"
+                " give a smaller picture or fewer words"
             )
 
 

@@ -2,6 +2,7 @@
 """The engine of this process keeps the contract: order, memory, refusals."""
 
 import weakref
+from dataclasses import replace
 from math import isnan
 
 import numpy as np
@@ -139,6 +140,22 @@ def test_a_question_of_another_style_is_refused_before_it_is_answered(engines, a
     strange = CoordinateStyle().question(view_of(0), (30, 20))
     with pytest.raises(EngineError, match="does not begin as the scene's others"):
         engine.step([(scene, strange)])
+
+
+def test_no_questions_have_no_replies(engines):
+    assert [engines(name, "llava").step([]) for name in ("local", "reference")] == [[], []]
+
+
+@pytest.mark.parametrize("style", [MarkerStyle(), CoordinateStyle()])
+def test_a_question_beyond_the_models_context_is_refused_and_its_mates_can_be_asked(
+    engines, view_of, style
+):
+    engine, view = engines("local", "qwen3_vl"), view_of(0)
+    scene, question = engine.open([view], style), style.question(view_of(0), (30, 20))
+    long = replace(question, text=question.text + " very far?" * 900)
+    with pytest.raises(EngineError, match=r"of \d+ tokens is longer .* of 2048: .* fewer words"):
+        engine.step([(scene, question), (scene, long)])
+    assert engine.step([(scene, question)])[0].text
 
 
 def test_a_picture_beyond_the_models_context_is_refused(engines, view_of):
