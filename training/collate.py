@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Rows -> one padded batch: the picture once, then its questions side by side.
+"""Rows -> one padded batch: the picture (or two) once, then its questions side by side.
 
 Each question attends to the picture and to itself only, at positions that restart after the
 picture, so ten questions in one sequence equal ten sequences (VLM3 packs ten). With `multi_turn`
@@ -54,10 +54,12 @@ class Collator:
         self.loss_on, self.loss_per, self.multi_turn = loss_on, loss_per, multi_turn
 
     def __call__(self, rows) -> dict:
-        pictures = [self.vision.prepare([row.image]) for row in rows]
+        pictures = [
+            [self.vision.prepare([image]) for image in (row.image, *row.more)] for row in rows
+        ]
         packed = [self._packed(*pair) for pair in zip(rows, pictures, strict=True)]
         batch = self._padded(packed)
-        batch["pictures"] = [picture.tensors for picture in pictures]
+        batch["pictures"] = [picture.tensors for seen in pictures for picture in seen]
         batch["dense_log_m"], batch["dense_weight"] = self._dense(rows, pictures)
         batch["loss_weights"] = rows[0].weights
         batch["names"] = [row.example.name for row in rows]
@@ -65,19 +67,20 @@ class Collator:
         return batch
 
     def _packed(self, row, pictures) -> Packed:
-        prefix = torch.tensor(self.turns.prefix(self.vision.token_ids(pictures.grid)))
+        tokens = [self.vision.token_ids(picture.grid) for picture in pictures]
+        prefix = torch.tensor(self.turns.prefix(*tokens))
         placed = self._placed(prefix, pictures)
         found = Packed([prefix], [self._axes(placed.positions)], [torch.zeros(len(prefix))])
         start, share = placed.end, 1 / max(len(row.asked), 1)
         for number, asked in enumerate(row.asked):
             span = self.turns.span(asked, first=number == 0)
-            place = PositionStyle.place(row.view, asked.question.pixel, pictures.grid)
+            place = _place(row, asked, pictures[0].grid)
             at = len(found)
             positions = self._positions(asked, span, start, placed.picture_start, place)
             found.append(torch.tensor(span.ids), positions, 0 if self.multi_turn else number + 1)
             self._aim(found, span, at, len(prefix), share)
-            if asked.style.name != "position":
-                token = _token(place, pictures.grid)
+            if place and asked.style.name != "position":
+                token = _token(place, pictures[0].grid)
                 found.locate.append((at + span.number_start - 1, token))
             start += len(span.ids) if self.multi_turn else 0
         return found
@@ -104,7 +107,7 @@ class Collator:
     def _placed(self, prefix, pictures):
         if not self.vision.multimodal_positions:  # picture tokens are words to such a model
             return prompt_positions(prefix, -1, [], 1)
-        grids = self.vision.grids(pictures, 1)
+        grids = [grid for picture in pictures for grid in self.vision.grids(picture, 1)]
         return prompt_positions(prefix, self.vision.image_id, grids, self.vision.merge)
 
     def _axes(self, positions) -> torch.Tensor:
@@ -138,7 +141,8 @@ class Collator:
         """Log metres (tokens, CELLS**2) at the middles of each token's cells, and their weights:
         a row's add up to 1 / rows."""
         log_m = [
-            torch.from_numpy(_cells(*pair)) for pair in zip(rows, pictures, strict=True)
+            torch.from_numpy(np.concatenate([_cells(row, seen[0]), *map(_unknown, seen[1:])]))
+            for row, seen in zip(rows, pictures, strict=True)
         ]
         known = [one.isfinite() for one in log_m]
         weights = [k / (k.sum().clamp(min=1) * len(rows)) for k in known]
@@ -168,6 +172,17 @@ def _cells(row, pictures) -> np.ndarray:
     metres = row.example.metres(row.view, pixels)
     cells = np.log(metres).reshape(rows, CELLS, columns, CELLS)
     return cells.swapaxes(1, 2).reshape(rows * columns, -1).astype(np.float32)
+
+
+def _unknown(pictures) -> np.ndarray:
+    """The cells of a second picture, whose distances nobody knows."""
+    return np.full((pictures.grid[0] * pictures.grid[1], CELLS**2), np.nan, np.float32)
+
+
+def _place(row, asked, grid):
+    """(row, column) on the grid of picture tokens that a question points at, None for none."""
+    pixel = asked.question.pixel
+    return PositionStyle.place(row.view, pixel, grid) if pixel else None
 
 
 def _token(place, grid) -> int:

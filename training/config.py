@@ -12,6 +12,7 @@ import yaml
 
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.errors import DepthLMError, InputError
+from depthlm_ros.tasks import TASKS
 
 STYLES = ("marker", "coordinates", "position")
 LOSSES = ("text", "dense", "locate")
@@ -25,9 +26,11 @@ class Stage:
     """One stretch of training.
 
     ask: style -> questions per picture; a picture carries one arrow at most, a fraction is a
-    probability. weights: of the losses "text", "dense" and "locate". pictures: only the first
-    so many of the data, 0 for all. lr rises over the share `warmup` of the steps, at most
-    `warmup_steps`, and falls as a cosine to the share `final_lr` of itself.
+    probability. weights: of the losses "text", "dense" and "locate". tasks: names of
+    depthlm_ros.tasks, mixed equally, one question a row, instead of ask; style: to point with, ""
+    for the row's own (data may then hold {pairs: jsonl} too; nothing is mirrored or recoloured).
+    pictures: only the first so many of the data, 0 for all. lr rises over the share `warmup` of
+    the steps, at most `warmup_steps`, and falls as a cosine to the share `final_lr` of itself.
     """
 
     name: str
@@ -35,10 +38,16 @@ class Stage:
     lr: float
     ask: dict = field(default_factory=dict)
     weights: dict = field(default_factory=lambda: dict.fromkeys(LOSSES, 1.0))
+    tasks: list = field(default_factory=list)
+    style: str = ""
     pictures: int = 0
     warmup: float = 0.1
     warmup_steps: int = 1_000_000
     final_lr: float = 0.05
+
+    def styles(self, own) -> list:
+        """The styles that it asks in; own: the row's, for tasks that name none."""
+        return [self.style or own] if self.tasks else list(self.ask)
 
     def problems(self):
         """What is wrong, in sentences."""
@@ -48,6 +57,10 @@ class Stage:
             yield f"stage {self.name} asks {sorted(unknown)}, allowed: {', '.join(STYLES)}"
         if unknown := set(self.weights) - set(LOSSES):
             yield f"stage {self.name} weighs {sorted(unknown)}, allowed: {', '.join(LOSSES)}"
+        if self.tasks and (self.ask or self.pictures):
+            yield f"stage {self.name}: tasks come instead of ask, and of all pictures"
+        if unknown := set(self.tasks) - set(TASKS):
+            yield f"stage {self.name}: tasks {sorted(unknown)}, allowed: {', '.join(TASKS)}"
         if not 0 <= self.ask.get("marker", 0) <= 1:
             yield f"stage {self.name}: a picture carries one arrow at most, marker is 0 to 1"
 

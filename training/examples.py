@@ -79,6 +79,17 @@ class Sparse:
         return [(places[i], float(self.distance_m[i])) for i in chosen]
 
 
+@dataclass(frozen=True)
+class Unmeasured:
+    """A picture of which only one question's answer is known."""
+
+    name: str
+
+    def metres(self, view, pixels) -> np.ndarray:
+        """All NaN."""
+        return np.full(len(pixels), np.nan)
+
+
 def of_shot(shot) -> Dense:
     """A rendered picture as an Example."""
     return Dense(shot.frame, shot.distance_m, f"{shot.kind} {shot.seed}")

@@ -8,6 +8,7 @@ mixture.py. Knows nothing about models.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -21,10 +22,13 @@ from training.shards import Shot, read_shards
 PIXELS = 256  # drawn of a rendered picture, for a task to choose from
 
 
-def lessons(data, tasks, checkpoint, seed, length, style="", bad="skip") -> Mixture:
+def lessons(
+    data, tasks, checkpoint, seed, length, style="", bad="skip", look=None, then=None
+) -> Mixture:
     """`length` items of the tasks (names), asked in a style of the checkpoint.
 
-    data: a folder of shards, or a list of entries. InputError where a task has no data.
+    data: a folder of shards, or a list of entries. look: (frame, rng) -> View, where pictures are
+    cropped or the like. then: what to make of an item. InputError where a task has no data.
     """
     entries = [{"shards": data}] if isinstance(data, str) else data
     named = [_read(entry) for entry in entries]
@@ -39,12 +43,15 @@ def lessons(data, tasks, checkpoint, seed, length, style="", bad="skip") -> Mixt
             of_task = Source(_Tagged(task, part.items), part.weight / whole)
             mixed[f"{task.name} of {part.name}"] = of_task
 
-    def made(tagged, rng):
-        task, item = tagged
-        record = shot_record(item, rng) if isinstance(item, Shot) else item
-        return task.item(record, checkpoint, rng, style)
+    make = partial(_made, checkpoint=checkpoint, style=style, look=look, then=then)
+    return Mixture(mixed, make, seed, length, bad)
 
-    return Mixture(mixed, made, seed, length, bad)
+
+def _made(tagged, rng, checkpoint, style, look, then):
+    task, record = tagged
+    record = shot_record(record, rng) if isinstance(record, Shot) else record
+    item = task.item(record, checkpoint, rng, style, look and partial(look, rng=rng))
+    return then(item) if then else item
 
 
 @dataclass(frozen=True, eq=False)

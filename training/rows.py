@@ -17,7 +17,8 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.question import Question
 from depthlm_ros.records import Records
 from depthlm_ros.view import View, unify_focal
-from training.examples import of_record, of_shot, varied
+from training.examples import Unmeasured, of_record, of_shot, varied
+from training.lessons import lessons
 from training.mixture import Mixture, Source
 from training.shards import Shot, read_shards
 
@@ -37,11 +38,20 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Taught:
+    """One question of a task (depthlm_ros.tasks) with its answer."""
+
+    style: object
+    question: Question
+    answer: str
+
+
+@dataclass(frozen=True)
 class Row:
     """An example's view with questions.
 
-    image: what the model sees, with an arrow if one asks so. weights: of the losses. skipped:
-    the records that could not be used on the way to this one.
+    image: what the model sees, with an arrow if one asks so; more: a second picture, if any.
+    weights: of the losses. skipped: the records that could not be used on the way to this one.
     """
 
     example: object
@@ -50,12 +60,12 @@ class Row:
     asked: tuple
     weights: dict
     skipped: tuple = ()
+    more: tuple = ()
 
 
 def make_row(example, checkpoint, stage, rng, crop=(), multiple=1) -> Row:
     """A row about one example; rng chooses crop and pixels. crop, multiple: see cropped()."""
-    view = unify_focal(example.frame, checkpoint.focal_px, checkpoint.axes)
-    view = cropped(view, crop, multiple, rng) if crop else view
+    view = _looked(example.frame, rng, crop, checkpoint, multiple)
     asked, image = [], view.image
     for name, count in stage.ask.items():
         style = checkpoint.asker(name)
@@ -66,6 +76,14 @@ def make_row(example, checkpoint, stage, rng, crop=(), multiple=1) -> Row:
             if not style.shares_picture:
                 image = style.picture(view, pixel)
     return Row(example, view, image, tuple(asked), stage.weights)
+
+
+def task_row(item, stage) -> Row:
+    """A row about one Item of a task."""
+    image, *more = item.pictures
+    asked = (Taught(item.style, item.question, item.answer),)
+    example = Unmeasured(item.where)
+    return Row(example, item.views[0], image, asked, stage.weights, more=tuple(more))
 
 
 def _in_kind(kind, view, pixel, distance_m) -> float:
@@ -108,15 +126,35 @@ class Stages(Dataset):
 
 def stage_rows(config, checkpoint, multiple=1) -> Stages:
     """The rows of a config; InputError where its data are empty or not there."""
-    mixtures = []
+    rows = []
     for number, stage in enumerate(config.stages):
-        make = partial(
-            _made, checkpoint=checkpoint, stage=stage, vary=config.vary, crop=config.crop,
-            multiple=multiple,
-        )
         seed, length = config.seed * 1000 + number, stage.steps * config.batch
-        mixtures.append(Mixture(sources(config, stage.pictures), make, seed, length, config.bad))
-    return Stages(mixtures)
+        drawn = _of_tasks if stage.tasks else _of_questions
+        rows.append(drawn(config, stage, checkpoint, multiple, seed, length))
+    return Stages(rows)
+
+
+def _of_questions(config, stage, checkpoint, multiple, seed, length) -> Mixture:
+    make = partial(
+        _made, checkpoint=checkpoint, stage=stage, vary=config.vary, crop=config.crop,
+        multiple=multiple,
+    )
+    return Mixture(sources(config, stage.pictures), make, seed, length, config.bad)
+
+
+def _of_tasks(config, stage, checkpoint, multiple, seed, length) -> Mixture:
+    look = partial(_looked, crop=config.crop, checkpoint=checkpoint, multiple=multiple)
+    make = partial(task_row, stage=stage)
+    data, tasks = config.data, stage.tasks
+    return lessons(
+        data, tasks, checkpoint, seed, length, stage.style, config.bad, look, make
+    )
+
+
+def _looked(frame, rng, crop, checkpoint, multiple) -> View:
+    """A frame as training sees it."""
+    view = unify_focal(frame, checkpoint.focal_px, checkpoint.axes)
+    return cropped(view, crop, multiple, rng) if crop else view
 
 
 def _made(item, rng, checkpoint, stage, vary, crop, multiple) -> Row:

@@ -60,7 +60,8 @@ def train(config, dry_run=False):
     collator = Collator(parts, config.loss_on, config.loss_per, config.multi_turn)
     if dry_run:
         return rehearse(config, student, rows, collator, base)
-    heldout = HeldOut(config.heldout, [style for stage in config.stages for style in stage.ask])
+    own = parts.checkpoint.style
+    heldout = HeldOut(config.heldout, [s for stage in config.stages for s in stage.styles(own)])
 
     def after_save(folder, step, skipped):
         measured = heldout.measure(folder)

@@ -8,6 +8,7 @@ nothing about pictures but their placeholder, and nothing about batches.
 from dataclasses import dataclass
 from os.path import commonprefix
 
+from depthlm_ros.engines.chat import put_pictures
 from depthlm_ros.errors import CheckpointError
 
 _SLOTS = ("<<question 1>>", "<<answer 1>>", "<<question 2>>")
@@ -29,19 +30,22 @@ class Turns:
         self.chat = parts.chat
         self.image_id = parts.vision.image_id
         self.end_id = parts.tokenizer.eos_token_id
-        before, after = zip(*(self._halves(text) for text in ("a", "1", "I")), strict=True)
-        self._shared = commonprefix(after)
-        self._before = before[0]
+        self._shared = commonprefix([self._behind(text) for text in ("a", "1", "I")])
         self._between = _between(parts) if multi_turn else None
 
-    def prefix(self, picture_ids) -> list:
-        """The tokens up to the end of the picture, the same for all questions about it."""
-        return self._before + picture_ids + self._shared
+    def prefix(self, *pictures) -> list:
+        """The tokens up to the end of the last picture, the same for all questions about it.
+
+        pictures: the ids of each.
+        """
+        prompt = self.chat.ids("a", len(pictures))
+        last = len(prompt) - 1 - prompt[::-1].index(self.image_id)
+        return put_pictures(prompt[: last + 1], self.image_id, pictures) + self._shared
 
     def span(self, asked, first=True) -> Span:
         """The tokens of an Asked behind the prefix, or behind the turn before it."""
         if first or self._between is None:
-            ids = self._halves(asked.question.text)[1][len(self._shared) :]
+            ids = self._behind(asked.question.text)[len(self._shared) :]
         else:
             before, after = self._between
             ids = self.chat.encode(before + asked.question.text + after)
@@ -50,11 +54,10 @@ class Turns:
         ids = ids + self.chat.encode(asked.answer) + [self.end_id]
         return Span(ids, start, start + len(opening))
 
-    def _halves(self, text):
-        """(ids before the picture, ids after it) of a question's prompt."""
+    def _behind(self, text) -> list:
+        """The ids behind the picture of a question's prompt."""
         prompt = self.chat.ids(text)
-        at = prompt.index(self.image_id)
-        return prompt[:at], prompt[at + 1 :]
+        return prompt[prompt.index(self.image_id) + 1 :]
 
 
 def _between(parts) -> tuple:
