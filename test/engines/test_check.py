@@ -25,7 +25,6 @@ TAGS = FORMS["tags"].template
 # What the embedded model does not say, somewhere in its answer.
 WRONG = {
     "another opening": TAGS.replace("is around", "is about"),
-    "another first word": "<answer> " + TAGS,
     "another closing": TAGS.replace("meters away", "meters far away"),
     "another second number": TAGS.replace("<answer> {d}", "<answer> 1{d}"),
     "an early end": TAGS.removesuffix(" </answer>"),
@@ -99,12 +98,22 @@ def test_the_embedded_model_would_have_said_what_was_given(tiny, name):
 def test_words_that_the_model_would_not_say_are_not_put_into_its_mouth(tiny, name, wrong):
     local, reference = tiny
     row, before = local.loaded.checkpoint, local.counts.copy()
-    view = view_of_frame(row, shot(5, "heldout").frame)
+    view = view_of_frame(row, demo_frame())
     asked = questions(row, view, name, 4, AnswerForm(WRONG[wrong]))
     ours = replies(local, view, name, asked)
     assert same(ours, replies(reference, view, name, asked))
     assert all(reply.free for reply in ours)
     assert local.counts - before == {"checked": 4, "fell_back": 4}
+
+
+@pytest.mark.parametrize("name", ["marker", "coordinates"])
+def test_a_wrong_opening_is_noticed_even_where_the_closing_agrees(tiny, name, monkeypatch):
+    local, _ = tiny
+    row, view = local.loaded.checkpoint, view_of_frame(local.loaded.checkpoint, demo_frame())
+    monkeypatch.setattr(local.checker, "_closed", lambda _, __, rows, ___: [True] * len(rows))
+    for form, free in ((FORMS["tags"], False), (AnswerForm(WRONG["another opening"]), True)):
+        said = replies(local, view, name, questions(row, view, name, 2, form))
+        assert [reply.free for reply in said] == [free, free]
 
 
 @pytest.mark.parametrize("name", ["marker", "coordinates"])
