@@ -18,6 +18,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from depthlm_ros.bags.messages import STORE, header_message, image_message, info_message
 from depthlm_ros.camera import Camera
 from depthlm_ros.cli import main
+from depthlm_ros.scan import scan
 
 CAMERA = Camera(64, 48, 40.0, 42.0, 31.0, 23.0)
 FAKE = ["--engine", "scripted", "--checkpoint", "facebook/VLM3-depth"]  # answers 2 m everywhere
@@ -170,13 +171,21 @@ def test_a_run_that_is_killed_goes_on_and_writes_what_an_undisturbed_one_writes(
 
 def test_parts_of_a_run_with_other_options_are_refused(tmp_path, bag, monkeypatch):
     folder = record(tmp_path / "in", shots())
-    monkeypatch.setattr("depthlm_ros.commands.bag.scan", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        bag(folder)
-    monkeypatch.undo()
+    answered = []
+
+    def broken(predictor, frame, columns, rows):
+        answered.append(frame)
+        return scan(predictor, frame, columns, rows) if len(answered) < fails_at else 1 / 0
+
+    for fails_at in (1, 2):
+        answered.clear()
+        with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+            patch.setattr("depthlm_ros.commands.bag.scan", broken)
+            bag(folder, grid=f"{fails_at}x2")  # the first leaves no part, and so no trace
     code, _, said = bag(folder, grid="5x2")
     assert code == 2 and "other options" in said and "out.mcap.parts" in said
-    assert bag(folder)[0] == 0
+    _, content, said = bag(folder, grid="2x2")
+    assert "going on with picture 1" in said and len(content["/depthlm/points"]) == 4
 
 
 def test_two_runs_do_not_write_the_same_output(tmp_path, bag):
@@ -236,6 +245,29 @@ def test_a_picture_that_cannot_be_used_is_skipped_and_said(tmp_path, bag):
 def test_a_topic_that_is_not_there_is_named_with_those_that_are(tmp_path, bag, options, words):
     code, _, said = bag(record(tmp_path / "in", shots()), *options)
     assert code == 2 and all(word in said for word in words)
+
+
+def test_a_recording_without_camera_info_takes_a_camera_file(tmp_path, bag):
+    (tmp_path / "camera.yaml").write_text(
+        "image_width: 64\nimage_height: 48\n"
+        "camera_matrix: {data: [80.0, 0.0, 31.5, 0.0, 80.0, 23.5, 0.0, 0.0, 1.0]}\n"
+    )
+    folder = record(tmp_path / "in", [shot for shot in shots() if shot[1] == "/cam/image_raw"])
+    code, _, said = bag(folder)
+    assert code == 2 and "no camera_info on /cam/camera_info" in said and "--camera" in said
+    _, content, _ = bag(folder, "--camera", str(tmp_path / "camera.yaml"))
+    focal = [info.k[0] for _, info in content["/depthlm/depth/camera_info"]]
+    assert focal == [5.0] * 4  # 4 of 64 columns of 80 px
+
+
+def test_kept_answers_of_another_run_are_not_mixed_with_new_ones(tmp_path, bag):
+    assert bag(record(tmp_path / "in", shots()), "--keep", out="first")[0] == 0
+    again = tmp_path / "first"
+    options = ["--keep", "--topic", "/cam/image_raw"]
+    code, _, said = bag(again, *options)
+    assert code == 2 and "already holds /depthlm/" in said and "--node" in said
+    _, content, _ = bag(again, *options, "--node", "/other")
+    assert len(content["/other/points"]) == len(content["/depthlm/points"]) == 4
 
 
 def test_a_recording_that_was_cut_off_is_refused_with_what_mends_it(tmp_path, bag):

@@ -111,14 +111,14 @@ class Parts:
             raise InputError(f"another run is writing {self.out}") from None
         file.seek(0)
         before = file.read()
-        if before not in ("", job):
+        if before != job and self._finished():
             raise InputError(
                 f"{self.folder} holds parts of a run with other options: {before} instead of"
                 f" {job}. Give the same again, or remove that folder"
             )
-        if not before:
-            file.write(job)
-            file.flush()
+        file.truncate(0)
+        file.write(job)
+        file.flush()
         return file
 
     def _write_whole(self, path, kept) -> int:

@@ -20,8 +20,8 @@ class Recording:
     """Pictures on `topic` of the recording at `path`; a context manager.
 
     topic: empty where there is only one of pictures. info: the topic of camera_info, empty for the
-    one beside the pictures. reader: of the library, for everything else in the recording.
-    Raises InputError.
+    one beside the pictures, None for none: then no picture has any. reader: of the library, for
+    everything else in the recording. Raises InputError.
     """
 
     def __init__(self, path, topic="", info=""):
@@ -29,7 +29,10 @@ class Recording:
         self.reader = self._opened()
         try:
             self.topic = self._chosen(topic, (IMAGE, COMPRESSED), "pictures", "--topic")
-            self.info = self._chosen(info or self._sibling(), (INFO,), "camera_info", "--info")
+            self.info = info
+            if info is not None:
+                named = info or self._sibling()
+                self.info = self._chosen(named, (INFO,), "camera_info", "--info or --camera")
         except InputError:
             self.reader.close()
             raise
@@ -51,7 +54,7 @@ class Recording:
         return self.reader.topics[self.topic].msgcount
 
     def pictures(self, first=0, every=1):
-        """(index, time of recording [ns], Image or CompressedImage, CameraInfo) of each picture.
+        """(index, time of recording [ns], Image or CompressedImage, CameraInfo or None) of each.
 
         Of those from index `first` on, each whose index is a multiple of `every`. The newest
         camera_info holds; for pictures before the first one, the first.
@@ -64,7 +67,7 @@ class Recording:
                 continue
             if index >= first and index % every == 0:
                 image = self.reader.deserialize(raw, connection.msgtype)
-                yield index, time_ns, image, self.reader.deserialize(info, INFO)
+                yield index, time_ns, image, info and self.reader.deserialize(info, INFO)
             index += 1
 
     def _opened(self):
@@ -93,13 +96,15 @@ class Recording:
             return next(iter(there))
         named = ", ".join(f"{name} ({count})" for name, count in there.items()) or "none"
         asked = f"no {what} on {topic}" if topic else f"several topics or none of {what}"
-        raise InputError(f"{self.path} has {asked}; give {option}, one of: {named}")
+        raise InputError(f"{self.path} has {asked}; give {option}; there: {named}")
 
     def _sibling(self) -> str:
         """As cameras name it: the last word of the topic replaced, a transport left out."""
         plain = self.topic.removesuffix("/compressed")
         return plain.rpartition("/")[0] + "/camera_info"
 
-    def _first_info(self) -> bytes:
+    def _first_info(self):
+        if self.info is None:
+            return None
         wanted = [c for c in self.reader.connections if c.topic == self.info]
         return next(raw for _, _, raw in self.reader.messages(wanted))

@@ -13,12 +13,13 @@ from depthlm_ros.commands.options import (
     predictor_from,
 )
 from depthlm_ros.errors import InputError
+from depthlm_ros.files import read_camera
 from depthlm_ros.messages import frame_from
 from depthlm_ros.scan import scan
 
 DECISIVE = (
     *("checkpoint", "row", "engine", "style"),
-    *("info", "grid", "every", "rectified", "node"),
+    *("info", "camera", "grid", "every", "rectified", "node"),
 )
 DEMO = Path("demo")
 
@@ -31,7 +32,9 @@ def add(subparsers) -> None:
     )
     parser.add_argument("output", type=Path, help="OUT.mcap, or a folder to be made")
     parser.add_argument("--topic", default="", help="of the pictures (default: the only one)")
-    parser.add_argument("--info", default="", help="of camera_info (default: beside the pictures)")
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument("--info", default="", help="of camera_info (default: beside the pictures)")
+    camera.add_argument("--camera", metavar="YAML", help="or a camera_info file for all pictures")
     parser.add_argument("--grid", type=grid, default=(32, 24), metavar="COLUMNSxROWS")
     parser.add_argument("--every", type=count, default=1, metavar="N", help="each Nth picture")
     parser.add_argument("--rectified", action="store_true", help="P holds, not K and D")
@@ -60,16 +63,26 @@ def _run(args):
     from depthlm_ros.bags.parts import Parts
     from depthlm_ros.bags.recording import Recording
 
-    with (
-        Recording(args.input, args.topic, args.info) as recording,
-        Parts(args.output, _job(args, recording)) as parts,
-    ):
-        if parts.done:
-            print(f"going on with picture {parts.done} of {recording.total}", file=sys.stderr)
-        skipped = _answer(args, recording, parts) if parts.done < recording.total else 0
-        messages = parts.join(recording.reader if args.keep else None)
+    info = None if args.camera else args.info
+    with Recording(args.input, args.topic, info) as recording:
+        _check_topics(args, recording)
+        with Parts(args.output, _job(args, recording)) as parts:
+            if parts.done:
+                print(f"going on with picture {parts.done} of {recording.total}", file=sys.stderr)
+            skipped = _answer(args, recording, parts) if parts.done < recording.total else 0
+            messages = parts.join(recording.reader if args.keep else None)
     print(f"wrote {args.output}: {messages} messages, {skipped} pictures skipped")
     return 0
+
+
+def _check_topics(args, recording) -> None:
+    """Two kinds of messages must not meet on one topic."""
+    own = [name for name in recording.reader.topics if name.startswith(f"{args.node}/")]
+    if args.keep and own:
+        raise InputError(
+            f"{args.input} already holds {own[0]}: give the answers another name with --node, or"
+            " leave --keep out"
+        )
 
 
 def _job(args, recording) -> dict:
@@ -80,14 +93,15 @@ def _job(args, recording) -> dict:
 
 def _answer(args, recording, parts) -> int:
     """Ask about every picture that is left; how many could not be used."""
-    from depthlm_ros.bags.messages import streams
+    from depthlm_ros.bags.messages import info_message, streams
 
+    fixed = info_message(None, read_camera(args.camera)) if args.camera else None
     predictor, skipped = predictor_from(args), 0
     with progress_bar("pictures") as progress:
         for index, time_ns, image, info in recording.pictures(parts.done, args.every):
             progress(index, recording.total)
             try:
-                frame = frame_from(image, info, args.rectified)
+                frame = frame_from(image, info or fixed, args.rectified)
             except InputError as error:
                 skipped += 1
                 print(f"depthlm: picture {index} is skipped: {error}", file=sys.stderr)
