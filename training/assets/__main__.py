@@ -1,0 +1,70 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Furniture of true size for the furnished world, read once from packages that carry it.
+
+    apt-get download sweethome3d-furniture     # Debian; nothing has to be installed
+    pip download --no-deps miniworld
+    python -m training.assets --from sweethome3d-furniture_*.deb miniworld-*.whl --out assets/
+
+Takes .deb files, .sh3f and .jar libraries, wheels, and folders that hold any of them. Leaves out
+what is neither public domain, CC BY nor Apache-2.0 unless asked, and counts it.
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from .catalogue import FREE, entries
+from .collection import Collection
+from .pictures import material_pictures
+from .sources import libraries
+from .wavefront import read_model
+
+MOST_FACES = 30_000
+
+
+def build(sources, out: Path, everything=False):
+    """Write models.npz and models.json into `out`; returns the Collection and the counts.
+
+    The counts are by (library, licence, "used" | "left out" | "too fine or empty").
+    """
+    kept, counts = Collection(), Counter()
+    for name, library in libraries(sources):
+        with library:
+            for entry in entries(library):
+                counts[name, entry["licence"], _add(kept, library, name, entry, everything)] += 1
+            for picture in material_pictures(library):
+                counts[name, picture.licence, "used"] += 1
+                kept.add_picture(name, picture)
+    kept.write(out)
+    return kept, counts
+
+
+def _add(kept, library, name, entry, everything) -> str:
+    """Add one model if its licence is free and it is not too fine for a small picture."""
+    if not everything and entry["licence"] not in FREE:
+        return "left out"
+    model = read_model(library, entry)
+    if not 0 < len(model.corners) <= MOST_FACES:
+        return "too fine or empty"
+    kept.add_model(name, entry, model)
+    return "used"
+
+
+def main(arguments=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.assets", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--from", dest="sources", nargs="+", required=True, metavar="PATH")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--everything", action="store_true",
+                        help="also what is not CC0, CC BY or Apache-2.0")
+    given = parser.parse_args(arguments)
+    kept, counts = build(given.sources, given.out, given.everything)
+    for (name, licence, use), count in sorted(counts.items()):
+        print(f"{count:5d}  {use:18s} {name}: {licence}")
+    print(f"{len(kept.models)} models and {len(kept.pictures)} pictures in {given.out};"
+          f" their makers: {', '.join(kept.creators())}")
+
+
+if __name__ == "__main__":
+    main()
