@@ -1,11 +1,14 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Rendered pictures with true distances, each a pure function of its seed.
+"""Rendered pictures with true distances, each a pure function of its world, split and seed.
 
     python -m training.synthetic sheet --out sheet.png
     python -m training.synthetic shards --out DIR --count 12000
+    python -m training.synthetic shards --world furnished --assets assets/ --out DIR --count 30000
     python -m training.synthetic demo --out depthlm_ros/demo
 
-Knows nothing about models. The splits draw from disjoint sequences of random numbers.
+Two worlds: "boxes" needs nothing; "furnished" needs what training.assets builds, and embreex.
+Knows nothing about models. The splits draw from disjoint sequences of random numbers; the
+furnished world's "unseen" is made of furniture and pictures that its other splits never use.
 """
 
 import argparse
@@ -22,10 +25,12 @@ from . import exhibits
 from .shards import Shot, read_shards, write_shard
 from .world import places, rooms
 from .world.camera_work import developed, render
+from .world.framing import random_camera, worth_showing
 
-__all__ = ["SPLITS", "Shot", "demo_shot", "read_shards", "shot"]
+__all__ = ["SPLITS", "WORLDS", "Shot", "demo_shot", "drawer", "read_shards", "shot"]
 
 SPLITS = {"train": 1, "heldout": 2}
+WORLDS = {"boxes": tuple(SPLITS), "furnished": ("train", "heldout", "unseen")}
 DEMO_SEED = 1001728
 
 
@@ -43,20 +48,19 @@ def shot(seed: int, split: str = "train") -> Shot:
     raise RuntimeError(f"seed {seed} of split '{split}' gave no usable picture in 100 attempts")
 
 
-def random_camera(rng) -> Camera:
-    """280-400 pixels wide, 50-80 degrees wide, focal length 230 px at least."""
-    tangent = np.tan(np.radians(rng.uniform(50, 80)) / 2)
-    width = int(rng.uniform(max(280, 460 * tangent), 401))
-    height = int(width / rng.choice([4 / 3, 4 / 3, 3 / 2, 16 / 9]))
-    focal = width / 2 / tangent
-    cx, cy = (width - 1) / 2, (height - 1) / 2
-    fy = focal * rng.uniform(0.99, 1.01)
-    return Camera(width, height, focal, fy, cx + rng.normal(0, 3), cy + rng.normal(0, 3))
+def drawer(world="boxes", assets=None):
+    """The function (seed, split) -> Shot of a world; the furnished one reads the folder assets.
 
+    Raises FileNotFoundError where the assets are missing, MissingDependency without embreex.
+    """
+    if world == "boxes":
+        return shot
+    if assets is None:
+        raise FileNotFoundError("the furnished world needs --assets DIR, which"
+                                " python -m training.assets builds")
+    from .world.furnished.views import furnished_shot
 
-def worth_showing(distance_m) -> bool:
-    """Not mostly a surface before the lens, and nothing nearer than a picture can show."""
-    return np.mean(distance_m < 0.4) < 0.02 and np.nanmedian(distance_m) > 0.7
+    return partial(furnished_shot, assets)
 
 
 def demo_shot() -> Shot:
@@ -71,28 +75,32 @@ def demo_shot() -> Shot:
     return Shot(Frame(developed(rng, light), camera), distance, DEMO_SEED, place.kind)
 
 
-def shards(folder, count, split, workers=1, size=500):
-    """Write pictures 0..count-1 of a split as shards; those that exist already are kept."""
+def shards(folder, count, split, workers=1, size=500, draw=shot, first=0):
+    """Write pictures first..first+count-1 of a split as shards; those that exist are kept.
+
+    draw: what drawer() gives.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    starts = range(0, count, size)
-    names = {s: folder / f"{split}_{s:07d}_{min(size, count - s)}.npz" for s in starts}
+    end = first + count
+    starts = range(first, end, size)
+    names = {s: folder / f"{split}_{s:07d}_{min(size, end - s)}.npz" for s in starts}
     missing = [s for s in starts if not names[s].exists()]
-    job = partial(_shard, names, split, count, size)
+    job = partial(_shard, names, split, end, size, draw)
     with Pool(workers) as pool:
         for start in pool.imap_unordered(job, missing):
             print(f"{names[start]} written", flush=True)
     print(f"{count} pictures in {folder}, {len(names) - len(missing)} shards were there already")
 
 
-def _shard(names, split, count, size, start):
-    shots = [shot(i, split) for i in range(start, min(start + size, count))]
+def _shard(names, split, end, size, draw, start):
+    shots = [draw(i, split) for i in range(start, min(start + size, end))]
     write_shard(names[start], shots)
     return start
 
 
-def main(arguments=None):
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.synthetic", description=__doc__)
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m training.synthetic", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser("demo", help="the picture that the package ships")
     one = commands.add_parser("sheet", help="a contact sheet of pictures and distance maps")
@@ -100,21 +108,35 @@ def main(arguments=None):
     for command in (show, one, many):
         command.add_argument("--out", required=True, type=Path)
     for command in (one, many):
-        command.add_argument("--split", choices=SPLITS, default="train")
+        command.add_argument("--split", choices=WORLDS["furnished"], default="train",
+                             help="'unseen' is the furnished world's alone")
+        command.add_argument("--world", choices=WORLDS, default="boxes")
+        command.add_argument("--first", type=int, default=0, help="number of the first picture")
+        command.add_argument("--assets", type=Path, help="the folder training.assets wrote")
     one.add_argument("--count", type=int, default=24)
-    one.add_argument("--first", type=int, default=0)
     many.add_argument("--count", type=int, required=True,
                       help="pictures in all; a multiple of --size can be continued later")
     many.add_argument("--workers", type=int, default=1)
     many.add_argument("--size", type=int, default=500)
+    return parser
+
+
+def main(arguments=None):
+    """The command line."""
+    parser = _parser()
     given = parser.parse_args(arguments)
     if given.command == "demo":
         exhibits.write_demo(demo_shot(), given.out)
-    elif given.command == "sheet":
+        return
+    if given.split not in WORLDS[given.world]:
+        parser.error(f"the world of {given.world} has the splits {', '.join(WORLDS[given.world])}")
+    draw = drawer(given.world, given.assets)
+    if given.command == "sheet":
         numbers = range(given.first, given.first + given.count)
-        exhibits.write_sheet([shot(i, given.split) for i in numbers], given.out)
+        exhibits.write_sheet([draw(i, given.split) for i in numbers], given.out)
     else:
-        shards(given.out, given.count, given.split, given.workers, given.size)
+        shards(given.out, given.count, given.split, given.workers, given.size, draw,
+               given.first)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 
 from depthlm_ros.camera import Camera
 from training import shards, synthetic
-from training.world import furniture, places, solids, surfaces, textures
+from training.world import framing, furniture, places, solids, surfaces, textures
 from training.world.camera_work import render
 from training.world.floor import Place
 from training.world.outdoors import person
@@ -147,7 +147,7 @@ def test_every_pixel_but_the_sky_has_a_finite_distance():
 
 
 def test_cameras_see_fifty_to_eighty_degrees_from_230_pixels_focal_length_on():
-    cameras = [synthetic.random_camera(np.random.default_rng(i)) for i in range(200)]
+    cameras = [framing.random_camera(np.random.default_rng(i)) for i in range(200)]
     angle = [2 * np.degrees(np.arctan(c.width / 2 / c.fx)) for c in cameras]
     assert 49 < min(angle) < 52 and 77 < max(angle) < 81
     assert min(c.fx for c in cameras) > 228
@@ -156,10 +156,10 @@ def test_cameras_see_fifty_to_eighty_degrees_from_230_pixels_focal_length_on():
 
 def test_a_picture_of_a_surface_before_the_lens_is_not_worth_showing():
     room_like = np.full((10, 10), 3.0)
-    assert synthetic.worth_showing(room_like)
-    assert not synthetic.worth_showing(np.full((10, 10), 0.6))
+    assert framing.worth_showing(room_like)
+    assert not framing.worth_showing(np.full((10, 10), 0.6))
     room_like[0, :5] = 0.3
-    assert not synthetic.worth_showing(room_like)
+    assert not framing.worth_showing(room_like)
 
 
 def test_shards_give_back_what_was_written_to_the_millimetre(tmp_path):

@@ -1,0 +1,112 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""training.assets: sizes, frames and licences of what it takes from a package."""
+
+import io
+import json
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from training.assets.__main__ import main
+from training.assets.wavefront import Mesh
+from training.world.furnished.library import Library
+
+
+def named(assets, name):
+    """(piece, row of models.json) of the model with this name."""
+    rows = json.loads((assets / "models.json").read_text())["models"]
+    number = next(i for i, row in enumerate(rows) if row["name"] == name)
+    return Library(assets, False).piece(number), rows[number]
+
+
+def test_a_model_has_the_catalogues_size_in_metres_and_its_back_at_zero(assets):
+    piece, row = named(assets, "Chair 1")
+    low, high = piece.extent()
+    np.testing.assert_allclose(low, [-.225, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(high, [.225, .51, .9], atol=1e-6)
+    upper = piece.corners[piece.corners[..., 2] > .46]
+    assert upper[:, 1].max() == pytest.approx(.051, abs=1e-6)
+    assert row["size"] == [.45, .51, .9] and row["creator"] == "A. Joiner"
+
+
+def test_a_turned_face_still_looks_outwards(assets):
+    """The frame is turned and not mirrored: writing on a model stays readable."""
+    piece, _ = named(assets, "Cup")
+    across = np.cross(piece.corners[:, 1] - piece.corners[:, 0],
+                      piece.corners[:, 2] - piece.corners[:, 0])
+    middle = (np.add(*piece.extent()) / 2).astype(np.float32)
+    side = np.einsum("fd,fd->f", across, piece.corners.mean(1) - middle)
+    assert len(side) == 12 and (side > 0).all()
+
+
+def test_panes_are_left_out_and_frames_keep_their_size(assets):
+    piece, _ = named(assets, "Window")
+    assert len(piece.corners) == 12
+    assert piece.extent()[1][2] == pytest.approx(.1 * 1.2)
+
+
+def test_textures_are_shrunk_and_kept_once(assets):
+    with np.load(assets / "models.npz") as file:
+        np.testing.assert_array_equal(file["texture_size"], [[96, 192]])
+        assert file["texels"][0].tolist() == [0, 0, 255, 255]
+        assert file["texels"][191].tolist() == [0, 0, 0, 255]
+        assert file["colours"][file["texture_of"] < 0].max() == 1.0
+
+
+def test_what_has_no_free_licence_is_left_out_counted_and_taken_when_asked(tmp_path, sh3f, capsys):
+    free = sh3f(tmp_path / "free.sh3f", "Creative Commons Attribution 3.0 license (c) X")
+    other = sh3f(tmp_path / "other.sh3f", "GNU GPL / CC-BY 3.0 (c) X")
+    command = ["--from", str(free), str(other), "--out", str(tmp_path / "out")]
+    main(command)
+    told = capsys.readouterr().out
+    assert "8  used               free.sh3f: CC BY 3.0\n" in told
+    assert "8  left out           other.sh3f: GPL or CC BY 3.0, not said which" in told
+    assert "8 models and 0 pictures" in told and "their makers: A. Joiner" in told
+    main([*command, "--everything"])
+    assert "16 models" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("packing", ["gz", "xz"])
+def test_a_debian_package_needs_no_installing(tmp_path, sh3f, capsys, packing):
+    library = sh3f(tmp_path / "inner.sh3f").read_bytes()
+    inside, member = io.BytesIO(), tarfile.TarInfo("./usr/share/inner.sh3f")
+    member.size = len(library)
+    with tarfile.open(fileobj=inside, mode=f"w:{packing}") as files:
+        files.addfile(member, io.BytesIO(library))
+    parts = {"debian-binary": b"2.0", f"data.tar.{packing}": inside.getvalue()}
+    raw = b"!<arch>\n" + b"".join(
+        f"{name:<16}{0:<12}{0:<6}{0:<6}{644:<8}{len(data):<10}`\n".encode() + data
+        + b"\n" * (len(data) % 2) for name, data in parts.items())
+    (tmp_path / "deb").mkdir()
+    (tmp_path / "deb/things.deb").write_bytes(raw)
+    main(["--from", str(tmp_path / "deb"), "--out", str(tmp_path / "out")])
+    assert "8  used               inner.sh3f: CC0" in capsys.readouterr().out
+
+
+def test_a_wheel_gives_pictures_with_the_metres_they_show(tmp_path, sh3f, capsys):
+    import cv2
+
+    wheel = tmp_path / "miniworld-1-py3-none-any.whl"
+    brick = cv2.imencode(".png", np.full((512, 512, 3), 90, np.uint8))[1].tobytes()
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("miniworld/textures/brick_wall_1.png", brick)
+    out = tmp_path / "out"
+    main(["--from", str(sh3f(tmp_path / "a.sh3f")), str(wheel), "--out", str(out)])
+    row, = json.loads((out / "models.json").read_text())["pictures"]
+    assert (row["role"], row["metres"], row["licence"]) == ("wall", 2.0, "Apache-2.0")
+
+
+def test_corners_counted_from_the_end_and_polygons_are_understood():
+    mesh = Mesh.read("v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvn 0 0 1\nf -4//1 -3//1 3//1 4//1\n")
+    np.testing.assert_array_equal(mesh.faces[:, :3], [[0, 1, 2], [0, 2, 3]])
+    assert (mesh.faces[:, 3:6] == -1).all() and (mesh.faces[:, 6:9] == 0).all()
+
+
+def test_sources_of_another_kind_and_empty_ones_are_refused(tmp_path):
+    (tmp_path / "chair.stl").write_text("")
+    with pytest.raises(ValueError, match=r"neither a folder nor one of \.sh3f"):
+        main(["--from", str(tmp_path / "chair.stl"), "--out", str(tmp_path / "out")])
+    with pytest.raises(ValueError, match="sweethome3d-furniture"):
+        main(["--from", str(tmp_path), "--out", str(tmp_path / "out")])
