@@ -18,11 +18,13 @@ RVIZ_FILE = PathJoinSubstitution([SHARE, "config", "depthlm.rviz"])
 ARGUMENTS = {
     "image": ("image", "Topic of the pictures (sensor_msgs/Image)"),
     "camera_info": ("", "Topic of their intrinsics; default: the sibling of image"),
+    "cameras": ("", "Several instead: left=/left/image_raw,right=/right/image_raw"),
     "namespace": ("", "Namespace of the node"),
     "params_file": (PARAMS_FILE, "Parameters of the node"),
     "checkpoint": ("", "The model; default: as params_file says"),
     "engine": ("", "What runs the model; default: as params_file says"),
     "device": ("", "Where the model runs; default: as params_file says"),
+    "autostart": ("", "Whether the node brings itself up; default: as params_file says"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "use_sim_time": ("false", "Whether time comes from /clock"),
     "rviz": ("false", "Whether to start RViz too"),
@@ -50,18 +52,38 @@ def _depthlm(given):
     chosen = {n: given[n] for n in ("checkpoint", "engine", "device") if given[n]}
     parameters = {name: ParameterValue(text, value_type=str) for name, text in chosen.items()}
     parameters["use_sim_time"] = _is_true(given["use_sim_time"])
+    if given["autostart"]:
+        parameters["autostart"] = _is_true(given["autostart"])
+    several = _several(given["cameras"])
+    if several:
+        parameters["cameras"] = list(several)
     return Node(
         package="depthlm_ros",
         executable="depthlm_node",
         name="depthlm",
         namespace=given["namespace"],
         parameters=[given["params_file"], parameters],
-        remappings=[("image", given["image"]), ("camera_info", _camera_info(given))],
+        remappings=list(_remappings(given, several)),
         ros_arguments=["--log-level", f"{_logger(given)}:={given['log_level']}"],
         additional_env=profile_environment(),
         output="screen",
         emulate_tty=True,
     )
+
+
+def _several(text):
+    """Camera's name -> its topic of pictures."""
+    return dict(pair.strip().split("=", 1) for pair in text.split(",") if pair.strip())
+
+
+def _remappings(given, several):
+    """Both inputs of each camera; the intrinsics lie beside the pictures."""
+    if not several:
+        yield "image", given["image"]
+        yield "camera_info", given["camera_info"] or _sibling(given["image"])
+    for name, topic in several.items():
+        yield f"{name}/image", topic
+        yield f"{name}/camera_info", _sibling(topic)
 
 
 def _logger(given):
@@ -84,10 +106,10 @@ def _rviz(given):
     )
 
 
-def _camera_info(given):
-    """The topic given, else the last word of the image's topic replaced, as cameras name it."""
-    folder, slash, _ = given["image"].rpartition("/")
-    return given["camera_info"] or f"{folder}{slash}camera_info"
+def _sibling(image):
+    """The topic of camera_info: the last word of the image's topic replaced, as cameras do."""
+    folder, slash, _ = image.rpartition("/")
+    return f"{folder}{slash}camera_info"
 
 
 def _is_true(text):

@@ -178,6 +178,11 @@ class Inputs:
         waiting = f"waiting for {topic.name} on {topic.resolved}"
         if not topic.publishers():
             return f"{waiting}, which nobody publishes; {_advice(self._node, topic)}"
+        if topic.deaf:
+            return (
+                f"{waiting}, which is published with best effort, and a reliable subscriber hears"
+                " nothing of that: set input.reliability to auto"
+            )
         if time.monotonic() - self._started < SILENT_S:
             return f"{waiting}, which is published: the first message has not come yet"
         return (

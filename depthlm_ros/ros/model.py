@@ -75,6 +75,7 @@ class ModelThread:
 
     def _run(self):
         if self._earlier is not None:
+            self.problem = loading_text(0.0, "the model before it is still being given back")
             self._earlier.join()
             self._earlier = None
         while not self._stopping.is_set() and self._loaded():

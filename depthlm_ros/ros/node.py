@@ -58,8 +58,8 @@ class DepthLMNode(ManagedNode):
             self.bring_up()
 
     def tell_once(self, error) -> None:
-        """Log a problem, but not again and again, nor while the node is ending."""
-        if str(error) != self._told and self.context.ok():
+        """Log a problem, but not again and again, nor what is told of the whole node."""
+        if str(error) not in (self._told, self._worker.problem) and self.context.ok():
             self._told = str(error)
             self.get_logger().error(self._told)
 

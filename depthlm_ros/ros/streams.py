@@ -4,7 +4,7 @@
 Knows nothing about who asks; called in the model's thread.
 """
 
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
@@ -72,10 +72,13 @@ class Streams:
 
 
 def _publisher(node, kind, name):
-    # A reliable publisher serves everybody; best effort would be invisible to RViz's default.
-    # The profile is its own: rclpy writes overrides into it.
+    # A reliable publisher that keeps its last message serves subscribers of every kind; best
+    # effort would be invisible to RViz's default. The profile is its own: rclpy writes overrides into it.
     qos = QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
     )
     overridable = QoSOverridingOptions.with_default_policies()
     return node.create_publisher(kind, name, qos, qos_overriding_options=overridable)

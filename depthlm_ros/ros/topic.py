@@ -61,6 +61,12 @@ class Topic:
             self.stop()
             self.start()
 
+    @property
+    def deaf(self) -> bool:
+        """Whether it was told to be reliable and no publisher is."""
+        best = {p.qos_profile.reliability for p in self.publishers()}
+        return self._wish == "reliable" and best == {ReliabilityPolicy.BEST_EFFORT}
+
     def alternatives(self) -> list:
         """Names of other topics with the same type of message, but for the node's own."""
         module, name = self._kind.__module__.split(".")[0], self._kind.__name__

@@ -188,6 +188,32 @@ def test_publishers_of_every_qos_are_heard(start, reliability, durability):
     assert robot.show().success
 
 
+@pytest.mark.parametrize("reliability", RELIABILITIES)
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_subscribers_of_every_qos_hear_the_cloud(start, reliability, durability):
+    robot = start(grid__rate=20, grid__columns=2, grid__rows=2)
+    qos, clouds = QoSProfile(depth=1, reliability=reliability, durability=durability), []
+    robot.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, qos)
+    robot.show()
+    robot.wait(lambda: clouds)
+
+
+def test_a_reliable_subscriber_of_a_best_effort_camera_is_told_what_to_set(start):
+    robot = start(input__reliability="reliable")
+    robot.node.destroy_publisher(robot.images)
+    best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    robot.images = robot.node.create_publisher(Image, "image", best_effort)
+    robot.wait(lambda: "set input.reliability to auto" in robot.ask().message)
+
+
+def test_with_simulated_time_that_stands_still_questions_and_clouds_are_answered(start):
+    robot = start(use_sim_time=True, grid__rate=20, grid__columns=2, grid__rows=2)
+    clouds = []
+    robot.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, 1)
+    assert robot.show().success
+    robot.wait(lambda: clouds)
+
+
 def test_a_camera_info_that_is_published_once_and_kept_is_fetched(context, start):
     """As static intrinsics are published; a late volatile subscriber hears nothing of them."""
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

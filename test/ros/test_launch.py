@@ -23,7 +23,7 @@ PARAMETERS = {about.metadata["name"]: about.default for about in dataclasses.fie
 PARAMETERS["cameras"] = ["camera"]
 PROMISED = {
     *("image", "camera_info", "namespace", "params_file", "checkpoint", "engine", "device"),
-    *("log_level", "use_sim_time", "rviz"),
+    *("log_level", "use_sim_time", "rviz", "autostart", "cameras"),
 }
 
 
@@ -100,6 +100,32 @@ def test_the_parameter_files_of_a_style_fit_the_checkpoint_that_they_name():
         given = yaml.safe_load(text)["/**"]["ros__parameters"]
         checkpoint = re.search(r"checkpoint:=(\S+)", text).group(1)
         choose_checkpoint(checkpoint, "", given["style"], given["grid"]["style"])
+
+
+def function(path, name, others):
+    """A function of a launch file, which needs no launch system, with those that it calls."""
+    tree = ast.parse(path.read_text())
+    tree.body = [n for n in tree.body if getattr(n, "name", "") in (name, *others)]
+    space = {}
+    exec(compile(tree, str(path), "exec"), space)
+    return space[name]
+
+
+def test_intrinsics_are_looked_for_beside_the_pictures_of_each_camera():
+    path = ROOT / "launch/depthlm.launch.py"
+    remappings = function(path, "_remappings", ["_sibling"])
+    one = {"image": "/camera/image_raw", "camera_info": ""}
+    assert dict(remappings(one, {})) == {
+        "image": "/camera/image_raw",
+        "camera_info": "/camera/camera_info",
+    }
+    several = function(path, "_several", [])("left=/l/image_raw, right=/r/image")
+    assert dict(remappings(one, several)) == {
+        "left/image": "/l/image_raw",
+        "left/camera_info": "/l/camera_info",
+        "right/image": "/r/image",
+        "right/camera_info": "/r/camera_info",
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Duration
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import Image, PointCloud2
 
 from depthlm_ros.camera import Camera
@@ -184,6 +186,21 @@ def test_an_overlay_shows_the_picture_with_the_asked_pixels(robot):
     robot.node.destroy_subscription(subscription)
     assert (shown.encoding, shown.width, shown.height) == ("rgb8", 320, 240)
     assert bytes(shown.data) != bytes(image.data)
+
+
+def test_the_states_change_from_outside_and_the_node_goes_on(robot):
+    """As a lifecycle manager does it, over DDS, to a node that brought itself up."""
+    robot.show()
+    client = robot.node.create_client(ChangeState, "/depthlm/change_state")
+
+    def change(label):
+        return robot.call(client, ChangeState.Request(transition=Transition(label=label))).success
+
+    assert not change("configure")  # it is active: refused, and no end of the process
+    assert change("deactivate")
+    assert "type `ros2 lifecycle set /depthlm activate`" in robot.ask().message
+    assert change("cleanup") and change("configure") and change("activate")
+    assert robot.show().success
 
 
 def test_sigterm_ends_the_node_with_status_zero(node_process, checkpoint, robot):
