@@ -73,7 +73,8 @@ class Streams:
 
 def _publisher(node, kind, name):
     # A reliable publisher that keeps its last message serves subscribers of every kind; best
-    # effort would be invisible to RViz's default. The profile is its own: rclpy writes overrides into it.
+    # effort would be invisible to RViz's default. The profile is its own: rclpy writes overrides
+    # into it.
     qos = QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=1,
