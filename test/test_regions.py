@@ -75,11 +75,11 @@ def test_two_surfaces_in_one_box_show_in_the_spread():
     assert found.spread_m[0] > 0.2
 
 
-@pytest.mark.parametrize("silent, known", [(4, True), (5, False)])
+@pytest.mark.parametrize("silent, known", [(8, True), (9, False)])
 def test_a_box_needs_an_answer_from_half_of_its_pixels(silent, known):
-    told = iter([np.nan] * silent + [3.0] * (9 - silent))
-    found = asked(lambda u, v: next(told), [(100, 40, 120, 60), (400, 0, 9, 9)])
-    assert found.answered.tolist() == [9 - silent, 0]
+    told = iter([np.nan] * silent + [3.0] * (16 - silent))
+    found = asked(lambda u, v: next(told), [(100, 40, 120, 60), (400, 0, 9, 9)], 16)
+    assert found.answered.tolist() == [16 - silent, 0]
     assert np.isfinite(found.ranges.distance_m).tolist() == [known, False]
     first = Status.OK if known else Status.NO_NUMBER
     assert found.ranges.status.tolist() == [first, Status.OUTSIDE]

@@ -70,29 +70,44 @@ sys.exit(node.main())
 """
 
 
-def test_call_grid_that_is_interrupted_keeps_what_was_measured(
-    node_process, make_robot, tmp_path, monkeypatch
-):
-    (tmp_path / "slow_node.py").write_text(SLOW)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    node_process("-r", "__node:=slow", module="slow_node")
-    command = [sys.executable, "-m", "depthlm_ros", "call", "--node", "/slow"]
+@pytest.fixture(scope="module")
+def slow(node_process, tmp_path_factory):
+    """A node /slow that takes 0.01 s a pixel."""
+    folder = tmp_path_factory.mktemp("module")
+    (folder / "slow_node.py").write_text(SLOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        return node_process("-r", "__node:=slow", module="slow_node")
+
+
+def scanning(make_robot, *options):
+    """depthlm call on a scan of /slow that takes minutes, once it is under way."""
     robot, heard = make_robot("", "/slow"), []
     robot.show()
-    robot.node.create_subscription(
-        interfaces()[1].ScanGrid.Impl.FeedbackMessage,
-        "/slow/scan_grid/_action/feedback",
-        heard.append,
-        1,
-    )
+    kind = interfaces()[1].ScanGrid.Impl.FeedbackMessage
+    robot.node.create_subscription(kind, "/slow/scan_grid/_action/feedback", heard.append, 1)
+    command = [sys.executable, "-m", "depthlm_ros", "call", "--node", "/slow", *options]
     process = subprocess.Popen(
         [*command, "--grid", "100x100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     robot.wait(lambda: heard)
+    return process
+
+
+def test_call_grid_that_is_interrupted_keeps_what_was_measured(slow, make_robot):
+    process = scanning(make_robot)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "cancelled after" in out and "of 10000 pixels have a distance" in out
+
+
+def test_call_grid_of_a_node_that_is_killed_says_so_and_ends(slow, make_robot):
+    process = scanning(make_robot, "--timeout", "3")
+    os.kill(slow.pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "/slow/scan_grid did not answer within 3.0 s" in err and "Traceback" not in err
 
 
 def test_call_passes_on_what_the_node_says(node, robot, capsys):
