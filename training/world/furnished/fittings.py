@@ -203,11 +203,3 @@ def column(build: Builder, high, material):
     if build.rng.random() < .5:
         return [tube(0, 0, 0, high, r, material)]
     return [box(-r, -r, 0, r, r, high, material, 1.5)]
-
-
-def stairs(build: Builder, steps, wide):
-    """A straight flight of steps 0.17 m high and 0.28 m deep, rising away from y = 0."""
-    step = wood(build)
-    low = [[-wide / 2, i * .28, 0] for i in range(steps)]
-    high = [[wide / 2, (i + 1) * .28, (i + 1) * .17] for i in range(steps)]
-    return [boxes(low, high, [step] * steps, 1.0)]

@@ -12,7 +12,7 @@ from .builder import Builder
 from .fittings import spread
 from .meshes import box, tube
 
-ON_TOP = ("small", "small", "gadget", "small_plant", "table_lamp")
+ON_TOP = ("small", "small", "gadget", "small_plant", "table_lamp", "screen")
 
 
 def solo(build: Builder, role, full=True):
