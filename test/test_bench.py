@@ -2,10 +2,12 @@
 """The comparison of engines on the command line: rows that add up, table, JSON and plot."""
 
 import json
+import math
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -174,3 +176,33 @@ def test_growth_times_all_questions_but_not_what_happens_once():
     grown = growth(Answering(), frame, "position", memory, (4, 9), lambda: now[0])
     assert [tuple(row) for row in grown] == [("position", 4, 0.5, 7), ("position", 9, 0.5, 7)]
     assert asked == [1, 4, 9]
+
+
+def test_drift_is_the_median_and_largest_relative_change_among_pixels_that_both_answer():
+    from depthlm_ros.bench.drift import drift
+
+    def answering(change):
+        def ranges(frame, pixels, style):
+            metres = np.full(len(pixels), 2.0)
+            metres[:4] *= change
+            return SimpleNamespace(distance_m=metres)
+
+        return SimpleNamespace(ranges=ranges)
+
+    frame = SimpleNamespace(camera=SimpleNamespace(width=40, height=30))
+    exact = answering([1.0, 1.0, 1.0, 1.0])
+    found = drift(exact, answering([1.1, 1.0, math.nan, 0.8]), frame, "position")
+    assert (found.answers, found.same, found.median) == (47, 45, 0.0)
+    assert found.largest == pytest.approx(-math.log(0.8))
+
+
+def test_bench_compares_both_formats_of_sixteen_bits_in_every_style(capsys):
+    assert main(["bench", "--drift", "--engine", "scripted"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "against" in line] == [
+        "bfloat16 against float32",
+        "float16 against float32",
+    ]
+    rows = [line.split() for line in lines if line.endswith("%")]
+    assert [row[0] for row in rows] == 2 * ["marker", "coordinates", "position"]
+    assert all(row[1:] == ["48", "48", "0.00", "%", "0.00", "%"] for row in rows)

@@ -11,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import growth, report
+from depthlm_ros.bench import drift, growth, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.memory import CpuMemory, memory_of
 from depthlm_ros.bench.shapes import SIZES
@@ -42,6 +42,9 @@ def add(subparsers) -> None:
     add_model_options(parser, which)
     parser.add_argument(
         "--growth", action="store_true", help="time and memory of 100 to 10,000 questions instead"
+    )
+    parser.add_argument(
+        "--drift", action="store_true", help="answers in 16 bit against those in float32 instead"
     )
     _add_comparison_options(parser)
     parser.set_defaults(run=run)
@@ -88,6 +91,8 @@ def run(args) -> int:
     print(machine(), flush=True)
     if args.size:
         return _compare(args)
+    if args.drift:
+        return _drift(args)
     return _grow(args) if args.growth else _measure(args)
 
 
@@ -96,20 +101,29 @@ def _grow(args) -> int:
     loaded = getattr(predictor.engine, "loaded", None)
     memory = memory_of(loaded.device) if loaded else CpuMemory()
     print(growth.HEADER)
-    for grown in growth.growth(predictor, _demo_frame(), predictor.checkpoint.grid_style, memory):
+    for grown in growth.growth(predictor, demo_frame(), predictor.checkpoint.grid_style, memory):
         print(grown.line(), flush=True)
     return 0
 
 
-def _demo_frame() -> Frame:
-    return Frame(read_picture(DEMO / "scene.png"), read_camera(DEMO / "camera.yaml"))
+def _drift(args) -> int:
+    """float32 against each format of 16 bit, on the picture of the demo."""
+    args.dtype = "float32"
+    exact = predictor_from(args)
+    for args.dtype in ("bfloat16", "float16"):
+        other = predictor_from(args)
+        print(f"{args.dtype} against float32\n{drift.HEADER}", flush=True)
+        for style in exact.checkpoint.wording:
+            print(drift.drift(exact, other, demo_frame(), style).line(), flush=True)
+    return 0
 
 
 def _compare(args) -> int:
     """Print each row as it comes, and write it, since a run that is cut off may have been long."""
-    if args.row or args.style or args.growth or args.engine != "local":
+    if args.row or args.style or args.growth or args.drift or args.engine != "local":
         raise InputError(
-            "--size asks both engines: give --styles, not --style, --engine, --row or --growth"
+            "--size asks both engines: give --styles, not --style, --engine, --row, --growth or"
+            " --drift"
         )
     setting, rows = compare(
         args.size, args.styles, args.n, args.limit, args.device or "auto", args.check or "auto"
