@@ -20,7 +20,8 @@ class Job:
     """Questions about one scene on their way; row i of the replies answers question i.
 
     Thread-safe. A row is None until it is answered, and stays None if the job is cancelled or
-    its deadline passes first. error: what the engine raised, or None.
+    its deadline passes first. done: questions answered so far. error: what the engine raised, or
+    None.
     """
 
     def __init__(self, batcher, scene, questions, priority, deadline):
@@ -28,6 +29,7 @@ class Job:
         self.questions = list(questions)
         self.priority = priority
         self.deadline = inf if deadline is None else deadline
+        self.done = 0
         self.error = None
         self.cancelled = False
         self._batcher = batcher
@@ -42,11 +44,6 @@ class Job:
     def total(self) -> int:
         """Questions asked."""
         return len(self.questions)
-
-    @property
-    def done(self) -> int:
-        """Questions answered so far."""
-        return sum(reply is not None for reply in self._replies)
 
     @property
     def finished(self) -> bool:
@@ -99,6 +96,7 @@ class Job:
         if not self.finished:
             for row, reply in zip(rows, replies, strict=True):
                 self._replies[row] = reply
+            self.done += len(rows)
             if self.done == self.total:
                 self._finish()
 

@@ -7,7 +7,9 @@ Knows nothing about ROS, and of engines only the contract.
 import time
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from math import isfinite, nan
+from itertools import chain
+from math import nan
+from operator import attrgetter
 from typing import Protocol
 
 import numpy as np
@@ -15,8 +17,11 @@ import numpy as np
 from depthlm_ros.batcher import Batcher
 from depthlm_ros.camera import as_pixels
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
-from depthlm_ros.engines import make_engine
+from depthlm_ros.engines import Reply, make_engine
 from depthlm_ros.view import Frame, unify_focal
+
+_NUMBERS = attrgetter("value", "median", "lower", "upper")
+_NO_REPLY = Reply(nan, "")
 
 
 class Status(IntEnum):
@@ -102,8 +107,8 @@ class AskingPredictor:
             self.checkpoint.largest_view
         )
         parts = []
-        for view, rows in _shared_out(views, plan):
-            questions = [_question(asker, view, plan, row) for row in rows]
+        for view, rows, places in _shared_out(views, plan):
+            questions = _questions(asker, view, plan, rows, places)
             scene = self.engine.open([view], asker)
             job = self.batcher.submit(scene, questions, priority, deadline)
             job.add_done_callback(lambda done: done.scene.close())
@@ -144,7 +149,8 @@ def _plan(frame, pixels) -> _Plan:
 
 
 def _shared_out(views, plan):
-    """(view, rows): each pixel goes to the window in whose middle it lies best."""
+    """(view, rows, their pixels of the view): each pixel goes to the window in whose middle it
+    lies best."""
     rows = np.flatnonzero(plan.status == Status.OK)
     if not len(rows):
         return
@@ -152,17 +158,17 @@ def _shared_out(views, plan):
     places = np.stack([v.to_view(plan.asked[rows]) for v in views])  # (views, rows, 2)
     best = np.abs(places - centres[:, None]).max(axis=2).argmin(axis=0)
     for index in np.unique(best):
-        yield views[index], rows[best == index]
+        mine = best == index
+        yield views[index], rows[mine], places[index, mine]
 
 
-def _question(asker, view, plan, row):
-    """The question about one row; a pixel without room for a marker is snapped, and says so."""
-    place = tuple(int(c) for c in view.to_view(plan.asked[row])[0])
-    if not asker.can_ask(view, place):
-        place = asker.nearest_askable(view, place)
-        plan.status[row] = Status.SNAPPED
-        plan.asked[row] = view.to_frame(place)[0]
-    return asker.question(view, place)
+def _questions(asker, view, plan, rows, places) -> list:
+    """One a row; a pixel without room for a marker is snapped, and says so."""
+    for i in np.flatnonzero(~asker.can_ask(view, places)):
+        places[i] = asker.nearest_askable(view, places[i])
+        plan.status[rows[i]] = Status.SNAPPED
+        plan.asked[rows[i]] = view.to_frame(places[i])[0]
+    return [asker.question(view, place) for place in places.tolist()]
 
 
 class RangesJob:
@@ -230,12 +236,12 @@ class RangesJob:
         status = self._plan.status.copy()
         told = np.full((len(status), 3), nan)  # value, lower, upper in the checkpoint's kind
         for job, rows in self._parts:
-            for row, reply in zip(rows, job.snapshot(), strict=True):
-                if reply is None:
-                    status[row] = Status.CANCELLED if job.cancelled else Status.TIMED_OUT
-                else:
-                    told[row] = _value(reply, use_median), reply.lower, reply.upper
-                    status[row] = status[row] if isfinite(told[row, 0]) else Status.NO_NUMBER
+            replies = job.snapshot()
+            told[rows] = _numbers(replies, use_median)
+            lost = Status.CANCELLED if job.cancelled else Status.TIMED_OUT
+            answered = np.array([reply is not None for reply in replies])
+            unknown = np.where(answered, Status.NO_NUMBER, lost)
+            status[rows] = np.where(np.isfinite(told[rows, 0]), status[rows], unknown)
         return self._ranges(status, told)
 
     def _ranges(self, status, told) -> Ranges:
@@ -260,9 +266,14 @@ class RangesJob:
         )
 
 
-def _value(reply, use_median) -> float:
-    """The number of a reply; without a distribution it has no median, but digits."""
-    return reply.median if use_median and isfinite(reply.median) else reply.value
+def _numbers(replies, use_median) -> np.ndarray:
+    """(N, 3) number, lower and upper of replies, NaN where there is none yet.
+
+    The number is the median only where there is one: without a distribution there are digits.
+    """
+    flat = chain.from_iterable(_NUMBERS(reply or _NO_REPLY) for reply in replies)
+    value, middle, lower, upper = np.fromiter(flat, float, 4 * len(replies)).reshape(-1, 4).T
+    return np.stack([np.where(use_median & np.isfinite(middle), middle, value), lower, upper], 1)
 
 
 class _Countdown:

@@ -107,9 +107,9 @@ class _Style:
         return np.full(2, self.margin), size - self.margin - (1 if self.margin else 0)
 
     def can_ask(self, view, pixel) -> bool:
-        """Whether this view pixel can be pointed at."""
+        """Whether this view pixel can be pointed at; of pixels (N, 2): (N,) bool."""
         low, high = self._limits(view)
-        return bool(np.all(low <= pixel) and np.all(pixel <= high))
+        return np.all((low <= np.asarray(pixel)) & (pixel <= high), axis=-1)
 
     def nearest_askable(self, view, pixel) -> tuple:
         """The closest view pixel that can be asked; InputError if the view has none."""

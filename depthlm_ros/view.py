@@ -127,6 +127,12 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
             f" fx = {camera.fx:g} becomes {width} x {height}, between 1 and {LARGEST_VIEW}"
             " pixels are allowed: check the intrinsics"
         )
-    picture = Image.fromarray(frame.image).resize((width, height), Image.Resampling.BICUBIC)
     scaled = camera.scaled(sx, sy, width, height)
-    return View(np.asarray(picture), scaled, frame, (sx, sy))
+    return View(_resized(frame.image, width, height), scaled, frame, (sx, sy))
+
+
+def _resized(image, width, height) -> np.ndarray:
+    """A copy of the picture in this size, bicubic."""
+    if image.shape[:2] == (height, width):
+        return image.copy()
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))

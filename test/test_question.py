@@ -45,6 +45,12 @@ def test_an_arrow_needs_five_pixels_to_every_border(pixel, askable):
     assert MarkerStyle().can_ask(view(), pixel) == askable
 
 
+def test_many_pixels_are_judged_at_once():
+    pixels = [(5, 5), (4, 5), (94, 74), (95, 74), (50, 75)]
+    found = MarkerStyle().can_ask(view(), np.array(pixels))
+    assert found.tolist() == [True, False, True, False, False]
+
+
 def test_the_nearest_askable_pixel_is_the_clipped_one():
     assert MarkerStyle().nearest_askable(view(), (0, 79)) == (5, 74)
     assert MarkerStyle().nearest_askable(view(), (50, 40)) == (50, 40)

@@ -68,6 +68,15 @@ def test_the_same_focal_length_leaves_the_picture_alone():
     np.testing.assert_array_equal(unify_focal(one, 500).image, one.image)
 
 
+@pytest.mark.parametrize("focal_px", [500, 400])
+def test_a_view_stays_as_it_is_when_the_camera_reuses_its_buffer(focal_px):
+    one = frame(fx=500, fy=500)
+    view = unify_focal(one, focal_px)
+    before = view.image.copy()
+    one.image[:] = 255 - one.image
+    np.testing.assert_array_equal(view.image, before)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(20, 60),
