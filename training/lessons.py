@@ -9,6 +9,7 @@ mixture.py. Knows nothing about models.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.pairs import Pairs
 from depthlm_ros.records import Record, Records
 from depthlm_ros.tasks import find_task
+from training.heldout import Scene
 from training.mixture import Mixture, Source
 from training.shards import Shot, read_shards
 
@@ -97,13 +99,6 @@ class _Tagged(Sequence):
         return self._task, self._records[index]
 
 
-class _Drawn(Record):
-    """A record whose picture is at hand: image is the Frame itself."""
-
-    def frame(self):
-        return self.image
-
-
 def shot_record(shot, rng) -> Record:
     """A rendered picture as a record, labelled at PIXELS places drawn by rng."""
     v, u = np.nonzero(np.isfinite(shot.distance_m))
@@ -113,4 +108,5 @@ def shot_record(shot, rng) -> Record:
     chosen = rng.choice(len(u), min(PIXELS, len(u)), replace=False)
     pixels = np.stack([u[chosen], v[chosen]], axis=1).astype(np.float64)
     label_m = shot.distance_m[v[chosen], u[chosen]].astype(np.float64)
-    return _Drawn(shot.frame, shot.frame.camera, pixels, label_m, "distance", where)
+    camera = shot.frame.camera
+    return Scene(Path(), camera, pixels, label_m, "distance", where, picture=shot.frame)
