@@ -1,10 +1,12 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Every shipped config: it parses, names layers that exist, and trains ten steps when small."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -58,13 +60,26 @@ def small(tmp_path, views, base_of):
             config = replace(config, base="fresh", shape=SHAPE)
         else:
             config = replace(config, base=str(base_of(config.checkpoint["architecture"])))
-        data = views(config.checkpoint["focal_px"])
+        focal_px = config.checkpoint["focal_px"]
+        data = views(focal_px)
+        if any(stage.tasks for stage in config.stages):
+            data = [{"shards": data}, {"pairs": write_pair(tmp_path, focal_px)}]
         return shortened(
             config, -(-steps // len(config.stages)), data=data, batch=2, micro_batch=0,
             workers=0, heldout={}, save_every=100,
         )
 
     return made
+
+
+def write_pair(folder, focal_px):
+    """A file with a pair of small pictures."""
+    Image.new("RGB", (130, 100), (90, 120, 60)).save(folder / "a.png")
+    pose = [[1, 0, 0, 0.3], [0, 1, 0, 0], [0, 0, 1, 0.4], [0, 0, 0, 1]]
+    lens = [focal_px, focal_px, 65, 50, 130, 100]
+    line = {"images": ["a.png"] * 2, "intrinsics": [lens] * 2, "second_from_first": pose}
+    (folder / "p.jsonl").write_text(json.dumps(line))
+    return str(folder / "p.jsonl")
 
 
 def test_there_is_a_config_for_every_published_model_and_for_one_gpu():
