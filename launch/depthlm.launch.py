@@ -12,8 +12,8 @@ from depthlm_ros.ros.dds import profile_environment
 
 SHARE = FindPackageShare("depthlm_ros")
 PARAMS_FILE = PathJoinSubstitution([SHARE, "config", "depthlm.yaml"])
-SHOWN = ("points", "overlay", "markers", "depth/image")  # by depthlm.rviz, of the node
-RVIZ_FILE = PathJoinSubstitution([SHARE, "config", "depthlm.rviz"])
+ONE_VIEW = PathJoinSubstitution([SHARE, "config", "depthlm.rviz"])
+TWO_VIEW = PathJoinSubstitution([SHARE, "config", "two_cameras.rviz"])
 
 ARGUMENTS = {
     "image": ("image", "Topic of the pictures (sensor_msgs/Image)"),
@@ -92,18 +92,26 @@ def _logger(given):
 
 
 def _rviz(given):
-    """RViz; its file names the topics of the demo, so they are remapped to those of here."""
-    own = f"/{given['namespace'].strip('/')}/depthlm".replace("//", "/")
+    several = _several(given["cameras"])
     return Node(
         package="rviz2",
         executable="rviz2",
-        arguments=["-d", RVIZ_FILE],
-        remappings=[
-            ("/camera/image_raw", given["image"]),
-            *((f"/depthlm/{stream}", f"{own}/{stream}") for stream in SHOWN),
-        ],
+        arguments=["-d", TWO_VIEW if several else ONE_VIEW],
+        remappings=list(_shown(given, several)),
         parameters=[{"use_sim_time": _is_true(given["use_sim_time"])}],
     )
+
+
+def _shown(given, several):
+    """From the topics that the views name to those of here; of several cameras the first two."""
+    own = f"/{given['namespace'].strip('/')}/depthlm".replace("//", "/")
+    yield "/camera/image_raw", given["image"]
+    places = {"": ""}
+    if several:
+        places = {f"{place}/": f"{name}/" for place, name in zip(("left", "right"), several)}
+    for place, name in places.items():
+        for stream in ("points", "overlay", "markers", "depth/image"):
+            yield f"/depthlm/{place}{stream}", f"{own}/{name}{stream}"
 
 
 def _sibling(image):

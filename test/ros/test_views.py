@@ -4,6 +4,7 @@
 Neither program is here: their files are held against a running node and the demo's recording.
 """
 
+import ast
 import json
 from pathlib import Path
 
@@ -100,11 +101,23 @@ def test_rviz_asks_for_a_qos_that_fits_and_for_fields_that_there_are(name):
             assert set(display["Namespaces"]) == set(NAMESPACES)
 
 
-def test_the_launch_file_remaps_all_that_rviz_shows_of_the_node():
+@pytest.mark.parametrize(
+    "name, several, expected",
+    [
+        ("depthlm.rviz", {}, "/robot/depthlm/points"),
+        ("two_cameras.rviz", {"front": "/f", "rear": "/r"}, "/robot/depthlm/rear/points"),
+    ],
+)
+def test_the_launch_file_remaps_all_that_rviz_shows(name, several, expected):
     source = (CONFIG.parent / "launch" / "depthlm.launch.py").read_text()
-    for display in rviz("depthlm.rviz")[0]:
-        topic = display["Topic"]["Value"]
-        assert f'"{topic}"' in source or f'"{topic.removeprefix("/depthlm/")}"' in source, topic
+    (function,) = [
+        node for node in ast.parse(source).body if getattr(node, "name", "") == "_shown"
+    ]
+    names = {}
+    exec(ast.unparse(function), names)  # noqa: S102, the launch system is not here
+    remapped = dict(names["_shown"]({"namespace": "robot", "image": "/eye"}, several))
+    assert {display["Topic"]["Value"] for display in rviz(name)[0]} <= set(remapped)
+    assert expected in remapped.values() and remapped["/camera/image_raw"] == "/eye"
 
 
 @pytest.fixture
