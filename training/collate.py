@@ -14,6 +14,7 @@ import torch
 
 from depthlm_ros.engines.positions import prompt_positions, question_positions
 from depthlm_ros.question import PositionStyle
+from training.pictures import Preparer
 from training.turns import Turns
 
 CELLS = 4  # the dense loss asks CELLS x CELLS places in each merged picture token
@@ -50,12 +51,13 @@ class Collator:
         self.parts = parts
         self.vision = parts.vision
         self.tokenizer = parts.tokenizer
+        self.preparer = Preparer(parts.vision)
         self.turns = Turns(parts, multi_turn)
         self.loss_on, self.loss_per, self.multi_turn = loss_on, loss_per, multi_turn
 
     def __call__(self, rows) -> dict:
         pictures = [
-            [self.vision.prepare([image]) for image in (row.image, *row.more)] for row in rows
+            [self.preparer.prepare(image) for image in (row.image, *row.more)] for row in rows
         ]
         packed = [self._packed(*pair) for pair in zip(rows, pictures, strict=True)]
         batch = self._padded(packed)

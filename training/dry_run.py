@@ -79,7 +79,7 @@ def rehearse(config, student, rows, collator, base) -> str:
 
 
 def _costliest(config):
-    return max(config.stages, key=lambda stage: sum(stage.ask.values()))
+    return max(config.stages, key=lambda stage: sum(stage.ask.values()) or len(stage.tasks) > 0)
 
 
 def largest_row(config, rows):
@@ -88,6 +88,8 @@ def largest_row(config, rows):
     stage = replace(stage, ask={style: int(np.ceil(n)) for style, n in stage.ask.items()})
     tried = [rows[i] for i in range(0, len(rows), max(len(rows) // TRIED, 1))][:TRIED]
     largest = max(tried, key=lambda row: row.view.camera.width * row.view.camera.height)
+    if stage.tasks:
+        return largest
     width, height = largest.view.camera.width, largest.view.camera.height
     if config.crop:
         width, height = config.crop["width"][1], config.crop["height"][1]

@@ -1,0 +1,41 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What the preview shows is what a run trains on."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+
+from training import preview
+from training.config import read_config
+from training.rows import stage_rows
+
+TINY = "training/configs/tiny.yaml"
+
+
+def test_the_preview_shows_pictures_labels_and_trained_tokens(shards, tmp_path, capsys):
+    preview.main([TINY, "--data", str(shards), "--count", "2", "--out", str(tmp_path)])
+    said = capsys.readouterr().out
+    config = read_config(TINY, data=str(shards))
+    row = stage_rows(config, config.row(""))[600 * 32]
+    assert f"row {600 * 32}, stage ask: {row.example.name}" in said
+    for asked in row.asked:
+        u, v = asked.question.pixel
+        assert f"{asked.style.name} at ({u}, {v}), {asked.metres:.2f} m:" in said
+        assert f"trained: {asked.answer + '<|im_end|>'!r}" in said
+    sheet = np.asarray(Image.open(tmp_path / "rows.png"))
+    assert sheet.shape[1] == 3 * 480 and (sheet == (255, 255, 0)).all(-1).sum() > 500
+
+
+def test_it_shows_the_prompt_too_where_that_is_trained(parts_of, row_about):
+    collator = preview.Collator(parts_of("qwen2_5_vl"), loss_on="all")
+    row = row_about("qwen2_5_vl", {"coordinates": 1})
+    said = preview.trained(collator, collator([row]))
+    assert "You are a helpful assistant." in said[0] and "<|image_pad|>" not in "".join(said)
+    assert row.asked[0].question.text in said[1] and row.asked[0].answer in said[1]
+
+
+def test_a_base_that_is_not_there_is_one_sentence(shards):
+    with pytest.raises(SystemExit, match="training.preview: "):
+        preview.main([TINY, "--data", str(shards / "none")])

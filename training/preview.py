@@ -1,0 +1,133 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What a config really trains on: crops with markers and labels, and the unmasked tokens.
+
+    python -m training.preview training/configs/tiny.yaml --out preview
+
+Writes preview/rows.png and preview/rows.txt: rows as the collator gives them to the model, some
+of each stage. Loads no weights.
+"""
+
+import argparse
+import tempfile
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from depthlm_ros.engines.loading import load_parts
+from depthlm_ros.errors import DepthLMError
+from training.base import ready_base
+from training.collate import Collator
+from training.config import read_config
+from training.rows import stage_rows
+
+WIDTH, ACROSS = 480, 3  # of a picture on the sheet in pixels, and of the sheet in pictures
+CIRCLE = 4
+
+
+def preview(config, count, out) -> tuple:
+    """(path of the sheet, path of the text) of `count` rows of each stage."""
+    with tempfile.TemporaryDirectory() as folder:
+        parts = load_parts(config.row(ready_base(config, Path(folder) / "base")))
+    rows = stage_rows(config, parts.checkpoint, parts.vision.patch * parts.vision.merge)
+    collator = Collator(parts, config.loss_on, config.loss_per, config.multi_turn)
+    chosen = [(i, stage, rows[i]) for i, stage in _numbers(config, count)]
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    _sheet([row for *_, row in chosen]).save(out / "rows.png")
+    (out / "rows.txt").write_text("\n".join(told(collator, *one) for one in chosen))
+    return out / "rows.png", out / "rows.txt"
+
+
+def _numbers(config, count):
+    start = 0
+    for stage in config.stages:
+        length = stage.steps * config.batch
+        yield from ((start + i, stage.name) for i in range(min(count, length)))
+        start += length
+
+
+def told(collator, number, stage, row) -> str:
+    """A row in words."""
+    camera, batch = row.view.camera, collator([row])
+    height, width = collator.preparer.prepare(row.image).size
+    lines = [
+        f"row {number}, stage {stage}: {row.example.name}",
+        f"  view {camera.width} x {camera.height}, fx {camera.fx:.1f}, fy {camera.fy:.1f}",
+        f"  the model sees {width} x {height}; {batch['input_ids'].shape[1]} tokens",
+        *(f"  skipped: {skip.message}" for skip in row.skipped),
+    ]
+    for asked in row.asked:
+        place = f"at {asked.question.pixel}" if asked.question.pixel else "of no pixel"
+        lines.append(f"  {asked.style.name} {place}, {_label(asked)}:")
+        lines.append(f"    {asked.question.text!r}")
+    lines += [f"  trained: {text!r}" for text in trained(collator, batch)]
+    return "\n".join(lines) + "\n"
+
+
+def trained(collator, batch) -> list:
+    """The text of each stretch of trained tokens of a batch of one row."""
+    places = sorted(set(batch["targets"][:, 1].tolist()))
+    stretches = groupby(enumerate(places), key=lambda pair: pair[1] - pair[0])
+    ids = batch["input_ids"][0]
+    return [collator.tokenizer.decode(ids[[at for _, at in s]]) for _, s in stretches]
+
+
+def _label(asked) -> str:
+    """What is true of it: metres, or of a task the answer."""
+    return f"{asked.metres:.2f} m" if hasattr(asked, "metres") else repr(asked.answer)
+
+
+def _sheet(rows) -> Image.Image:
+    cells = [cell for row in rows for cell in (_cell(row), *map(_fitted, row.more))]
+    height = max(cell.height for cell in cells)
+    sheet = Image.new("RGB", (WIDTH * ACROSS, height * -(-len(cells) // ACROSS)))
+    for i, cell in enumerate(cells):
+        sheet.paste(cell, (i % ACROSS * WIDTH, i // ACROSS * height))
+    return sheet
+
+
+def _cell(row) -> Image.Image:
+    """What the model sees, with the asked pixels circled and their metres written beside."""
+    scale, cell = WIDTH / row.view.camera.width, _fitted(row.image)
+    draw = ImageDraw.Draw(cell)
+    for asked in row.asked:
+        if not asked.question.pixel:
+            continue
+        u, v = ((place + 0.5) * scale for place in asked.question.pixel)
+        draw.ellipse((u - CIRCLE, v - CIRCLE, u + CIRCLE, v + CIRCLE), outline="yellow")
+        label = f"{asked.style.name[0]} {_label(asked)}"
+        draw.text((u + CIRCLE + 2, v - 6), label, "yellow", stroke_width=1, stroke_fill="black")
+    return cell
+
+
+def _fitted(image) -> Image.Image:
+    height, width = image.shape[:2]
+    size = WIDTH, round(height * WIDTH / width)
+    return Image.fromarray(np.ascontiguousarray(image)).resize(size)
+
+
+def main(arguments=None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.preview",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", help="a YAML file such as training/configs/tiny.yaml")
+    parser.add_argument("--count", type=int, default=6, help="rows of each stage (default 6)")
+    parser.add_argument("--data", help="folder of shards, instead of the config's")
+    parser.add_argument("--base", help="what to start from, instead of the config's")
+    parser.add_argument("--out", default="preview", help="output folder (default preview)")
+    given = parser.parse_args(arguments)
+    changes = {k: v for k, v in vars(given).items() if k in ("data", "base") and v}
+    try:
+        sheet, text = preview(read_config(given.config, **changes), given.count, given.out)
+    except DepthLMError as error:
+        raise SystemExit(f"training.preview: {error}") from error
+    print(text.read_text())
+    print(f"wrote {sheet} and {text}")
+
+
+if __name__ == "__main__":
+    main()
