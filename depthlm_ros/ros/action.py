@@ -20,6 +20,7 @@ from depthlm_ros.scan import gathered, grid_pixels, start_scan
 
 LOOK_S = 0.05  # how often a cancel is looked for
 FEEDBACK_S = 0.25
+RESULT_KEPT_S = 30  # for clients that ask late; the default of 15 minutes would fill the memory
 LARGEST_PARTIAL = 50_000  # points; a larger cloud would hold the executor up
 FEEDBACK_SHARE = 0.1  # of the executor's time, at most, for partial clouds
 
@@ -39,6 +40,7 @@ class ScanAction:
             self._execute,
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
             callback_group=ReentrantCallbackGroup(),
+            result_timeout=RESULT_KEPT_S,
         )
 
     def destroy(self) -> None:
@@ -63,7 +65,7 @@ class ScanAction:
         result.header = source.header
         start = functools.partial(_start, goal, shape)
         pending = self._asking.worker.submit(source.frame_of, start, kind="scan")
-        watch = _Watch(self._node, handle, pending, source.header, shape)
+        watch = _Watch(self._node, handle, pending, source.header, shape, self._type.Feedback)
         try:
             answered = await self._asking.answered(pending, source)
         finally:
@@ -105,12 +107,12 @@ def _fill(result, header, answered, shape):
 class _Watch:
     """Looks after a scan under way: cancels it when asked to, and tells how far it is."""
 
-    def __init__(self, node, handle, pending, header, shape):
+    def __init__(self, node, handle, pending, header, shape, feedback):
         self._node, self._handle, self._pending = node, handle, pending
         self._header, self._shape = header, shape
         self._began = time.monotonic()
         self._told, self._again = 0, 0.0
-        self._feedback = handle._action_server.action_type.Feedback
+        self._feedback = feedback
         self._timer = node.create_timer(LOOK_S, self._look, clock=STEADY)
 
     def close(self) -> None:

@@ -193,3 +193,17 @@ def test_a_scan_ends_with_the_reason_when_the_node_is_deactivated(scanner):
     status, result = scanner.end(handle)
     assert status == GoalStatus.STATUS_ABORTED
     assert "the node is inactive" in result.message
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    monkeypatch.setattr("depthlm_ros.ros.action.RESULT_KEPT_S", 1)
+
+
+def test_results_are_forgotten_after_a_while_so_that_they_do_not_fill_the_memory(
+    forgetful, scanner
+):
+    scanner.robot.show()
+    handle = scanner.begin(columns=2, rows=2)
+    assert scanner.end(handle)[0] == GoalStatus.STATUS_SUCCEEDED
+    scanner.robot.wait(lambda: scanner.end(handle)[0] == GoalStatus.STATUS_UNKNOWN)
