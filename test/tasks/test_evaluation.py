@@ -2,6 +2,7 @@
 """A task's report: from records through an engine to figures."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -78,6 +79,18 @@ def test_the_interval_is_over_records_and_not_over_questions():
     assert 0.35 < low < 0.45 and 0.55 < high < 0.65
     _, low, high = scores_of(sure, [i % 2 for i in range(100)])["delta1"]
     assert (low, high) == (0, 1)
+
+
+def test_questions_of_one_record_count_as_one(records, row):
+    """A task that is right about the first record only, however often it is asked."""
+    axis = TASKS["axis"]
+    task = SimpleNamespace(
+        name="t",
+        item=lambda record, *given: replace(axis.item(record, *given), truth=record.kind),
+        judge=lambda reply, kind: {"delta1": float(kind == "z")},
+    )
+    report = evaluate_task(task, records, predictor(row, ""), "coordinates", each=20)
+    assert report.scores["delta1"] == (0.5, 0, 1)
 
 
 def test_nothing_asked_gives_no_figures():
