@@ -26,7 +26,7 @@ def in_passes(answers, members, largest, shrunk) -> list:
         if found is not None:
             replies += found
             continue
-        _give_back()
+        give_back()
         if len(part) == 1:
             raise OutOfMemory(f"one question does not fit into memory: {reason}")
         size = len(part) // 2
@@ -45,8 +45,8 @@ def _tried(answers, part):
         return None, str(error).strip().split("\n")[0][:200]
 
 
-def _give_back():
-    """Let other passes have what the failed one held."""
+def give_back():
+    """Return what nothing refers to any more, to other passes and to other processes."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

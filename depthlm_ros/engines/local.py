@@ -17,7 +17,7 @@ from depthlm_ros.answer import parse
 from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, is_checked
 from depthlm_ros.engines.check import Checker
 from depthlm_ros.engines.digits import Grammar
-from depthlm_ros.engines.fitting import in_passes
+from depthlm_ros.engines.fitting import give_back, in_passes
 from depthlm_ros.engines.free import Speaker
 from depthlm_ros.engines.loading import load
 from depthlm_ros.engines.marked import Canvas, drawn
@@ -101,6 +101,7 @@ class LocalEngine:
     def close(self) -> None:
         """Give the model back."""
         self.loaded = self.prompts = self.reader = self.speaker = self.checker = None
+        give_back()
 
     def _fits(self, scene) -> int:
         """Questions that memory has room for."""

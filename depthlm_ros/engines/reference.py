@@ -16,6 +16,7 @@ from transformers import GenerationConfig
 from depthlm_ros.answer import parse
 from depthlm_ros.engines import CLOSED, LONGEST, Reply
 from depthlm_ros.engines.digits import Grammar
+from depthlm_ros.engines.fitting import give_back
 from depthlm_ros.engines.loading import load
 from depthlm_ros.engines.pace import Pace, threads_for
 from depthlm_ros.engines.positions import batch_positions
@@ -101,6 +102,7 @@ class ReferenceEngine:
     def close(self) -> None:
         """Give the model back."""
         self.loaded = self.prompts = None
+        give_back()
 
     def _answers(self, members) -> list:
         inputs = self.inputs(members)

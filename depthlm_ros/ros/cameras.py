@@ -37,17 +37,25 @@ class Cameras:
         return iter(self._ports.values())
 
     def open(self, node, worker, parameters) -> None:
-        """Make a port for each camera that the parameters name."""
+        """Make a port for each camera that the parameters name; none if one cannot be made."""
         names = parameters.now.cameras
         alone = len(names) == 1
-        for name in names:
-            self._ports[name] = CameraPort(node, name, alone, worker, parameters)
+        try:
+            for name in names:
+                self._ports[name] = CameraPort(node, name, alone, worker, parameters)
+        except Exception:
+            self.close()
+            raise
 
     def start(self) -> None:
-        """Hear all cameras and produce their streams."""
-        for port in self:
-            port.inputs.start()
-            port.outputs.start()
+        """Hear all cameras and produce their streams; none if one cannot be heard."""
+        try:
+            for port in self:
+                port.inputs.start()
+                port.outputs.start()
+        except Exception:
+            self.stop()
+            raise
 
     def changed(self) -> None:
         """Produce the streams as the parameters say now."""

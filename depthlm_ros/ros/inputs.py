@@ -67,7 +67,9 @@ class Inputs:
 
     def stop(self) -> None:
         """Unsubscribe and forget the pictures."""
-        self._node.destroy_timer(self._timer)
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+        self._timer = None
         self._images.stop()
         self._infos.stop()
         self._forget()

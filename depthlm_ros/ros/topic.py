@@ -47,7 +47,8 @@ class Topic:
 
     def stop(self) -> None:
         """Hear nothing more."""
-        self._node.destroy_subscription(self._subscription)
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
         self._subscription = None
 
     def publishers(self) -> list:

@@ -194,8 +194,14 @@ def test_reference_says_freely_what_the_model_says(checkpoints, asked):
         assert isnan(reply.median)
 
 
-def test_a_closed_engine_has_given_its_model_back(checkpoints):
-    engine = LocalEngine(checkpoints("llava"), "cpu")
+@pytest.mark.parametrize("kind", [LocalEngine, ReferenceEngine])
+def test_a_closed_engine_has_given_its_model_and_the_devices_memory_back(
+    checkpoints, monkeypatch, kind
+):
+    """torch keeps freed memory of a GPU for itself until its cache is emptied."""
+    engine, emptied = kind(checkpoints("llava"), "cpu"), []
     model = weakref.ref(engine.loaded.model)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(model() is None))
     engine.close()
-    assert model() is None
+    assert emptied == [True]

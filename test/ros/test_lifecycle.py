@@ -15,6 +15,8 @@ from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.node import DepthLMNode
+from depthlm_ros.ros.streams import Streams
+from depthlm_ros.ros.topic import Topic
 
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})
 
@@ -99,7 +101,7 @@ def test_cleanup_frees_the_model_and_the_node_can_be_configured_again(manage):
     assert managed.robot.show().success
     assert managed.change("deactivate") and managed.change("cleanup")
     assert managed.engine_freed.wait(5)
-    assert managed.robot.node.count_publishers("/depthlm/points") == 0
+    managed.robot.wait(lambda: managed.robot.node.count_publishers("/depthlm/points") == 0)
     assert managed.change("configure") and managed.change("activate")
     assert managed.robot.show().success
 
@@ -135,6 +137,30 @@ def test_a_configuration_that_fails_says_all_reasons_and_can_be_mended(manage):
     assert managed.change("configure") and managed.state == "inactive"
 
 
+@pytest.mark.parametrize(
+    "label, kind, method", [("configure", Streams, "__init__"), ("activate", Topic, "start")]
+)
+def test_a_step_that_raises_fails_with_its_reason_and_works_when_it_is_tried_again(
+    manage, monkeypatch, label, kind, method
+):
+    managed = manage(cameras=["left", "right"])
+    if label == "activate":
+        assert managed.change("configure")
+    state, whole, calls = managed.state, getattr(kind, method), []
+
+    def broken(self, *arguments):
+        calls.append(1)
+        if len(calls) == 2:  # of the second camera, or of the second topic
+            raise RuntimeError("no more handles")
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(kind, method, broken)
+    assert not managed.change(label) and managed.state == state
+    assert f"{label} failed: RuntimeError: no more handles" in managed.refusal()
+    managed.robot.wait(lambda: managed.robot.node.count_subscribers("/left/image") == 0)
+    assert managed.change(label) and managed.state != state
+
+
 def test_a_transition_that_is_impossible_is_refused_and_the_node_lives_on(manage):
     managed = manage(autostart=True)
     assert not managed.change("configure")
@@ -143,8 +169,12 @@ def test_a_transition_that_is_impossible_is_refused_and_the_node_lives_on(manage
 
 def test_a_node_that_is_shut_down_says_so(manage):
     managed = manage(autostart=True)
+    managed.may_load.set()
+    assert managed.robot.show().success
     assert managed.change("shutdown") and managed.state == "finalized"
     assert "was shut down" in managed.refusal()
+    assert managed.engine_freed.wait(30)
+    managed.robot.wait(lambda: managed.robot.node.count_subscribers("/image") == 0)
 
 
 def test_the_model_is_fixed_while_the_node_is_configured_and_the_grid_is_not(manage):
