@@ -193,8 +193,9 @@ def test_the_states_change_from_outside_and_the_node_goes_on(robot):
     robot.show()
     client = robot.node.create_client(ChangeState, "/depthlm/change_state")
 
-    def change(label):
-        return robot.call(client, ChangeState.Request(transition=Transition(label=label))).success
+    def change(name):
+        number = getattr(Transition, f"TRANSITION_{name.upper()}")
+        return robot.call(client, ChangeState.Request(transition=Transition(id=number))).success
 
     assert not change("configure")  # it is active: refused, and no end of the process
     assert change("deactivate")
