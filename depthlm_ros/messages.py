@@ -143,7 +143,7 @@ def cloud_content(scan) -> dict:
 
     All but header and fields, which are CLOUD_FIELDS, each a FLOAT32. NaN where unknown.
     """
-    values = _cloud_values(scan)
+    values = cloud_values(scan)
     return {
         "height": scan.rows,
         "width": scan.columns,
@@ -175,7 +175,7 @@ def flat_bytes(values) -> np.ndarray:
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
 
 
-def _cloud_values(scan) -> np.ndarray:
+def cloud_values(scan) -> np.ndarray:
     """(rows * columns, 6) float32 in the order of CLOUD_FIELDS."""
     values = np.empty((scan.rows * scan.columns, len(CLOUD_FIELDS)), np.float32)
     values[:, :3] = scan.points.reshape(-1, 3)

@@ -30,13 +30,18 @@ def preface(setting):
         " (the end suppressed)"
     )
     yield f"local: {setting.tree}; check: {setting.check}"
-    if setting.load_before > BUSY:
-        yield (
-            f"BUSY: {setting.load_before:.1f} other processes ran before this began, so all times"
-            " are too long: measure again on a quiet machine"
-        )
+    yield from warnings(setting.load_before)
     yield f"* extrapolated: what takes over {setting.limit_s:g} s is timed on a sample"
     yield HEADER
+
+
+def warnings(load_before):
+    """A line where other processes kept the machine busy."""
+    if load_before > BUSY:
+        yield (
+            f"BUSY: {load_before:.1f} other processes ran before this began, so all times are too"
+            " long: measure again on a quiet machine"
+        )
 
 
 def line(setting, row) -> str:

@@ -1,8 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm bench: how long conversions and answers take on this machine; with --size, engines
-side by side on a model of random weights."""
+side by side on a model of random weights; with --ros, what the node costs by itself."""
 
-import argparse
 import os
 import platform
 import time
@@ -11,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import drift, growth, report
+from depthlm_ros.bench import drift, growth, latency, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.memory import CpuMemory, memory_of
 from depthlm_ros.bench.shapes import SIZES
@@ -20,6 +19,7 @@ from depthlm_ros.commands.options import (
     add_model_options,
     count,
     predictor_from,
+    seconds,
 )
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.files import read_camera, read_picture
@@ -46,6 +46,13 @@ def add(subparsers) -> None:
     parser.add_argument(
         "--drift", action="store_true", help="answers in 16 bit against those in float32 instead"
     )
+    parser.add_argument(
+        "--ros", action="store_true", help="queries, clouds and services of the node instead"
+    )
+    parser.add_argument(
+        "--times", type=count, default=200, help="repetitions with --ros (default: 200)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="rows of --size or --ros")
     _add_comparison_options(parser)
     parser.set_defaults(run=run)
 
@@ -61,7 +68,6 @@ def _add_comparison_options(parser):
     sized.add_argument(
         "--limit", type=seconds, default=60.0, help="seconds a cell, the rest is extrapolated (60)"
     )
-    sized.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     sized.add_argument("--plot", type=Path, metavar="FILE", help="draw time against n, a picture")
 
 
@@ -75,22 +81,13 @@ def names(text) -> tuple:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def seconds(text) -> float:
-    """A number above 0."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, got '{text}'")
-    return found
-
-
 def run(args) -> int:
     """Print the machine, then the comparison, or the conversions and the answers."""
     print(machine(), flush=True)
     if args.size:
         return _compare(args)
+    if args.ros:
+        return _ros(args)
     if args.drift:
         return _drift(args)
     return _grow(args) if args.growth else _measure(args)
@@ -118,26 +115,40 @@ def _drift(args) -> int:
     return 0
 
 
+def _ros(args) -> int:
+    from depthlm_ros.ros.bench import measured
+
+    setting, rows = measured(args.times)
+    print(*report.warnings(setting.load_before), latency.HEADER, sep="\n", flush=True)
+    _told(args, setting, rows, latency.Latency.line)
+    return 0
+
+
 def _compare(args) -> int:
-    """Print each row as it comes, and write it, since a run that is cut off may have been long."""
-    if args.row or args.style or args.growth or args.drift or args.engine != "local":
+    if args.row or args.style or args.growth or args.drift or args.ros or args.engine != "local":
         raise InputError(
-            "--size asks both engines: give --styles, not --style, --engine, --row, --growth or"
-            " --drift"
+            "--size asks both engines: give --styles, not --style, --engine, --row, --growth,"
+            " --drift or --ros"
         )
     setting, rows = compare(
         args.size, args.styles, args.n, args.limit, args.device or "auto", args.check or "auto"
     )
     print(*report.preface(setting), sep="\n", flush=True)
-    seen = []
-    for row in rows:
-        seen.append(row)
-        print(report.line(setting, row), flush=True)
-        if args.json:
-            report.write_json(setting, seen, machine(), args.json)
+    seen = _told(args, setting, rows, lambda row: report.line(setting, row))
     if args.plot:
         report.write_plot(setting, seen, machine(), args.plot)
     return 0
+
+
+def _told(args, setting, rows, line) -> list:
+    """Print each row as it comes, and write it, since a run that is cut off may have been long."""
+    seen = []
+    for row in rows:
+        seen.append(row)
+        print(line(row), flush=True)
+        if args.json:
+            report.write_json(setting, seen, machine(), args.json)
+    return seen
 
 
 def _measure(args) -> int:

@@ -33,6 +33,7 @@ class Client:
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
+        self._clients = {}
         self.srv, self.action = interfaces()
         self._distance = self._client(self.srv.QueryDistance, "query_distance")
 
@@ -84,12 +85,17 @@ class Client:
         finally:
             action.destroy()
 
-    def listen(self, kind, topic) -> list:
-        """A list that the messages on topic, relative to the node asked, are appended to."""
-        heard = []
+    def call(self, kind, name, request, timeout=10.0):
+        """The response of any service of the node, by its name there; EngineError without one."""
+        service, end = self._client(kind, name), time.monotonic() + timeout
+        if not service.wait_for_service(timeout_sec=timeout):
+            raise EngineError(self._not_found(service.srv_name, timeout))
+        return self._called(service, request, end)
+
+    def listen(self, kind, topic, callback) -> None:
+        """Call callback(message) for what comes on a topic of the node, while this one spins."""
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-        self._node.create_subscription(kind, f"{self.target}/{topic}", heard.append, qos)
-        return heard
+        self._node.create_subscription(kind, self._named(topic), callback, qos)
 
     def spin(self, seconds, until=lambda: False):
         """Hear messages for some seconds, or until() returns something true; returns that."""
@@ -102,7 +108,9 @@ class Client:
         return f"{self.target}/{name}"
 
     def _client(self, kind, name):
-        return self._node.create_client(kind, self._named(name))
+        if name not in self._clients:
+            self._clients[name] = self._node.create_client(kind, self._named(name))
+        return self._clients[name]
 
     def _asked(self, service, request, timeout):
         end = time.monotonic() + timeout
@@ -138,8 +146,8 @@ class Client:
     def _called(self, service, request, end):
         began = time.monotonic()
         future = service.call_async(request)
-        self._executor.spin_until_future_complete(future, max(end - began, 0.1))
-        if not future.done():
+        # Not by spin_until_future_complete: in rclpy 7 each call of it makes the next one slower.
+        if not self.spin(max(end - began, 0.1), future.done):
             service.remove_pending_request(future)
             raise EngineError(self._silent(service.srv_name, end - began))
         return future.result()

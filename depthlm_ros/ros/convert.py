@@ -39,11 +39,15 @@ def depth_message(header, scan) -> Image:
 
 def cloud_message(header, scan) -> PointCloud2:
     """Organised cloud (height = rows, width = columns) of a Scan; NaN where unknown."""
-    fields = [
+    return _filled(PointCloud2(header=header, fields=point_fields()), cloud_content(scan))
+
+
+def point_fields() -> list:
+    """The PointFields of a cloud."""
+    return [
         PointField(name=name, offset=4 * i, datatype=FLOAT32, count=1)
         for i, name in enumerate(CLOUD_FIELDS)
     ]
-    return _filled(PointCloud2(header=header, fields=fields), cloud_content(scan))
 
 
 def _filled(message, content):

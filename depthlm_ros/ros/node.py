@@ -142,12 +142,15 @@ class DepthLMNode(ManagedNode):
         self._diagnostics.publish()
 
 
-def main(args=None) -> int:
-    """Run the node until SIGINT or SIGTERM; the exit status is 0 then, 1 for bad parameters."""
+def main(args=None, load=None) -> int:
+    """Run the node until SIGINT or SIGTERM; the exit status is 0 then, 1 for bad parameters.
+
+    load: see DepthLMNode.
+    """
     node = None
     try:
         rclpy.init(args=args)
-        node = DepthLMNode()
+        node = DepthLMNode(load)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()

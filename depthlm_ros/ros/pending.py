@@ -96,6 +96,8 @@ class Pending:
             self.refuse(EngineError(unbegun))
 
     def _settle(self, job):
+        if self.future.done():  # refused: what is answered is not read any more
+            return
         if job.error is not None:
             self._settled(lambda: self.future.set_exception(job.error))
         else:
