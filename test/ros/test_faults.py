@@ -1,0 +1,90 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Node processes that are killed or share a name, and whoever listens to them, in whatever way."""
+
+import os
+import signal
+
+import pytest
+
+pytest.importorskip("rclpy")
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from depthlm_ros.errors import EngineError
+from depthlm_ros.ros.client import Client
+from depthlm_ros.ros.streams import STREAMS
+
+PATIENCE_S = 60.0
+QOS = [
+    QoSProfile(depth=1, reliability=reliability, durability=durability)
+    for reliability in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT)
+    for durability in (DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL)
+]
+
+
+@pytest.fixture
+def start(node_process, request):
+    """start(argument...) -> a node process with a scripted engine, beside a camera; all have a
+    namespace of the test's own."""
+    space = ("-r", f"__ns:=/{request.node.name}")
+    node_process(*space, "-r", "image_raw:=image", module="depthlm_ros.ros.demo_camera")
+    return lambda *words: node_process(*space, *words, module="depthlm_ros.ros.bench_node")
+
+
+@pytest.fixture
+def client(graph, request):
+    with Client(f"/{request.node.name}/depthlm") as made:
+        yield made
+
+
+def answered(client):
+    def once():
+        try:
+            return client.ask([(320, 240)], 3.0).success
+        except EngineError:  # what is asked of a node that was just killed, is lost
+            return False
+
+    return client.spin(PATIENCE_S, once)
+
+
+def kill(child):
+    if child.status is None:
+        os.kill(child.pid, signal.SIGKILL)
+
+
+def test_a_scan_whose_node_is_killed_ends_and_a_restarted_node_answers(start, client):
+    doomed = start("--busy", "0.01", "-p", "grid.rate:=0")
+    assert answered(client)
+    goal, told = client.action.ScanGrid.Goal(columns=60, rows=60), []
+
+    def progress(done, total):
+        told.append((done, total))
+        kill(doomed)
+
+    with pytest.raises(EngineError, match="scan_grid did not answer within 3.0 s"):
+        client.scan(goal, progress, timeout=3.0)
+    assert 0 < told[0][0] < told[0][1] == 3600
+    start("-p", "grid.rate:=0")
+    assert answered(client)
+
+
+def test_of_two_nodes_with_one_name_either_answers_and_one_is_enough(start, client):
+    first, second = start("-p", "grid.rate:=0"), start("-p", "grid.rate:=0")
+    assert answered(client)
+    client.spin(PATIENCE_S, lambda: all("ready after" in c.output() for c in (first, second)))
+    assert all(client.ask([(10.0 * n, 50)] * n).answers.asked_u[-1] == 10 * n for n in range(2, 9))
+    kill(first)
+    assert answered(client)
+    assert all(len(client.ask([(9, 9)] * n).answers.distance) == n for n in range(1, 9))
+
+
+def test_subscribers_of_every_qos_hear_every_output(start, client, make_robot):
+    start("-p", "grid.rate:=5", "-p", "grid.columns:=4", "-p", "grid.rows:=3")
+    node, heard = make_robot(), set()
+    for stream, kind in {**STREAMS, "status": DiagnosticStatus}.items():
+        for qos in QOS:
+            ear = stream, qos.reliability, qos.durability
+            node.node.create_subscription(
+                kind, f"{client.target}/{stream}", lambda _, ear=ear: heard.add(ear), qos
+            )
+    node.wait(lambda: len(heard) == 4 * 6, PATIENCE_S)
