@@ -16,6 +16,7 @@ from depthlm_ros.errors import CameraError, CheckpointError, EngineError
 from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.ros import model
 from depthlm_ros.ros.model import is_loading
+from depthlm_ros.ros.pending import Pending
 from depthlm_ros.ros.worker import Worker
 from depthlm_ros.view import Frame
 
@@ -236,6 +237,25 @@ def test_unloading_frees_the_model_and_the_next_one_waits_for_that(make_worker, 
     hanging.go_on.set()
     wait_for(lambda: not worker.problem)
     assert ask(worker, lambda: FRAME, [(40, 30)]).ranges.distance_m.tolist() == [7.0]
+
+
+def test_what_is_refused_is_not_gathered_in_the_thread_that_refuses():
+    """A deactivation must not wait for the answers of a grid that nobody will read."""
+
+    class Job:
+        error = None
+
+        def add_done_callback(self, callback):
+            self.cancel = lambda: callback(self)
+
+        def snapshot(self):
+            raise AssertionError("gathered")
+
+    pending = Pending(lambda: FRAME, lambda predictor, frame: Job())
+    pending.begin(None)
+    pending.refuse(EngineError("inactive"))
+    with pytest.raises(EngineError, match="inactive"):
+        pending.future.result(0)
 
 
 def wait_for(condition, seconds=5):
