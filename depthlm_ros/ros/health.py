@@ -106,6 +106,7 @@ def _model_values(node, worker, settings):
 def _memory():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     yield "memory MB", pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-    torch = sys.modules.get("torch")  # importing it here would cost seconds
-    if torch is not None and torch.cuda.is_initialized():
-        yield "GPU memory MB", torch.cuda.memory_allocated() / 1e6
+    # Importing torch here would cost seconds, and the model's thread may be about to import it.
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if getattr(cuda, "is_initialized", bool)():
+        yield "GPU memory MB", cuda.memory_allocated() / 1e6

@@ -7,6 +7,7 @@ Topics, services, parameters and states are described in README.md.
 import os
 import sys
 import time
+import traceback
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -142,6 +143,20 @@ class DepthLMNode(ManagedNode):
         self._diagnostics.publish()
 
 
+def _spin(node) -> None:
+    """Spin until shutdown. What a callback raises is told once, and ends neither the node nor its
+    other callbacks."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while node.context.ok():
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            raise
+        except Exception as error:  # noqa: BLE001, a robot needs the rest of the node
+            node.tell_once("".join(traceback.format_exception(error)))
+
+
 def main(args=None, load=None) -> int:
     """Run the node until SIGINT or SIGTERM; the exit status is 0 then, 1 for bad parameters.
 
@@ -151,9 +166,7 @@ def main(args=None, load=None) -> int:
     try:
         rclpy.init(args=args)
         node = DepthLMNode(load)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin()
+        _spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except InputError as error:

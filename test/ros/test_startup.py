@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rclpy")
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
@@ -122,3 +123,38 @@ def test_bad_parameters_end_the_node_with_one_line_that_names_them_all(node_proc
     assert child.status == 1
     assert all(name in child.output() for name in ("engine", "grid.rate", "grid.rows"))
     assert len(child.output().strip().splitlines()) == 1, child.output()
+
+
+RAISING = """
+import sys, types
+sys.modules["torch"] = types.ModuleType("torch")  # as while another thread imports it
+from depthlm_ros.ros import node
+from depthlm_ros.ros.diagnostics import Diagnostics
+tick, calls = Diagnostics._tick, []
+def raising(self):
+    calls.append(None)
+    if len(calls) < 3:
+        raise RuntimeError("a fault of ours")
+    tick(self)
+Diagnostics._tick = raising
+sys.exit(node.main())
+"""
+
+
+def test_a_callback_that_raises_is_told_once_and_the_node_goes_on(
+    node_process, checkpoint, make_robot, tmp_path, monkeypatch
+):
+    (tmp_path / "raising_node.py").write_text(RAISING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    child = node_process(
+        *("-r", "__node:=raising", "-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"),
+        module="raising_node",
+    )
+    robot = make_robot("", "/raising")
+    robot.wait(lambda: "RuntimeError: a fault of ours" in child.output())
+    heard = []
+    robot.node.create_subscription(DiagnosticArray, "/diagnostics", heard.append, 10)
+    robot.wait(lambda: [s for m in heard for s in m.status if s.name == "raising: model"])
+    assert robot.wait(lambda: _not_loading(robot)).message.startswith("waiting for image")
+    assert child.output().count("RuntimeError: a fault of ours") == 1
+    assert child.stop() == 0
