@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from depthlm_ros.predict import Status
+from depthlm_ros.ranges import Status
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class Answers:
     told_m: what the predictor answers. greedy_m, median_m: the digits as published, and the
     median of their distribution (both NaN where there are none). lower_m, upper_m: its 90 %
     interval. stretch: times this a metre is one of the kind that the model speaks. status: see
-    predict.Status.
+    ranges.Status.
     """
 
     told_m: np.ndarray
@@ -68,7 +68,7 @@ class Points(Answers):
 def evaluate(records, answerer, progress=None) -> Points:
     """The Points of records, asked one picture at a time.
 
-    progress(pictures): called after each. Raises RecordError, ImageError, or the engine's error.
+    progress(pictures): called after each. Raises RecordError or the engine's error.
     """
     parts, labels, focal_px, kinds = [], [], [], set()
     for record in records:

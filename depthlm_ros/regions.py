@@ -10,7 +10,7 @@ from math import ceil, sqrt
 import numpy as np
 
 from depthlm_ros.errors import InputError
-from depthlm_ros.predict import Ranges, Status
+from depthlm_ros.ranges import Ranges, Status
 
 SAMPLES, MOST_SAMPLES = 9, 400  # pixels asked in a box: by default, and at most
 MIDDLE = 0.5  # the share of a box, each way, that is asked: its borders see what is behind
@@ -138,14 +138,4 @@ def _along(camera, centres, told, status) -> Ranges:
     rays = np.full((len(status), 3), np.nan)
     has_ray = np.isfinite(centres).all(axis=1)
     rays[has_ray] = camera.rays(centres[has_ray])
-    distance, lower, upper = told.T
-    return Ranges(
-        distance_m=distance,
-        z_m=distance * rays[:, 2],
-        lower_m=lower,
-        upper_m=upper,
-        stddev_m=(upper - lower) / 3.29,
-        points=distance[:, None] * rays,
-        status=status,
-        asked=centres,
-    )
+    return Ranges.along(rays, told, status, centres)

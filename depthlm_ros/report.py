@@ -20,8 +20,8 @@ from depthlm_ros.metrics import (
     measure,
     share_interval,
 )
-from depthlm_ros.predict import Status
 from depthlm_ros.published import published
+from depthlm_ros.ranges import Status
 from depthlm_ros.records import KINDS, strict_json
 from depthlm_ros.uncertainty import Uncertainty, distance_bins, table, uncertainty
 

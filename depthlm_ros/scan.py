@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from depthlm_ros.errors import InputError
-from depthlm_ros.predict import Ranges
+from depthlm_ros.ranges import Ranges
 
 LARGEST_GRID = 1_000_000  # points
 
@@ -59,9 +59,9 @@ def colours_at(image, pixels) -> np.ndarray:
     return image[np.clip(v, 0, image.shape[0] - 1), np.clip(u, 0, image.shape[1] - 1)]
 
 
-def start_scan(predictor, frame, pixels, priority=-1):
+def start_scan(predictor, frame, pixels):
     """The job of many pixels (N, 2) in the checkpoint's style for grids, below few pixels."""
-    return predictor.start(frame, pixels, predictor.checkpoint.grid_style, priority)
+    return predictor.start(frame, pixels, predictor.checkpoint.grid_style, priority=-1)
 
 
 def scan(predictor, frame, columns, rows, progress=None) -> Scan:

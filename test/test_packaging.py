@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import setuptools
 
-from depthlm_ros.predict import Status
+from depthlm_ros.ranges import Status
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERFACES = ROOT / "depthlm_interfaces"

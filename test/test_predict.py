@@ -94,6 +94,23 @@ def test_a_failing_engine_is_an_error():
         predictor(lambda view, p: 1 / 0).ranges(FRAME, [(320, 240)])
 
 
+def test_a_window_that_does_not_open_takes_the_others_back():
+    asking, opened = predictor(focal_px=4000.0), []
+    open_scene = asking.engine.open
+
+    def second_fails(pictures, style):
+        if opened:
+            raise EngineError("no room")
+        opened.append(open_scene(pictures, style))
+        return opened[0]
+
+    asking.engine.open = second_fails
+    with pytest.raises(EngineError, match="no room"):
+        asking.start(FRAME, [(20, 20), (620, 460)])
+    assert not asking.batcher.run_once()
+    assert opened[0].view is None
+
+
 def test_no_pixels_and_no_good_pixels_do_not_reach_the_engine():
     failing = predictor(lambda view, p: 1 / 0)
     assert len(failing.ranges(FRAME, [])) == 0

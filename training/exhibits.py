@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 
 from depthlm_ros.camera import Camera
+from depthlm_ros.pictures import distance_colours
 
 from .shards import Shot
 
+SHEET_M = 0.4, 40.0  # the nearest and the farthest colour of a contact sheet
 CAMERA_INFO = """\
 image_width: {width}
 image_height: {height}
@@ -51,25 +53,15 @@ split: no picture of that room is in the training data. The same licence as the 
 
 
 def write_sheet(shots: list[Shot], path) -> None:
-    """A contact sheet: pictures with their distance maps below, near warm, far cold."""
+    """A contact sheet: pictures with their distance maps below, near warm, far cold, sky grey."""
     cells = [_cell(one) for one in shots]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % 6)
     rows = [np.hstack(cells[i:i + 6]) for i in range(0, len(cells), 6)]
     cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
 
 
-def coloured(distance_m) -> np.ndarray:
-    """Distances as colours on a logarithmic scale from 0.4 to 40 m: (H, W, 3) uint8 RGB.
-
-    The unknown (sky) is coloured as farthest.
-    """
-    share = 1 - np.log(np.nan_to_num(distance_m, nan=40.0) / 0.4) / np.log(100)
-    levels = np.clip(share * 255, 0, 255).astype(np.uint8)
-    return cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[..., ::-1]
-
-
 def _cell(one: Shot, width=320, height=240) -> np.ndarray:
-    pictures = [one.frame.image, coloured(one.distance_m)]
+    pictures = [one.frame.image, distance_colours(one.distance_m, SHEET_M)]
     return np.vstack([_fitted(p, width, height) for p in pictures])
 
 

@@ -10,7 +10,7 @@ from depthlm_ros.commands.options import (
     pixel,
     predictor_from,
 )
-from depthlm_ros.predict import Status
+from depthlm_ros.ranges import Status
 from depthlm_ros.records import strict_json
 
 

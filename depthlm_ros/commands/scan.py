@@ -8,12 +8,13 @@ import numpy as np
 from PIL import Image
 
 from depthlm_ros import pictures
+from depthlm_ros.clouds import cloud_picture, write_ply
 from depthlm_ros.commands.bars import progress_bar
 from depthlm_ros.commands.options import (
+    add_grid_option,
     add_model_options,
     add_picture_options,
     frame_from,
-    grid,
     predictor_from,
 )
 from depthlm_ros.errors import InputError
@@ -24,7 +25,7 @@ def add(subparsers) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("scan", help="a grid of pixels: overlay, cloud picture, PLY")
     add_picture_options(parser)
-    parser.add_argument("--grid", type=grid, default=(32, 24), metavar="COLUMNSxROWS")
+    add_grid_option(parser)
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder (default: out)")
     add_model_options(parser)
     parser.set_defaults(run=run)
@@ -51,8 +52,8 @@ def write_pictures(folder, frame, found) -> list:
     )
     drawn = pictures.overlay(frame.image, found.ranges.asked, found.ranges.distance_m)
     Image.fromarray(drawn).save(overlay)
-    pictures.cloud_picture(cloud, found.points, found.colours)
-    pictures.write_ply(ply, found.points, found.colours)
+    cloud_picture(cloud, found.points, found.colours)
+    write_ply(ply, found.points, found.colours)
     return [overlay, cloud, ply]
 
 

@@ -15,11 +15,12 @@ import numpy as np
 from PIL import Image as PictureFile
 
 from depthlm_ros import pictures
+from depthlm_ros.clouds import cloud_picture, write_ply
 from depthlm_ros.commands.bars import progress_bar
 from depthlm_ros.commands.options import grid
 from depthlm_ros.errors import DepthLMError, EngineError, InputError
 from depthlm_ros.messages import cloud_points
-from depthlm_ros.metrics import delta1
+from depthlm_ros.metrics import best_constant, delta1
 from depthlm_ros.ros.call import print_answers, print_source, truth_columns
 from depthlm_ros.ros.child import Child, undisturbed
 from depthlm_ros.ros.client import Client
@@ -176,8 +177,9 @@ class _Demo:
         line = f"cloud: {np.isfinite(distance).sum()} of {len(distance)} points answered"
         if self._truth is not None:
             truth = self._true_at(answers)
-            near = delta1(distance, truth).mean()
-            best = max(delta1(np.full_like(truth, c), truth).mean() for c in np.unique(truth))
+            known = np.isfinite(truth)
+            near = delta1(distance[known], truth[known]).mean()
+            _, best = best_constant(truth[known])
             line += f", {near:.0%} within a factor of 1.25 of the truth"
             line += f" (best constant answer: {best:.0%})"
         print(line)
@@ -187,8 +189,8 @@ class _Demo:
             drawn = pictures.overlay(self._frame.image, _asked(answers), answers.distance)
             PictureFile.fromarray(drawn).save(self._out / name)
         points, colours = cloud_points(result.cloud)
-        pictures.cloud_picture(self._out / "cloud.png", points, colours)
-        pictures.write_ply(self._out / "cloud.ply", points, colours)
+        cloud_picture(self._out / "cloud.png", points, colours)
+        write_ply(self._out / "cloud.ply", points, colours)
         print(f"wrote pixels.png, overlay.png, cloud.png and cloud.ply into {self._out}")
 
 

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from depthlm_ros import messages
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import CameraError
-from depthlm_ros.predict import Ranges, Status
+from depthlm_ros.ranges import Ranges, Status
 from depthlm_ros.ros import convert
 from depthlm_ros.scan import Scan
 

@@ -16,7 +16,7 @@ from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import Image, PointCloud2
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.predict import Status
+from depthlm_ros.ranges import Status
 from depthlm_ros.ros.convert import image_message
 
 

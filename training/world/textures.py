@@ -11,7 +11,6 @@ import numpy as np
 
 BRICK_M = (0.225, 0.075)
 STOREY_M = 3.0
-PLANK_M = 1.2
 _SIZE = 512
 
 

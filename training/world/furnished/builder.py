@@ -14,6 +14,8 @@ from .light import Lamp, Lamps
 from .meshes import Material, Piece, Scene, box
 from .texels import Texels
 
+TOUCHING_M = .02  # things on the floor may overlap that much
+GAP_M = .01  # between a wall and what stands at it
 
 class Builder:
     """One place that is being furnished; area (x0, y0, x1, y1) metres."""
@@ -66,11 +68,13 @@ class Builder:
         model = self.library.models[number]
         return model["top"] if model["top"] > 0 else model["size"][2]
 
-    def free(self, low, high, gap=.02) -> bool:
+    def free(self, low, high) -> bool:
         """Whether a rectangle of floor is inside and overlaps nothing."""
         inside = (low >= self.area[:2] - .01).all() and (high <= self.area[2:] + .01).all()
-        return inside and all((low >= t[2:] - gap).any() or (high <= t[:2] + gap).any()
-                              for t in self.taken)
+        return inside and all(
+            (low >= t[2:] - TOUCHING_M).any() or (high <= t[:2] + TOUCHING_M).any()
+            for t in self.taken
+        )
 
     def keep_clear(self, x0, y0, x1, y1):
         """Nothing is put there later."""
@@ -95,14 +99,14 @@ class Builder:
         self.targets.append((low + high) / 2)
         return True
 
-    def along_wall(self, pieces, tries=5, sides=range(4), gap=.01) -> bool:
+    def along_wall(self, pieces, tries=5, sides=range(4)) -> bool:
         """Put pieces with their back to some wall."""
         if not pieces:
             return False
         for _ in range(tries):
             side, share = int(self.rng.choice(list(sides))), self.rng.random()
             x, y, yaw = against(self.area, side, share)
-            out = np.array([-np.sin(yaw), np.cos(yaw)]) * gap
+            out = np.array([-np.sin(yaw), np.cos(yaw)]) * GAP_M
             if self.put(pieces, x + out[0], y + out[1], yaw):
                 return True
         return False

@@ -36,11 +36,11 @@ class Piece:
     material: np.ndarray
     tint: tuple = (1.0, 1.0, 1.0)
 
-    def moved(self, x=0.0, y=0.0, z=0.0, yaw=0.0, scale=1.0) -> "Piece":
-        """Scaled, turned about z through the origin, then shifted."""
+    def moved(self, x=0.0, y=0.0, z=0.0, yaw=0.0) -> "Piece":
+        """Turned about z through the origin, then shifted."""
         c, s = np.cos(yaw), np.sin(yaw)
         turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
-        corners = self.corners * np.float32(scale) @ turn + np.array([x, y, z], np.float32)
+        corners = self.corners @ turn + np.array([x, y, z], np.float32)
         normals = np.round(self.normals @ turn).astype(np.int8) if yaw else self.normals
         return replace(self, corners=corners, normals=normals)
 

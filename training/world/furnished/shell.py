@@ -45,15 +45,14 @@ def _stored(build, role, make, share):
     return build.material(image=image), metres
 
 
-def wall(build: Builder, side, finish: Finish, holes=(), high=None):
+def wall(build: Builder, side, finish: Finish, holes=()):
     """One side of the area with holes (from, to, low, high) along it, and a skirting board."""
-    high = high or build.high
     length = (build.area[2:] - build.area[:2])[side % 2]
     edges = sorted({-WALL_M, length + WALL_M, *(h[0] for h in holes), *(h[1] for h in holes)})
     low, top = [], []
     for start, end in pairwise(edges):
         spans = sorted((h[2], h[3]) for h in holes if h[0] <= start and end <= h[1])
-        levels = [0, *(z for span in spans for z in span), high]
+        levels = [0, *(z for span in spans for z in span), build.high]
         for z0, z1 in zip(levels[::2], levels[1::2], strict=True):
             if z1 - z0 > 1e-3:
                 low.append([start - length / 2, -WALL_M, z0])
@@ -153,12 +152,12 @@ def _window(build, piece, size, base, x, y, yaw):
         build.add(heater, *(np.array([x, y]) + out * .04), .1, yaw)
 
 
-def lights(build: Builder, power=None):
+def lights(build: Builder):
     """Lamps under the ceiling: panels in a grid, or one or two bulbs."""
     rng = build.rng
     wide, deep = build.area[2:] - build.area[:2]
     warm = np.array([1, 1, 1]) + np.array([.12, 0, -.2]) * rng.uniform(-.4, 1.2)
-    strength = rng.uniform(.3, 1.2) if power is None else power
+    strength = rng.uniform(.3, 1.2)
     if rng.random() < .55 or wide * deep > 40:
         step = rng.uniform(2, 3.2) if wide * deep < 80 else rng.uniform(3.5, 5)
         size = rng.choice([(.6, .6), (1.2, .3), (1.5, .15), (.25, .25)])

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-LINEAR = (np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)
-
 
 @dataclass(frozen=True)
 class Texels:
