@@ -154,9 +154,9 @@ class Batcher:
 
     def _fill(self) -> list:
         """[(job, rows)] for the next step; jobs that are over leave the queue."""
+        self._drop_over()
         with self._queue:
             now = time.monotonic()
-            self._drop_over(now)
             self._turn += 1
             taken, used, room = [], 0, inf
             for job in self._ordered():
@@ -180,12 +180,16 @@ class Batcher:
         """Rows that a step may have for this job: until step_s is over, or its deadline."""
         return self.engine.room(job.scene, min(self.step_s, job.deadline - now))
 
-    def _drop_over(self, now) -> None:
-        """Finish what is past its deadline, or would be by the time of its next answer."""
-        for job in self._jobs:
-            if now + self._row_s > job.deadline:
-                job._finish()
-        self._jobs = [j for j in self._jobs if not j.finished]
+    def _drop_over(self) -> None:
+        """Finish what is past its deadline, or would be by the time of its next answer; without
+        the lock, since whoever hears of it may submit."""
+        soon = time.monotonic() + self._row_s
+        with self._queue:
+            over = [j for j in self._jobs if soon > j.deadline]
+        for job in over:
+            job._finish()
+        with self._queue:
+            self._jobs = [j for j in self._jobs if not j.finished]
 
     def _step(self, taken) -> None:
         batch = [(job.scene, job.questions[row]) for job, rows in taken for row in rows]

@@ -188,6 +188,27 @@ def test_parts_of_a_run_with_other_options_are_refused(tmp_path, bag, monkeypatc
     assert "going on with picture 1" in said and len(content["/depthlm/points"]) == 4
 
 
+def test_a_picture_that_was_half_written_is_answered_again_and_not_twice(
+    tmp_path, bag, monkeypatch
+):
+    from rosbags.rosbag2 import Writer
+
+    folder, written = record(tmp_path / "in", shots()), []
+
+    def interrupted(self, connection, *message):
+        written.append(connection.topic)
+        if len(written) == 6:
+            raise KeyboardInterrupt
+        return write(self, connection, *message)
+
+    write = Writer.write
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "write", interrupted)
+        assert bag(folder)[0] == 130
+    _, content, _ = bag(folder)
+    assert [len(messages) for messages in content.values()] == [4] * 4
+
+
 def test_two_runs_do_not_write_the_same_output(tmp_path, bag):
     from depthlm_ros.bags.parts import Parts
 

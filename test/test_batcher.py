@@ -55,6 +55,16 @@ def test_each_row_is_answered_once_by_its_own_question():
     assert asked == [(name, q) for name in "ab" for q in range(7)]
 
 
+def test_who_hears_that_time_is_up_may_ask_again():
+    batcher, again = Batcher(Recorder()), []
+    late = batcher.submit("a", [1], deadline=time.monotonic())
+    late.add_done_callback(lambda job: again.append(batcher.submit("b", [2])))
+    stepping = threading.Thread(target=batcher.run_once, daemon=True)
+    stepping.start()
+    stepping.join(5)
+    assert not stepping.is_alive() and again[0].wait(1) == [("b", 2)]
+
+
 def test_two_scenes_share_a_step():
     engine = Recorder(room=10)
     batcher = Batcher(engine)

@@ -37,14 +37,17 @@ class Parts:
         self._lock = self._locked(json.dumps(job, indent=1, sort_keys=True))
         shutil.rmtree(self._unfinished, ignore_errors=True)
         self._writer, self._topics, self._began = None, {}, 0.0
+        self._is_torn = False  # whether the part holds some of a picture's messages only
         self._next = self.done
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.finish_part()
-        self._lock.close()
+        try:
+            self.finish_part()
+        finally:
+            self._lock.close()
 
     @property
     def done(self) -> int:
@@ -62,16 +65,21 @@ class Parts:
                     topic, message.__msgtype__, typestore=STORE
                 )
                 self._topics[topic] = connection
+            self._is_torn = True
             self._writer.write(self._topics[topic], time_ns, data)
+        self._is_torn = False
         self._next = index + 1
         if time.monotonic() - self._began > PART_S:
             self.finish_part()
 
     def finish_part(self) -> None:
-        """Make what was written so far last."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Make what was written so far last, unless an error came amid a picture: then the next
+        run answers again what the part held."""
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._writer = None
+        if not self._is_torn:
             self._unfinished.rename(self.folder / f"{self._next:09d}")
 
     def join(self, kept=None) -> int:

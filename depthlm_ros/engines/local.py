@@ -64,9 +64,11 @@ class LocalEngine:
     @torch.inference_mode()
     def open(self, pictures, style) -> LocalScene:
         """A scene of one View, of one or two in PlainStyle. Raises EngineError if the processor
-        would resize one again, InputError if the model cannot be asked in this style."""
+        would resize one again or a question about it would be longer than the model's context,
+        InputError if the model cannot be asked in this style."""
         self.prompts.check_style(style, len(pictures))
         prepared = [self.loaded.vision.prepare([view.image]) for view in pictures]
+        self.prompts.check_room(style, pictures[0], [one.grid for one in prepared])
         self.seen_focal_px = prepared[-1].focal_px(pictures[-1].camera)
         scene = LocalScene(pictures[0], style, prepared[0].grid, len(pictures))
         if style.shares_picture:

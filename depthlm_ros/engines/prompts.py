@@ -57,6 +57,12 @@ class Prompts:
         if self.loaded.point_id is None:
             raise InputError("position style needs the token that points in the vocabulary")
 
+    def check_room(self, style, view, grids) -> None:
+        """EngineError if questions in the style are longer than the model's context, beside
+        pictures of grids [(rows, columns)]: known now, it fails no step that others share."""
+        for probe in style.probes(view):
+            self.with_pictures(self.question_ids(probe, len(grids)), *grids)
+
     def shared_beginning(self, view, style, pictures=1) -> list:
         """The ids with which every question about the view begins, a picture as one token."""
         probes = [self._ids(probe.text, "", pictures) for probe in style.probes(view)]

@@ -164,6 +164,18 @@ def test_a_picture_beyond_the_models_context_is_refused(engines, view_of):
         engine.open([view_of(0, 760, 760)], CoordinateStyle())
 
 
+@pytest.mark.parametrize("style", [MarkerStyle(), CoordinateStyle()])
+def test_questions_beyond_the_context_are_refused_when_their_picture_is_opened(
+    engines, view_of, style
+):
+    """Found in a step, it would fail the questions of others there."""
+    engine = engines("local", "qwen3_vl")
+    words = style.question(view_of(0), (30, 20))
+    wordy = replace(style, words=(words.text + " very far?" * 900, words.form))
+    with pytest.raises(EngineError, match=r"of \d+ tokens is longer .* of 2048: .* fewer words"):
+        engine.open([view_of(0)], wordy)
+
+
 def test_in_bfloat16_the_pointing_token_keeps_its_fractions(checkpoints, asked):
     """Angles need float32: in bfloat16 places beyond 256 would be whole numbers."""
     engine = LocalEngine(checkpoints("qwen3_vl"), "cpu", "bfloat16")
