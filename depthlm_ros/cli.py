@@ -44,6 +44,11 @@ def main(argv=None) -> int:
     except BrokenPipeError:  # the reader has seen enough: depthlm ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"depthlm: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def _parser(argv):

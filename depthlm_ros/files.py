@@ -35,7 +35,8 @@ def read_picture(path, upright: bool = True, name: str = "") -> np.ndarray:
     except ImageError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name} cannot be read as a picture: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{name} cannot be read as a picture: {reason}") from error
 
 
 def _rgb(picture) -> np.ndarray:

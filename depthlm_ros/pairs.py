@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from depthlm_ros.errors import CameraError, RecordError
+from depthlm_ros.errors import CameraError, ImageError, RecordError
 from depthlm_ros.files import read_picture
 from depthlm_ros.lines import Lines
 from depthlm_ros.records import need, read_intrinsics, read_object
@@ -64,13 +64,13 @@ class PairRecord:
         return len(self.first)
 
     def frames(self) -> tuple:
-        """Both pictures, read now, with their cameras; ImageError or RecordError."""
+        """Both pictures, read now, with their cameras; RecordError where that fails."""
         try:
             return tuple(
                 Frame(read_picture(image, upright=False), camera)
                 for image, camera in zip(self.images, self.cameras, strict=True)
             )
-        except CameraError as error:
+        except (CameraError, ImageError) as error:
             raise RecordError(f"{self.where}: {error}") from error
 
     @property

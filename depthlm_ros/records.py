@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera, as_pixels
-from depthlm_ros.errors import CameraError, InputError, RecordError
+from depthlm_ros.errors import CameraError, ImageError, InputError, RecordError
 from depthlm_ros.files import camera_for, read_picture
 from depthlm_ros.lines import Lines
 from depthlm_ros.view import Frame
@@ -67,11 +67,10 @@ class Record:
         return len(self.label_m)
 
     def frame(self) -> Frame:
-        """The picture, read now, with its camera; ImageError or RecordError where that fails."""
-        image = read_picture(self.image, upright=False)  # as the published loader reads it
-        try:
-            return Frame(image, self.camera)
-        except CameraError as error:
+        """The picture, read now, with its camera; RecordError where that fails."""
+        try:  # not turned upright, as the published loader reads it
+            return Frame(read_picture(self.image, upright=False), self.camera)
+        except (CameraError, ImageError) as error:
             raise RecordError(f"{self.where}: {error}") from error
 
     def stated_kind(self) -> str:
@@ -138,7 +137,10 @@ def read_records(path, kind: str = "", folder=None):
 
 def read_object(text) -> dict:
     """The JSON object in a line; ValueError or TypeError where there is none."""
-    content = json.loads(text)
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"a record is a JSON object, and this is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise TypeError(f"a record is a JSON object, got {text.strip()[:40]}")
     return content

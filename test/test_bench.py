@@ -142,7 +142,7 @@ def test_without_torch_the_comparison_says_what_to_do(capsys, monkeypatch):
         (["--size", "huge"], "qwen2.5-vl-3b"),
         (["--size", "tiny", "--checkpoint", "tiny"], "not allowed with"),
         (["--size", "tiny", "--n", "1,0"], "a whole number of 1 or more"),
-        (["--size", "tiny", "--limit", "no"], "a number of seconds above 0"),
+        (["--size", "tiny", "--limit", "no"], "a number above 0"),
     ],
 )
 def test_a_malformed_bench_line_says_what_is_allowed(capsys, arguments, words):

@@ -114,6 +114,26 @@ def test_an_engine_without_intervals_is_told(command, checkpoint, records, capsy
     assert "interval" in capsys.readouterr().err
 
 
+def test_answers_without_an_interval_are_left_out_and_counted(
+    checkpoint, records, capsys, monkeypatch
+):
+    reply, asked = ScriptedEngine._reply, []
+
+    def every_fifth_bare(*arguments):
+        asked.append(arguments)
+        return Reply(2.0, "2.00") if len(asked) % 5 == 0 else reply(*arguments)
+
+    monkeypatch.setattr(ScriptedEngine, "_reply", every_fifth_bare)
+    path = records("fit.jsonl", [2.0] * 25)
+    given = ("--checkpoint", checkpoint, "--style", "marker", *FAKE)
+    assert run("calibrate", path, *given) == 0
+    out = capsys.readouterr().out
+    assert "20 points of 20 pictures" in out and "; 5 points without an interval are left" in out
+    assert run("intervals", path, *given) == 0
+    row = "| fit | all, before calibration | 25 | 1.000 (1.00 to 1.00); 0.20; 5 without |"
+    assert row in capsys.readouterr().out
+
+
 def test_the_page_holds_coverage_before_and_after_and_rejection(checkpoint, records, capsys):
     fit = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
     run("calibrate", fit, "--checkpoint", checkpoint, *FAKE)

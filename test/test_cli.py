@@ -149,6 +149,8 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(run, picture, argum
         (["ask", "a.png", "--at", "12"], "a pixel is u,v such as 320,240, got '12'"),
         (["scan", "a.png", "--grid", "32"], "a grid is COLUMNSxROWS such as 32x24, got '32'"),
         (["eval", "r.jsonl", "--limit", "0"], "a whole number of 1 or more"),
+        (["eval", "r.jsonl", "--constant", "nan"], "a number above 0, got 'nan'"),
+        (["ask", "a.png", "--at", "1,2", "--threads", "0"], "a whole number of 1 or more"),
         (["eval", "r.jsonl", "--constant", "2", "--checkpoint", "x"], "not allowed with"),
         (["eval", "r.jsonl", "--kind", "depth"], "distance"),
         (["eval", "r.jsonl", "--worst", "0", "a.png"], "a whole number of 1 or more"),
@@ -162,6 +164,26 @@ def test_a_malformed_command_line_says_what_is_allowed(run, capsys, arguments, w
         run(*arguments)
     assert stop.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_records_that_cannot_be_evaluated_are_told_with_file_and_line(run, tmp_path):
+    camera = [40, 40, 31.5, 23.5, 64, 48]
+    record = {"image": "a.png", "intrinsics": camera, "pixel_coords": [[1, 2]], "depth": [1]}
+    told = []
+    for line in ("", "no json", json.dumps(record)):
+        (tmp_path / "r.jsonl").write_text(f"{line}\n")
+        code, out, err = run("eval", tmp_path / "r.jsonl", "--kind", "z", *FAKE)
+        assert (code, out) == (2, "")
+        told.append(err)
+    assert "there are no records in" in told[0]
+    assert "r.jsonl:1: a record is a JSON object, and this is not JSON" in told[1]
+    assert "r.jsonl:1: " in told[2] and "a.png cannot be read as a picture: No such" in told[2]
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(run, picture, tmp_path):
+    (tmp_path / "out" / "overlay.png").mkdir(parents=True)
+    code, _, err = run("scan", picture, "--fx", 40, "--out", tmp_path / "out", *FAKE)
+    assert code == 2 and err.endswith("overlay.png: Is a directory\n")
 
 
 def test_scan_writes_overlay_cloud_picture_and_ply(run, picture, tmp_path):

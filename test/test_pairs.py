@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthlm_ros.errors import ImageError, RecordError
+from depthlm_ros.errors import RecordError
 from depthlm_ros.pairs import Pairs
 
 QUARTER = [[0, 0, 1, 0.5], [0, 1, 0, 0], [-1, 0, 0, 2], [0, 0, 0, 1]]  # a quarter turn about y
@@ -77,7 +77,7 @@ def test_missing_keys_are_named(tmp_path):
 def test_both_pictures_come_with_their_cameras(tmp_path):
     Image.new("RGB", (64, 48), (1, 2, 3)).save(tmp_path / "a.png")
     pair = written(tmp_path)[0]
-    with pytest.raises(ImageError, match=r"b\.png"):
+    with pytest.raises(RecordError, match=r"p\.jsonl:1: .*b\.png cannot be read"):
         pair.frames()
     Image.new("RGB", (32, 24), (4, 5, 6)).save(tmp_path / "b.png")
     first, second = pair.frames()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthlm_ros.errors import ImageError, InputError, RecordError
+from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.records import Records, read_records, strict_json
 
 GOOD = {
@@ -241,7 +241,7 @@ def test_a_picture_of_another_size_is_told_with_file_and_line(records_file, tmp_
 
 
 def test_a_missing_picture_is_named(records_file):
-    with pytest.raises(ImageError, match="a.png cannot be read"):
+    with pytest.raises(RecordError, match=r"r\.jsonl:1: .*a.png cannot be read as a picture: No"):
         next(read_records(records_file({}))).frame()
 
 

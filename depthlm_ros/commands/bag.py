@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 from depthlm_ros.commands.bars import progress_bar
 from depthlm_ros.commands.options import (
+    add_grid_option,
     add_model_options,
     count,
-    grid,
     predictor_from,
 )
 from depthlm_ros.errors import InputError
@@ -35,7 +35,7 @@ def add(subparsers) -> None:
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument("--info", default="", help="of camera_info (default: beside the pictures)")
     camera.add_argument("--camera", metavar="YAML", help="or a camera_info file for all pictures")
-    parser.add_argument("--grid", type=grid, default=(32, 24), metavar="COLUMNSxROWS")
+    add_grid_option(parser)
     parser.add_argument("--every", type=count, default=1, metavar="N", help="each Nth picture")
     parser.add_argument("--rectified", action="store_true", help="P holds, not K and D")
     parser.add_argument("--node", default="/depthlm", help="whose topics (default: /depthlm)")

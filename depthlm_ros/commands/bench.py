@@ -18,12 +18,13 @@ from depthlm_ros.commands.ask import told
 from depthlm_ros.commands.options import (
     add_model_options,
     count,
+    positive,
     predictor_from,
     seconds,
 )
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.files import read_camera, read_picture
-from depthlm_ros.predict import Ranges
+from depthlm_ros.ranges import Ranges
 from depthlm_ros.scan import Scan, scan
 from depthlm_ros.view import Frame
 
@@ -66,7 +67,10 @@ def _add_comparison_options(parser):
         "--styles", type=names, default=(), help="such as marker,position (default: all)"
     )
     sized.add_argument(
-        "--limit", type=seconds, default=60.0, help="seconds a cell, the rest is extrapolated (60)"
+        "--limit",
+        type=positive,
+        default=60.0,
+        help="seconds a cell, the rest is extrapolated (60)",
     )
     sized.add_argument("--plot", type=Path, metavar="FILE", help="draw time against n, a picture")
 

@@ -36,7 +36,8 @@ def add_records_options(parser) -> None:
     parser.add_argument(
         "records",
         nargs="+",
-        help="jsonl, of scenes that neither trained the model nor test it afterwards",
+        help="jsonl files (a picture a line, as for eval) of scenes that the model has not seen:"
+        " those that calibrate it must not test it afterwards",
     )
     parser.add_argument(
         "--kind", choices=KINDS, default="", help="of records that do not state theirs"
@@ -52,7 +53,7 @@ def run(args) -> int:
     for style in styles(args, row):
         points = asked(predictor, style, args.records, args.kind)
         found[style] = fitted(points, data, row.kind)
-        print(_line(style, found[style], covered("", points).inside))
+        print(_line(style, found[style], covered("", points)))
     if args.out:
         shutil.copytree(row.model, folder)
     _write(replace(row, calibration={**row.calibration, **found}), folder)
@@ -84,10 +85,12 @@ def asked(predictor, style, paths, kind):
 
 def _line(style, fit, before) -> str:
     low, high = fit.interval
+    unknown = before.points - before.known
+    left_out = f"; {unknown} points without an interval are left out" if unknown else ""
     return (
         f"{style}: log lower and log upper {fit.widening:+.3f} wider (95 % {low:+.3f} to"
         f" {high:+.3f}), from {fit.points} points of {fit.pictures} pictures;"
-        f" {before:.3f} were inside before"
+        f" {before.inside:.3f} were inside before{left_out}"
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from depthlm_ros.checkpoints import find_checkpoint, weights_sha256
 from depthlm_ros.commands.bars import progress_bar
-from depthlm_ros.commands.options import add_model_options, count, predictor_from
+from depthlm_ros.commands.options import add_model_options, count, positive, predictor_from
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluate import ConstantAnswers, PredictorAnswers, evaluate
 from depthlm_ros.files import sha256
@@ -24,6 +24,10 @@ from depthlm_ros.tasks import TASKS
 from depthlm_ros.tasks.evaluation import evaluate_task
 from depthlm_ros.worst import sheet_path, write_sheet
 
+RECORDS_HELP = (
+    'jsonl files, a picture a line: {"image": file, "intrinsics": [fx, fy, cx, cy, width, height],'
+    ' "pixel_coords": [[u, v], ...], "depth": [metres, ...], "kind": "distance" or "z"}'
+)
 # Options that do not change what is answered; all others must be the same when a run goes on.
 _IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "threads")
 
@@ -31,9 +35,9 @@ _IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "t
 def add(subparsers) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("eval", help="how good are the answers on a records file?")
-    parser.add_argument("records", nargs="+", help="jsonl, see depthlm_ros/records.py")
+    parser.add_argument("records", nargs="+", help=RECORDS_HELP)
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--constant", type=float, metavar="METRES", help="instead of a model")
+    who.add_argument("--constant", type=positive, metavar="METRES", help="instead of a model")
     parser.add_argument(
         "--kind", choices=KINDS, default="", help="of records that do not state theirs"
     )
@@ -89,7 +93,7 @@ def _run_task(args) -> int:
         raise InputError("--constant and --worst are about distances: leave --task away")
     task = TASKS[args.task]
     records = Pairs(args.records) if task.pair else Records(args.records, args.kind)
-    total, predictor = min(len(records), args.limit or len(records)), predictor_from(args)
+    total, predictor = _total(records, args), predictor_from(args)
     with progress_bar("records") as progress:
 
         def told(done):
@@ -103,9 +107,16 @@ def _run_task(args) -> int:
     return 0
 
 
+def _total(records, args) -> int:
+    """How many records are asked about."""
+    if not len(records):
+        raise InputError(f"there are no records in {', '.join(args.records)}")
+    return min(len(records), args.limit or len(records))
+
+
 def _run_distances(args) -> int:
     records = Records(args.records, args.kind)
-    total = min(len(records), args.limit or len(records))
+    total = _total(records, args)
     begin = time.monotonic()
     with _answerer(args) as answerer, progress_bar("pictures") as progress:
         points = evaluate(islice(records, total), answerer, lambda n: progress(n, total))

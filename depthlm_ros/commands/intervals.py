@@ -75,7 +75,8 @@ def _preface(row, names):
         )
     yield ""
     yield "Share of true values inside the 90 % interval (95 % by bootstrap over pictures);"
-    yield "median log(upper / lower)."
+    yield "median log(upper / lower). Answers without an interval are left out of both, and their"
+    yield "number is told."
     yield ""
 
 
@@ -87,11 +88,13 @@ def _coverage_rows(title, raw, found):
 
 
 def _coverage_row(title, group, rows) -> str:
-    cells = (
-        f"{r.inside:.3f} ({r.interval[0]:.2f} to {r.interval[1]:.2f}); {r.log_width:.2f}"
-        for r in rows
-    )
-    return f"| {title} | {group} | {rows[0].points} | {' | '.join(cells)} |"
+    return f"| {title} | {group} | {rows[0].points} | {' | '.join(map(_cell, rows))} |"
+
+
+def _cell(row) -> str:
+    low, high = row.interval
+    unknown = f"; {row.points - row.known} without" if row.known < row.points else ""
+    return f"{row.inside:.3f} ({low:.2f} to {high:.2f}); {row.log_width:.2f}{unknown}"
 
 
 def _rejection_row(title, style, found) -> str:

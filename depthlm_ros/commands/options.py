@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from math import inf
 
 from depthlm_ros.commands.bars import loading_bar
 from depthlm_ros.engines import CHECKS, ENGINES
@@ -30,16 +31,36 @@ def add_model_options(parser, checkpoint_group=None) -> None:
     )
     model = parser.add_argument_group("model")
     model.add_argument("--row", default="", help="published row for a folder that carries none")
-    model.add_argument("--engine", choices=ENGINES, default="local")
+    model.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="local",
+        help="local (default); reference: plain generate, slow; scripted: a fake, always 2 m",
+    )
     model.add_argument("--device", help="auto (default), cpu, cuda")
     model.add_argument("--dtype", help="auto (default), float32, bfloat16, float16")
-    model.add_argument("--threads", type=int, help="of the processor (default: as many as suit)")
+    model.add_argument("--threads", type=count, help="of the processor (default: as many as suit)")
     model.add_argument(
         "--check",
         choices=CHECKS,
         help="prove that the model would have said the words it is given (auto: in marker style)",
     )
-    model.add_argument("--style", default="", help="how to point (default: the checkpoint's)")
+    model.add_argument(
+        "--style",
+        default="",
+        help="how to point: marker, coordinates or position (default: the checkpoint's)",
+    )
+
+
+def add_grid_option(parser) -> None:
+    """How finely a picture is asked."""
+    parser.add_argument(
+        "--grid",
+        type=grid,
+        default=(32, 24),
+        metavar="COLUMNSxROWS",
+        help="pixels to ask about, evenly spread over the picture (default: 32x24)",
+    )
 
 
 def predictor_from(args, style=None):
@@ -136,3 +157,14 @@ def count(text) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of 1 or more, got '{text}'")
     return int(text)
+
+
+def positive(text) -> float:
+    """A number above 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < inf:
+        raise argparse.ArgumentTypeError(f"a number above 0, got '{text}'")
+    return found

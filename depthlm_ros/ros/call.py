@@ -9,11 +9,12 @@ from math import isfinite
 
 import numpy as np
 
+from depthlm_ros.clouds import write_ply
 from depthlm_ros.commands.bars import progress_bar
-from depthlm_ros.commands.options import box, grid, pixel
+from depthlm_ros.commands.options import box, grid, pixel, positive
+from depthlm_ros.errors import InputError
 from depthlm_ros.messages import cloud_points
-from depthlm_ros.pictures import write_ply
-from depthlm_ros.predict import Status
+from depthlm_ros.ranges import Status
 from depthlm_ros.ros.client import Client
 from depthlm_ros.ros.convert import duration_message
 
@@ -36,12 +37,14 @@ def add_arguments(parser) -> None:
         "--max-age", type=float, default=0.0, metavar="S", help="oldest picture (default: any)"
     )
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="S", help="patience (default: 10)"
+        "--timeout", type=positive, default=10.0, metavar="S", help="patience (default: 10)"
     )
 
 
 def main(args) -> int:
     """Print what was answered; 0 if the node carried the question out, else 1."""
+    if args.ply and not args.grid:
+        raise InputError("--ply writes the cloud of a grid: give --grid COLUMNSxROWS with it")
     ask = _scan if args.grid else _boxes if args.box else _pixels
     with Client(args.node) as client:
         response, show = ask(client, args)
