@@ -15,6 +15,7 @@ from depthlm_ros.bench.compare import Setting
 from depthlm_ros.bench.report import line, preface, write_json, write_plot
 from depthlm_ros.bench.timing import Row, with_ratios
 from depthlm_ros.bench.work import Work
+from depthlm_ros.camera import Camera
 from depthlm_ros.cli import main
 from depthlm_ros.errors import InputError
 
@@ -164,18 +165,20 @@ def test_growth_asks_more_and_more_and_tells_time_and_memory(capsys):
 def test_growth_times_all_questions_but_not_what_happens_once():
     from depthlm_ros.bench.growth import growth
 
-    now, asked = [0.0], []
+    now, asked, places = [0.0], [], []
 
     class Answering:
         def ranges(self, frame, pixels, style):
             asked.append(len(pixels))
+            places.append(pixels)
             now[0] += 3.0 if len(asked) == 1 else 0.5 * len(pixels)
 
     memory = SimpleNamespace(reset=lambda: None, peak=lambda: 7)
     frame = SimpleNamespace(camera=SimpleNamespace(width=40, height=30))
-    grown = growth(Answering(), frame, "position", memory, (4, 9), lambda: now[0])
-    assert [tuple(row) for row in grown] == [("position", 4, 0.5, 7), ("position", 9, 0.5, 7)]
-    assert asked == [1, 4, 9]
+    grown = growth(Answering(), frame, "position", memory, (4, 900), lambda: now[0])
+    assert [tuple(row) for row in grown] == [("position", 4, 0.5, 7), ("position", 900, 0.5, 7)]
+    assert asked == [1, 4, 900]
+    assert Camera(40, 30, 9.0, 9.0, 0.0, 0.0).contains(places[-1]).all()  # none is left unasked
 
 
 def test_drift_is_the_median_and_largest_relative_change_among_pixels_that_both_answer():

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from depthlm_ros.scan import grid_pixels
+
 GRID = 8, 6
 
 
@@ -32,12 +34,7 @@ HEADER = f"{'style':<14}{'answers':>9}{'equal':>8}{'median':>13}{'largest':>13}"
 
 def drift(exact, other, frame, style) -> Drift:
     """Drift of a Predictor from another in a style, on a grid of pixels of a frame."""
-    camera = frame.camera
-    u, v = np.meshgrid(*(
-        (np.arange(n) + 0.5) * side / n
-        for n, side in zip(GRID, (camera.width, camera.height), strict=True)
-    ))
-    pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+    pixels = grid_pixels(frame.camera, *GRID)
     one, two = (p.ranges(frame, pixels, style).distance_m for p in (exact, other))
     both = np.isfinite(one) & np.isfinite(two)
     moved = np.abs(np.log(two[both] / one[both]))

@@ -36,7 +36,7 @@ def growth(predictor, frame, style, memory, counts=COUNTS, clock=time.perf_count
     size = frame.camera.width, frame.camera.height
     predictor.ranges(frame, [(size[0] / 2, size[1] / 2)], style)  # what happens once
     for n in counts:
-        pixels = np.random.default_rng(n).uniform(0, 1, (n, 2)) * size
+        pixels = np.random.default_rng(n).uniform(0, 1, (n, 2)) * size - 0.5
         memory.reset()
         begin = clock()
         predictor.ranges(frame, pixels, style)
