@@ -125,7 +125,7 @@ def test_a_camera_file_gives_the_intrinsics(run, picture, tmp_path):
         (["ask", "PICTURE", "--fx", "9", "--at", "1,2", "--checkpoint", "x"], "'x' is neither"),
         (["ask", "PICTURE", "--fx", "9", "--at", "1,2", "--style", "marker"], "is 'marker'"),
         (["scan", "PICTURE", "--fx", "9", "--style", "marker"], "grid_style is 'marker'"),
-        (["scan", "PICTURE", "--fx", "9", "--grid", "0x3"], "0 x 3 is not possible"),
+        (["scan", "PICTURE", "--fx", "9", "--grid", "2000x2000"], "2000 x 2000 is not possible"),
         (["scan", "PICTURE", "--fx", "9", "--out", "/dev/null/out"], "--out /dev/null/out"),
         (["eval", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         (["checkpoints", "--row", "x"], "'x' is neither"),
@@ -148,6 +148,7 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(run, picture, argum
     [
         (["ask", "a.png", "--at", "12"], "a pixel is u,v such as 320,240, got '12'"),
         (["scan", "a.png", "--grid", "32"], "a grid is COLUMNSxROWS such as 32x24, got '32'"),
+        (["scan", "a.png", "--grid", "0x3"], "a grid is COLUMNSxROWS such as 32x24, got '0x3'"),
         (["eval", "r.jsonl", "--limit", "0"], "a whole number of 1 or more"),
         (["eval", "r.jsonl", "--constant", "nan"], "a number above 0, got 'nan'"),
         (["ask", "a.png", "--at", "1,2", "--threads", "0"], "a whole number of 1 or more"),

@@ -122,10 +122,13 @@ def pixel(text) -> tuple:
 def box(text) -> tuple:
     """(left, top, width, height) in whole pixels of "100,40,120,60"."""
     try:
-        left, top, width, height = (int(part) for part in text.split(","))
+        left, top, width, height = map(int, text.split(","))
+        if min(left, top) < 0 or min(width, height) < 1:
+            raise ValueError(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"a box is left,top,width,height in pixels such as 100,40,120,60, got '{text}'"
+            "a box is left,top,width,height in whole pixels of the picture such as"
+            f" 100,40,120,60, got '{text}'"
         ) from None
     return left, top, width, height
 
@@ -133,8 +136,8 @@ def box(text) -> tuple:
 def grid(text) -> tuple:
     """(columns, rows) of "32x24"."""
     try:
-        columns, rows = (int(part) for part in text.lower().split("x"))
-    except ValueError:
+        columns, rows = map(count, text.lower().split("x"))
+    except (ValueError, argparse.ArgumentTypeError):
         raise argparse.ArgumentTypeError(
             f"a grid is COLUMNSxROWS such as 32x24, got '{text}'"
         ) from None

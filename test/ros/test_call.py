@@ -31,6 +31,23 @@ def test_call_prints_an_answer_for_each_pixel(node, robot, capsys, monkeypatch):
     assert rows[2] == ["900, 1", "-", "-", "-, -, -", "OUTSIDE"]
 
 
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--box=-1,2,3,4"], "100,40,120,60, got '-1,2,3,4'"),
+        (["--grid=-3x4"], "a grid is COLUMNSxROWS such as 32x24, got '-3x4'"),
+        (["--at", "1,2", "--timeout=-1"], "a number above 0, got '-1'"),
+        (["--at", "1,2", "--ply", "a.ply"], "give --grid COLUMNSxROWS with it"),
+    ],
+)
+def test_what_cannot_be_called_is_refused_before_any_node_is_asked(capsys, arguments, words):
+    try:
+        code = main(["call", *arguments])
+    except SystemExit as stop:  # argparse
+        code = stop.code
+    assert code == 2 and words in capsys.readouterr().err
+
+
 def test_call_between_two_pixels_measures_from_point_to_point(node, robot, capsys):
     robot.show()
     assert main(["call", "--between", "160,120", "285,120"]) == 0
