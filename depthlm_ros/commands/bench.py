@@ -20,7 +20,6 @@ from depthlm_ros.commands.options import (
     count,
     positive,
     predictor_from,
-    seconds,
 )
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.files import read_camera, read_picture

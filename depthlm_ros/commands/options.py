@@ -144,17 +144,6 @@ def grid(text) -> tuple:
     return columns, rows
 
 
-def seconds(text) -> float:
-    """A number above 0."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, got '{text}'")
-    return found
-
-
 def count(text) -> int:
     """A whole number of 1 at least."""
     if not text.isdecimal() or int(text) < 1:
