@@ -3,10 +3,12 @@
 
     python -m training.heldout --checkpoint tiny --count 200 --pixels 8
     python -m training.heldout records --first 1000 --count 200 --pixels 8 --out heldout
+    python -m training.heldout dense --checkpoint runs/tiny/steps/checkpoint-1800
 
 The first asks through the real Predictor, in each style the checkpoint speaks. The second writes
 the scenes as records, for `depthlm calibrate`, `eval` and `intervals`: take disjoint numbers for
-what is fitted and what is tested. Scenes are of the split "heldout", which training never sees.
+what is fitted and what is tested. The third reads the dense head that helped a small model to
+learn. Scenes are of the split "heldout", which training never sees, or of --shards.
 """
 
 import argparse
@@ -18,12 +20,15 @@ import numpy as np
 from PIL import Image
 
 from depthlm_ros.evaluate import PredictorAnswers, evaluate
-from depthlm_ros.metrics import best_constant, measure
+from depthlm_ros.metrics import best_constant, delta1, measure
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.records import Record
 from depthlm_ros.uncertainty import covered
 from depthlm_ros.view import Frame
-from training.synthetic import SPLITS, shot
+from training.dense import DenseHead
+from training.synthetic import SPLITS, read_shards, shot
+
+COMMANDS = "measure", "records", "dense"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +42,15 @@ class Scene(Record):
         return self.picture
 
 
-def questions(count, pixels, split="heldout", first=0):
+def questions(count, pixels, split="heldout", first=0, shards=None):
     """(frame, pixels (N, 2), true metres (N,)) of scenes first, first + 1, ...; `count` of them.
 
-    The places are drawn from the scene's number.
+    The places are drawn from the scene's number. shards: a folder whose scenes are taken instead
+    of those of the split.
     """
+    shots = read_shards(shards) if shards else None
     for seed in range(first, first + count):
-        one = shot(seed, split)
+        one = shots[seed] if shots else shot(seed, split)
         rng = np.random.default_rng([seed, 7])
         v, u = np.nonzero(np.isfinite(one.distance_m))
         chosen = rng.choice(len(u), pixels, replace=False)
@@ -78,12 +85,14 @@ def measured(predictor, style, asked) -> dict:
     }
 
 
-def write_records(folder, count, pixels, split="heldout", first=0) -> Path:
+def write_records(folder, count, pixels, split="heldout", first=0, shards=None) -> Path:
     """Write questions() as PNG pictures and, last, a jsonl of records; returns its path."""
     folder, lines = Path(folder), []
+    split = Path(shards).name if shards else split
     path = folder / f"{split}_{first}_{count}x{pixels}.jsonl"
     (folder / "rgb").mkdir(parents=True, exist_ok=True)
-    for seed, (frame, places, truth) in enumerate(questions(count, pixels, split, first), first):
+    scenes = questions(count, pixels, split, first, shards)
+    for seed, (frame, places, truth) in enumerate(scenes, first):
         name = f"rgb/{split}_{seed:07d}.png"
         Image.fromarray(frame.image).save(folder / name)
         lines.append(json.dumps(_record(name, frame.camera, places, truth)))
@@ -104,13 +113,30 @@ def _record(name, camera, places, truth) -> dict:
 
 def main(arguments=None) -> None:
     given = _parser().parse_args(arguments)
-    scenes = given.count, given.pixels, given.split, given.first
+    scenes = given.count, given.pixels, given.split, given.first, given.shards
     if given.command == "records":
         print(f"wrote {write_records(given.out, *scenes)}")
         return
-    predictor, asked = load_predictor(given.checkpoint), list(questions(*scenes))
-    rows = [measured(predictor, style, asked) for style in predictor.checkpoint.wording]
+    rows = (_dense if given.command == "dense" else _told)(given.checkpoint, questions(*scenes))
     print(json.dumps(rows, indent=2) if given.json else _table(rows))
+
+
+def _told(checkpoint, asked) -> list:
+    """A row for each style that the checkpoint speaks."""
+    predictor, asked = load_predictor(checkpoint), list(asked)
+    return [measured(predictor, style, asked) for style in predictor.checkpoint.wording]
+
+
+def _dense(folder, asked) -> list:
+    """One row for the dense head kept beside a checkpoint."""
+    head, pairs = DenseHead(folder), []
+    for frame, places, truth in asked:
+        pairs.append((head.distances(frame, places), truth))
+    told, truth = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    metres, constant = best_constant(truth)
+    right = delta1(told, truth).mean()
+    names = "style", "points", "delta1", "best_constant_m", "best_constant_delta1", "ratio"
+    return [dict(zip(names, ("dense", len(truth), right, metres, constant, right / constant)))]
 
 
 def _parser():
@@ -119,11 +145,12 @@ def _parser():
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=("measure", "records"), default="measure")
+    parser.add_argument("command", nargs="?", choices=COMMANDS, default="measure")
     parser.add_argument("--checkpoint", default="tiny", help="tiny, a folder, or a known name")
     parser.add_argument("--count", type=int, default=200, help="scenes (default 200)")
     parser.add_argument("--first", type=int, default=0, help="number of the first scene")
     parser.add_argument("--split", choices=SPLITS, default="heldout")
+    parser.add_argument("--shards", type=Path, help="folder of shards whose scenes are asked")
     parser.add_argument("--pixels", type=int, default=8, help="pixels a scene (default 8)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, default=Path("heldout"), help="folder of records")

@@ -1,14 +1,25 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The held-out measure: its questions, its records, and a perfect answerer."""
 
+import json
+
 import numpy as np
 import pytest
 
-from depthlm_ros.checkpoints import Checkpoint
+torch = pytest.importorskip("torch")
+
+import safetensors.torch
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import TINY, Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.errors import CheckpointError
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.records import read_records
+from depthlm_ros.view import Frame
+from training.dense import DenseHead
 from training.heldout import main, measured, questions
+from training.shards import write_shard
 from training.synthetic import shot
 
 ROW = Checkpoint(
@@ -43,3 +54,26 @@ def test_scenes_as_records_are_the_scenes_themselves(tmp_path, capsys):
         assert record.kind == "distance" and record.camera == frame.camera
         assert np.array_equal(record.frame().image, frame.image)
         assert np.array_equal(record.pixels, places) and np.array_equal(record.label_m, truth)
+
+
+def test_scenes_of_shards_are_asked_instead_of_the_split(tmp_path):
+    shots = [shot(seed, "heldout") for seed in (4, 5)]
+    write_shard(tmp_path / "x_0000000_2.npz", shots)
+    frame, places, truth = next(questions(1, 3, first=1, shards=tmp_path))
+    assert np.array_equal(frame.image, shots[1].frame.image)
+    assert truth == pytest.approx(shots[1].distance_m[places[:, 1], places[:, 0]], abs=1e-3)
+
+
+def test_the_dense_head_answers_from_the_cell_of_the_token_that_holds_the_pixel(tmp_path):
+    for path in TINY.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(CheckpointError, match="has no heads.safetensors"):
+        DenseHead(tmp_path)
+    width = json.loads((TINY / "config.json").read_text())["text_config"]["hidden_size"]
+    bias = torch.arange(16.0) / 10  # a cell's own number, whatever the states are
+    heads = {"heads.dense.weight": torch.zeros(16, width), "heads.dense.bias": bias}
+    safetensors.torch.save_file(heads, tmp_path / "heads.safetensors")
+    image, camera = np.zeros((192, 256, 3), np.uint8), Camera(256, 192, 200, 200, 128, 96)
+    pixels = [(0, 0), (9, 0), (31, 0), (32, 8), (255, 191)]
+    found = DenseHead(tmp_path).distances(Frame(image, camera), pixels)
+    assert np.log(found) == pytest.approx([0.0, 0.1, 0.3, 0.4, 1.5])
