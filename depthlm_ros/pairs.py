@@ -7,7 +7,6 @@ second's, metres), matches [[u1, v1, u2, v2], ...] (may be missing), metric (fal
 length of the translation is not known; true if missing), source. Knows nothing about models.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,7 @@ import numpy as np
 
 from depthlm_ros.errors import CameraError, ImageError, RecordError
 from depthlm_ros.files import read_picture
-from depthlm_ros.lines import Lines
-from depthlm_ros.records import need, read_intrinsics, read_object
+from depthlm_ros.records import RecordLines, need, read_intrinsics, read_object
 from depthlm_ros.view import Frame
 
 KEYS = ("images", "intrinsics", "second_from_first")
@@ -79,28 +77,12 @@ class PairRecord:
         return -self.rotation.T @ self.translation_m
 
 
-class Pairs(Sequence):
-    """PairRecord i of one or several jsonl files, parsed when it is asked for.
+class Pairs(RecordLines):
+    """Pair records of jsonl files by number."""
 
-    files: a path, a glob pattern, or a list. folder: of the pictures, the jsonl's own where none
-    is given. Raises RecordError naming file and line.
-    """
-
-    def __init__(self, files, folder=None):
-        self._lines = Lines(files)
-        self._folder = folder
-
-    @property
-    def files(self) -> list:
-        """The files, in the order in which they are read."""
-        return self._lines.files
-
-    def __len__(self):
-        return len(self._lines)
-
-    def __getitem__(self, index) -> PairRecord:
-        line = self._lines[index]
-        return _pair(line.text, self._folder or line.path.parent, line.where)
+    @staticmethod
+    def _parsed(text, folder, where) -> PairRecord:
+        return _pair(text, folder, where)
 
 
 def _pair(text, folder, where) -> PairRecord:

@@ -91,18 +91,16 @@ class Record:
         return convert[kind](self.pixels, self.label_m)
 
 
-class Records(Sequence):
+class RecordLines(Sequence):
     """Record i of one or several jsonl files, parsed when it is asked for.
 
     For data that does not fit in memory (see lines.Lines); a fault in one line is raised when
-    that line is read, as RecordError naming file and line. files, kind, folder: as for
-    read_records; files may also be a glob pattern or a list.
+    that line is read, as RecordError naming file and line. files: a path, a glob pattern, or a
+    list. folder: of the pictures, the jsonl's own where none is given.
     """
 
-    def __init__(self, files, kind: str = "", folder=None):
-        _check_kind(kind)
+    def __init__(self, files, folder=None):
         self._lines = Lines(files)
-        self._kind = kind
         self._folder = folder
 
     @property
@@ -113,9 +111,21 @@ class Records(Sequence):
     def __len__(self):
         return len(self._lines)
 
-    def __getitem__(self, index) -> Record:
+    def __getitem__(self, index):
         line = self._lines[index]
-        return _record(line.text, self._folder or line.path.parent, self._kind, line.where)
+        return self._parsed(line.text, self._folder or line.path.parent, line.where)
+
+
+class Records(RecordLines):
+    """Records of jsonl files by number; kind: of lines that do not state their own."""
+
+    def __init__(self, files, kind: str = "", folder=None):
+        _check_kind(kind)
+        super().__init__(files, folder)
+        self._kind = kind
+
+    def _parsed(self, text, folder, where) -> Record:
+        return _record(text, folder, self._kind, where)
 
 
 def read_records(path, kind: str = "", folder=None):

@@ -41,7 +41,7 @@ CORE = {
     "lines": {"errors"},
     "regions": {"errors", "ranges"},
     "records": {"camera", "errors", "files", "lines", "view"},
-    "pairs": {"errors", "files", "lines", "records", "view"},
+    "pairs": {"errors", "files", "records", "view"},
     "tasks/words": {"question"},
     "tasks/poses": set(),
     "tasks/item": {"answer", "errors", "metrics", "question", "view"},
