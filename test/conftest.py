@@ -4,7 +4,9 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 # Small matrices: a second thread gains nothing, and on a busy machine it makes them 60x slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,3 +22,23 @@ def ibims1():
     if not folder.is_dir():
         pytest.skip(f"needs ../shared/data/ibims1 (or DEPTHLM_SHARED): there is no {folder}")
     return folder
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """The path of a picture of 64 x 48 pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    return str(tmp_path / "a.png")
+
+
+@pytest.fixture
+def run(capsys):
+    """A function (arguments of the command line) -> (exit code, stdout, stderr)."""
+    from depthlm_ros.cli import main
+
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        return (code, *capsys.readouterr())
+
+    return run

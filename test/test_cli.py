@@ -6,11 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from depthlm_ros.cli import main
 from depthlm_ros.files import read_picture
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,25 +25,6 @@ for name in ("rclpy", "std_msgs", "sensor_msgs"):
 from depthlm_ros.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-
-
-@pytest.fixture
-def picture(tmp_path):
-    """A picture of 64 x 48 pixels."""
-    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "a.png")
-    return str(tmp_path / "a.png")
-
-
-@pytest.fixture
-def run(capsys):
-    """A function (arguments) -> (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        return (code, *capsys.readouterr())
-
-    return run
 
 
 def run_without_ros(*arguments):
@@ -167,20 +146,6 @@ def test_a_malformed_command_line_says_what_is_allowed(run, capsys, arguments, w
     assert words in capsys.readouterr().err
 
 
-def test_records_that_cannot_be_evaluated_are_told_with_file_and_line(run, tmp_path):
-    camera = [40, 40, 31.5, 23.5, 64, 48]
-    record = {"image": "a.png", "intrinsics": camera, "pixel_coords": [[1, 2]], "depth": [1]}
-    told = []
-    for line in ("", "no json", json.dumps(record)):
-        (tmp_path / "r.jsonl").write_text(f"{line}\n")
-        code, out, err = run("eval", tmp_path / "r.jsonl", "--kind", "z", *FAKE)
-        assert (code, out) == (2, "")
-        told.append(err)
-    assert "there are no records in" in told[0]
-    assert "r.jsonl:1: a record is a JSON object, and this is not JSON" in told[1]
-    assert "r.jsonl:1: " in told[2] and "a.png cannot be read as a picture: No such" in told[2]
-
-
 def test_a_file_that_cannot_be_written_is_one_sentence(run, picture, tmp_path):
     (tmp_path / "out" / "overlay.png").mkdir(parents=True)
     code, _, err = run("scan", picture, "--fx", 40, "--out", tmp_path / "out", *FAKE)
@@ -196,90 +161,6 @@ def test_scan_writes_overlay_cloud_picture_and_ply(run, picture, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["cloud.ply", "cloud.png", "overlay.png"]
     assert read_picture(out / "overlay.png").shape == (48, 64, 3)
     assert b"element vertex 48" in (out / "cloud.ply").read_bytes()
-
-
-@pytest.fixture
-def records(picture):
-    """A records file of two pictures that does not state its kind."""
-    line = {"image": "a.png", "intrinsics": [40, 40, 31.5, 23.5, 64, 48]}
-    line |= {"pixel_coords": [[0, 0], [32, 24]], "depth": [2.0, 2.0]}
-    path = Path(picture).with_name("r.jsonl")
-    path.write_text("\n".join([json.dumps(line)] * 2))
-    return path
-
-
-def test_eval_prints_a_table_and_writes_json(run, records, tmp_path):
-    report = tmp_path / "report.json"
-    code, out, _ = run("eval", records, "--kind", "z", "--json", report, *FAKE)
-    content = json.loads(report.read_text())
-    assert code == 0
-    assert "4 points of 2 pictures" in out and "as published (distance), pooled" in out
-    assert content["published"]["pooled"]["delta1"] == 1.0
-    assert content["right"]["pooled"]["delta1"] == 0.5
-
-
-def test_eval_goes_on_where_a_run_was_cut_off_and_then_forgets_it(run, records, tmp_path):
-    """The first run fails at its second picture; a run with another style is refused."""
-    picture, lines = tmp_path / "a.png", records.read_text().splitlines()
-    records.write_text("\n".join([lines[0], lines[1].replace("a.png", "b.png")]))
-    report = tmp_path / "report.json"
-    command = ["eval", records, "--kind", "z", "--json", report, *FAKE]
-    assert run(*command)[0] == 2 and not report.exists()
-    other = run("eval", records, "--json", report, "--constant", 2)
-    assert "other settings (checkpoint, constant" in other[2]
-    picture.rename(tmp_path / "b.png")
-    code, _, err = run(*command)
-    assert code == 0 and "1 pictures were answered before" in err
-    assert json.loads(report.read_text())["right"]["pooled"]["points"] == 4
-    assert not list(tmp_path.glob("*.answers.jsonl"))
-
-
-def test_eval_draws_the_worst_answers(run, records, tmp_path):
-    sheet = tmp_path / "worst.png"
-    assert run("eval", records, "--kind", "z", "--worst", 2, sheet, *FAKE)[0] == 0
-    assert read_picture(sheet).shape[1] == 2 * 320
-
-
-def test_eval_prints_what_others_have_published(run, records):
-    out = run("eval", records, "--constant", 2, "--dataset", "nyuv2")[1]
-    assert "published, not measured here" in out and "DepthVLM 4B            0.908" in out
-
-
-def test_eval_limits_the_pictures(run, records):
-    assert "2 points of 1 pictures" in run("eval", records, "--constant", 2, "--limit", 1)[1]
-
-
-def test_eval_of_a_model_without_a_kind_says_what_to_pass(run, records):
-    code, out, err = run("eval", records, *FAKE)
-    assert (code, out) == (2, "")
-    assert "r.jsonl:1" in err and "--kind distance or --kind z" in err
-
-
-def test_eval_of_a_constant_says_that_no_kind_is_stated(run, records):
-    code, out, _ = run("eval", records, "--constant", 2.0)
-    assert code == 0
-    assert "labels: not stated" in out
-
-
-def test_eval_of_another_task_asks_its_question(run, records, tmp_path):
-    report = tmp_path / "report.json"
-    given = ("--kind", "z", "--task", "axis", "--each", 3, "--json", report)
-    code, out, _ = run("eval", records, *given, *FAKE)
-    assert code == 0
-    assert "6 questions of the task axis (coordinates)" in out
-    assert json.loads(report.read_text())["scores"]["answered"][0] == 1
-
-
-def test_eval_of_a_task_about_two_pictures_reads_pairs(run, picture, tmp_path):
-    line = {"images": ["a.png", "a.png"], "intrinsics": [[40, 40, 31.5, 23.5, 64, 48]] * 2}
-    pose = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2.1], [0, 0, 0, 1]]
-    (tmp_path / "p.jsonl").write_text(json.dumps({**line, "second_from_first": pose}))
-    code, out, _ = run("eval", tmp_path / "p.jsonl", "--task", "moved", *FAKE)
-    assert code == 0
-    assert "1 questions of the task moved (plain)" in out
-    assert "delta1          1.0000" in out
-    code, _, err = run("eval", tmp_path / "p.jsonl", "--task", "moved", "--constant", 2)
-    assert code == 2 and "--constant and --worst are about distances" in err
 
 
 def test_checkpoints_lists_the_published_models(run):
