@@ -2,6 +2,7 @@
 """What several test files need."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ from PIL import Image
 
 # Small matrices: a second thread gains nothing, and on a busy machine it makes them 60x slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that puts the tests into the background makes them and their children deaf to SIGINT.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 
