@@ -12,9 +12,11 @@ from functools import cache
 
 import torch
 
-# oneDNN keeps what it compiled for each number of rows, and steps are of every size: with its
-# own limit of 1,024 a node grows by hundreds of megabytes. Read at oneDNN's first use.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+# oneDNN, and torch around it, keep what was compiled for each number of rows, and steps are of
+# every size: with their own limits of 1,024 a node grows by hundreds of megabytes. Read at the
+# first use of either.
+for _limit in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_limit, "16")
 
 FEW = 16  # rows under which MKL is the faster everywhere
 TRIALS = 8
