@@ -32,6 +32,7 @@ from training.lessons import lessons
 from training.manifest import Manifest, data_hashes
 from training.mixture import SkipCounts
 from training.processor import ViewProcessor
+from training.resume import newest_told, run_to_end
 from training.rewards import reward_functions
 from training.rollouts import Rollouts, check_model, check_tasks
 from training.shipping import ship
@@ -104,22 +105,17 @@ def read_config(path, **changes) -> Config:
 def train(config) -> Path:
     """Run or resume a config; the shipped folder."""
     out, first = Path(config.out), PartialState().is_main_process
-    found, skipped = runs.newest_complete(out)
+    found = newest_told(out)
     manifest = Manifest(config, out, resumed=found is not None)
     if first:
-        print("".join(f"skipped: {why}\n" for why in skipped), f"starting from {found or 'base'}")
         ready_base(config, out / "base", keep=found is not None)
     PartialState().wait_for_everyone()
     trainer = made_trainer(config, out / "base", found, manifest)
     if first:
         step = runs.step_of(found) if found else 0
         manifest.begin(step, data_hashes(config), device=str(trainer.args.device))
-    trainer.train(resume_from_checkpoint=str(found) if found else None)
-    PartialState().wait_for_everyone()
+    last = run_to_end(trainer, found, manifest, out)
     if first:
-        print(trainer.counts.summary())
-        manifest.finish()
-        last, _ = runs.newest_complete(out)
         ship(last, out / "base", config, card(config, manifest.content), out / "checkpoint")
     return out / "checkpoint"
 

@@ -29,6 +29,7 @@ from training.dry_run import rehearse
 from training.lora import add_adapters
 from training.manifest import Manifest, data_hashes
 from training.mixture import SkipCounts
+from training.resume import newest_told, run_to_end
 from training.rows import stage_rows
 from training.runs import step_of
 from training.shipping import read_weights as read_extras
@@ -45,7 +46,7 @@ def train(config, dry_run=False):
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     out, arguments = Path(config.out), training_arguments(config, processes)
     first = PartialState().is_main_process
-    found = _newest(out, say=first)
+    found = newest_told(out)
     manifest = Manifest(config, out, resumed=found is not None)
     torch.manual_seed(config.seed)
     if first:
@@ -79,25 +80,11 @@ def train(config, dry_run=False):
     if first:
         facts = {"processes": processes, "device": str(arguments.device)}
         manifest.begin(step_of(found) if found else 0, data_hashes(config), **facts)
-    trainer.train(resume_from_checkpoint=str(found) if found else None)
-    PartialState().wait_for_everyone()
+    last = run_to_end(trainer, found, manifest, out)
     if first:
-        print(trainer.counts.summary())
-        manifest.finish()
-        last, _ = runs.newest_complete(out)
         row = config.row(out / "checkpoint")
         ship(last, base, config, card(manifest.content, row), out / "checkpoint")
     return out / "checkpoint"
-
-
-def _newest(out, say):
-    """The checkpoint to go on from, None to begin."""
-    found, skipped = runs.newest_complete(out)
-    for why in skipped if say else ():
-        print(f"skipped: {why}")
-    if found and say:
-        print(f"going on from {found}")
-    return found
 
 
 def load_student(config, parts, base, found=None) -> Student:
