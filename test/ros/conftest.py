@@ -2,6 +2,7 @@
 """A graph of its own for all tests here, node processes on it, and a robot that talks to them."""
 
 import json
+import os
 import struct
 import time
 
@@ -73,6 +74,20 @@ def node_process(graph, tmp_path_factory):
     yield start
     for child in started:
         child.stop()
+
+
+@pytest.fixture(scope="module")
+def node_from(node_process, tmp_path_factory):
+    """node_from(code, "-p", "grid.rate:=2", ...) -> Child that runs the code as its module."""
+
+    def start(code, *ros_arguments):
+        folder = tmp_path_factory.mktemp("module")
+        (folder / "node_of_a_test.py").write_text(code)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+            return node_process(*ros_arguments, module="node_of_a_test")
+
+    return start
 
 
 class Robot:

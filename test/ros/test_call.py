@@ -88,13 +88,9 @@ sys.exit(node.main())
 
 
 @pytest.fixture(scope="module")
-def slow(node_process, tmp_path_factory):
+def slow(node_from):
     """A node /slow that takes 0.01 s a pixel."""
-    folder = tmp_path_factory.mktemp("module")
-    (folder / "slow_node.py").write_text(SLOW)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-        return node_process("-r", "__node:=slow", module="slow_node")
+    return node_from(SLOW, "-r", "__node:=slow")
 
 
 def scanning(make_robot, *options):

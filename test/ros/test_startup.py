@@ -95,14 +95,12 @@ sys.exit(main())
 
 
 def test_without_the_interfaces_package_there_are_still_clouds(
-    node_process, checkpoint, make_robot, tmp_path, monkeypatch
+    node_from, checkpoint, make_robot
 ):
-    (tmp_path / "node_without_interfaces.py").write_text(BLOCKED)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    child = node_process(
+    child = node_from(
+        BLOCKED,
         *("-r", "__node:=bare", "-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"),
         *("-p", "grid.rate:=10", "-p", "grid.columns:=3", "-p", "grid.rows:=2"),
-        module="node_without_interfaces",
     )
     robot = make_robot("", "/bare")
     clouds = []
@@ -142,13 +140,11 @@ sys.exit(node.main())
 
 
 def test_a_callback_that_raises_is_told_once_and_the_node_goes_on(
-    node_process, checkpoint, make_robot, tmp_path, monkeypatch
+    node_from, checkpoint, make_robot
 ):
-    (tmp_path / "raising_node.py").write_text(RAISING)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    child = node_process(
+    child = node_from(
+        RAISING,
         *("-r", "__node:=raising", "-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"),
-        module="raising_node",
     )
     robot = make_robot("", "/raising")
     robot.wait(lambda: "RuntimeError: a fault of ours" in child.output())
