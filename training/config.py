@@ -91,6 +91,7 @@ class Config:
     micro_batch: int = 0  # pictures at once on one device; 0: batch / processes
     workers: int = 1
     seed: int = 1
+    optimizer: str = "adamw"  # or muon: for the matrices inside the blocks, see optimizers.py
     beta2: float = 0.95
     weight_decay: float = 0.05
     clip: float = 1.0
@@ -111,10 +112,13 @@ class Config:
             ("loss_on", ("answer", "all")),
             ("loss_per", ("answer", "token")),
             ("bad", ("skip", "refuse")),
+            ("optimizer", ("adamw", "muon")),
             ("dtype", ("float32", "bfloat16", "float16")),
         ):
             if getattr(self, name) not in allowed:
                 problems.append(f"{name} is {getattr(self, name)!r}, allowed: {allowed}")
+        if self.optimizer == "muon" and self.fsdp:
+            problems.append("muon needs whole matrices, which fsdp cuts up: take adamw")
         if not self.stages:
             problems.append("there are no stages")
         if min(self.batch, self.save_every, self.keep, self.log_every) < 1:

@@ -1,7 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Whether a run fits into memory and onto the disk, said before it starts.
 
-Counts weights, gradients and AdamW's two averages; what activations need shows --dry-run.
+Counts weights, gradients and AdamW's two averages (Muon keeps one); what activations need shows
+--dry-run.
 """
 
 import os

@@ -19,6 +19,7 @@ from depthlm_ros.errors import InputError
 from training import runs
 from training.guard import Guard
 from training.mixture import Skip, SkipCounts
+from training.optimizers import MuonWithAdamW, split
 from training.sharding import policy
 from training.shipping import write_weights
 
@@ -102,6 +103,18 @@ class RecipeTrainer(Trainer):
 
     def _get_train_sampler(self, dataset=None):
         return SequentialSampler(dataset or self.train_dataset)
+
+    def create_optimizer(self, model=None):
+        """The config's optimizer: transformers' own is AdamW."""
+        if self.config.optimizer == "adamw" or self.optimizer:
+            return super().create_optimizer(model)
+        inner, others = split(model or self.model)
+        given = self.args
+        self.optimizer = MuonWithAdamW(
+            inner.values(), others.values(), given.learning_rate, given.weight_decay,
+            betas=(given.adam_beta1, given.adam_beta2),
+        )
+        return self.optimizer
 
     def create_scheduler(self, num_training_steps, optimizer=None):
         """One factor for all parameters, by the stage a step belongs to."""

@@ -137,8 +137,10 @@ def test_adapters_are_merged_and_move_only_what_they_are_beside(name, small):
     assert not any("visual" in k or "vision" in k for k in moved)
 
 
-def test_a_run_with_adapters_goes_on_where_it_stopped(small, tmp_path):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_with_adapters_goes_on_where_it_stopped(small, tmp_path, optimizer):
     config = replace(small(path_of("depthlm_3b_lora"), 6), save_every=2, log_every=1)
+    config = replace(config, optimizer=optimizer)
     sft.train(replace(config, out=str(tmp_path / "whole")))
     sft.train(config)
     (tmp_path / "run/steps/checkpoint-6/complete.json").unlink()

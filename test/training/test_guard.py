@@ -122,7 +122,10 @@ def test_the_first_steps_may_be_wild():
         guard.check(norm, step)
 
 
-def test_a_label_that_poisons_the_loss_stops_the_run_before_the_weights(tiny_run, monkeypatch):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_label_that_poisons_the_loss_stops_the_run_before_the_weights(
+    tiny_run, monkeypatch, optimizer
+):
     from training.student import Student
 
     forward = Student.forward
@@ -131,13 +134,14 @@ def test_a_label_that_poisons_the_loss_stops_the_run_before_the_weights(tiny_run
         told = forward(self, **batch)
         return {**told, "loss": told["loss"] * nan}
 
-    sft.train(replace(tiny_run, save_every=1))
+    config = replace(tiny_run, save_every=1, optimizer=optimizer)
+    sft.train(config)
     weights = sft.Path(tiny_run.out) / "steps/checkpoint-4/model.safetensors"
     assert weights.exists()
     monkeypatch.setattr(Student, "forward", poisoned)
     (sft.Path(tiny_run.out) / "steps/checkpoint-4/complete.json").unlink()
     with pytest.raises(BadStep, match="step 4.*plane"):
-        sft.train(replace(tiny_run, save_every=1))
+        sft.train(config)
 
 
 @pytest.fixture

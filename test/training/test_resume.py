@@ -76,8 +76,11 @@ def kill_after(arguments, folder):
     process.communicate()
 
 
-def test_killed_and_resumed_gives_the_same_losses_and_weights_to_the_bit(tmp_path, shards):
-    config = write_config(tmp_path, shards)
+@pytest.mark.parametrize("optimizer", ["adamw", pytest.param("muon", marks=pytest.mark.slow)])
+def test_killed_and_resumed_gives_the_same_losses_and_weights_to_the_bit(
+    tmp_path, shards, optimizer
+):
+    config = write_config(tmp_path, shards, optimizer=optimizer)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     finished(command(config, whole))
     kill_after(command(config, broken), broken / "steps/checkpoint-6")
