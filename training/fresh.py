@@ -87,10 +87,9 @@ def image_processor(patch=16, merge=2) -> Qwen2VLImageProcessorPil:
     )
 
 
-def config(tok, width=160, heads=5, layers=4, mlp=480) -> Qwen3VLConfig:
-    """Vision and text of `layers` blocks of `width`; heads of width / heads, a multiple of 4."""
-    half = width // heads // 2
-    height_width = half // 3
+def config(tok, width=160, heads=5, layers=4, mlp=480, vision_layers=0) -> Qwen3VLConfig:
+    """Text of `layers` blocks of `width`, vision of `vision_layers` (0: as many) such blocks;
+    heads of width / heads, a multiple of 4."""
     ids = {n: tok.convert_tokens_to_ids(f"<|{n}|>") for n in SPECIAL_IDS}
     return Qwen3VLConfig(
         tie_word_embeddings=True,
@@ -98,39 +97,49 @@ def config(tok, width=160, heads=5, layers=4, mlp=480) -> Qwen3VLConfig:
         video_token_id=ids["video_pad"],
         vision_start_token_id=ids["vision_start"],
         vision_end_token_id=ids["vision_end"],
-        text_config={
-            "vocab_size": len(tok),
-            "hidden_size": width,
-            "intermediate_size": mlp,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "num_key_value_heads": heads,
-            "head_dim": width // heads,
-            "max_position_embeddings": 4096,
-            "tie_word_embeddings": True,
-            "eos_token_id": tok.eos_token_id,
-            "pad_token_id": tok.pad_token_id,
-            # A grid of some ten tokens: a small base gives pointing fine frequencies.
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 100.0,
-                "mrope_section": [half - 2 * height_width, height_width, height_width],
-                "mrope_interleaved": True,
-            },
-        },
-        vision_config={
-            "depth": layers,
-            "hidden_size": width,
-            "intermediate_size": mlp,
-            "num_heads": heads,
-            "out_hidden_size": width,
-            "patch_size": 16,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "num_position_embeddings": 256,
-            "deepstack_visual_indexes": [layers // 2 - 1],
-        },
+        text_config=_text(tok, width, heads, layers, mlp),
+        vision_config=_vision(width, heads, vision_layers or layers, mlp),
     )
+
+
+def _text(tok, width, heads, layers, mlp) -> dict:
+    half = width // heads // 2
+    height_width = half // 3
+    return {
+        "vocab_size": len(tok),
+        "hidden_size": width,
+        "intermediate_size": mlp,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
+        "head_dim": width // heads,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+        "eos_token_id": tok.eos_token_id,
+        "pad_token_id": tok.pad_token_id,
+        # A grid of some ten tokens: a small base gives pointing fine frequencies.
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 100.0,
+            "mrope_section": [half - 2 * height_width, height_width, height_width],
+            "mrope_interleaved": True,
+        },
+    }
+
+
+def _vision(width, heads, layers, mlp) -> dict:
+    return {
+        "depth": layers,
+        "hidden_size": width,
+        "intermediate_size": mlp,
+        "num_heads": heads,
+        "out_hidden_size": width,
+        "patch_size": 16,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "num_position_embeddings": 256,
+        "deepstack_visual_indexes": [layers // 2 - 1],
+    }
 
 
 def build(folder, **shape) -> Path:
