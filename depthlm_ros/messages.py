@@ -19,15 +19,15 @@ CLOUD_FIELDS = ("x", "y", "z", "rgb", "distance", "stddev")
 FLOAT32 = 7  # PointField.FLOAT32
 
 
-def frame_from(image, info, rectified=False) -> Frame:
+def frame_from(image, info, rectified=False, kind=Frame) -> Frame:
     """Frame of an Image or CompressedImage and the CameraInfo that holds for it.
 
-    Raises ImageError or CameraError.
+    kind: the class of the Frame. Raises ImageError or CameraError.
     """
     picture = image_array(image)
     height, width = picture.shape[:2]
     stamp = image.header.stamp
-    return Frame(
+    return kind(
         image=picture,
         camera=camera_from(info, width, height, rectified),
         stamp_ns=stamp.sec * 1_000_000_000 + stamp.nanosec,

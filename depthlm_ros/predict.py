@@ -58,16 +58,18 @@ class AskingPredictor:
         self.checkpoint = checkpoint
         self.batcher = Batcher(engine)
 
+    def look(self, frame) -> list:
+        """The Views in which a frame is asked about, several of a large one; from any thread."""
+        view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
+        return view.windows(self.checkpoint.largest_view)
+
     def start(self, frame, pixels, style="", priority=0, deadline=None) -> RangesJob:
         """Ask about frame pixels (N, 2); style "" is the checkpoint's for few pixels."""
         asker = self.checkpoint.asker(style)
         plan = _plan(frame, as_pixels(pixels))
-        views = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes).windows(
-            self.checkpoint.largest_view
-        )
         found = RangesJob([], plan, frame.camera, self.checkpoint, asker.name)
         try:
-            for view, rows, places in _shared_out(views, plan):
+            for view, rows, places in _shared_out(self.look(frame), plan):
                 questions = _questions(asker, view, plan, rows, places)
                 scene = self.engine.open([view], asker)
                 job = self.batcher.submit(scene, questions, priority, deadline)

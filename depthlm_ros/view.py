@@ -5,13 +5,14 @@ Picture, camera and pixels move together here, so that they cannot drift apart. 
 about questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
 """
 
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
 
 from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.errors import CameraError, ImageError, InputError
+from depthlm_ros.resize import bicubic
 
 LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the picture rich
 TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (DepthLM, appendix)
@@ -42,6 +43,32 @@ class Frame:
                 f"the picture is {size[0]} x {size[1]} but its camera is for"
                 f" {self.camera.width} x {self.camera.height}: calibrate at the size you publish"
             )
+
+    def resized(self, width, height) -> np.ndarray:
+        """A copy of the picture in this size, bicubic."""
+        if self.image.shape[:2] == (height, width):
+            return self.image.copy()
+        return bicubic(self.image, width, height)
+
+
+@dataclass(frozen=True)
+class SharedFrame(Frame):
+    """A Frame whose picture stays as it is, so that all who ask share it in another size, made
+    once and read-only. Thread-safe."""
+
+    _sizes: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(
+        default_factory=threading.Lock, init=False, repr=False, compare=False
+    )
+
+    def resized(self, width, height) -> np.ndarray:
+        """The picture in this size, bicubic; whoever comes while it is made waits for it."""
+        with self._lock:
+            if (width, height) not in self._sizes:
+                found = super().resized(width, height)
+                found.flags.writeable = False
+                self._sizes[width, height] = found
+            return self._sizes[width, height]
 
 
 def _form(image) -> str:
@@ -128,11 +155,4 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
             " pixels are allowed: check the intrinsics"
         )
     scaled = camera.scaled(sx, sy, width, height)
-    return View(_resized(frame.image, width, height), scaled, frame, (sx, sy))
-
-
-def _resized(image, width, height) -> np.ndarray:
-    """A copy of the picture in this size, bicubic."""
-    if image.shape[:2] == (height, width):
-        return image.copy()
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    return View(frame.resized(width, height), scaled, frame, (sx, sy))

@@ -1,6 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Frame and View: the published rules in numbers, and pixels that move with the picture."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import CameraError, ImageError, InputError
-from depthlm_ros.view import Frame, View, unify_focal
+from depthlm_ros.view import Frame, SharedFrame, View, unify_focal
 
 
 def frame(width=640, height=480, fx=525.0, fy=526.5, cx=319.5, cy=239.5):
@@ -177,3 +179,19 @@ def test_an_absurd_focal_length_is_refused_before_memory_is_taken():
 def test_an_unknown_axes_rule_is_refused():
     with pytest.raises(InputError, match="allowed: fx, both"):
         unify_focal(frame(), 1000, axes="fy")
+
+
+def test_all_who_ask_about_a_shared_frame_get_the_same_picture_made_once(monkeypatch):
+    made = []
+    resized = Frame.resized
+    monkeypatch.setattr(Frame, "resized", lambda *args: made.append(args) or resized(*args))
+    plain = frame()
+    shared = SharedFrame(plain.image, plain.camera, 7, "eye")
+    with ThreadPoolExecutor(4) as pool:
+        views = list(pool.map(lambda _: unify_focal(shared, 300), range(8)))
+    assert len(made) == 1
+    assert all(view.image is views[0].image for view in views)
+    assert not views[0].image.flags.writeable
+    np.testing.assert_array_equal(views[0].image, unify_focal(plain, 300).image)
+    assert unify_focal(shared, 525).image.shape == (480, 640, 3)
+    assert len(made) == 3  # one for the plain frame, one for the other size

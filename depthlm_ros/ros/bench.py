@@ -75,20 +75,25 @@ def _rows(times):
 
 def _queries(folder, times):
     """Of one pixel, each of the newest picture at a moment of its own."""
-    size = f"{WIDTH} x {HEIGHT}"
-    for fx, what, goal in (
-        (FOCAL_PX, f"query, {size} stream", ("median", 5)),
-        (OTHER_FOCAL_PX, "query, resized to the focal length", ()),
-    ):
-        with _robot(folder, fx, rate=0) as client:
-            spent = [_query(client) for _ in range(times)]
-        yield latency(what, [whole for whole, _ in spent], *goal)
-        yield latency(f"{what}: in the node", [inside for _, inside in spent])
+    often, goal = (0.5, 1.5), ("median", 5)
+    with _robot(folder, FOCAL_PX, rate=0) as client:
+        yield from _asked(client, f"query, {WIDTH} x {HEIGHT} stream", times, often, *goal)
+    with _robot(folder, OTHER_FOCAL_PX, rate=0) as client:
+        yield from _asked(client, "query, resized to the focal length", times, often, *goal)
+        seldom = "query, resized, one picture in six"
+        yield from _asked(client, seldom, max(times // 4, 1), (5.5, 6.5))
 
 
-def _query(client):
+def _asked(client, what, times, pictures, *goal):
+    """Rows of questions with so many pictures (at least, at most) between two."""
+    spent = [_query(client, random.uniform(*pictures) / PICTURES_HZ) for _ in range(times)]
+    yield latency(what, [whole for whole, _ in spent], *goal)
+    yield latency(f"{what}: in the node", [inside for _, inside in spent])
+
+
+def _query(client, pause):
     """(seconds from request to response, those of them that the node tells)."""
-    client.spin(random.uniform(0.5, 1.5) / PICTURES_HZ)
+    client.spin(pause)
     begin = time.perf_counter()
     response = client.ask([(WIDTH / 2, HEIGHT / 2)])
     seconds = time.perf_counter() - begin

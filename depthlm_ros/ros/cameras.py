@@ -5,6 +5,7 @@ Knows nothing about lenses (camera.py) or models.
 """
 
 from depthlm_ros.errors import InputError
+from depthlm_ros.ros.ahead import Ahead
 from depthlm_ros.ros.inputs import Inputs
 from depthlm_ros.ros.outputs import Outputs
 
@@ -19,7 +20,8 @@ class CameraPort:
     def __init__(self, node, name, alone, worker, parameters):
         self.name = name
         self._prefix = "" if alone else f"{name}/"
-        self.inputs = Inputs(node, parameters.now, self._prefix)
+        ahead = Ahead(worker)
+        self.inputs = Inputs(node, parameters.now, self._prefix, ahead.replaced)
         self.outputs = Outputs(node, self, worker, parameters)
 
     def topic(self, stream) -> str:

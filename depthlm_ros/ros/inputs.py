@@ -4,7 +4,7 @@
 Knows nothing about models or questions.
 """
 
-import functools
+import threading
 import time
 from math import inf
 
@@ -16,6 +16,7 @@ from depthlm_ros.ros.dds import PROFILE
 from depthlm_ros.ros.pairing import PAIRINGS, lens
 from depthlm_ros.ros.statistics import Rate
 from depthlm_ros.ros.topic import STEADY, Topic
+from depthlm_ros.view import SharedFrame
 
 LOOK_S = 0.5  # how often the publishers are looked at
 REMIND_S = 10.0  # how often a missing picture is reported
@@ -24,16 +25,23 @@ _COMPRESSED = "/compressed"
 
 
 class Picture:
-    """A Pair of messages, converted when the first question needs it."""
+    """A Pair of messages, converted when the first question needs it. asked: whether one did."""
 
     def __init__(self, pair, rectified):
+        self.pair = pair
         self.header = pair.image.header
-        self._convert = functools.partial(frame_from, pair.image, pair.info, rectified)
+        self.asked = False
+        self._rectified = rectified
+        self._lock = threading.Lock()
+        self._frame = None
 
-    @functools.cached_property
-    def frame(self):
-        """The Frame, converted when first asked for; raises ImageError or CameraError."""
-        return self._convert()
+    @property
+    def frame(self) -> SharedFrame:
+        """Converted when first wanted, by one thread; raises ImageError or CameraError."""
+        with self._lock:
+            if self._frame is None:
+                self._frame = frame_from(*self.pair[:2], self._rectified, kind=SharedFrame)
+            return self._frame
 
 
 class Inputs:
@@ -42,13 +50,15 @@ class Inputs:
 
     received, dropped: pictures that came, and those that another replaced before they were used.
     rate: Rate of the former. jumps: how often a stamp was earlier than the one before.
+    on_replaced(before, picture) is called when a Picture has come in the place of another.
     """
 
-    def __init__(self, node, settings, prefix=""):
+    def __init__(self, node, settings, prefix="", on_replaced=lambda before, picture: None):
         self.received = self.dropped = self.jumps = 0
         self.rate = Rate()
         self._jumped = -inf
         self._node = node
+        self._on_replaced = on_replaced
         self._rectified = settings.input_rectified
         self._new_pairing = PAIRINGS[settings.input_pairing]
         images, infos = self._new_pairing.depths
@@ -76,7 +86,7 @@ class Inputs:
 
     def newest(self, max_age_s=0.0) -> Picture:
         """The newest picture; InputError if there is none, or none younger than max_age_s > 0."""
-        if self._pair is None:
+        if self._picture is None:
             raise InputError(self._missing())
         age = self.age_s
         if 0 < max_age_s < age:
@@ -84,8 +94,7 @@ class Inputs:
                 f"the newest picture on {self._images.resolved} came {age:.2f} s ago and at most"
                 f" {max_age_s:.2f} s are allowed: is the camera still running?"
             )
-        if self._picture is None:
-            self._picture = Picture(self._pair, self._rectified)
+        self._picture.asked = True
         return self._picture
 
     @property
@@ -96,7 +105,7 @@ class Inputs:
     @property
     def age_s(self) -> float:
         """Seconds since the newest usable picture came; inf if there is none."""
-        return inf if self._pair is None else time.monotonic() - self._pair.arrived
+        return inf if self._picture is None else time.monotonic() - self._picture.pair.arrived
 
     @property
     def jumped(self) -> bool:
@@ -106,10 +115,10 @@ class Inputs:
     @property
     def problem(self) -> str:
         """Why its pictures cannot be asked about now, or hardly; empty if they can."""
-        if self._pair is None:
+        if self._picture is None:
             return self._missing()
         try:
-            self._fitting(self._pair)
+            self._fitting(self._picture.pair)
         except CameraError as error:
             return f"{self._infos.resolved} cannot be used: {error}"
         if self.age_s > SILENT_S:
@@ -121,7 +130,7 @@ class Inputs:
 
     def _forget(self):
         self._pairing = self._new_pairing()
-        self._pair = self._picture = self._image = self._info = None
+        self._picture = self._image = self._info = None
         self._started = time.monotonic()
 
     def _on_image(self, message):
@@ -142,11 +151,13 @@ class Inputs:
         self._take_newest()
 
     def _take_newest(self):
-        before, self._pair = self._pair, self._pairing.newest
-        if self._pair is not before:
-            replaced = before is not None and before.image is not self._pair.image
-            self.dropped += replaced and self._picture is None
-            self._picture = None
+        before, pair = self._picture, self._pairing.newest
+        if pair is None or (before and before.pair is pair):
+            return
+        self._picture = Picture(pair, self._rectified)
+        if before and before.pair.image is not pair.image:
+            self.dropped += not before.asked
+            self._on_replaced(before, self._picture)
 
     def _check(self, info, changed):
         """Complain about intrinsics when they come, once, and not only when somebody asks."""
@@ -168,7 +179,7 @@ class Inputs:
         """Follow the publishers; explain a missing input, once they had time to be discovered."""
         self._images.follow()
         self._infos.follow()
-        if self._pair is None and time.monotonic() - self._started > 2 * LOOK_S:
+        if self._picture is None and time.monotonic() - self._started > 2 * LOOK_S:
             logger = self._node.get_logger()
             logger.warning(self._missing(), throttle_duration_sec=REMIND_S)
 
