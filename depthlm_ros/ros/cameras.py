@@ -21,7 +21,7 @@ class CameraPort:
         self.name = name
         self._prefix = "" if alone else f"{name}/"
         ahead = Ahead(worker)
-        self.inputs = Inputs(node, parameters.now, self._prefix, ahead.replaced)
+        self.inputs = Inputs(node, parameters.of_camera(name), self._prefix, ahead.replaced)
         self.outputs = Outputs(node, self, worker, parameters)
 
     def topic(self, stream) -> str:

@@ -59,6 +59,7 @@ class Inputs:
         self._jumped = -inf
         self._node = node
         self._on_replaced = on_replaced
+        self._own = prefix.replace("/", ".")  # left.input.compressed is left/image's alone
         self._rectified = settings.input_rectified
         self._new_pairing = PAIRINGS[settings.input_pairing]
         images, infos = self._new_pairing.depths
@@ -186,15 +187,17 @@ class Inputs:
     def _missing(self) -> str:
         """Which input is missing, and what to do about it."""
         if self._image is not None and self._info is not None:
-            return self._pairing.gap(self._images.resolved, self._infos.resolved)
+            gap = self._pairing.gap(self._images.resolved, self._infos.resolved)
+            advice = f"set {self._own}input.pairing to latest, or let the camera stamp both alike"
+            return f"{gap}: {advice}"
         topic = self._images if self._image is None else self._infos
         waiting = f"waiting for {topic.name} on {topic.resolved}"
         if not topic.publishers():
-            return f"{waiting}, which nobody publishes; {_advice(self._node, topic)}"
+            return f"{waiting}, which nobody publishes; {self._advice(topic)}"
         if topic.deaf:
             return (
                 f"{waiting}, which is published with best effort, and a reliable subscriber hears"
-                " nothing of that: set input.reliability to auto"
+                f" nothing of that: set {self._own}input.reliability to auto"
             )
         if time.monotonic() - self._started < SILENT_S:
             return f"{waiting}, which is published: the first message has not come yet"
@@ -205,6 +208,17 @@ class Inputs:
             " Kilted on), or let it publish reliably"
         )
 
+    def _advice(self, topic) -> str:
+        """What to do about a topic that nobody publishes."""
+        if self._node.count_publishers(topic.resolved + _COMPRESSED):
+            compressed = f"{topic.resolved}{_COMPRESSED} is published"
+            return f"{compressed}: set {self._own}input.compressed to true"
+        others = ", ".join(topic.alternatives()) or "none"
+        return (
+            f"topics of its type: {others}. Remap it with --ros-args -r {topic.name}:=TOPIC or the"
+            f" launch argument {topic.name}:=TOPIC"
+        )
+
 
 def _image_topic(node, name, settings, callback, depth):
     """The pictures; compressed ones lie beside the raw ones, as image_transport names them."""
@@ -213,17 +227,6 @@ def _image_topic(node, name, settings, callback, depth):
         return Topic(node, Image, name, callback, wish, depth)
     resolved = node.resolve_topic_name(name).removesuffix(_COMPRESSED) + _COMPRESSED
     return Topic(node, CompressedImage, name, callback, wish, depth, resolved)
-
-
-def _advice(node, topic) -> str:
-    """What to do about a topic that nobody publishes."""
-    if node.count_publishers(topic.resolved + _COMPRESSED):
-        return f"{topic.resolved}{_COMPRESSED} is published: set input.compressed to true"
-    others = ", ".join(topic.alternatives()) or "none"
-    return (
-        f"topics of its type: {others}. Remap it with --ros-args -r {topic.name}:=TOPIC or the"
-        f" launch argument {topic.name}:=TOPIC"
-    )
 
 
 def _nanoseconds(message) -> int:

@@ -81,8 +81,7 @@ class ExactPairing:
         last = [next(reversed(waiting), None) for waiting in (self._images, self._infos)]
         return (
             f"no picture on {image_topic} has the stamp of a message on {info_topic} (the last:"
-            f" {_seconds(last[0])} and {_seconds(last[1])}): set input.pairing to latest, or let"
-            " the camera stamp both alike"
+            f" {_seconds(last[0])} and {_seconds(last[1])})"
         )
 
     def _pair(self, stamp):

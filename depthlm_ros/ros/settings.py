@@ -7,6 +7,7 @@ Knows what is allowed, not what it is used for, and nothing about ROS (parameter
 import re
 from collections import Counter
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.errors import InputError
@@ -21,10 +22,11 @@ _WORDS = {
 }
 
 
-def _parameter(name, default, description, choices=(), limits=(), live=False):
-    """live: it may change at any time; the others while the node is unconfigured."""
+def _parameter(name, default, description, choices=(), limits=(), live=False, own=False):
+    """live: it may change at any time; the others while the node is unconfigured. own: a camera
+    may have its own."""
     about = {"name": name, "description": description, "choices": choices, "limits": limits}
-    return field(default=default, metadata={**about, "live": live})
+    return field(default=default, metadata={**about, "live": live, "own": own})
 
 
 @dataclass(frozen=True)
@@ -76,22 +78,26 @@ class Settings:
         "auto",
         "How to subscribe: auto follows the publishers (reliable if all of them are)",
         choices=("auto", "reliable", "best_effort"),
+        own=True,
     )
     input_rectified: bool = _parameter(
         "input.rectified",
         False,
         "Whether the picture is rectified: then P of camera_info holds, else K and D",
+        own=True,
     )
     input_compressed: bool = _parameter(
         "input.compressed",
         False,
         "Whether to subscribe image/compressed (sensor_msgs/CompressedImage) instead of image",
+        own=True,
     )
     input_pairing: str = _parameter(
         "input.pairing",
         "latest",
         "Which camera_info holds for a picture: the latest, or exactly the one of its stamp",
         choices=("latest", "exact"),
+        own=True,
     )
     grid_columns: int = _parameter(
         "grid.columns", 32, "Columns of the cloud on ~/points", limits=(1, 4096), live=True
@@ -135,7 +141,7 @@ class Settings:
                 f"grid.columns x grid.rows is {self.grid_columns} x {self.grid_rows}, at most"
                 f" {LARGEST_GRID} points are allowed"
             )
-        bad = [n for n in self.cameras if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", n)]
+        bad = [name for name in self.cameras if not is_camera_name(name)]
         if bad or not self.cameras:
             yield (
                 f"parameter cameras holds {bad or 'no name'}: name at least one camera, each name"
@@ -144,6 +150,32 @@ class Settings:
         twice = [name for name, count in Counter(self.cameras).items() if count > 1]
         if twice:
             yield f"parameter cameras holds {', '.join(twice)} more than once"
+
+
+class Own(NamedTuple):
+    """A parameter that one camera has instead of all; as a field of Settings, and empty it holds
+    what all have."""
+
+    name: str
+    type: type
+    default: str
+    metadata: dict
+
+
+def own_parameters(camera) -> list:
+    """What a camera may have of its own: left.input.rectified instead of input.rectified."""
+    return [_own(camera, about) for about in fields(Settings) if about.metadata["own"]]
+
+
+def _own(camera, about):
+    name, text = (about.metadata[key] for key in ("name", "description"))
+    told = {"name": f"{camera}.{name}", "description": f"{text}; empty: as {name}"}
+    return Own(about.name, about.type, "", {**about.metadata, **told})
+
+
+def is_camera_name(text) -> bool:
+    """Whether topics can be named after a camera of this name."""
+    return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text))
 
 
 def natural(value, kind):
@@ -158,7 +190,9 @@ def natural(value, kind):
 
 
 def value_problems(about, value):
-    """What is wrong with the value of one field of Settings, in sentences."""
+    """What is wrong with the value of one field of Settings or Own, in sentences."""
+    if type(about) is Own and value == about.default:
+        return
     name, choices, limits = (about.metadata[key] for key in ("name", "choices", "limits"))
     texts = type(value) is not tuple or all(type(v) is str for v in value)
     if type(value) is not about.type or not texts:

@@ -174,6 +174,15 @@ def test_a_camera_with_compressed_pictures_alone_is_named_with_the_parameter_to_
     robot.wait(lambda: advice in robot.ask().message)
 
 
+def test_one_of_several_is_named_with_its_own_parameter(start):
+    robot = start(cameras=["left", "right"])
+    publisher = robot.node.create_publisher(CompressedImage, "left/image/compressed", 1)
+    advice = "/left/image/compressed is published: set left.input.compressed to true"
+    robot.wait(lambda: advice in robot.ask(camera="left").message)
+    assert "compressed" not in robot.ask(camera="right").message
+    robot.node.destroy_publisher(publisher)
+
+
 @pytest.mark.parametrize("reliability", RELIABILITIES)
 @pytest.mark.parametrize("durability", DURABILITIES)
 def test_publishers_of_every_qos_are_heard(start, reliability, durability):

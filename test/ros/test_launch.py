@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 yaml = pytest.importorskip("yaml")
-pytest.importorskip("rclpy")
+rclpy = pytest.importorskip("rclpy")
 from depthlm_ros.predict import choose_checkpoint
+from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.settings import Settings
 from depthlm_ros.scene import FRAME_ID
 
@@ -86,12 +87,16 @@ def test_the_parameter_file_holds_every_parameter_with_its_default_for_any_names
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
-def test_every_parameter_file_holds_known_parameters_with_values_that_go_together(path):
+def test_every_parameter_file_holds_known_parameters_with_values_that_go_together(path, context):
     content = yaml.safe_load(path.read_text())
     assert list(content) == ["/**"]
     given = dict(flat(content["/**"]["ros__parameters"]))
-    assert set(given) <= set(PARAMETERS)
-    Settings(**{name.replace(".", "_"): value for name, value in given.items()})
+    arguments = ["--ros-args", "--params-file", str(path)]
+    node = rclpy.create_node("any", context=context, cli_args=arguments, enable_rosout=False)
+    Parameters(node).checked()
+    found = {name: node.get_parameter(name).value for name in given}
+    node.destroy_node()
+    assert found == given
 
 
 def test_the_parameter_files_of_a_style_fit_the_checkpoint_that_they_name():
