@@ -24,7 +24,7 @@ from depthlm_ros.engines.patches import linear_patches
 from depthlm_ros.engines.progress import silent
 from depthlm_ros.engines.weights import read_weights
 from depthlm_ros.errors import DepthLMError, InputError
-from training import runs
+from training import attention, runs
 from training.base import find_base, ready_base
 from training.card import figures
 from training.grpo_trainer import COUNTS, GroupTrainer, group_arguments
@@ -129,6 +129,8 @@ def made_trainer(config, base, found=None, manifest=None) -> GroupTrainer:
     cpu, length = torch.device("cpu"), config.steps * config.batch
     model = read_weights(config.row(found or base), parts.config, torch.float32, cpu, silent)
     linear_patches(model.train().requires_grad_(True))
+    arguments = group_arguments(config, int(os.environ.get("WORLD_SIZE", "1")))
+    attention.suit(model, arguments)
     mixture = lessons(
         config.data, config.tasks, parts.checkpoint, config.seed, length, config.style, config.bad
     )
@@ -136,7 +138,7 @@ def made_trainer(config, base, found=None, manifest=None) -> GroupTrainer:
         config, base, Rollouts(mixture, parts, config.group), saved(config, parts, manifest),
         model=model,
         reward_funcs=reward_functions(list(config.rewards)),
-        args=group_arguments(config, int(os.environ.get("WORLD_SIZE", "1"))),
+        args=arguments,
         processing_class=ViewProcessor(parts.vision.processor, parts.tokenizer),
     )
     if found:

@@ -73,6 +73,11 @@ class GroupTrainer(GRPOTrainer):
     def create_model_card(self, *_, **__):
         """None: the shipped folder gets ours."""
 
+    def _generate(self, *given):
+        """In the numbers that the replies are trained in; trl would see in float32."""
+        with self.accelerator.autocast():
+            return super()._generate(*given)
+
     def _clip_grad_norm(self, model):
         norm = super()._clip_grad_norm(model)
         step, pictures = self.state.global_step, self.config.batch

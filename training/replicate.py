@@ -104,7 +104,7 @@ class Replication:
     def _by_rewards(self, arm, folder, steps):
         config = grpo.Config(
             base=str(self._folder(arm.base) / "checkpoint"), data=str(self.data), out=str(folder),
-            steps=steps, style=arm.style, batch=self.batch, micro_batch=2 * self.batch, lr=2e-5,
+            steps=steps, style=arm.style, batch=self.batch, micro_batch=4 * self.batch, lr=2e-5,
             longest=40, rewards={"abs_rel": 1.0, "format": 0.1}, save_every=10**6, seed=self.seed,
         )
         return grpo.train(config)

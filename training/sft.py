@@ -20,7 +20,7 @@ from depthlm_ros.engines.loading import load_parts
 from depthlm_ros.engines.progress import silent
 from depthlm_ros.engines.weights import read_weights
 from depthlm_ros.errors import DepthLMError
-from training import room, runs
+from training import attention, room, runs
 from training.base import ready_base
 from training.card import card
 from training.collate import Collator
@@ -56,6 +56,7 @@ def train(config, dry_run=False):
     parts = load_parts(config.row(base))
     torch.manual_seed(config.seed)  # the heads', whether the base was made now or before
     student = load_student(config, parts, base, found)
+    attention.suit(student.model, arguments)
     room.check(config, student, arguments.device, processes)
     rows = stage_rows(config, parts.checkpoint, parts.vision.patch * parts.vision.merge)
     collator = Collator(parts, config.loss_on, config.loss_per, config.multi_turn)

@@ -120,6 +120,19 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(finished, config, tmp_pat
         assert logged(config.out, name) == logged(tmp_path / "out", name)
 
 
+def test_replies_are_made_in_the_numbers_that_they_are_trained_in(config, tmp_path):
+    """trl generates outside of autocast, and there the pictures were seen in float32."""
+    told = replace(config, bf16=True, steps=1, out=str(tmp_path))
+    trainer = grpo.made_trainer(told, TINY)
+    trainer.args.save_strategy = "no"
+    seen = []
+    trainer.model.model.visual.register_forward_pre_hook(
+        lambda *_: seen.append((torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")))
+    )
+    trainer.train()
+    assert set(seen) == {(False, True), (True, True)}
+
+
 KILLED = """
 import os, signal, sys
 from training import grpo, grpo_trainer
