@@ -6,6 +6,8 @@ is well is judged in health.py. diagnostic_updater is not used: it is not everyw
 node that is asked on demand an error while nobody asks.
 """
 
+import contextlib
+
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
@@ -32,19 +34,32 @@ class Diagnostics:
         self._array = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         node.create_timer(PERIOD_S, self._tick, clock=STEADY)
 
-    def publish(self) -> list:
-        """~/status as it is now; the healths of model and cameras, as (name, Health)."""
+    def publish(self) -> None:
+        """~/status as it is now. What goes wrong here is told, and ends neither the model's thread
+        nor a transition."""
+        with self._surviving():
+            self._publish()
+
+    def _tick(self):
+        with self._surviving():
+            array = DiagnosticArray(status=[self._message(*told) for told in self._publish()])
+            array.header.stamp = self._node.get_clock().now().to_msg()
+            self._array.publish(array)
+
+    @contextlib.contextmanager
+    def _surviving(self):
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001, whatever it is: questions are answered without it
+            self._node.tell_fault(error)
+
+    def _publish(self) -> list:
+        """The healths of model and cameras, as (name, Health), after ~/status has said them."""
         healths = [("model", health.of_model(self._node, self._worker, self._parameters.now))]
         if self._node.state == "active":
             healths += [(f"camera {p.name}", health.of_camera(p.inputs)) for p in self._cameras]
         self._status.publish(self._together(healths))
         return healths
-
-    def _tick(self):
-        healths = self.publish()
-        array = DiagnosticArray(status=[self._message(name, h) for name, h in healths])
-        array.header.stamp = self._node.get_clock().now().to_msg()
-        self._array.publish(array)
 
     def _together(self, healths) -> DiagnosticStatus:
         """The worst of all with its sentence, and the values of all."""

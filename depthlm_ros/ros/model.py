@@ -80,9 +80,7 @@ class ModelThread:
             self._earlier = None
         while not self._stopping.is_set() and self._loaded():
             self._serve()
-            predictor, self.predictor = self.predictor, None
-            predictor.close()
-            del predictor
+            self._give_back()
             self._stopping.wait(AGAIN_S)
 
     def _loaded(self) -> bool:
@@ -96,6 +94,14 @@ class ModelThread:
         self.predictor.batcher.has_worker = True
         self._change("")
         return True
+
+    def _give_back(self):
+        predictor, self.predictor = self.predictor, None
+        try:
+            predictor.close()
+        except Exception as error:  # noqa: BLE001, a device that failed: the next model may fare better
+            failed = as_ours(error, "the model could not be given back")
+            self._change(f"{failed}; it is loaded again in {AGAIN_S:g} s")
 
     def _progress(self, fraction, what):
         if self._stopping.is_set():

@@ -64,6 +64,10 @@ class DepthLMNode(ManagedNode):
             self._told = str(error)
             self.get_logger().error(self._told)
 
+    def tell_fault(self, error) -> None:
+        """Log an exception that nobody expected, as tell_once()."""
+        self.tell_once("".join(traceback.format_exception(error)))
+
     def configure(self) -> None:
         """Check everything that can be checked now, and start to load the model."""
         settings = self._settings.checked()
@@ -154,7 +158,7 @@ def _spin(node) -> None:
         except ExternalShutdownException:
             raise
         except Exception as error:  # noqa: BLE001, a robot needs the rest of the node
-            node.tell_once("".join(traceback.format_exception(error)))
+            node.tell_fault(error)
 
 
 def main(args=None, load=None) -> int:

@@ -23,12 +23,34 @@ QOS = [
 
 
 @pytest.fixture
-def start(node_process, request):
-    """start(argument...) -> a node process with a scripted engine, beside a camera; all have a
-    namespace of the test's own."""
-    space = ("-r", f"__ns:=/{request.node.name}")
-    node_process(*space, "-r", "image_raw:=image", module="depthlm_ros.ros.demo_camera")
+def space(node_process, request):
+    """Arguments of the namespace of this test, in which a camera is."""
+    words = "-r", f"__ns:=/{request.node.name}"
+    node_process(*words, "-r", "image_raw:=image", module="depthlm_ros.ros.demo_camera")
+    return words
+
+
+@pytest.fixture
+def start(node_process, space):
+    """start(argument...) -> a node process with a scripted engine, beside the camera."""
     return lambda *words: node_process(*space, *words, module="depthlm_ros.ros.bench_node")
+
+
+# The diagnostics fail whenever the model's thread has something to tell: it is loaded, it died.
+FAILING = """
+import sys, threading
+from depthlm_ros.ros import bench_node, health
+
+of_model = health.of_model
+
+def failing(*args):
+    if threading.current_thread().name == "model":
+        raise OSError("no figures of this process")
+    return of_model(*args)
+
+health.of_model = failing
+sys.exit(bench_node.main())
+"""
 
 
 @pytest.fixture
@@ -76,6 +98,12 @@ def test_of_two_nodes_with_one_name_either_answers_and_one_is_enough(start, clie
     kill(first)
     assert answered(client)
     assert all(len(client.ask([(9, 9)] * n).answers.distance) == n for n in range(1, 9))
+
+
+def test_a_model_whose_loading_cannot_be_told_in_diagnostics_answers(space, client, node_from):
+    node = node_from(FAILING, *space, "-p", "grid.rate:=0")
+    assert answered(client)
+    assert node.output().count("OSError: no figures of this process") == 1
 
 
 def test_subscribers_of_every_qos_hear_every_output(start, client, make_robot):
