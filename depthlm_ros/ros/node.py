@@ -16,6 +16,7 @@ from depthlm_ros.decode import decoder
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.predict import choose_checkpoint, load_predictor
 from depthlm_ros.ros.action import ScanAction
+from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.asking import Asking
 from depthlm_ros.ros.cameras import Cameras
 from depthlm_ros.ros.detections import open_detections
@@ -26,6 +27,15 @@ from depthlm_ros.ros.queries import Queries
 from depthlm_ros.ros.topic import STEADY
 from depthlm_ros.ros.worker import Worker
 
+ABOUT = """\
+The node depthlm: distances of the pixels of a camera, by a vision-language model.
+
+depthlm_node --ros-args -r image:=/camera/image_raw -r camera_info:=/camera/camera_info \\
+  -p checkpoint:=tiny -p grid.rate:=0.5 --params-file depthlm.yaml
+
+Parameters: `ros2 param list /depthlm`, `ros2 param describe /depthlm NAME`, docs/interfaces.md.
+Questions: `depthlm call --at 320,240`.
+"""
 EXPIRE_S = 0.1  # how often overdue questions are looked for
 
 
@@ -162,10 +172,12 @@ def _spin(node) -> None:
 
 
 def main(args=None, load=None) -> int:
-    """Run the node until SIGINT or SIGTERM; the exit status is 0 then, 1 for bad parameters.
+    """Run the node until SIGINT or SIGTERM; the exit status is 0 then, 1 for bad parameters, 2 for
+    arguments that are not ROS's.
 
     load: see DepthLMNode.
     """
+    check_arguments("depthlm_node", ABOUT, args)
     node = None
     try:
         rclpy.init(args=args)

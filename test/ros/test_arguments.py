@@ -1,0 +1,68 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What the programs do with their command line: help, errors, ROS's own arguments."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("rclpy")
+from sensor_msgs.msg import Image
+
+from depthlm_ros.ros import demo_camera, node
+
+CAMERA = "depthlm_ros.ros.demo_camera"
+
+
+@pytest.mark.parametrize(
+    "module, word", [("depthlm_ros.ros.node", "checkpoint:=tiny"), (CAMERA, "picture")]
+)
+def test_help_is_printed_and_nothing_is_started(module, word):
+    words = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("usage: depthlm_")
+    assert word in done.stdout and "--ros-args" in done.stdout
+
+
+@pytest.mark.parametrize("main", [node.main, demo_camera.main])
+@pytest.mark.parametrize(
+    "words, problem",
+    [
+        (["kitchen.jpg", "--rate", "2"], "unknown: kitchen.jpg --rate 2. Parameters and remappi"),
+        (["kitchen.jpg", "--ros-args", "-r", "image:=picture"], "unknown: kitchen.jpg. "),
+        (["--ros-args", "-p", "rate"], "Failed to parse ROS arguments: Couldn't parse parameter"),
+        (["--ros-args", "--params-file", "/no/such.yaml"], "'--params-file /no/such.yaml'"),
+    ],
+)
+def test_what_is_no_argument_of_ros_or_cannot_be_read_is_named_and_refused(
+    main, words, problem, capfd
+):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    told = capfd.readouterr().err
+    assert problem in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "given, problem",
+    [
+        ("rate:=0", "parameter rate is 0, it must be more"),
+        ("fx:=-1", "parameter fx is -1, it must be a number, 0 or more"),
+        ("cx:=.nan", "parameter cx is nan"),
+        ("rate:=fast", "parameter rate is 'fast', it must be a number"),
+        ("picture:=5", "parameter picture is 5, it must be a text"),
+    ],
+)
+def test_a_parameter_of_the_camera_that_cannot_be_is_named(given, problem, graph, capfd):
+    assert demo_camera.main(["--ros-args", "-p", given]) == 1
+    assert capfd.readouterr().err.splitlines()[-1].startswith(f"demo_camera: {problem}")
+
+
+def test_the_arguments_of_ros_pass_and_a_whole_number_is_a_rate(node_process, make_robot):
+    words = "-p", "rate:=50", "-r", "__ns:=/fifty", "--log-level", "warn", "--"
+    child = node_process(*words, module=CAMERA)
+    robot, heard = make_robot("/fifty"), []
+    robot.node.create_subscription(Image, "image_raw", heard.append, 1)
+    robot.wait(lambda: len(heard) > 1)
+    assert child.stop() == 0
