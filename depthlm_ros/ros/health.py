@@ -4,10 +4,10 @@
 Knows nothing about messages (diagnostics.py writes them).
 """
 
+import functools
 import os
 import sys
 from enum import IntEnum
-from pathlib import Path
 from typing import NamedTuple
 
 from depthlm_ros.ros.model import is_loading
@@ -104,9 +104,16 @@ def _model_values(node, worker, settings):
 
 
 def _memory():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(os.pread(_statm(), 100, 0).split()[1])
     yield "memory MB", pages * os.sysconf("SC_PAGE_SIZE") / 1e6
     # Importing torch here would cost seconds, and the model's thread may be about to import it.
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     if getattr(cuda, "is_initialized", bool)():
         yield "GPU memory MB", cuda.memory_allocated() / 1e6
+
+
+@functools.cache
+def _statm() -> int:
+    """Opened once: each call of the kernel lets go of the interpreter, and a model that computes
+    in Python gives it back 5 ms later, for which a transition would wait."""
+    return os.open("/proc/self/statm", os.O_RDONLY)

@@ -1,8 +1,11 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What /diagnostics and ~/status say of a node that is well, and of each thing that goes wrong."""
 
+import builtins
+import io
 import threading
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -114,6 +117,18 @@ def test_status_is_kept_for_whoever_comes_late_and_holds_everything(watch):
     values = {v.key: v.value for v in status.values}
     assert (status.name, status.level, status.message) == ("depthlm", OK, "ready")
     assert values["ready"] == "true" and values["camera: topic"] == "/image"
+
+
+def test_diagnostics_read_no_file_again(watch, monkeypatch):
+    """A model that computes in Python gives the interpreter back 5 ms after each call of the
+    kernel; opening a file takes five of them, and every transition waited for all."""
+    watched = watch()
+    before = float(watched.told("depthlm: model", OK, "ready")["memory MB"])
+    grown = np.ones(50_000_000, np.uint8)
+    for module in (io, builtins):
+        monkeypatch.setattr(module, "open", lambda *args, **kwargs: 1 / 0)
+    after = float(watched.told("depthlm: model", OK, "ready")["memory MB"])
+    assert after > before + 40 and len(grown)
 
 
 def test_each_state_is_told_at_once(watch, monkeypatch):

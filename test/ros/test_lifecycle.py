@@ -13,6 +13,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
 from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.node import DepthLMNode
@@ -112,6 +113,30 @@ def test_a_model_that_still_loads_holds_up_no_transition(manage):
     for label in ("configure", "activate", "deactivate", "cleanup", "configure", "activate"):
         assert managed.change(label), label
     assert managed.refusal().startswith("loading the model")
+
+
+def test_a_step_of_the_model_that_hangs_holds_up_no_transition(manage):
+    managed = manage(autostart=True)
+    managed.may_load.set()
+    managed.robot.show()
+    stepping, go_on = threading.Event(), threading.Event()
+
+    def hang(batch):
+        stepping.set()
+        assert go_on.wait(120)  # longer than any transition is waited for
+        return [Reply(1.0, "1.00 m")] * len(batch)
+
+    managed.node._worker.predictor.engine.step = hang
+    request = managed.robot.query_distance.Request(u=[100.0], v=[100.0])
+    waiting = managed.robot.distance.call_async(request)
+    managed.robot.wait(stepping.is_set)
+    for label in ("deactivate", "cleanup", "configure", "activate"):
+        assert managed.change(label), label
+    assert "given back" in managed.refusal()
+    go_on.set()
+    managed.robot.wait(waiting.done)
+    assert not waiting.result().success
+    assert managed.robot.show().success
 
 
 def test_deactivation_answers_who_waits(manage):
