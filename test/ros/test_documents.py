@@ -2,17 +2,20 @@
 """What is written about the node's interfaces is what the node has: documents and the policy."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 pytest.importorskip("rclpy")
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.ros.node import DepthLMNode
+from depthlm_ros.ros.settings import Settings, own_parameters
 
 ROOT = Path(__file__).parents[2]
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})
@@ -21,9 +24,7 @@ ROSES = {"/parameter_events", "/rosout", "/clock"}  # every node's, known to eve
 
 @pytest.fixture(scope="module")
 def node(context):
-    made = DepthLMNode(
-        lambda progress: AskingPredictor(ScriptedEngine(), ROW), context=context
-    )
+    made = DepthLMNode(lambda progress: AskingPredictor(ScriptedEngine(), ROW), context=context)
     yield made
     assert made.close()
 
@@ -63,11 +64,112 @@ def test_the_policy_allows_the_action(node):
     )
 
 
-def test_the_page_of_interfaces_names_every_topic_service_and_action_of_the_node(node):
-    page = (ROOT / "docs/interfaces.md").read_text()
-    written = set(re.findall(r"`([~/a-z_]+)`", page))
-    had = names(node, "publisher") | names(node, "subscriber") | names(node, "service")
-    had |= {n.split("/_action/")[0] for n in names(node, "service", True)}
-    parameters = {n for n in had if "parameter" in n or "type_description" in n}
-    shown = {n.replace("/depthlm/", "~/") for n in had - ROSES - parameters}
-    assert {n if n in written else n.lstrip("/") for n in shown} <= written
+PAGE, README = ROOT / "docs/interfaces.md", ROOT / "README.md"
+TOPICS, SERVICES = (PAGE, "## Topics"), (PAGE, "## Services")
+IN_README = README, "### Topics and services of the node `depthlm`"
+
+
+def table(path, heading, first="name"):
+    """Cells of the rows of the table of a section whose first column is called so."""
+    section = path.read_text().split(f"\n{heading}\n")[1].split("\n#")[0]
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in section.splitlines() if "|" in line[:1]]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    start = next(i for i, row in enumerate(rows) if row[0] == first) + 2
+    columns = len(rows[start - 2])
+    return [row for row in rows[start:] if len(row) == columns]
+
+
+def quoted(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def written(place):
+    """(name, whether it is an input, its other cells) of each name in a table."""
+    return [(n, "(in)" in row[0], row[1:]) for row in table(*place) for n in quoted(row[0])]
+
+
+def short(kind):
+    """sensor_msgs.msg._image.Image -> sensor_msgs/Image."""
+    return f"{kind.__module__.split('.')[0]}/{kind.__name__}"
+
+
+def endpoints(node):
+    """(name as written, whether it is an input) -> (type, QoS or None) of what the node has."""
+    found = {(e.topic_name, False): (e.msg_type, e.qos_profile) for e in node.publishers}
+    found |= {(e.topic_name, True): (e.msg_type, e.qos_profile) for e in node.subscriptions}
+    found |= {(e.srv_name, False): (e.srv_type, None) for e in node.services}
+    parameters = ("parameter", "type_description")
+    return {
+        (_written_name(name, incoming), incoming): told
+        for (name, incoming), told in found.items()
+        if name not in ROSES and not any(word in name for word in parameters)
+    }
+
+
+def _written_name(name, incoming):
+    return name.lstrip("/") if incoming else name.replace("/depthlm/", "~/")
+
+
+@pytest.mark.parametrize("places", [[TOPICS, SERVICES], [IN_README]], ids=["page", "readme"])
+def test_the_tables_name_what_the_node_has_and_its_types(node, places):
+    had = {name: short(kind) for name, (kind, _) in endpoints(node).items()}
+    told = {
+        (name, incoming): re.sub("/(msg|srv)/", "/", cells[0].strip("`"))
+        for place in places
+        for name, incoming, cells in written(place)
+        if "detections" not in name and name != "~/scan_grid"  # vision_msgs; an action
+    }
+    lifecycle = {name for name, kind in had.items() if kind.startswith("lifecycle_msgs/")}
+    own = had.keys() - lifecycle
+    assert {name: told.get(name) for name in own} == {name: had[name] for name in own}
+    assert told.keys() <= had.keys()
+    assert lifecycle <= told.keys() or places == [IN_README]
+
+
+def test_the_page_tells_the_qos_that_the_node_has(node):
+    had = endpoints(node)
+    for name, incoming, (_, told, _) in written(TOPICS):
+        if (name, incoming) not in had or told == "of rclpy":
+            continue
+        qos = had[name, incoming][1]
+        assert f"keep last {qos.depth}" in told or told.startswith("as `image`"), name
+        if not incoming:  # the others follow their publishers
+            kept = qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
+            assert ("transient local" in told) == kept, name
+            assert ("reliable" in told) == (qos.reliability == ReliabilityPolicy.RELIABLE), name
+
+
+def test_the_page_tells_the_default_of_every_parameter():
+    told = {}
+    for names, default, _ in table(PAGE, "## Parameters"):
+        values = [value.strip("`") for value in default.split(", ")]
+        named = quoted(names)
+        told |= dict(zip(named, values * (len(named) // len(values)), strict=True))
+    own = {about.metadata["name"]: "" for about in own_parameters("left")}
+    shared = {about.metadata["name"]: about.default for about in fields(Settings)}
+    assert told == {name: _as_written(value) for name, value in {**shared, **own}.items()}
+
+
+def _as_written(value):
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"[{', '.join(value)}]" if isinstance(value, tuple) else str(value)
+
+
+def test_the_page_tells_every_status_and_its_code():
+    rows = table(PAGE, "## Services", first="code")
+    assert {row[1]: int(row[0]) for row in rows} == {s.name: s.value for s in Status}
+
+
+@pytest.mark.parametrize(
+    "path", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
+)
+def test_every_dotted_parameter_that_a_document_names_is_one(path):
+    known = {about.metadata["name"] for about in (*fields(Settings), *own_parameters("left"))}
+    named = re.findall(r"\b(?:left\.)?(?:grid|input|query)\.[a-z_]+", path.read_text())
+    assert set(named) <= known
+
+
+def test_the_page_of_interfaces_names_the_action(node):
+    actions = {n.split("/_action/")[0] for n in names(node, "service", True)}
+    assert {n.replace("/depthlm/", "~/") for n in actions} <= set(quoted(PAGE.read_text()))

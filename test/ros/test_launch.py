@@ -58,6 +58,11 @@ def test_the_launch_arguments_are_the_promised_ones():
     assert table(ROOT / "launch/demo.launch.py", "PASSED_ON") <= PROMISED
 
 
+def test_the_readme_names_every_launch_argument():
+    told = (ROOT / "README.md").read_text().split("Launch arguments: ")[1].split("\n\n")[0]
+    assert PROMISED <= set(re.findall(r"`([a-z_]+)`", told))
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_every_file_that_a_launch_file_names_exists(path):
     named = {c for c in constants(path) if re.fullmatch(r"[\w.]+\.(yaml|rviz|launch\.py)", c)}
