@@ -210,13 +210,18 @@ class Inputs:
 
     def _advice(self, topic) -> str:
         """What to do about a topic that nobody publishes."""
-        if self._node.count_publishers(topic.resolved + _COMPRESSED):
-            compressed = f"{topic.resolved}{_COMPRESSED} is published"
-            return f"{compressed}: set {self._own}input.compressed to true"
+        raw = topic.resolved.removesuffix(_COMPRESSED)
+        twin = raw if raw != topic.resolved else raw + _COMPRESSED
+        if self._node.count_publishers(twin):
+            value = "false" if twin == raw else "true"
+            return f"{twin} is published: set {self._own}input.compressed to {value}"
         others = ", ".join(topic.alternatives()) or "none"
+        argument = f"{topic.name}:=TOPIC"
+        if self._own:  # of several cameras; their camera_info lies beside the pictures
+            argument = f"cameras:={self._own[:-1]}=IMAGE_TOPIC,..."
         return (
             f"topics of its type: {others}. Remap it with --ros-args -r {topic.name}:=TOPIC or the"
-            f" launch argument {topic.name}:=TOPIC"
+            f" launch argument {argument}"
         )
 
 

@@ -69,7 +69,7 @@ class Topic:
         return self._wish == "reliable" and best == {ReliabilityPolicy.BEST_EFFORT}
 
     def alternatives(self) -> list:
-        """Names of other topics with the same type of message, but for the node's own."""
+        """Names of other topics on which such messages are published, but for the node's own."""
         module, name = self._kind.__module__.split(".")[0], self._kind.__name__
         own = self._node.get_fully_qualified_name() + "/"
         return sorted(
@@ -77,6 +77,7 @@ class Topic:
             for topic, kinds in self._node.get_topic_names_and_types()
             if f"{module}/msg/{name}" in kinds
             and topic != self.resolved
+            and self._node.count_publishers(topic)
             and not topic.startswith(own)
         )
 

@@ -174,13 +174,18 @@ def test_a_camera_with_compressed_pictures_alone_is_named_with_the_parameter_to_
     robot.wait(lambda: advice in robot.ask().message)
 
 
-def test_one_of_several_is_named_with_its_own_parameter(start):
-    robot = start(cameras=["left", "right"])
-    publisher = robot.node.create_publisher(CompressedImage, "left/image/compressed", 1)
-    advice = "/left/image/compressed is published: set left.input.compressed to true"
-    robot.wait(lambda: advice in robot.ask(camera="left").message)
-    assert "compressed" not in robot.ask(camera="right").message
-    robot.node.destroy_publisher(publisher)
+def test_one_of_several_is_named_with_its_own_parameter_and_launch_argument(start):
+    robot = start(cameras=["left", "right", "rear"], right__input__compressed=True)
+    robot.node.create_publisher(CompressedImage, "left/image/compressed", 1)
+    robot.node.create_publisher(Image, "right/image", 1)
+
+    def told(camera, advice):
+        robot.wait(lambda: advice in robot.ask(camera=camera).message)
+
+    told("left", "/left/image/compressed is published: set left.input.compressed to true")
+    told("right", "/right/image is published: set right.input.compressed to false")
+    told("rear", "topics of its type: /image, /right/image. Remap")  # left/image nobody publishes
+    told("rear", "-r rear/image:=TOPIC or the launch argument cameras:=rear=IMAGE_TOPIC,...")
 
 
 @pytest.mark.parametrize("reliability", RELIABILITIES)
