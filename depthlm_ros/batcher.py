@@ -26,7 +26,7 @@ class Job:
 
     def __init__(self, batcher, scene, questions, priority, deadline):
         self.scene = scene
-        self.questions = list(questions)
+        self.questions = questions
         self.priority = priority
         self.deadline = inf if deadline is None else deadline
         self.done = 0
@@ -131,7 +131,7 @@ class Batcher:
         self._stepping = threading.Lock()
 
     def submit(self, scene, questions, priority=0, deadline=None) -> Job:
-        """Queue questions about an open scene; deadline in time.monotonic() seconds."""
+        """Queue a sequence of questions about an open scene; deadline as in time.monotonic()."""
         job = Job(self, scene, questions, priority, deadline)
         if not job.total:
             job._finish()

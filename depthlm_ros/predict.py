@@ -4,6 +4,7 @@
 Knows nothing about ROS, and of engines only the contract.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from depthlm_ros.camera import as_pixels
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
 from depthlm_ros.engines import make_engine
 from depthlm_ros.ranges import Ranges, RangesJob, Status
-from depthlm_ros.view import Frame, unify_focal
+from depthlm_ros.view import Frame, View, unify_focal
 
 
 class Predictor(Protocol):
@@ -127,10 +128,26 @@ def _shared_out(views, plan):
         yield views[index], rows[mine], places[index, mine]
 
 
-def _questions(asker, view, plan, rows, places) -> list:
+def _questions(asker, view, plan, rows, places) -> "_Questions":
     """One a row; a pixel without room for a marker is snapped, and says so."""
     for i in np.flatnonzero(~asker.can_ask(view, places)):
         places[i] = asker.nearest_askable(view, places[i])
         plan.status[rows[i]] = Status.SNAPPED
         plan.asked[rows[i]] = view.to_frame(places[i])[0]
-    return [asker.question(view, place) for place in places.tolist()]
+    return _Questions(asker, view, places)
+
+
+@dataclass(frozen=True)
+class _Questions(Sequence):
+    """About pixels (N, 2) of a view, each made when a step takes it: a million at once would keep
+    all other callers waiting for seconds, and take hundreds of megabytes."""
+
+    asker: object
+    view: View
+    places: np.ndarray
+
+    def __len__(self):
+        return len(self.places)
+
+    def __getitem__(self, row):
+        return self.asker.question(self.view, self.places[row].tolist())

@@ -13,6 +13,7 @@ from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import EngineError
 from depthlm_ros.predict import AskingPredictor, Status
+from depthlm_ros.question import MarkerStyle
 from depthlm_ros.scan import grid_pixels, scan
 from depthlm_ros.view import Frame
 
@@ -115,6 +116,20 @@ def test_no_pixels_and_no_good_pixels_do_not_reach_the_engine():
     failing = predictor(lambda view, p: 1 / 0)
     assert len(failing.ranges(FRAME, [])) == 0
     assert failing.ranges(FRAME, [(-5, 0)]).status.tolist() == [Status.OUTSIDE]
+
+
+def test_the_questions_of_a_scan_are_made_when_they_are_asked(monkeypatch):
+    made = []
+    question = MarkerStyle.question
+    monkeypatch.setattr(
+        MarkerStyle, "question", lambda *args: made.append(args[2]) or question(*args)
+    )
+    asking = predictor()
+    asking.engine.room = lambda scene, seconds: 10
+    job = asking.start(FRAME, grid_pixels(FRAME.camera, 60, 50))
+    assert job.total == 3000 and made == []
+    asking.batcher.run_once()
+    assert job.done == len(made) == 10
 
 
 def test_cancelled_pixels_say_so():
