@@ -9,7 +9,6 @@ the same one. Tokenizer, processor, depthlm.json and helping heads are taken ove
 Knows nothing about how a model is trained.
 """
 
-import argparse
 import json
 import re
 import shutil
@@ -20,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from depthlm_ros.checkpoints import ROW_FILE
-from depthlm_ros.errors import DepthLMError, InputError
+from depthlm_ros.errors import InputError
 from training.base import PROCESSOR_FILES, find_base
+from training.commands import errors_told, parser_of
 from training.runs import HEADS
 
 INDEX = "model.safetensors.index.json"
@@ -110,19 +110,13 @@ def grown(state, places) -> dict:
 
 
 def main(arguments=None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.grow",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("training.grow", __doc__)
     parser.add_argument("base", help="a checkpoint folder, a run's folder, or a hub id")
     parser.add_argument("out", help="the new folder")
     parser.add_argument("--vision-layers", type=int, required=True, help="blocks it shall have")
     given = parser.parse_args(arguments)
-    try:
+    with errors_told("training.grow"):
         print(grow(given.base, given.out, given.vision_layers))
-    except DepthLMError as error:
-        raise SystemExit(f"training.grow: {error}") from error
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ nothing, so the model must already answer. Killed and started again, it goes on 
 complete checkpoint. The config opens with its launch line and explains its entries.
 """
 
-import argparse
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
@@ -23,21 +22,22 @@ from depthlm_ros.engines.loading import load_parts
 from depthlm_ros.engines.patches import linear_patches
 from depthlm_ros.engines.progress import silent
 from depthlm_ros.engines.weights import read_weights
-from depthlm_ros.errors import DepthLMError, InputError
+from depthlm_ros.errors import InputError
 from training import attention, runs
-from training.base import find_base, ready_base
+from training.base import find_base
 from training.card import figures
+from training.commands import add_config, changes, errors_told, parser_of
 from training.grpo_trainer import COUNTS, GroupTrainer, group_arguments
 from training.lessons import lessons
-from training.manifest import Manifest, data_hashes
+from training.manifest import data_hashes
 from training.mixture import SkipCounts
 from training.processor import ViewProcessor
-from training.resume import newest_told, run_to_end
+from training.resume import after_saving, begun, run_to_end
 from training.rewards import reward_functions
 from training.rollouts import Rollouts, check_model, check_tasks
 from training.shipping import ship
-from training.watch import HeldOut
 
+OPTIONS = "data", "base", "out"
 # What may differ between a run and its resumption without changing what is learnt.
 FREE = ("out", "micro_batch", "save_every", "keep", "log_every", "heldout", "spike", "dtype")
 
@@ -105,11 +105,7 @@ def read_config(path, **changes) -> Config:
 def train(config) -> Path:
     """Run or resume a config; the shipped folder."""
     out, first = Path(config.out), PartialState().is_main_process
-    found = newest_told(out)
-    manifest = Manifest(config, out, resumed=found is not None)
-    if first:
-        ready_base(config, out / "base", keep=found is not None)
-    PartialState().wait_for_everyone()
+    found, manifest = begun(config)
     trainer = made_trainer(config, out / "base", found, manifest)
     if first:
         step = runs.step_of(found) if found else 0
@@ -124,19 +120,14 @@ def made_trainer(config, base, found=None, manifest=None) -> GroupTrainer:
     """The trainer of a config, to begin with `base` or to go on from the checkpoint `found`."""
     torch.manual_seed(config.seed)
     parts = load_parts(config.row(base))
-    check_model(parts, config.style or parts.checkpoint.style)
+    style = config.style or parts.checkpoint.style
+    check_model(parts, style)
     parts.tokenizer.padding_side = "left"
-    cpu, length = torch.device("cpu"), config.steps * config.batch
-    model = read_weights(config.row(found or base), parts.config, torch.float32, cpu, silent)
-    linear_patches(model.train().requires_grad_(True))
     arguments = group_arguments(config, int(os.environ.get("WORLD_SIZE", "1")))
-    attention.suit(model, arguments)
-    mixture = lessons(
-        config.data, config.tasks, parts.checkpoint, config.seed, length, config.style, config.bad
-    )
     trainer = GroupTrainer(
-        config, base, Rollouts(mixture, parts, config.group), saved(config, parts, manifest),
-        model=model,
+        config, base, Rollouts(_mixture(config, parts), parts, config.group),
+        after_saving(config, [style], manifest),
+        model=_model(config.row(found or base), parts, arguments),
         reward_funcs=reward_functions(list(config.rewards)),
         args=arguments,
         processing_class=ViewProcessor(parts.vision.processor, parts.tokenizer),
@@ -146,18 +137,17 @@ def made_trainer(config, base, found=None, manifest=None) -> GroupTrainer:
     return trainer
 
 
-def saved(config, parts, manifest):
-    """What is done with a complete checkpoint: measured, told, older ones deleted."""
-    heldout = HeldOut(config.heldout, [config.style or parts.checkpoint.style])
+def _model(row, parts, arguments):
+    model = read_weights(row, parts.config, torch.float32, torch.device("cpu"), silent)
+    linear_patches(model.train().requires_grad_(True))
+    attention.suit(model, arguments)
+    return model
 
-    def after_save(folder, step, skipped):
-        measured = heldout.measure(folder)
-        if measured:
-            print(f"step {step}: held-out {json.dumps(measured)}", flush=True)
-        manifest.reached(step, skipped, measured)
-        runs.prune(config.out, config.keep, spare=(manifest.best_step,))
 
-    return after_save
+def _mixture(config, parts):
+    length = config.steps * config.batch
+    row = parts.checkpoint
+    return lessons(config.data, config.tasks, row, config.seed, length, config.style, config.bad)
 
 
 CARD = """\
@@ -200,17 +190,11 @@ def card(config, manifest) -> str:
 
 
 def main(arguments=None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.grpo", description=__doc__)
-    parser.add_argument("config", help="a YAML file such as training/configs/grpo_tiny.yaml")
-    parser.add_argument("--data", help="folder of shards, instead of the config's")
-    parser.add_argument("--base", help="what to start from, instead of the config's")
-    parser.add_argument("--out", help="output folder, instead of the config's")
-    given = vars(parser.parse_args(arguments))
-    path = given.pop("config")
-    try:
-        print(train(read_config(path, **{k: v for k, v in given.items() if v})))
-    except DepthLMError as error:
-        raise SystemExit(f"training.grpo: {error}") from error
+    parser = parser_of("training.grpo", __doc__)
+    add_config(parser, *OPTIONS)
+    given = parser.parse_args(arguments)
+    with errors_told("training.grpo"):
+        print(train(read_config(given.config, **changes(given, *OPTIONS))))
 
 
 if __name__ == "__main__":

@@ -8,54 +8,36 @@ nothing about where data or models come from.
 from pathlib import Path
 
 from accelerate.utils import gather_object
-from torch.cuda import is_available
 from trl import GRPOConfig, GRPOTrainer
 
-from depthlm_ros.errors import InputError
 from training import runs
+from training.arguments import shared
 from training.guard import Guard
 from training.mixture import SkipCounts
 from training.shipping import write_model
 
 COUNTS = "skipped.json"
+METHOD = {
+    "beta": 0.0,  # no KL: with it the model underfits and rambles (DepthLM, appendix)
+    "loss_type": "grpo",  # trl's own default is dapo
+    "scale_rewards": "group",
+    "shuffle_dataset": False,  # item i is a pure function of (seed, i)
+    "lr_scheduler_type": "constant",
+    "log_multimodal": False,
+    "gradient_checkpointing": False,  # activation_checkpointing's old name, which trl turns on
+}
 
 
 def group_arguments(config, processes=1) -> GRPOConfig:
     """The config in trl's words; InputError where the replies cannot be shared out evenly."""
-    replies = config.batch * config.group
-    micro = config.micro_batch or replies // processes
-    if micro < 1 or replies % (micro * processes):
-        raise InputError(
-            f"{config.batch} pictures with {config.group} replies are no multiple of micro_batch"
-            f" {micro} x {processes} processes"
-        )
     return GRPOConfig(
-        output_dir=str(Path(config.out) / runs.STEPS),
-        max_steps=config.steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=replies // (micro * processes),
+        **shared(config, config.batch * config.group, processes),
+        **METHOD,
         num_generations=config.group,
         max_completion_length=config.longest,
         temperature=config.temperature,
-        beta=0.0,  # no KL: with it the model underfits and rambles (DepthLM, appendix)
-        loss_type="grpo",  # trl's own default is dapo
-        scale_rewards="group",
         reward_weights=[float(weight) for weight in config.rewards.values()],
-        shuffle_dataset=False,  # item i is a pure function of (seed, i)
         learning_rate=config.lr,
-        lr_scheduler_type="constant",
-        max_grad_norm=config.clip,
-        logging_steps=config.log_every,
-        log_multimodal=False,
-        save_strategy="steps",
-        save_steps=config.save_every,
-        report_to=["tensorboard"],
-        remove_unused_columns=False,
-        seed=config.seed,
-        bf16=config.bf16,  # autocast over float32 weights
-        use_cpu=not is_available(),
-        activation_checkpointing=config.activation_checkpointing,
-        gradient_checkpointing=False,  # the same thing under its old name, which trl turns on
     )
 
 

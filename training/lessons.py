@@ -1,25 +1,23 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Records x tasks -> items, the tasks mixed equally.
 
-A data entry is {shards: FOLDER}, {records: FILE.jsonl, kind: z} or {pairs: FILE.jsonl}, each with
-a weight against the others that suit the same task. Item i is a pure function of (seed, i), see
-mixture.py. Knows nothing about models.
+The weight of a data entry (sources.py) counts against the others that suit the same task. Item i
+is a pure function of (seed, i), see mixture.py. Knows nothing about models.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from depthlm_ros.errors import InputError, RecordError
-from depthlm_ros.pairs import Pairs
-from depthlm_ros.records import Record, Records
+from depthlm_ros.records import Record
 from depthlm_ros.tasks import find_task
 from training.heldout import Scene
 from training.mixture import Mixture, Source
-from training.shards import Shot, read_shards
+from training.shards import Shot
+from training.sources import opened
 
 PIXELS = 256  # drawn of a rendered picture, for a task to choose from
 
@@ -32,21 +30,24 @@ def lessons(
     data: a folder of shards, or a list of entries. look: (frame, rng) -> View, where pictures are
     cropped or the like. then: what to make of an item. InputError where a task has no data.
     """
-    entries = [{"shards": data}] if isinstance(data, str) else data
-    named = [_read(entry) for entry in entries]
-    mixed = {}
+    parts, mixed = opened(data), {}
     for task in map(find_task, tasks):
-        fitting = [part for part in named if part.pairs == task.pair]
-        if not fitting:
-            needed = "pairs" if task.pair else "records or shards"
-            raise InputError(f"the task {task.name} needs data with {needed}, and there are none")
-        whole = sum(part.weight for part in fitting)
-        for part in fitting:
-            of_task = Source(_Tagged(task, part.items), part.weight / whole)
-            mixed[f"{task.name} of {part.name}"] = of_task
-
+        mixed |= _of_task(task, parts)
     make = partial(_made, checkpoint=checkpoint, style=style, look=look, then=then)
     return Mixture(mixed, make, seed, length, bad)
+
+
+def _of_task(task, parts) -> dict:
+    """name -> Source of the parts that suit a task; their weights add up to one."""
+    fitting = [part for part in parts if part.pairs == task.pair]
+    if not fitting:
+        needed = "pairs" if task.pair else "records or shards"
+        raise InputError(f"the task {task.name} needs data with {needed}, and there are none")
+    whole = sum(part.weight for part in fitting)
+    return {
+        f"{task.name} of {part.name}": Source(_Tagged(task, part.items), part.weight / whole)
+        for part in fitting
+    }
 
 
 def _made(tagged, rng, checkpoint, style, look, then):
@@ -54,36 +55,6 @@ def _made(tagged, rng, checkpoint, style, look, then):
     record = shot_record(record, rng) if isinstance(record, Shot) else record
     item = task.item(record, checkpoint, rng, style, look and partial(look, rng=rng))
     return then(item) if then else item
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    name: str
-    items: Sequence
-    weight: float
-    pairs: bool = False
-
-
-def _read(entry) -> _Part:
-    entry = dict(entry)
-    weight, kind = float(entry.pop("weight", 1.0)), entry.pop("kind", "")
-    if set(entry) == {"shards"}:
-        return _Part(entry["shards"], _shards(entry["shards"]), weight)
-    if set(entry) == {"records"}:
-        return _Part(str(entry["records"]), Records(entry["records"], kind), weight)
-    if set(entry) == {"pairs"}:
-        return _Part(str(entry["pairs"]), Pairs(entry["pairs"]), weight, pairs=True)
-    raise InputError(
-        f"data entry {entry} is unknown: give shards: FOLDER, records: FILE.jsonl (with its kind)"
-        " or pairs: FILE.jsonl, and a weight where they are not equal"
-    )
-
-
-def _shards(folder):
-    try:
-        return read_shards(folder)
-    except FileNotFoundError as error:
-        raise InputError(str(error)) from error
 
 
 class _Tagged(Sequence):

@@ -18,6 +18,7 @@ import transformers
 
 from depthlm_ros.errors import InputError
 from training.runs import write_json
+from training.sources import entries
 
 NAME = "manifest.json"
 TAIL = 1 << 16  # of a shard: it ends with the checksums of all its arrays
@@ -103,8 +104,7 @@ def data_hashes(config) -> list:
     Of a records file the whole is hashed; of a shard its end, which holds the checksum of each of
     its arrays. Pictures that records name are not read.
     """
-    entries = [{"shards": config.data}] if isinstance(config.data, str) else config.data
-    files = [path for entry in entries for path in _files(entry)]
+    files = [path for entry in entries(config.data) for path in _files(entry)]
     return [_hashed(path) for path in files]
 
 

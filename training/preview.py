@@ -7,7 +7,6 @@ Writes preview/rows.png and preview/rows.txt: rows as the collator gives them to
 of each stage. Loads no weights.
 """
 
-import argparse
 import tempfile
 from itertools import groupby
 from pathlib import Path
@@ -16,14 +15,15 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from depthlm_ros.engines.loading import load_parts
-from depthlm_ros.errors import DepthLMError
 from training.base import ready_base
 from training.collate import Collator
+from training.commands import add_config, changes, errors_told, parser_of
 from training.config import read_config
 from training.rows import stage_rows
 
 WIDTH, ACROSS = 480, 3  # of a picture on the sheet in pixels, and of the sheet in pictures
 CIRCLE = 4
+OPTIONS = "data", "base"
 
 
 def preview(config, count, out) -> tuple:
@@ -109,22 +109,14 @@ def _fitted(image) -> Image.Image:
 
 
 def main(arguments=None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.preview",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("config", help="a YAML file such as training/configs/tiny.yaml")
+    parser = parser_of("training.preview", __doc__)
+    add_config(parser, *OPTIONS)
     parser.add_argument("--count", type=int, default=6, help="rows of each stage (default 6)")
-    parser.add_argument("--data", help="folder of shards, instead of the config's")
-    parser.add_argument("--base", help="what to start from, instead of the config's")
     parser.add_argument("--out", default="preview", help="output folder (default preview)")
     given = parser.parse_args(arguments)
-    changes = {k: v for k, v in vars(given).items() if k in ("data", "base") and v}
-    try:
-        sheet, text = preview(read_config(given.config, **changes), given.count, given.out)
-    except DepthLMError as error:
-        raise SystemExit(f"training.preview: {error}") from error
+    with errors_told("training.preview"):
+        config = read_config(given.config, **changes(given, *OPTIONS))
+        sheet, text = preview(config, given.count, given.out)
     print(text.read_text())
     print(f"wrote {sheet} and {text}")
 

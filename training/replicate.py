@@ -9,19 +9,20 @@ begins again; `--findings focal loss` takes some of them, `--steps 0` trains not
 table as far as it is. Rows that have not run are marked so. Another --seed takes another --out.
 """
 
-import argparse
 import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from depthlm_ros.errors import DepthLMError
 from depthlm_ros.metrics import best_constant, delta1, share_interval
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame
 from training import grpo, sft
+from training.commands import errors_told, parser_of
 from training.config import Stage, read_config
 from training.findings import BASES, FINDINGS
 from training.heldout import answered, questions
@@ -86,9 +87,9 @@ class Replication:
         if (folder / RESULT).exists():
             return
         print(f"{folder.name}: {steps} steps of {self.batch} pictures", flush=True)
-        begin = time.monotonic()
+        begin = spent()
         shipped = (self._by_rewards if arm.grpo else self._by_answers)(arm, folder, steps)
-        seconds = time.monotonic() - begin
+        seconds = spent() - begin
         labels = sum(arm.ask.values()) * steps * self.batch
         budget = {"steps": steps, "pictures": steps * self.batch, "labels": labels}
         measured = self._measured(shipped, arm) if arm.style else {}
@@ -133,6 +134,11 @@ class Replication:
         return [(claimed_frame(frame) if raw else frame, *rest) for frame, *rest in asked]
 
 
+def spent() -> float:
+    """Seconds of this process: without a GPU those of the processor, which others may share."""
+    return time.monotonic() if torch.cuda.is_available() else time.process_time()
+
+
 def claimed(shot) -> Shot:
     """A shot whose camera claims the unified focal length, so that nothing is resized."""
     return replace(shot, frame=claimed_frame(shot.frame))
@@ -168,7 +174,7 @@ def _slug(name) -> str:
 
 
 def main(arguments=None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.replicate", description=__doc__)
+    parser = parser_of("training.replicate", __doc__)
     parser.add_argument("--data", default="shards/train", help="folder of shards")
     parser.add_argument("--out", default="runs/replicate", help="folder of the runs")
     parser.add_argument("--steps", type=int, default=300, help="of a run; 0: only the table")
@@ -176,12 +182,12 @@ def main(arguments=None) -> None:
     parser.add_argument("--scenes", type=int, default=100, help="held-out scenes to measure on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--findings", nargs="*", choices=FINDINGS, default=list(FINDINGS))
-    given = parser.parse_args(arguments)
-    replication = Replication(
-        given.out, given.data, given.steps, given.batch, given.scenes, seed=given.seed
-    )
-    for finding in given.findings if given.steps else ():
-        replication.carry_out(finding)
+    given = vars(parser.parse_args(arguments))
+    findings = given.pop("findings")
+    replication = Replication(**given)
+    with errors_told("training.replicate"):
+        for finding in findings if replication.steps else ():
+            replication.carry_out(finding)
     print(table(replication))
 
 

@@ -1,12 +1,31 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""How a run begins again where it was killed, and how it ends: one way for every trainer.
+"""How a run begins again where it was killed, what it does with a checkpoint, and how it ends: one
+way for every trainer.
 
 Knows nothing about what is learnt.
 """
 
+import json
+from pathlib import Path
+
+import torch
 from accelerate import PartialState
 
 from training import runs
+from training.base import ready_base
+from training.manifest import Manifest
+from training.watch import HeldOut
+
+
+def begun(config) -> tuple:
+    """(the checkpoint to go on from or None, the Manifest); the run's base lies ready then."""
+    found = newest_told(config.out)
+    manifest = Manifest(config, config.out, resumed=found is not None)
+    torch.manual_seed(config.seed)  # of a new model
+    if PartialState().is_main_process:
+        ready_base(config, Path(config.out) / "base", keep=found is not None)
+    PartialState().wait_for_everyone()
+    return found, manifest
 
 
 def newest_told(out):
@@ -18,6 +37,21 @@ def newest_told(out):
         if found:
             print(f"going on from {found}")
     return found
+
+
+def after_saving(config, styles, manifest):
+    """The function (folder, step, skipped, **facts) that takes a complete checkpoint: measures it
+    in these styles on what is held out, tells the manifest, deletes older ones."""
+    heldout = HeldOut(config.heldout, styles)
+
+    def after_save(folder, step, skipped, **facts):
+        measured = heldout.measure(folder)
+        if measured:
+            print(f"step {step}: held-out {json.dumps(measured)}", flush=True)
+        manifest.reached(step, skipped, measured, **facts)
+        runs.prune(config.out, config.keep, spare=(manifest.best_step,))
+
+    return after_save
 
 
 def run_to_end(trainer, found, manifest, out):

@@ -15,12 +15,12 @@ from torch.utils.data import Dataset
 
 from depthlm_ros.errors import InputError
 from depthlm_ros.question import Question
-from depthlm_ros.records import Records
 from depthlm_ros.view import View, unify_focal
 from training.examples import Unmeasured, of_record, of_shot, varied
 from training.lessons import lessons
 from training.mixture import Mixture, Source
-from training.shards import Shot, read_shards
+from training.shards import Shot
+from training.sources import opened
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _of_questions(config, stage, checkpoint, multiple, seed, length) -> Mixture:
         _made, checkpoint=checkpoint, stage=stage, vary=config.vary, crop=config.crop,
         multiple=multiple,
     )
-    return Mixture(sources(config, stage.pictures), make, seed, length, config.bad)
+    return Mixture(_sources(config.data, stage.pictures), make, seed, length, config.bad)
 
 
 def _of_tasks(config, stage, checkpoint, multiple, seed, length) -> Mixture:
@@ -163,32 +163,12 @@ def _made(item, rng, checkpoint, stage, vary, crop, multiple) -> Row:
     return make_row(example, checkpoint, stage, rng, crop, multiple)
 
 
-def sources(config, pictures=0) -> dict:
+def _sources(data, pictures) -> dict:
     """name -> Source of a config's data; only the first `pictures` of each, 0 for all."""
-    entries = [{"shards": config.data}] if isinstance(config.data, str) else config.data
-    return {name: source for name, source in (_source(entry, pictures) for entry in entries)}
-
-
-def _source(entry, pictures):
-    entry = dict(entry)
-    weight, kind = float(entry.pop("weight", 1.0)), entry.pop("kind", "")
-    if set(entry) == {"shards"}:
-        name, items = entry["shards"], _shots(entry["shards"])
-    elif set(entry) == {"records"}:
-        name, items = str(entry["records"]), Records(entry["records"], kind)
-    else:
-        raise InputError(
-            f"data entry {entry} is unknown: give shards: FOLDER or records: FILE.jsonl, with"
-            " weight and, for records, kind"
-        )
-    return name, Source(First(items, pictures) if pictures else items, weight)
-
-
-def _shots(folder):
-    try:
-        return read_shards(folder)
-    except FileNotFoundError as error:
-        raise InputError(str(error)) from error
+    parts = opened(data)
+    if any(part.pairs for part in parts):
+        raise InputError("a stage that asks has no use for data with pairs: give it tasks")
+    return {p.name: Source(First(p.items, pictures or len(p.items)), p.weight) for p in parts}
 
 
 class First(Sequence):

@@ -15,8 +15,8 @@ from accelerate.utils import gather_object
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
-from depthlm_ros.errors import InputError
 from training import runs
+from training.arguments import shared
 from training.guard import Guard
 from training.mixture import Skip, SkipCounts
 from training.optimizers import MuonWithAdamW, split
@@ -28,43 +28,19 @@ COUNTS = "skipped.json"
 
 def training_arguments(config, processes=1) -> TrainingArguments:
     """The config in transformers' words."""
-    micro = config.micro_batch or config.batch // processes
     layers = config.fsdp.get("layers") if processes > 1 else None
     return TrainingArguments(
-        output_dir=str(Path(config.out) / runs.STEPS),
-        max_steps=config.steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=accumulation(config, micro, processes),
+        **shared(config, config.batch, processes),
         learning_rate=max(stage.lr for stage in config.stages),
         weight_decay=config.weight_decay,
         adam_beta2=config.beta2,
-        max_grad_norm=config.clip,
-        logging_steps=config.log_every,
         logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=config.save_every,
-        report_to=["tensorboard"],
         dataloader_num_workers=config.workers,
-        remove_unused_columns=False,
         label_names=["targets"],
-        seed=config.seed,
-        bf16=config.bf16,  # autocast
-        use_cpu=not torch.cuda.is_available(),
-        activation_checkpointing=config.activation_checkpointing,
         ddp_find_unused_parameters=any(s.weights.get("dense") for s in config.stages),
         fsdp=bool(layers),
         fsdp_config={"version": 2, "transformer_layer_cls_to_wrap": layers} if layers else None,
     )
-
-
-def accumulation(config, micro, processes) -> int:
-    """How many micro batches each process adds up; InputError where it comes out uneven."""
-    if micro < 1 or config.batch % (micro * processes):
-        raise InputError(
-            f"batch {config.batch} is not a multiple of micro_batch {micro} x {processes}"
-            " processes, so the pictures of a step could not be shared out evenly"
-        )
-    return config.batch // (micro * processes)
 
 
 def rate(stages, step, largest) -> float:
@@ -91,8 +67,8 @@ def wrapper_of(model) -> str:
 
 
 class RecipeTrainer(Trainer):
-    """config, base: of the run. after_save(folder, step, skipped): called on the first process
-    once a checkpoint is complete."""
+    """config, base: of the run. after_save(folder, step, skipped, wrapper=...): called on the
+    first process once a checkpoint is complete."""
 
     def __init__(self, config, base, after_save, **stock):
         super().__init__(**stock)
@@ -173,7 +149,7 @@ class RecipeTrainer(Trainer):
         if self.args.should_save:
             runs.write_json(folder / COUNTS, skipped)
             runs.mark_complete(folder)
-            self.after_save(folder, self.state.global_step, skipped)
+            self.after_save(folder, self.state.global_step, skipped, wrapper=self.wrapper)
         self.accelerator.wait_for_everyone()
 
     def _all_counts(self) -> dict:

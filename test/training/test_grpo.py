@@ -225,7 +225,7 @@ def test_a_config_that_cannot_work_is_refused(change, words, tmp_path):
 
 
 def test_replies_that_cannot_be_shared_out_are_refused(config):
-    with pytest.raises(InputError, match="no multiple of micro_batch 3"):
+    with pytest.raises(InputError, match="a step of 8 is not a multiple of micro_batch 3"):
         grpo.group_arguments(replace(config, micro_batch=3))
 
 

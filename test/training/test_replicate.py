@@ -106,3 +106,8 @@ def test_every_finding_can_be_carried_out(small):
 def test_the_command_prints_the_table_without_training(tmp_path, capsys):
     replicate.main(["--steps", "0", "--out", str(tmp_path), "--data", str(tmp_path)])
     assert "| focal | unified focal length | not run |" in capsys.readouterr().out
+
+
+def test_data_that_are_not_there_are_told_in_a_line(tmp_path):
+    with pytest.raises(SystemExit, match=r"training.replicate: .*nowhere holds no .npz shard"):
+        replicate.main(["--steps", "1", "--out", str(tmp_path), "--data", f"{tmp_path}/nowhere"])

@@ -18,6 +18,7 @@ from depthlm_ros.errors import CheckpointError, InputError
 from depthlm_ros.predict import Status, load_predictor
 from depthlm_ros.view import Frame
 from training import fresh, sft
+from training.base import ready_base
 from training.collate import Collator
 from training.config import Stage, read_config, shortened
 from training.examples import of_shot, varied
@@ -190,7 +191,7 @@ def test_processor_and_tokenizer_files_are_the_bases_byte_for_byte(tiny):
 def test_a_run_goes_on_from_another_with_its_heads(tiny, tmp_path):
     sft.train(tiny)
     more = replace(tiny, base=tiny.out, out=str(tmp_path / "more"), stages=tiny.stages[1:])
-    base = sft.ready_base(more, tmp_path / "base")
+    base = ready_base(more, tmp_path / "base")
     student = sft.load_student(more, load_parts(more.row(base)), base)
     kept = torch.load(tmp_path / "run/steps/checkpoint-6/optimizer.pt")
     assert len(kept["state"]) == len(list(student.parameters()))

@@ -127,3 +127,10 @@ def test_a_stage_that_cannot_work_is_refused(change, words):
     config = read_config("training/configs/tiny.yaml")
     with pytest.raises(InputError, match=words):
         replace(config, stages=[replace(STAGE, **change)])
+
+
+def test_a_stage_that_asks_about_pixels_has_no_use_for_pairs(pairs):
+    data = [{"pairs": str(pairs)}]
+    config = read_config("training/configs/tiny_markers.yaml", data=data)
+    with pytest.raises(InputError, match="no use for data with pairs: give it tasks"):
+        stage_rows(config, config.row(""))
