@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.convert import camera_info_message, image_message
+from depthlm_ros.ros.interrupt import interrupt_once
 from depthlm_ros.scene import FRAME_ID, shown
 
 ABOUT = """\
@@ -75,6 +76,7 @@ class DemoCamera(Node):
 def main(args=None) -> int:
     """Publish until SIGINT or SIGTERM."""
     check_arguments("depthlm_demo_camera", ABOUT, args)
+    interrupt_once()
     try:
         rclpy.init(args=args)
         rclpy.spin(DemoCamera())

@@ -21,6 +21,7 @@ from depthlm_ros.ros.asking import Asking
 from depthlm_ros.ros.cameras import Cameras
 from depthlm_ros.ros.detections import open_detections
 from depthlm_ros.ros.diagnostics import Diagnostics
+from depthlm_ros.ros.interrupt import interrupt_once
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.queries import Queries
@@ -178,6 +179,7 @@ def main(args=None, load=None) -> int:
     load: see DepthLMNode.
     """
     check_arguments("depthlm_node", ABOUT, args)
+    interrupt_once()
     node = None
     try:
         rclpy.init(args=args)

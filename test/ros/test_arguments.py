@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What the programs do with their command line: help, errors, ROS's own arguments."""
 
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,14 @@ from sensor_msgs.msg import Image
 from depthlm_ros.ros import demo_camera, node
 
 CAMERA = "depthlm_ros.ros.demo_camera"
+
+
+@pytest.fixture(autouse=True)
+def own_interrupt():
+    """What main() does with SIGINT is undone."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(

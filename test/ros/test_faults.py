@@ -90,6 +90,24 @@ def test_a_scan_whose_node_is_killed_ends_and_a_restarted_node_answers(start, cl
     assert answered(client)
 
 
+def test_a_second_sigint_does_not_break_off_the_end_that_the_first_began(start, client):
+    """As launch passes on what the terminal has sent to both. The model is busy and cannot end."""
+    node = start("--busy", "10", "-p", "grid.rate:=0")
+
+    def waits_for_the_model():
+        try:
+            client.ask([(320, 240)], 1.0)
+        except EngineError as error:
+            return "did not answer" in str(error)
+
+    assert client.spin(PATIENCE_S, waits_for_the_model)
+    os.kill(node.pid, signal.SIGINT)
+    client.spin(0.5)
+    assert node.status is None  # it gives the model some time
+    assert node.stop() == 0
+    assert "Traceback" not in node.output()
+
+
 def test_of_two_nodes_with_one_name_either_answers_and_one_is_enough(start, client):
     first, second = start("-p", "grid.rate:=0"), start("-p", "grid.rate:=0")
     assert answered(client)
