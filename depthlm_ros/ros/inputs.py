@@ -201,9 +201,12 @@ class Inputs:
             )
         if time.monotonic() - self._started < SILENT_S:
             return f"{waiting}, which is published: the first message has not come yet"
+        silent = f"{waiting}, which is published, but nothing comes"
+        if topic is self._infos:
+            return f"{silent}: is the camera calibrated, and what does its log say?"
         return (
-            f"{waiting}, which is published, but nothing comes. Large best-effort messages do not"
-            " fit into the stock shared memory of Fast DDS: start the camera with"
+            f"{silent}. Large best-effort messages do not fit into the stock shared memory of Fast"
+            " DDS: start the camera with"
             f" FASTRTPS_DEFAULT_PROFILES_FILE={PROFILE} (FASTDDS_DEFAULT_PROFILES_FILE from"
             " Kilted on), or let it publish reliably"
         )

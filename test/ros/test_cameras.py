@@ -17,6 +17,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.ros import inputs
 from depthlm_ros.ros.convert import image_message
 from depthlm_ros.ros.node import DepthLMNode
 
@@ -218,6 +219,16 @@ def test_a_reliable_subscriber_of_a_best_effort_camera_is_told_what_to_set(start
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     robot.images = robot.node.create_publisher(Image, "image", best_effort)
     robot.wait(lambda: "set input.reliability to auto" in robot.ask().message)
+
+
+def test_a_silent_camera_is_told_with_what_may_be_wrong_with_just_that_topic(start, monkeypatch):
+    """A camera_info is small: no shared memory is too small for it."""
+    monkeypatch.setattr(inputs, "SILENT_S", 0.0)
+    robot = start()
+    told = "waiting for image on /image, which is published, but nothing comes. Large best-effort"
+    robot.wait(lambda: told in robot.ask().message)
+    told = "waiting for camera_info on /camera_info, which is published, but nothing comes: is the"
+    robot.wait(lambda: robot.images.publish(grey(robot, 9)) or told in robot.ask().message)
 
 
 def test_with_simulated_time_that_stands_still_questions_and_clouds_are_answered(start):
