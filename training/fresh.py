@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForCondi
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from depthlm_ros.answer import FORMS
-from depthlm_ros.question import POINT, WORDINGS
+from depthlm_ros.wordings import POINT, WORDINGS
 
 SPECIAL = (
     "<|endoftext|>",

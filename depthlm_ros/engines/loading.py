@@ -23,7 +23,7 @@ from depthlm_ros.engines.progress import silent, span
 from depthlm_ros.engines.vision import FAMILIES
 from depthlm_ros.engines.weights import read_weights
 from depthlm_ros.errors import CheckpointError, InputError
-from depthlm_ros.question import POINT, WORDINGS
+from depthlm_ros.wordings import POINT, WORDINGS
 
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16", "float16")

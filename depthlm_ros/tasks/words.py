@@ -9,7 +9,7 @@ about geometry.
 
 from typing import NamedTuple
 
-from depthlm_ros.question import POINT
+from depthlm_ros.wordings import POINT
 
 
 class Words(NamedTuple):
@@ -19,7 +19,7 @@ class Words(NamedTuple):
     source: str
 
 
-# The distance task has no row: its words are the checkpoint's own (question.WORDINGS).
+# The distance task has no row: its words are the checkpoint's own (wordings.WORDINGS).
 QUESTIONS = {
     "axis": Words(
         "How far is {point} from the camera in the forward backward direction?", "DepthLM"

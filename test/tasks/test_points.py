@@ -9,9 +9,9 @@ import pytest
 
 from depthlm_ros.answer import FREE, parse
 from depthlm_ros.errors import InputError, RecordError
-from depthlm_ros.question import POINT, WORDINGS
 from depthlm_ros.tasks import DEPTHLM_TASKS, TASKS, find_task
 from depthlm_ros.view import unify_focal
+from depthlm_ros.wordings import POINT, WORDINGS
 
 SINGLE = ("distance", "axis", "speed", "time")
 

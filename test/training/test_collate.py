@@ -8,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from depthlm_ros.errors import CheckpointError
-from depthlm_ros.question import POINT, PositionStyle
+from depthlm_ros.question import PositionStyle
+from depthlm_ros.wordings import POINT
 from training.collate import Collator, question_mask
 
 ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "llava")
