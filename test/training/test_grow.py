@@ -65,8 +65,8 @@ def test_states_are_equal_before_and_after(
 
 
 def test_the_embedded_checkpoint_answers_the_same_after_it(tmp_path, shot):
-    out = grow(TINY, tmp_path / "deep", 8)
-    assert json.loads((out / "config.json").read_text())["vision_config"]["depth"] == 8
+    out = grow(TINY, tmp_path / "deep", 12)
+    assert json.loads((out / "config.json").read_text())["vision_config"]["depth"] == 12
     frame, pixels = shot().frame, [(20, 15), (65, 50), (100, 80)]
     before, after = (
         load_predictor(str(folder), warm_up=False).ranges(frame, pixels) for folder in (TINY, out)
@@ -80,7 +80,7 @@ def test_everything_but_weights_and_config_is_taken_over_byte_for_byte(tmp_path)
     copytree(TINY, base)
     copyfile(base / "model.safetensors", base / "heads.safetensors")
     (base / "optimizer.pt").write_bytes(b"of other shapes")
-    main([str(base), str(out), "--vision-layers", "5"])
+    main([str(base), str(out), "--vision-layers", "9"])
     assert {p.name for p in out.iterdir()} == {p.name for p in base.iterdir()} - {"optimizer.pt"}
     for path in out.iterdir():
         same = path.read_bytes() == (base / path.name).read_bytes()
