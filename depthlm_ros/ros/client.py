@@ -16,6 +16,7 @@ from sensor_msgs.msg import RegionOfInterest
 from depthlm_ros.errors import EngineError
 from depthlm_ros.ros.asking import interfaces
 from depthlm_ros.ros.convert import duration_message
+from depthlm_ros.ros.interrupt import interrupt_after
 from depthlm_ros.ros.model import is_loading
 
 AGAIN_S = 0.5  # between two questions while the model is loading
@@ -98,10 +99,16 @@ class Client:
         self._node.create_subscription(kind, self._named(topic), callback, qos)
 
     def spin(self, seconds, until=lambda: False):
-        """Hear messages for some seconds, or until() returns something true; returns that."""
+        """Hear messages for some seconds, or until() returns something true; returns that.
+
+        Ctrl+C raises KeyboardInterrupt between two messages.
+        """
         end = time.monotonic() + seconds
-        while not (found := until()) and (left := end - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=min(left, 0.1))
+        with interrupt_after() as interrupted:
+            while not (found := until()) and (left := end - time.monotonic()) > 0:
+                if interrupted():
+                    break
+                self._executor.spin_once(timeout_sec=min(left, 0.1))
         return found
 
     def _named(self, name) -> str:
@@ -166,13 +173,16 @@ class Client:
             heard[0] += 1
             progress(message.feedback.done, message.feedback.total)
 
-        handle = self._awaited(action.send_goal_async(goal, on_feedback), timeout, heard)
-        result = handle.get_result_async()
+        def result_of(handle):
+            return self._awaited(handle.get_result_async(), timeout, heard).result
+
+        accepted = action.send_goal_async(goal, on_feedback)
         try:
-            return self._awaited(result, timeout, heard).result
-        except KeyboardInterrupt:
+            return result_of(self._awaited(accepted, timeout, heard))
+        except KeyboardInterrupt:  # also before it was accepted: the node must not work on
+            handle = self._awaited(accepted, timeout, heard)
             handle.cancel_goal_async()
-            return self._awaited(result, timeout, heard).result
+            return result_of(handle)
 
     def _awaited(self, future, timeout, heard):
         """The result of a future, for as long as there are signs of progress."""
