@@ -8,7 +8,6 @@ nothing, so the model must already answer. Killed and started again, it goes on 
 complete checkpoint. The config opens with its launch line and explains its entries.
 """
 
-import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,10 +26,9 @@ from training import attention, runs
 from training.base import find_base
 from training.card import figures
 from training.commands import add_config, changes, errors_told, parser_of
-from training.grpo_trainer import COUNTS, GroupTrainer, group_arguments
+from training.grpo_trainer import GroupTrainer, group_arguments
 from training.lessons import lessons
 from training.manifest import data_hashes
-from training.mixture import SkipCounts
 from training.processor import ViewProcessor
 from training.resume import after_saving, begun, run_to_end
 from training.rewards import reward_functions
@@ -124,7 +122,7 @@ def made_trainer(config, base, found=None, manifest=None) -> GroupTrainer:
     check_model(parts, style)
     parts.tokenizer.padding_side = "left"
     arguments = group_arguments(config, int(os.environ.get("WORLD_SIZE", "1")))
-    trainer = GroupTrainer(
+    return GroupTrainer(
         config, base, Rollouts(_mixture(config, parts), parts, config.group),
         after_saving(config, [style], manifest),
         model=_model(config.row(found or base), parts, arguments),
@@ -132,9 +130,6 @@ def made_trainer(config, base, found=None, manifest=None) -> GroupTrainer:
         args=arguments,
         processing_class=ViewProcessor(parts.vision.processor, parts.tokenizer),
     )
-    if found:
-        trainer.counts = SkipCounts(json.loads((found / COUNTS).read_text()))
-    return trainer
 
 
 def _model(row, parts, arguments):

@@ -16,7 +16,6 @@ from training.guard import Guard
 from training.mixture import SkipCounts
 from training.shipping import write_model
 
-COUNTS = "skipped.json"
 METHOD = {
     "beta": 0.0,  # no KL: with it the model underfits and rambles (DepthLM, appendix)
     "loss_type": "grpo",  # trl's own default is dapo
@@ -83,7 +82,7 @@ class GroupTrainer(GRPOTrainer):
         self._count()
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            runs.write_json(folder / COUNTS, self.counts.state())
+            runs.write_json(folder / runs.COUNTS, self.counts.state())
             runs.mark_complete(folder)
             self.after_save(folder, self.state.global_step, self.counts.state())
         self.accelerator.wait_for_everyone()

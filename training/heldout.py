@@ -11,7 +11,6 @@ what is fitted and what is tested. The third reads the dense head that helped a 
 learn. Scenes are of the split "heldout", which training never sees, or of --shards.
 """
 
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from depthlm_ros.predict import load_predictor
 from depthlm_ros.records import Record
 from depthlm_ros.uncertainty import covered
 from depthlm_ros.view import Frame
+from training.commands import parser_of
 from training.dense import DenseHead
 from training.synthetic import SPLITS, read_shards, shot
 
@@ -140,11 +140,7 @@ def _dense(folder, asked) -> list:
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m training.heldout",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("training.heldout", __doc__)
     parser.add_argument("command", nargs="?", choices=COMMANDS, default="measure")
     parser.add_argument("--checkpoint", default="tiny", help="tiny, a folder, or a known name")
     parser.add_argument("--count", type=int, default=200, help="scenes (default 200)")

@@ -14,6 +14,7 @@ from accelerate import PartialState
 from training import runs
 from training.base import ready_base
 from training.manifest import Manifest
+from training.mixture import SkipCounts
 from training.watch import HeldOut
 
 
@@ -55,10 +56,13 @@ def after_saving(config, styles, manifest):
 
 
 def run_to_end(trainer, found, manifest, out):
-    """Train from the checkpoint `found` or from the start; the last checkpoint.
+    """Train from the checkpoint `found`, with what it had skipped, or from the start; the last
+    checkpoint.
 
     trainer: a transformers Trainer with the `counts` of records that it skipped.
     """
+    if found and PartialState().is_main_process:
+        trainer.counts = SkipCounts(json.loads((found / runs.COUNTS).read_text()))
     trainer.train(resume_from_checkpoint=str(found) if found else None)
     PartialState().wait_for_everyone()
     if PartialState().is_main_process:

@@ -18,6 +18,7 @@ from pathlib import Path
 STEPS = "steps"
 COMPLETE = "complete.json"
 HEADS = "heads.safetensors"
+COUNTS = "skipped.json"  # the state of mixture.SkipCounts
 
 
 def mark_complete(folder) -> None:

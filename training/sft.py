@@ -8,7 +8,6 @@ folder that the node loads as it is. The config opens with its launch line and e
 entries; `python -m training.preview CONFIG` shows what it trains on, --dry-run what it costs.
 """
 
-import json
 import os
 from pathlib import Path
 
@@ -27,14 +26,13 @@ from training.config import Config, read_config
 from training.dry_run import rehearse
 from training.lora import add_adapters
 from training.manifest import data_hashes
-from training.mixture import SkipCounts
 from training.resume import after_saving, begun, run_to_end
 from training.rows import stage_rows
 from training.runs import step_of
 from training.shipping import read_weights as read_extras
 from training.shipping import ship
 from training.student import Student
-from training.trainer import COUNTS, RecipeTrainer, training_arguments
+from training.trainer import RecipeTrainer, training_arguments
 
 OPTIONS = "data", "base", "out"
 __all__ = ["Config", "main", "read_config", "train"]
@@ -51,7 +49,7 @@ def train(config, dry_run=False):
     data = training_data(config, parts)
     if dry_run:
         return rehearse(config, student, *data, out / "base")
-    trainer = made_trainer(config, arguments, student, data, manifest, found)
+    trainer = made_trainer(config, arguments, student, data, manifest)
     if first:
         facts = {"processes": processes, "device": str(arguments.device)}
         manifest.begin(step_of(found) if found else 0, data_hashes(config), **facts)
@@ -68,18 +66,15 @@ def training_data(config, parts) -> tuple:
     return rows, Collator(parts, config.loss_on, config.loss_per, config.multi_turn)
 
 
-def made_trainer(config, arguments, student, data, manifest, found=None) -> RecipeTrainer:
-    """The trainer of a config, to begin or to go on from the checkpoint `found`."""
+def made_trainer(config, arguments, student, data, manifest) -> RecipeTrainer:
+    """The trainer of a config."""
     rows, collator = data
     own = collator.parts.checkpoint.style
     styles = [style for stage in config.stages for style in stage.styles(own)]
-    trainer = RecipeTrainer(
+    return RecipeTrainer(
         config, Path(config.out) / "base", after_saving(config, styles, manifest),
         model=student, args=arguments, train_dataset=rows, data_collator=collator,
     )
-    if found and PartialState().is_main_process:
-        trainer.counts = SkipCounts(json.loads((found / COUNTS).read_text()))
-    return trainer
 
 
 def loaded(config, base, found, arguments) -> tuple:

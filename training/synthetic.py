@@ -11,7 +11,6 @@ Knows nothing about models. The splits draw from disjoint sequences of random nu
 furnished world's "unseen" is made of furniture and pictures that its other splits never use.
 """
 
-import argparse
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,6 +21,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.view import Frame
 
 from . import exhibits
+from .commands import parser_of
 from .shards import Shot, read_shards, write_shard
 from .world import places, rooms
 from .world.camera_work import developed, render
@@ -99,8 +99,7 @@ def _shard(names, split, end, size, draw, start):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m training.synthetic", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("training.synthetic", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser("demo", help="the picture that the package ships")
     one = commands.add_parser("sheet", help="a contact sheet of pictures and distance maps")

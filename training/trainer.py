@@ -23,8 +23,6 @@ from training.optimizers import MuonWithAdamW, split
 from training.sharding import policy
 from training.shipping import write_weights
 
-COUNTS = "skipped.json"
-
 
 def training_arguments(config, processes=1) -> TrainingArguments:
     """The config in transformers' words."""
@@ -147,7 +145,7 @@ class RecipeTrainer(Trainer):
         skipped = self._all_counts()
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            runs.write_json(folder / COUNTS, skipped)
+            runs.write_json(folder / runs.COUNTS, skipped)
             runs.mark_complete(folder)
             self.after_save(folder, self.state.global_step, skipped, wrapper=self.wrapper)
         self.accelerator.wait_for_everyone()

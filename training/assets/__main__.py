@@ -9,10 +9,10 @@ Takes .deb files, .sh3f and .jar libraries, wheels, and folders that hold any of
 what is neither public domain, CC BY nor Apache-2.0 unless asked, and counts it.
 """
 
-import argparse
 from collections import Counter
 from pathlib import Path
 
+from ..commands import parser_of
 from .catalogue import FREE, entries
 from .collection import Collection
 from .pictures import material_pictures
@@ -52,8 +52,7 @@ def _add(kept, library, name, entry, everything) -> str:
 
 def main(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.assets", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("training.assets", __doc__)
     parser.add_argument("--from", dest="sources", nargs="+", required=True, metavar="PATH")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--everything", action="store_true",
