@@ -2,8 +2,8 @@
 """Attention as two matrix products and a softmax, for training in bfloat16 on a CPU.
 
 torch's own kernel is slow backwards there (a step of the tiny model takes 1.3 to 1.5 times as
-long) and no more exact. Holds every score at once, so long sequences, and
-whatever else it was not made for, go to torch's. Knows nothing about models.
+long) and no more exact. Holds every score at once, so long sequences, and whatever else it was not
+made for, go to torch's. Knows nothing about models.
 """
 
 import torch
