@@ -14,6 +14,7 @@ from depthlm_ros.batcher import Batcher
 from depthlm_ros.camera import as_pixels
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
 from depthlm_ros.engines import make_engine
+from depthlm_ros.opened import OpenScenes
 from depthlm_ros.ranges import Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, View, unify_focal
 
@@ -58,6 +59,7 @@ class AskingPredictor:
         self.engine = engine
         self.checkpoint = checkpoint
         self.batcher = Batcher(engine)
+        self._scenes = OpenScenes(engine)
 
     def look(self, frame) -> list:
         """The Views in which a frame is asked about, several of a large one; from any thread."""
@@ -72,9 +74,9 @@ class AskingPredictor:
         try:
             for view, rows, places in _shared_out(self.look(frame), plan):
                 questions = _questions(asker, view, plan, rows, places)
-                scene = self.engine.open([view], asker)
+                scene = self._scenes.take(view, asker)
                 job = self.batcher.submit(scene, questions, priority, deadline)
-                job.add_done_callback(lambda done: done.scene.close())
+                job.add_done_callback(lambda done: self._scenes.give_back(done.scene))
                 found.parts.append((job, rows))
         except Exception:
             found.cancel()  # nobody will read the windows that did open
