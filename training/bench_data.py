@@ -8,7 +8,6 @@ into patches for Qwen2.5-VL. The plain way resizes the whole picture and calls t
 processor, once a sample. Both deliver the same patches, which is checked before the clock runs.
 """
 
-import argparse
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.files import read_picture
 from depthlm_ros.question import MarkerStyle
 from depthlm_ros.view import Frame, unify_focal
+from training.commands import parser_of
 from training.pictures import Preparer
 from training.rows import cropped
 
@@ -105,7 +105,7 @@ def write_picture(path) -> Path:
 
 
 def main(arguments=None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.bench_data", description=__doc__)
+    parser = parser_of("training.bench_data", __doc__)
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--count", type=int, default=100, help="samples each (default 100)")
     given = parser.parse_args(arguments)

@@ -24,7 +24,7 @@ from depthlm_ros.predict import load_predictor
 from depthlm_ros.records import Record
 from depthlm_ros.uncertainty import covered
 from depthlm_ros.view import Frame
-from training.commands import parser_of
+from training.commands import errors_told, parser_of
 from training.dense import DenseHead
 from training.synthetic import SPLITS, read_shards, shot
 
@@ -114,11 +114,13 @@ def _record(name, camera, places, truth) -> dict:
 def main(arguments=None) -> None:
     given = _parser().parse_args(arguments)
     scenes = given.count, given.pixels, given.split, given.first, given.shards
-    if given.command == "records":
-        print(f"wrote {write_records(given.out, *scenes)}")
-        return
-    rows = (_dense if given.command == "dense" else _told)(given.checkpoint, questions(*scenes))
-    print(json.dumps(rows, indent=2) if given.json else _table(rows))
+    with errors_told("training.heldout"):
+        if given.command == "records":
+            print(f"wrote {write_records(given.out, *scenes)}")
+            return
+        measure = _dense if given.command == "dense" else _told
+        rows = measure(given.checkpoint, questions(*scenes))
+        print(json.dumps(rows, indent=2) if given.json else _table(rows))
 
 
 def _told(checkpoint, asked) -> list:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera
+from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
 
 
@@ -74,14 +75,20 @@ def _mapped(path: Path, name: str) -> np.ndarray:
 
 
 class Shard(Sequence):
-    """The shots of one file; each is copied from the map when it is asked for."""
+    """The shots of one file; each is copied from the map when it is asked for. Raises InputError
+    for a file that is none, or not whole."""
 
     def __init__(self, path: Path):
-        with np.load(path) as table:
-            names = ("start", "size", "lens", "seed", "kind")
-            self._table = {name: table[name] for name in names}
-        self._image = _mapped(path, "image")
-        self._distance = _mapped(path, "distance_mm")
+        try:
+            with np.load(path) as table:
+                names = ("start", "size", "lens", "seed", "kind")
+                self._table = {name: table[name] for name in names}
+            self._image = _mapped(path, "image")
+            self._distance = _mapped(path, "distance_mm")
+        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            raise InputError(
+                f"{path} is no whole shard ({error}): delete it and render it again"
+            ) from error
 
     def __len__(self):
         return len(self._table["seed"])
@@ -105,7 +112,7 @@ class Shards(Sequence):
     def __init__(self, folder):
         paths = sorted(Path(folder).glob("*.npz"))
         if not paths:
-            raise FileNotFoundError(
+            raise InputError(
                 f"{folder} holds no .npz shard; make some with"
                 " python -m training.synthetic shards --out DIR --count N"
             )
@@ -124,5 +131,5 @@ class Shards(Sequence):
 
 
 def read_shards(folder) -> Shards:
-    """All shots of a folder as a sequence; raises FileNotFoundError where there is none."""
+    """All shots of a folder as a sequence; raises InputError where there is none."""
     return Shards(folder)

@@ -37,7 +37,7 @@ def opened(data) -> list:
 def _opened(entry) -> Part:
     weight, kind = float(entry.pop("weight", 1.0)), entry.pop("kind", "")
     readers = {
-        "shards": _shards,
+        "shards": read_shards,
         "records": lambda path: Records(path, kind),
         "pairs": Pairs,
     }
@@ -48,10 +48,3 @@ def _opened(entry) -> Part:
         )
     ((what, place),) = entry.items()
     return Part(str(place), readers[what](place), weight, pairs=what == "pairs")
-
-
-def _shards(folder):
-    try:
-        return read_shards(folder)
-    except FileNotFoundError as error:
-        raise InputError(str(error)) from error

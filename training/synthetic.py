@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera
+from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
 
 from . import exhibits
-from .commands import parser_of
+from .commands import errors_told, parser_of
 from .shards import Shot, read_shards, write_shard
 from .world import places, rooms
 from .world.camera_work import developed, render
@@ -51,12 +52,12 @@ def shot(seed: int, split: str = "train") -> Shot:
 def drawer(world="boxes", assets=None):
     """The function (seed, split) -> Shot of a world; the furnished one reads the folder assets.
 
-    Raises FileNotFoundError where the assets are missing, MissingDependency without embreex.
+    Raises InputError where the assets are missing, MissingDependency without embreex.
     """
     if world == "boxes":
         return shot
     if assets is None:
-        raise FileNotFoundError("the furnished world needs --assets DIR, which"
+        raise InputError("the furnished world needs --assets DIR, which"
                                 " python -m training.assets builds")
     from .world.furnished.views import furnished_shot
 
@@ -122,13 +123,18 @@ def _parser():
 
 def main(arguments=None):
     """The command line."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
-    if given.command == "demo":
-        exhibits.write_demo(demo_shot(), given.out)
-        return
-    if given.split not in WORLDS[given.world]:
-        parser.error(f"the world of {given.world} has the splits {', '.join(WORLDS[given.world])}")
+    given = _parser().parse_args(arguments)
+    with errors_told("training.synthetic"):
+        if given.command == "demo":
+            exhibits.write_demo(demo_shot(), given.out)
+        else:
+            _draw(given)
+
+
+def _draw(given):
+    splits = WORLDS[given.world]
+    if given.split not in splits:
+        raise InputError(f"the world of {given.world} has the splits {', '.join(splits)}")
     draw = drawer(given.world, given.assets)
     if given.command == "sheet":
         numbers = range(given.first, given.first + given.count)

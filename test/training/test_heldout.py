@@ -64,6 +64,15 @@ def test_scenes_of_shards_are_asked_instead_of_the_split(tmp_path):
     assert truth == pytest.approx(shots[1].distance_m[places[:, 1], places[:, 0]], abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    "arguments, words",
+    [(["--shards", "{}"], "no .npz shard"), (["dense", "--checkpoint", "{}"], "has no heads")],
+)
+def test_the_command_refuses_in_one_line(tmp_path, arguments, words):
+    with pytest.raises(SystemExit, match=f"training.heldout: .*{words}"):
+        main([text.format(tmp_path) for text in arguments])
+
+
 def test_the_dense_head_answers_from_the_cell_of_the_token_that_holds_the_pixel(tmp_path):
     for path in TINY.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from depthlm_ros.camera import Camera
+from depthlm_ros.errors import InputError
 from training import shards, synthetic
 from training.world import framing, furniture, places, solids, surfaces, textures
 from training.world.camera_work import render
@@ -187,5 +188,26 @@ def test_making_shards_again_writes_only_the_missing_ones(tmp_path, capsys):
 
 
 def test_a_folder_without_shards_is_refused_with_the_command_that_makes_some(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"training\.synthetic shards --out DIR"):
+    with pytest.raises(InputError, match=r"training\.synthetic shards --out DIR"):
         shards.read_shards(tmp_path)
+
+
+def test_a_shard_that_is_not_whole_is_named(tmp_path):
+    synthetic.shards(tmp_path, 1, "heldout", size=1)
+    (shard,) = tmp_path.glob("*.npz")
+    for broken in (shard.read_bytes()[:-100], b"nothing"):
+        shard.write_bytes(broken)
+        with pytest.raises(InputError, match=rf"{shard.name} is no whole shard .*: delete it"):
+            shards.read_shards(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--split", "unseen", "--count", "1"], "the world of boxes has the splits train, held"),
+        (["--world", "furnished", "--count", "1"], "the furnished world needs --assets DIR"),
+    ],
+)
+def test_the_command_refuses_in_one_line(tmp_path, arguments, words):
+    with pytest.raises(SystemExit, match=words):
+        synthetic.main(["shards", "--out", str(tmp_path), *arguments])

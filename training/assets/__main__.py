@@ -12,7 +12,7 @@ what is neither public domain, CC BY nor Apache-2.0 unless asked, and counts it.
 from collections import Counter
 from pathlib import Path
 
-from ..commands import parser_of
+from ..commands import errors_told, parser_of
 from .catalogue import FREE, entries
 from .collection import Collection
 from .pictures import material_pictures
@@ -58,7 +58,8 @@ def main(arguments=None):
     parser.add_argument("--everything", action="store_true",
                         help="also what is not CC0, CC BY or Apache-2.0")
     given = parser.parse_args(arguments)
-    kept, counts = build(given.sources, given.out, given.everything)
+    with errors_told("training.assets"):
+        kept, counts = build(given.sources, given.out, given.everything)
     for (name, licence, use), count in sorted(counts.items()):
         print(f"{count:5d}  {use:18s} {name}: {licence}")
     print(f"{len(kept.models)} models and {len(kept.pictures)} pictures in {given.out};"

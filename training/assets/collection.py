@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from depthlm_ros.errors import InputError
+
 from .wavefront import Model
 
 MOST_REPEATS = 1000  # of a texture over one triangle; what float16 can tell apart
@@ -63,7 +65,7 @@ class Collection:
     def write(self, out: Path):
         """Write both files; raises ValueError where there is no model."""
         if not self.models:
-            raise ValueError("no model was found; give --from the package sweethome3d-furniture")
+            raise InputError("no model was found; give --from the package sweethome3d-furniture")
         out.mkdir(parents=True, exist_ok=True)
         sizes = np.array([t.shape[:2] for t in self.textures], int).reshape(-1, 2)
         texels = np.concatenate([np.zeros((0, 4), np.uint8),

@@ -9,19 +9,24 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from depthlm_ros.errors import InputError
+
 
 def libraries(paths):
     """(name, ZipFile) of each library in files and folders.
 
-    Raises ValueError for a file of another kind and FileNotFoundError for one that is not there.
+    Raises InputError for a file of another kind, or one that cannot be read.
     """
     for path in map(Path, paths):
         if path.is_dir():
             yield from libraries(p for p in sorted(path.rglob("*")) if p.suffix in READERS)
         elif path.suffix in READERS:
-            yield from READERS[path.suffix](path)
+            try:
+                yield from READERS[path.suffix](path)
+            except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
+                raise InputError(f"{path} cannot be read: {error}") from error
         else:
-            raise ValueError(f"{path} is neither a folder nor one of {', '.join(READERS)}")
+            raise InputError(f"{path} is neither a folder nor one of {', '.join(READERS)}")
 
 
 def _zip(path):
@@ -46,7 +51,7 @@ def _data(path) -> bytes:
         if name.startswith("data.tar"):
             return raw[at + 60:at + 60 + size]
         at += 60 + size + size % 2
-    raise ValueError(f"{path} has no data.tar; is it a whole Debian package?")
+    raise InputError(f"{path} has no data.tar; is it a whole Debian package?")
 
 
 READERS = {".sh3f": _zip, ".jar": _zip, ".whl": _zip, ".deb": _deb}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.errors import MissingDependency
+from depthlm_ros.errors import InputError, MissingDependency
 from training import synthetic
 from training.world.furnished import views
 from training.world.furnished.library import Library, _held_out
@@ -163,11 +163,8 @@ def test_without_embreex_the_error_says_what_to_install(assets, monkeypatch):
         synthetic.drawer("furnished", assets)(0)
 
 
-def test_missing_assets_and_a_split_of_another_world_are_refused(tmp_path, capsys):
-    with pytest.raises(FileNotFoundError, match=r"training\.assets builds"):
+def test_missing_assets_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"training\.assets builds"):
         synthetic.drawer("furnished")
-    with pytest.raises(FileNotFoundError, match=r"no models\.json; build the assets with"):
+    with pytest.raises(InputError, match=r"no models\.json; build the assets with"):
         synthetic.drawer("furnished", tmp_path)(0)
-    with pytest.raises(SystemExit):
-        synthetic.main(["sheet", "--out", str(tmp_path / "s.png"), "--split", "unseen"])
-    assert "the world of boxes has the splits train, heldout" in capsys.readouterr().err

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from depthlm_ros.errors import InputError
+
 from .meshes import Material, Piece
 from .roles import ROLES, is_small
 from .texels import Texels
@@ -28,7 +30,7 @@ class Library:
         try:
             table = json.loads((folder / "models.json").read_text())
         except FileNotFoundError as error:
-            raise FileNotFoundError(
+            raise InputError(
                 f"{folder} holds no models.json; build the assets with"
                 " python -m training.assets --from sweethome3d-furniture_*.deb --out DIR"
             ) from error

@@ -32,7 +32,7 @@ PLACES = {layouts.living: .2, layouts.kitchen: .12, workrooms.office: .16, workr
 def furnished_shot(assets, seed: int, split: str = "train") -> Shot:
     """The picture with this number, from what training.assets wrote into the folder `assets`.
 
-    Raises FileNotFoundError where nothing was written there.
+    Raises InputError where nothing was written there.
     """
     for attempt in range(ATTEMPTS):
         key = (SPLITS[split], seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
