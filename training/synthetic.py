@@ -86,10 +86,11 @@ def shards(folder, count, split, workers=1, size=500, draw=shot, first=0):
     starts = range(first, end, size)
     names = {s: folder / f"{split}_{s:07d}_{min(size, end - s)}.npz" for s in starts}
     missing = [s for s in starts if not names[s].exists()]
-    job = partial(_shard, names, split, end, size, draw)
-    with get_context("spawn").Pool(workers) as pool:  # a forked one may wait for a lost lock
-        for start in pool.imap_unordered(job, missing):
-            print(f"{names[start]} written", flush=True)
+    if missing:
+        job = partial(_shard, names, split, end, size, draw)
+        with get_context("spawn").Pool(workers) as pool:  # a forked one may wait for a lost lock
+            for start in pool.imap_unordered(job, missing):
+                print(f"{names[start]} written", flush=True)
     print(f"{count} pictures in {folder}, {len(names) - len(missing)} shards were there already")
 
 
