@@ -8,10 +8,11 @@ Everything after this reads it like any other checkpoint.
 
 import json
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
-from depthlm_ros.checkpoints import check_folder
-from depthlm_ros.errors import CheckpointError
+from depthlm_ros.checkpoints import ROW_FILE, check_folder
+from depthlm_ros.errors import CheckpointError, InputError
 from training import fresh
 from training.runs import HEADS, newest_complete
 
@@ -59,6 +60,23 @@ def _copied(source, folder) -> None:
             shutil.copyfile(path, folder / path.name)
         elif path.name.startswith("model") and path.suffix == ".safetensors":
             (folder / path.name).symlink_to(path.resolve())
+
+
+@contextmanager
+def derived(base, out):
+    """Yields a folder with what a checkpoint folder has besides its config and weights; it becomes
+    `out` once the block has ended well. InputError where `out` exists."""
+    out = Path(out)
+    if out.exists():
+        raise InputError(f"{out} exists: give the name of a new folder")
+    making = out.with_name(f"{out.name}.making")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    for name in (*PROCESSOR_FILES, ROW_FILE, "README.md"):
+        if (base / name).exists():
+            shutil.copyfile(base / name, making / name)
+    yield making
+    making.rename(out)
 
 
 def find_base(name) -> Path:

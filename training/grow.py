@@ -18,9 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
-from depthlm_ros.checkpoints import ROW_FILE
 from depthlm_ros.errors import InputError
-from training.base import PROCESSOR_FILES, find_base
+from training.base import derived, find_base
 from training.commands import errors_told, parser_of
 from training.runs import HEADS
 
@@ -36,21 +35,16 @@ def grow(base, out, vision_layers) -> Path:
 
     InputError for fewer blocks, other architectures, or an `out` that exists.
     """
-    base, out = find_base(base), Path(out)
-    if out.exists():
-        raise InputError(f"{out} exists: give the name of a new folder")
+    base = find_base(base)
     config = AutoConfig.from_pretrained(base)
     _check(base, config, vision_layers)
     places = spread(config.vision_config.depth, vision_layers)
-    making = out.with_name(f"{out.name}.making")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    for name in (*PROCESSOR_FILES, ROW_FILE, HEADS, "README.md"):
-        if (base / name).exists():
-            shutil.copyfile(base / name, making / name)
-    _write_config(base, making, config, places, vision_layers)
-    _write_weights(base, making, places)
-    return making.rename(out)
+    with derived(base, out) as making:
+        _write_config(base, making, config, places, vision_layers)
+        _write_weights(base, making, places)
+        if (base / HEADS).exists():
+            shutil.copyfile(base / HEADS, making / HEADS)
+    return Path(out)
 
 
 def spread(blocks, wanted) -> list:

@@ -136,7 +136,7 @@ def test_what_cannot_grow_is_refused(name, layers, said, base_of, tmp_path):
 
 def test_a_folder_that_exists_is_kept(tmp_path):
     with pytest.raises(SystemExit, match=r"training.grow: .* exists"):
-        main([str(TINY), str(tmp_path), "--vision-layers", "8"])
+        main([str(TINY), str(tmp_path), "--vision-layers", "9"])
 
 
 def test_a_fresh_model_may_have_more_vision_blocks_than_text_blocks(tmp_path):

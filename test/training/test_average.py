@@ -1,0 +1,66 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The mean of a run's checkpoints: of its newest whole ones, and it answers."""
+
+from shutil import copytree
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file, save_file
+
+from depthlm_ros.checkpoints import TINY
+from depthlm_ros.predict import load_predictor
+from training import runs
+from training.average import main
+
+FILES = "model.safetensors", runs.HEADS
+
+
+def write_step(run, step, factor):
+    """A complete step whose weights are the embedded checkpoint's times a factor."""
+    folder = run / runs.STEPS / f"checkpoint-{step}"
+    copytree(TINY, folder)
+    state = load_file(folder / FILES[0])
+    save_file({k: v * factor for k, v in state.items()}, folder / FILES[0], {"format": "pt"})
+    save_file({"heads.dense.bias": torch.full((16,), factor)}, folder / FILES[1])
+    (folder / "optimizer.pt").write_bytes(b"of one step")
+    runs.mark_complete(folder)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Steps of 7, 0.5, 1 and 1.5 times the weights, and one that was not written to its end."""
+    for step, factor in ((50, 7.0), (100, 0.5), (1000, 1.5), (200, 1.0), (2000, 9.0)):
+        folder = write_step(tmp_path / "run", step, factor)
+    (folder.with_name("checkpoint-2000") / runs.COMPLETE).unlink()
+    return tmp_path / "run"
+
+
+def test_the_mean_of_the_newest_whole_steps_answers_as_a_checkpoint(run, tmp_path, shot):
+    out = tmp_path / "mean"
+    main([str(run), str(out), "--last", "3"])
+    weights, expected = (load_file(folder / FILES[0]) for folder in (out, TINY))
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, expected[name], rtol=2e-3, atol=1e-6)
+    assert load_file(out / FILES[1])["heads.dense.bias"].tolist() == [1.0] * 16
+    assert {p.name for p in out.iterdir()} == {p.name for p in TINY.iterdir()} | {runs.HEADS}
+    told, known = (
+        load_predictor(str(folder), warm_up=False).ranges(shot().frame, [(65, 50)]).distance_m
+        for folder in (out, TINY)
+    )
+    np.testing.assert_allclose(told, known, rtol=0.02)
+
+
+@pytest.mark.parametrize("last", [1, 5])
+def test_a_mean_of_what_is_not_there_is_refused(run, tmp_path, last):
+    with pytest.raises(SystemExit, match=f"4 complete checkpoints, asked for {last}"):
+        main([str(run), str(tmp_path / "mean"), "--last", str(last)])
+    assert not (tmp_path / "mean").exists()
+
+
+def test_a_folder_that_exists_is_kept(run, tmp_path):
+    with pytest.raises(SystemExit, match=r"training.average: .* exists"):
+        main([str(run), str(tmp_path)])
