@@ -7,6 +7,7 @@ share are read once, by all queries as one large product. Knows nothing about mo
 """
 
 import torch
+from torch.backends.cuda import SDPAParams, can_use_flash_attention
 
 QUERIES = 1024  # in one product of the plain way, whose weights are held
 
@@ -31,9 +32,16 @@ def folded(queries, keys, values, scale, causal=False):
     if causal:
         keys, values = (t.repeat_interleave(heads // t.shape[1], 1) for t in (keys, values))
     rows = queries.reshape(batch, keys.shape[1], -1, width)
-    way = _flash if rows.is_cuda and rows.element_size() == 2 and width <= 256 else _plain
+    way = _flash if _has_kernel(rows, keys, values, causal) else _plain
     found, total = way(rows, keys, values, scale, causal)
     return found.reshape(queries.shape), total.reshape(batch, heads, length)
+
+
+def _has_kernel(queries, keys, values, causal) -> bool:
+    """Whether torch has a kernel of a GPU for these: not on one before Ampere, nor for float32.
+    Heads must come in eights, since the padding of other widths lies outside the kernel."""
+    asked = SDPAParams(queries, keys, values, None, 0.0, causal, False)
+    return queries.shape[3] % 8 == 0 and can_use_flash_attention(asked)
 
 
 def _flash(queries, keys, values, scale, causal):

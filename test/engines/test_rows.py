@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import DynamicCache
 
+from depthlm_ros.engines import attention
 from depthlm_ros.engines import rows as rows_module
 from depthlm_ros.engines.attention import attend, attend_listed, folded, merged
 from depthlm_ros.engines.decoder import model_positions
@@ -182,6 +183,31 @@ def test_the_plain_way_finds_what_the_kernel_finds(causal, monkeypatch):
     monkeypatch.setattr("depthlm_ros.engines.attention.QUERIES", 4)
     ours, theirs = (way(*some_heads(), 0.3, causal) for way in (folded, attend))
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("of_torch", "width", "way"), [(True, 8, "_flash"), (True, 12, "_plain"), (False, 8, "_plain")]
+)
+def test_the_kernel_of_a_gpu_is_taken_where_torch_has_it_and_its_widths_allow(
+    monkeypatch, of_torch, width, way
+):
+    """Not on a GPU before Ampere, and not for heads that would have to be padded."""
+    taken, plain = [], attention._plain
+    monkeypatch.setattr(attention, "can_use_flash_attention", lambda asked: of_torch)
+    for name in ("_flash", "_plain"):
+        monkeypatch.setattr(attention, name, lambda *a, n=name: taken.append(n) or plain(*a))
+    queries, keys = torch.randn(1, 4, 3, width), torch.randn(1, 2, 5, width)
+    attention.folded(queries, keys, keys, 0.3)
+    assert taken == [way]
+
+
+def test_the_kernel_of_a_gpu_is_called_as_this_torch_declares_it():
+    """By its shapes, without a GPU."""
+    queries = torch.empty(2, 4, 9, 16, device="meta", dtype=torch.bfloat16)
+    keys = torch.empty(2, 4, 7, 16, device="meta", dtype=torch.bfloat16)
+    found, total = attention._flash(queries, keys, keys, 0.3, False)
+    assert (found.shape, found.dtype) == (queries.shape, torch.bfloat16)
+    assert (total.shape, total.dtype) == ((2, 4, 9), torch.float32)
 
 
 def test_parts_are_merged_to_the_attention_over_all_keys():
