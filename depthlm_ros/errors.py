@@ -49,3 +49,9 @@ class EngineError(DepthLMError):
 
 class OutOfMemory(EngineError):
     """The model, or a single question, does not fit; the message says what was needed."""
+
+
+def first_line(error) -> str:
+    """What an exception of some library says, or is; the lines below are advice and addresses."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]

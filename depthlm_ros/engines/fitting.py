@@ -10,7 +10,7 @@ import gc
 import torch
 
 from depthlm_ros.engines.memory import is_out_of_memory
-from depthlm_ros.errors import OutOfMemory
+from depthlm_ros.errors import OutOfMemory, first_line
 
 
 def in_passes(answers, members, largest, shrunk) -> list:
@@ -23,7 +23,7 @@ def in_passes(answers, members, largest, shrunk) -> list:
     while len(replies) < len(members):
         part = members[len(replies) :][:size]
         found, reason = _tried(answers, part)
-        if found is not None:
+        if not reason:
             replies += found
             continue
         give_back()
@@ -34,15 +34,24 @@ def in_passes(answers, members, largest, shrunk) -> list:
     return replies
 
 
-def _tried(answers, part):
-    """(replies, "") or (None, why memory ran out). The exception ends here: its traceback would
-    hold every tensor of the pass."""
+def at_once(what, compute, *given):
+    """compute(*given) of what cannot be done by halves; OutOfMemory where it does not fit."""
+    found, reason = _tried(compute, *given)
+    if reason:
+        give_back()
+        raise OutOfMemory(f"{what} does not fit into memory: {reason}")
+    return found
+
+
+def _tried(compute, *given):
+    """(what is computed, "") or (None, why memory ran out). The exception ends here: its traceback
+    would hold every tensor of the pass."""
     try:
-        return answers(part), ""
+        return compute(*given), ""
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return None, str(error).strip().split("\n")[0][:200]
+        return None, first_line(error)
 
 
 def give_back():

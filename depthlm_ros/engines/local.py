@@ -17,7 +17,7 @@ from depthlm_ros.answer import parse
 from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, is_checked
 from depthlm_ros.engines.check import Checker
 from depthlm_ros.engines.digits import Grammar
-from depthlm_ros.engines.fitting import give_back, in_passes
+from depthlm_ros.engines.fitting import at_once, give_back, in_passes
 from depthlm_ros.engines.free import Speaker
 from depthlm_ros.engines.loading import load
 from depthlm_ros.engines.marked import Canvas, drawn
@@ -65,18 +65,13 @@ class LocalEngine:
     def open(self, pictures, style) -> LocalScene:
         """A scene of one View, of one or two in PlainStyle. Raises EngineError if the processor
         would resize one again or a question about it would be longer than the model's context,
-        InputError if the model cannot be asked in this style."""
+        OutOfMemory, or InputError if the model cannot be asked in this style."""
         self.prompts.check_style(style, len(pictures))
         prepared = [self.loaded.vision.prepare([view.image]) for view in pictures]
         self.prompts.check_room(style, pictures[0], [one.grid for one in prepared])
         self.seen_focal_px = prepared[-1].focal_px(pictures[-1].camera)
         scene = LocalScene(pictures[0], style, prepared[0].grid, len(pictures))
-        if style.shares_picture:
-            with threads_for(self.loaded):
-                self._share(scene, prepared)
-        else:
-            on_device = prepared[0].to(self.loaded.device)
-            scene.canvas = Canvas(self.loaded.vision, scene.view, style, on_device)
+        at_once("the picture", self._fill, scene, prepared)
         return scene
 
     def room(self, scene, seconds) -> int:
@@ -128,6 +123,15 @@ class LocalEngine:
         if scene.style.shares_picture:
             return id(scene.prompt), question.form
         return scene.view.image.shape, question.text, question.form
+
+    def _fill(self, scene, prepared):
+        """Keep in the scene what its questions need of the pictures."""
+        if scene.style.shares_picture:
+            with threads_for(self.loaded):
+                self._share(scene, prepared)
+        else:
+            on_device = prepared[0].to(self.loaded.device)
+            scene.canvas = Canvas(self.loaded.vision, scene.view, scene.style, on_device)
 
     def _share(self, scene, prepared):
         """Compute the pictures and the words that all questions begin with."""

@@ -1,9 +1,9 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Memory that is free on a device.
 
-On a GPU the driver tells; on a CPU it is what the kernel could give without swapping, or what is
-left of a control group's limit: beyond it the process is killed, without an error. Knows nothing
-about what the memory is for.
+On a GPU the driver tells; on a CPU, and on a GPU that has no memory of its own, it is what the
+kernel could give without swapping, or what is left of a control group's limit: beyond it the
+process is killed, without an error. Knows nothing about what the memory is for.
 """
 
 from math import inf
@@ -15,6 +15,16 @@ from depthlm_ros.errors import OutOfMemory
 UNIFIED = "memory.max", "memory.current", "inactive_file"
 LEGACY = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 
+# What torch says in errors that have no class of their own: its allocator on a CPU, the driver,
+# cuBLAS and cuDNN, and its allocator on a Jetson or a slice of a GPU (pytorch issue 185240).
+SAID = (
+    "DefaultCPUAllocator",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "NVML_SUCCESS == r INTERNAL ASSERT FAILED",
+)
+
 
 def free_bytes(device, root="/") -> int:
     """Bytes free on a torch device. root: where /proc and /sys/fs/cgroup are."""
@@ -22,15 +32,28 @@ def free_bytes(device, root="/") -> int:
         import torch
 
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + reserved
+        free = _kernels(root) if _shares(device) else torch.cuda.mem_get_info(device)[0]
+        return free + reserved
+    return _kernels(root)
+
+
+def _shares(device) -> bool:
+    """Whether a GPU lives in the processor's memory, of which the driver counts what files take
+    as used (Jetson, DGX Spark)."""
+    import torch
+
+    return bool(torch.cuda.get_device_properties(device).is_integrated)
+
+
+def _kernels(root) -> int:
     left = [_left(folder, names) for folder, names in _groups(Path(root))]
     return int(max(0, min([_available(Path(root)), *left])))
 
 
 def check_fits(what, needed, device) -> None:
-    """OutOfMemory where a CPU has fewer bytes free than needed, before it kills the process; a
-    GPU says so itself."""
-    if device.type == "cpu" and needed > (free := free_bytes(device)):
+    """OutOfMemory where the processor's memory has fewer bytes free than needed, before that kills
+    the process; a GPU with memory of its own says so itself."""
+    if (device.type == "cpu" or _shares(device)) and needed > (free := free_bytes(device)):
         raise OutOfMemory(
             f"{what} needs about {needed / 1e9:.2g} GB beside the model, and {free / 1e9:.2g} GB"
             " are free: end other programs, take a dtype of two bytes (bfloat16) or another device"
@@ -41,7 +64,8 @@ def is_out_of_memory(error) -> bool:
     """Whether an exception says that memory ran out; torch, not imported here, has its own."""
     named = isinstance(error, (MemoryError, OutOfMemory))
     named = named or type(error).__name__ == "OutOfMemoryError"
-    return named or "DefaultCPUAllocator" in str(error)
+    said = isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
+    return named or said
 
 
 def _available(root) -> int:

@@ -8,7 +8,7 @@ import contextlib
 
 import transformers
 
-from depthlm_ros.errors import CheckpointError
+from depthlm_ros.errors import CheckpointError, first_line
 
 
 def part(checkpoint, what, loader, **options):
@@ -17,13 +17,8 @@ def part(checkpoint, what, loader, **options):
         return loader.from_pretrained(checkpoint.model, trust_remote_code=False, **options)
     except Exception as error:  # every loader has exceptions of its own for a bad folder
         raise CheckpointError(
-            f"the {what} of {checkpoint.model} cannot be loaded: {_first_line(error)}"
+            f"the {what} of {checkpoint.model} cannot be loaded: {first_line(error)}"
         ) from error
-
-
-def _first_line(error) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
 
 
 @contextlib.contextmanager

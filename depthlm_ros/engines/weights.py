@@ -7,6 +7,7 @@ Knows nothing about tokenizers, pictures or questions.
 import torch
 from transformers import AutoModelForImageTextToText
 
+from depthlm_ros.engines.fitting import at_once
 from depthlm_ros.engines.memory import free_bytes
 from depthlm_ros.engines.pretrained import counted, part
 from depthlm_ros.errors import CheckpointError, OutOfMemory
@@ -58,7 +59,8 @@ def read_weights(checkpoint, config, dtype, device, progress):
             output_loading_info=True,
         )
     _check_complete(checkpoint, found["missing_keys"])
-    return model.to(device).eval().requires_grad_(False)
+    at_once(checkpoint.name, model.to, device)
+    return model.eval().requires_grad_(False)
 
 
 def _check_complete(checkpoint, missing):

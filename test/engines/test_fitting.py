@@ -78,6 +78,25 @@ def test_memory_that_a_processor_refuses_is_known_by_its_message():
     assert not memory.is_out_of_memory(RuntimeError("shapes do not match"))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA",
+        "CUDA driver error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "CUDACachingAllocator.cpp":995',
+    ],
+)
+def test_memory_that_a_gpu_refuses_is_known_where_the_error_has_no_class(said):
+    assert memory.is_out_of_memory(RuntimeError(said))
+    assert not memory.is_out_of_memory(EngineError(said)), "only what torch says"
+
+
+def test_a_fault_of_a_gpu_is_no_lack_of_memory():
+    assert not memory.is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
+
+
 @pytest.fixture
 def cramped(checkpoints, monkeypatch):
     """(architecture, most) -> an engine whose device takes `most` questions at once, and the
@@ -160,6 +179,26 @@ def test_on_a_processor_a_picture_without_room_is_refused_before_it_kills(
     monkeypatch.setattr(local, "prefill", None)
     with pytest.raises(OutOfMemory, match="opening the picture needs about"):
         engine.open([view_of(0)], engine.loaded.checkpoint.asker("coordinates"))
+
+
+@pytest.mark.parametrize(("style", "broken"), [("coordinates", "prefill"), ("marker", "Canvas")])
+def test_a_picture_that_a_gpu_has_no_room_for_is_an_error_with_the_reason(
+    engines, asked, view_of, monkeypatch, style, broken
+):
+    """And the next picture, a smaller one or after others were closed, is answered."""
+    engine, emptied = engines("local", "qwen3_vl"), []
+    expected = texts(engine.step(asked(engine, style, 3)))
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nDetails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local, broken, full)
+        patch.setattr(fitting, "give_back", lambda: emptied.append(1))
+        with pytest.raises(OutOfMemory, match=r"the picture does not fit .* allocate 9 GiB\.$"):
+            engine.open([view_of(0)], engine.loaded.checkpoint.asker(style))
+    assert emptied == [1]
+    assert texts(engine.step(asked(engine, style, 3))) == expected
 
 
 def test_on_a_processor_a_step_is_cut_by_what_is_free(engines, asked, monkeypatch):

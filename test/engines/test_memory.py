@@ -1,11 +1,14 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Free memory, where a limit of the kernel's would end the process without an error."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
+from depthlm_ros.engines import memory
 from depthlm_ros.engines.memory import free_bytes
+from depthlm_ros.errors import OutOfMemory
 
 CPU = SimpleNamespace(type="cpu")
 GIB = 2**30
@@ -76,6 +79,33 @@ def test_the_older_control_groups_are_read(machine):
 
 def test_a_group_beyond_its_limit_has_nothing_left(machine):
     assert free_bytes(CPU, machine("0::/a", {"a": unified(GIB, 2 * GIB)})) == 0
+
+
+@pytest.mark.parametrize(("integrated", "free"), [(0, 3 * GIB), (1, 8 * GIB)])
+def test_a_gpu_in_the_processors_memory_has_what_files_would_give_back(
+    machine, monkeypatch, integrated, free
+):
+    """Its driver counts cached files as used, also those of the weights that were just read."""
+    cuda = pytest.importorskip("torch").cuda
+    properties = SimpleNamespace(is_integrated=integrated)
+    monkeypatch.setattr(cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(cuda, "mem_get_info", lambda device: (3 * GIB, 16 * GIB))
+    gpu = SimpleNamespace(type="cuda")
+    monkeypatch.setattr(cuda, "memory_reserved", lambda device: GIB)
+    monkeypatch.setattr(cuda, "memory_allocated", lambda device: GIB // 2)
+    assert free_bytes(gpu, machine("", {})) == free + GIB // 2
+
+
+@pytest.mark.parametrize(("integrated", "refused"), [(0, False), (1, True)])
+def test_a_gpu_in_the_processors_memory_is_not_filled_until_the_process_is_killed(
+    monkeypatch, integrated, refused
+):
+    cuda = pytest.importorskip("torch").cuda
+    properties = SimpleNamespace(is_integrated=integrated)
+    monkeypatch.setattr(cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: GIB)
+    with pytest.raises(OutOfMemory, match="a step needs about") if refused else nullcontext():
+        memory.check_fits("a step", 2 * GIB, SimpleNamespace(type="cuda"))
 
 
 def test_free_memory_of_this_machine_is_plausible():

@@ -97,6 +97,17 @@ def test_weights_pass_through_the_processors_memory_on_their_way(checkpoints, mo
     assert set(asked) == {"cpu", "cuda"}
 
 
+def test_weights_for_which_a_gpu_has_no_room_after_all_are_refused(checkpoints, monkeypatch):
+    """Another program may have taken what was free when the sizes were compared."""
+
+    def full(model, device):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.\nDetails")
+
+    monkeypatch.setattr(loading.transformers.PreTrainedModel, "to", full)
+    with pytest.raises(OutOfMemory, match="tiny random does not fit into memory: CUDA out of"):
+        loading.load(checkpoints("qwen3_vl"), "cpu")
+
+
 def test_an_engine_takes_a_model_that_is_loaded_already(engines, asked):
     first = engines("local", "qwen3_vl")
     second = LocalEngine(first.loaded)
