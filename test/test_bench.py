@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from depthlm_ros.bench.compare import Setting
+from depthlm_ros.bench.memory import memory_of
 from depthlm_ros.bench.report import line, preface, write_json, write_plot
 from depthlm_ros.bench.timing import Row, with_ratios
 from depthlm_ros.bench.work import Work
@@ -209,3 +210,13 @@ def test_bench_compares_both_formats_of_sixteen_bits_in_every_style(capsys):
     rows = [line.split() for line in lines if line.endswith("%")]
     assert [row[0] for row in rows] == 2 * ["marker", "coordinates", "position"]
     assert all(row[1:] == ["48", "48", "0.00", "%", "0.00", "%"] for row in rows)
+
+
+def test_memory_is_watched_on_the_gpu_that_runs_the_model(monkeypatch):
+    torch = pytest.importorskip("torch")
+    gpu, reset = torch.device("cuda:1"), []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", {gpu: 7, None: 5}.get)
+    memory = memory_of(gpu)
+    memory.reset()
+    assert (reset, memory.peak()) == ([gpu], 7)

@@ -22,21 +22,24 @@ class CpuMemory:
 
 
 class CudaMemory:
-    """What torch allocated on the GPU."""
+    """What torch allocated on a GPU. device: its torch device."""
+
+    def __init__(self, device):
+        self._device = device
 
     def reset(self) -> None:
         """Count anew."""
         import torch
 
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(self._device)
 
     def peak(self) -> int:
         """Bytes."""
         import torch
 
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.max_memory_allocated(self._device)
 
 
 def memory_of(device):
     """The memory to watch for a torch device."""
-    return CudaMemory() if device.type == "cuda" else CpuMemory()
+    return CudaMemory(device) if device.type == "cuda" else CpuMemory()

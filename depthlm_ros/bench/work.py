@@ -69,7 +69,7 @@ def _seconds(action, device) -> float:
     begin = time.perf_counter()
     action()
     if device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return time.perf_counter() - begin
 
 

@@ -37,7 +37,7 @@ def add_model_options(parser, checkpoint_group=None) -> None:
         default="local",
         help="local (default); reference: plain generate, slow; scripted: a fake, always 2 m",
     )
-    model.add_argument("--device", help="auto (default), cpu, cuda")
+    model.add_argument("--device", help="auto (default), cpu, cuda, cuda:1")
     model.add_argument("--dtype", help="auto (default), float32, bfloat16, float16")
     model.add_argument("--threads", type=count, help="of the processor (default: as many as suit)")
     model.add_argument(

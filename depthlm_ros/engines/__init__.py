@@ -83,11 +83,10 @@ def is_checked(check, style) -> bool:
 def make_engine(name: str, checkpoint, warm_up=False, progress=silent, **options) -> Engine:
     """The engine `name` for a Checkpoint; heavy libraries are imported here and not before.
 
-    options: device ("auto", "cpu", "cuda"), dtype and threads for local and reference, check (of
-    CHECKS) for local: see LocalEngine. warm_up:
-    ask a question in each style first, so that a user's first does not wait longer than others
-    (local only). progress: callable (fraction, what). Raises InputError, CheckpointError,
-    OutOfMemory or MissingDependency.
+    options: device ("auto", "cpu", "cuda", "cuda:1"), dtype and threads for local and reference,
+    check (of CHECKS) for local: see LocalEngine. warm_up: ask a question in each style first, so
+    that a user's first does not wait longer than others (local only). progress: callable
+    (fraction, what). Raises InputError, CheckpointError, OutOfMemory or MissingDependency.
     """
     if name not in ENGINES:
         raise InputError(f"engine '{name}' is unknown, allowed: {', '.join(ENGINES)}")

@@ -7,6 +7,7 @@ Knows nothing about questions, engines or batches.
 
 import logging
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,10 +23,10 @@ from depthlm_ros.engines.pretrained import part, quiet
 from depthlm_ros.engines.progress import silent, span
 from depthlm_ros.engines.vision import FAMILIES
 from depthlm_ros.engines.weights import read_weights
-from depthlm_ros.errors import CheckpointError, InputError
+from depthlm_ros.errors import CheckpointError, InputError, first_line
 from depthlm_ros.wordings import POINT, WORDINGS
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = r"auto|cpu|cuda(:\d+)?"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -97,8 +98,8 @@ def load_parts(checkpoint) -> Parts:
 
 
 def load(checkpoint, device="auto", dtype="auto", threads=0, progress=silent) -> Loaded:
-    """The checkpoint on `device` ("auto", "cpu", "cuda") in `dtype` ("auto": float32 on a CPU,
-    bfloat16 on a GPU). threads: of the processor, 0 for as many as suit the model. progress: see
+    """The checkpoint on `device` ("auto", "cpu", "cuda", "cuda:1") in `dtype` ("auto": see
+    find_dtype). threads: of the processor, 0 for as many as suit the model. progress: see
     progress.py. A Loaded in place of the checkpoint is given back as it is.
 
     Raises CheckpointError, InputError, or OutOfMemory before anything is read.
@@ -117,21 +118,37 @@ def load(checkpoint, device="auto", dtype="auto", threads=0, progress=silent) ->
 
 
 def find_device(name) -> torch.device:
-    """The torch device for a name; InputError that says why where there is no such device."""
-    if name not in DEVICES:
-        raise InputError(f"device is {name!r}, allowed: {', '.join(DEVICES)}")
+    """The torch device for a name; InputError that says why where nothing can be computed on it.
+    "auto" is the first GPU that works, else the CPU."""
+    if not re.fullmatch(DEVICES, str(name)):
+        raise InputError(f"device is {name!r}, allowed: auto, cpu, cuda, cuda:1 and so on")
     if name == "cpu":
         return torch.device("cpu")
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-    reason = _no_cuda(said)
-    if name == "cuda":
+    device = torch.device("cuda" if name == "auto" else name)
+    reason = _trouble(device)
+    if not reason:
+        return device
+    if name != "auto":
         raise InputError(f"{reason}; device 'cpu' works without it")
-    if _driver():
+    if _driver() or torch.cuda.is_available():
         logging.getLogger(__name__).warning("%s; going on with the CPU", reason)
     return torch.device("cpu")
+
+
+def _trouble(device) -> str:
+    """Why nothing can be computed on a GPU; empty if it can."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        if not torch.cuda.is_available():
+            return _no_cuda(said)
+    count = torch.cuda.device_count()
+    if (device.index or 0) >= count:
+        return f"there is no {device}: torch sees {count} GPU(s), the first is cuda:0"
+    try:
+        torch.ones(1, device=device).sum().item()
+    except RuntimeError as error:  # a GPU that this build of torch is too new or too old for
+        return f"torch {torch.__version__} cannot compute on {device}: {first_line(error)}"
+    return ""
 
 
 def _no_cuda(said) -> str:
@@ -154,12 +171,18 @@ def _driver() -> str:
 
 
 def find_dtype(name, device) -> torch.dtype:
-    """The torch dtype for a name; InputError where there is no such dtype."""
+    """The torch dtype for a name; InputError where there is no such dtype. "auto" is bfloat16 on a
+    GPU that computes with it, else float32: models trained in bfloat16 overflow in float16."""
     if name not in DTYPES:
         raise InputError(f"dtype is {name!r}, allowed: {', '.join(DTYPES)}")
     if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
+        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
     return getattr(torch, name)
+
+
+def _has_bfloat16(device) -> bool:
+    """GPUs before Ampere (compute capability 8) only emulate it."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _check_threads(threads):

@@ -89,8 +89,9 @@ def _model_values(node, worker, settings):
     yield "ready", not worker.problem
     yield "checkpoint", settings.checkpoint
     yield "engine", settings.engine
-    yield "device", predictor.device if predictor else "none"
-    yield from _memory()
+    device = predictor.device if predictor else "none"
+    yield "device", device
+    yield from _memory(device)
     for kind in statistics.kinds():
         median, high = statistics.latency_s(kind)
         yield f"{kind} answered a second", statistics.per_second(kind)
@@ -103,13 +104,11 @@ def _model_values(node, worker, settings):
         yield f"failures {name}", count
 
 
-def _memory():
+def _memory(device):
     pages = int(os.pread(_statm(), 100, 0).split()[1])
     yield "memory MB", pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-    # Importing torch here would cost seconds, and the model's thread may be about to import it.
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    if getattr(cuda, "is_initialized", bool)():
-        yield "GPU memory MB", cuda.memory_allocated() / 1e6
+    if device.startswith("cuda"):  # torch was imported by the model's thread
+        yield "GPU memory MB", sys.modules["torch"].cuda.memory_allocated(device) / 1e6
 
 
 @functools.cache

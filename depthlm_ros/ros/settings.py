@@ -55,7 +55,9 @@ class Settings:
         "grid.style", "", "How to point at the pixels of a grid; empty: the checkpoint's way"
     )
     device: str = _parameter(
-        "device", "auto", "Where the model runs: auto (the GPU if there is one), cpu, cuda, cuda:1"
+        "device",
+        "auto",
+        "Where the model runs: auto (the first GPU that works), cpu, cuda, cuda:1",
     )
     dtype: str = _parameter(
         "dtype", "auto", "Number format of the weights: auto, float32, bfloat16 or float16"

@@ -171,7 +171,59 @@ def test_auto_goes_on_with_the_cpu_and_says_why_where_a_driver_is(monkeypatch, c
     assert "going on with the CPU" in caplog.text
 
 
-@pytest.mark.parametrize(("options", "said"), [(("tpu",), "device"), (("cpu", "int8"), "dtype")])
+@pytest.fixture
+def gpus(monkeypatch):
+    """gpus(count, error): torch sees so many, and each computes or raises the error."""
+
+    def seen(count, error=None):
+        def ones(size, device):
+            if error:
+                raise RuntimeError(error)
+            return torch.full((size,), 1.0)
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch, "ones", ones)
+
+    return seen
+
+
+def test_a_gpu_is_named_by_its_number(gpus):
+    gpus(2)
+    assert loading.find_device("auto") == torch.device("cuda")
+    assert loading.find_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(InputError, match=r"there is no cuda:2: torch sees 2 GPU"):
+        loading.find_device("cuda:2")
+
+
+NO_KERNEL = "CUDA error: no kernel image is available for execution on the device"
+
+
+def test_a_gpu_for_which_torch_has_no_kernels_is_refused_with_the_reason(gpus):
+    gpus(1, f"{NO_KERNEL}\nCompile with `TORCH_USE_CUDA_DSA`")
+    with pytest.raises(InputError, match=rf"cannot compute on cuda: {NO_KERNEL}; device 'cpu'"):
+        loading.find_device("cuda")
+
+
+def test_auto_goes_on_with_the_cpu_where_the_gpu_cannot_compute(gpus, caplog):
+    gpus(1, NO_KERNEL)
+    assert loading.find_device("auto") == torch.device("cpu")
+    assert f"{NO_KERNEL}; going on with the CPU" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)]
+)
+def test_auto_is_bfloat16_where_the_gpu_computes_with_it(monkeypatch, capability, dtype):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert loading.find_dtype("auto", torch.device("cuda")) == dtype
+    assert loading.find_dtype("float16", torch.device("cuda")) == torch.float16
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(("tpu",), "device"), (("cuda:x",), "device"), (("cpu", "int8"), "dtype")],
+)
 def test_unknown_devices_and_dtypes_are_refused(checkpoints, options, said):
     with pytest.raises(InputError, match=f"{said} is '.*', allowed: auto"):
         loading.load(checkpoints("qwen3_vl"), *options)

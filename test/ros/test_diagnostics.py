@@ -252,3 +252,11 @@ def test_two_nodes_of_one_name_are_a_warning(watch):
     watched.told("depthlm: model", WARN, "1 more nodes are called /depthlm")
     other.close()
     watched.told("depthlm: model", OK, "ready")
+
+
+def test_the_memory_of_the_gpu_that_runs_the_model_is_told(monkeypatch):
+    torch = pytest.importorskip("torch")
+    held = {"cuda:1": 3_000_000_000}
+    monkeypatch.setattr(torch.cuda, "memory_allocated", held.get)
+    assert dict(health._memory("cuda:1"))["GPU memory MB"] == 3000
+    assert "GPU memory MB" not in dict(health._memory("cpu"))
