@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from depthlm_ros.errors import InputError
+from depthlm_ros.errors import InputError, OutOfMemory
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.records import Records
 from training.heldout import measured, questions
@@ -30,10 +30,21 @@ class HeldOut:
 
     def measure(self, folder) -> dict:
         """{"delta1": the mean over the styles that are trained, "styles": each one's,
-        "best_constant": of the best constant answer}; empty where nothing is held out."""
+        "best_constant": of the best constant answer}; empty where nothing is held out, or where
+        there is no room for the folder's model beside the one that learns."""
         if not self._entries or not self._styles:
             return {}
-        with torch.random.fork_rng():
+        try:
+            return self._measured(folder)
+        except OutOfMemory as error:
+            print(f"not measured on what is held out: {error}", flush=True)
+            return {}
+
+    def _measured(self, folder) -> dict:
+        """See measure(). The random numbers of training go on as if nothing had been drawn: of
+        the processor and of this process's own GPU, since looking at the others' fills them."""
+        own = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+        with torch.random.fork_rng(own):
             predictor = load_predictor(str(folder), warm_up=False)
             rows = [measured(predictor, style, self._asked) for style in self._styles]
             predictor.close()

@@ -2,6 +2,7 @@
 """The held-out measure: its questions, its records, and a perfect answerer."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ import safetensors.torch
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import TINY, Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.errors import CheckpointError
+from depthlm_ros.errors import CheckpointError, OutOfMemory
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.records import read_records
 from depthlm_ros.view import Frame
+from training import watch
 from training.dense import DenseHead
 from training.heldout import main, measured, questions
 from training.shards import write_shard
@@ -86,3 +88,29 @@ def test_the_dense_head_answers_from_the_cell_of_the_token_that_holds_the_pixel(
     pixels = [(0, 0), (9, 0), (31, 0), (32, 8), (255, 191)]
     found = DenseHead(tmp_path).distances(Frame(image, camera), pixels)
     assert np.log(found) == pytest.approx([0.0, 0.1, 0.3, 0.4, 1.5])
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A machine without room for a second model."""
+
+    def load(*_, **__):
+        raise OutOfMemory("it needs 9 GB")
+
+    monkeypatch.setattr(watch, "load_predictor", load)
+
+
+def test_a_run_goes_on_where_a_checkpoint_has_no_room_beside_it(full, capsys):
+    assert watch.HeldOut({"scenes": 1}, ["marker"]).measure("folder") == {}
+    assert "not measured on what is held out: it needs 9 GB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("used", "devices"), [(True, [3]), (False, [])])
+def test_measuring_keeps_the_random_numbers_of_its_own_gpu_alone(full, monkeypatch, used, devices):
+    """Reading those of other GPUs would take memory of each, which other processes train on."""
+    kept = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda own: kept.append(own) or nullcontext())
+    watch.HeldOut({"scenes": 1}, ["marker"]).measure("folder")
+    assert kept == [devices]
