@@ -11,7 +11,7 @@ import threading
 import time
 from math import inf
 
-from depthlm_ros.errors import DepthLMError, EngineError
+from depthlm_ros.errors import DepthLMError, EngineError, first_line
 
 LOW_SHARE = 5
 
@@ -201,7 +201,8 @@ class Batcher:
                 raise EngineError(f"{len(batch)} questions got {len(replies)} replies")
         except Exception as error:  # noqa: BLE001 - whatever a model raises, the callers hear it
             if not isinstance(error, DepthLMError):
-                error = EngineError(f"the engine failed: {type(error).__name__}: {error}")
+                said = f"{type(error).__name__}: {first_line(error)}"
+                error = EngineError(f"the engine failed: {said}")
             self._fail(taken, error)
             return
         row_s = (time.monotonic() - begun) / len(batch)

@@ -9,7 +9,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from math import inf
 
-from depthlm_ros.errors import DepthLMError, EngineError
+from depthlm_ros.errors import DepthLMError, EngineError, first_line
 from depthlm_ros.predict import Ranges
 from depthlm_ros.view import Frame
 
@@ -116,4 +116,4 @@ def as_ours(error, what) -> DepthLMError:
     """The error itself if it is one of ours, else one that says what failed and how."""
     if isinstance(error, DepthLMError):
         return error
-    return EngineError(f"{what}: {type(error).__name__}: {error}")
+    return EngineError(f"{what}: {type(error).__name__}: {first_line(error)}")

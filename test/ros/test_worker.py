@@ -131,13 +131,22 @@ def test_an_engine_that_raises_fails_the_question_and_is_asked_again(make_worker
 
     def answer(view, pixel):
         if broken.pop() if broken else False:
-            raise RuntimeError("out of memory")
+            raise RuntimeError("CUDA error: unspecified launch failure\nCompile with DSA\nat 0x7f")
         return 3.0
 
     worker = make_worker(ScriptedEngine(answer))
-    with pytest.raises(EngineError, match="RuntimeError: out of memory"):
+    with pytest.raises(EngineError, match="RuntimeError: CUDA error: unspecified launch failure$"):
         ask(worker, lambda: FRAME, [(40, 30)])
     assert ask(worker, lambda: FRAME, [(40, 30)]).ranges.distance_m.tolist() == [3.0]
+
+
+def test_a_load_that_fails_is_told_in_one_line(make_worker):
+    def load(progress):
+        raise RuntimeError("CUDA error: initialization error\nCompile with DSA\nat 0x7f")
+
+    worker = make_worker(load=load)
+    with pytest.raises(EngineError, match="be loaded: RuntimeError: CUDA error: initiali.*error$"):
+        ask(worker, lambda: FRAME, [(40, 30)])
 
 
 def test_a_model_that_dies_leaves_nobody_waiting_and_is_loaded_again(make_worker, monkeypatch):
