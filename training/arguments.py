@@ -44,3 +44,14 @@ def accumulation(whole, micro, processes) -> int:
             " so it could not be shared out evenly"
         )
     return whole // (micro * processes)
+
+
+def on_one_gpu(arguments):
+    """TrainingArguments by which a process computes on its own GPU, however many it sees.
+
+    transformers would copy the model to all of them and cut each tensor of a batch along its first
+    axis, which in positions is not the pictures'. Several GPUs are several processes (torchrun).
+    """
+    found = arguments.device  # whoever looks for it counts the GPUs
+    arguments._n_gpu = int(found.type == "cuda")
+    return arguments

@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from trl import GRPOConfig, GRPOTrainer
 
 from training import runs
-from training.arguments import shared
+from training.arguments import on_one_gpu, shared
 from training.guard import Guard
 from training.mixture import SkipCounts
 from training.shipping import write_model
@@ -29,7 +29,7 @@ METHOD = {
 
 def group_arguments(config, processes=1) -> GRPOConfig:
     """The config in trl's words; InputError where the replies cannot be shared out evenly."""
-    return GRPOConfig(
+    arguments = GRPOConfig(
         **shared(config, config.batch * config.group, processes),
         **METHOD,
         num_generations=config.group,
@@ -38,6 +38,7 @@ def group_arguments(config, processes=1) -> GRPOConfig:
         reward_weights=[float(weight) for weight in config.rewards.values()],
         learning_rate=config.lr,
     )
+    return on_one_gpu(arguments)
 
 
 class GroupTrainer(GRPOTrainer):

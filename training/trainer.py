@@ -16,7 +16,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
 from training import runs
-from training.arguments import shared
+from training.arguments import on_one_gpu, shared
 from training.guard import Guard
 from training.mixture import Skip, SkipCounts
 from training.optimizers import MuonWithAdamW, split
@@ -27,7 +27,7 @@ from training.shipping import write_weights
 def training_arguments(config, processes=1) -> TrainingArguments:
     """The config in transformers' words."""
     layers = config.fsdp.get("layers") if processes > 1 else None
-    return TrainingArguments(
+    arguments = TrainingArguments(
         **shared(config, config.batch, processes),
         learning_rate=max(stage.lr for stage in config.stages),
         weight_decay=config.weight_decay,
@@ -39,6 +39,7 @@ def training_arguments(config, processes=1) -> TrainingArguments:
         fsdp=bool(layers),
         fsdp_config={"version": 2, "transformer_layer_cls_to_wrap": layers} if layers else None,
     )
+    return on_one_gpu(arguments)
 
 
 def rate(stages, step, largest) -> float:

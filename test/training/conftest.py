@@ -121,3 +121,16 @@ def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
     write_shard(folder / "a.npz", [make_shot(seed) for seed in range(8)])
     return folder
+
+
+@pytest.fixture
+def four_gpus(monkeypatch):
+    """transformers sees four GPUs, the first of which is this process's."""
+    torch = pytest.importorskip("torch")
+    from transformers import TrainingArguments
+
+    def seen(arguments):
+        arguments._n_gpu, arguments.distributed_state = 4, None
+        return torch.device("cuda:0")
+
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(seen))

@@ -232,3 +232,8 @@ def test_replies_that_cannot_be_shared_out_are_refused(config):
 def test_position_style_is_refused_with_its_reason(config, tmp_path):
     with pytest.raises(InputError, match="would point nowhere"):
         grpo.made_trainer(replace(config, style="position", out=str(tmp_path)), TINY)
+
+
+def test_a_process_trains_on_one_gpu_however_many_it_sees(config, four_gpus):
+    arguments = grpo.group_arguments(config)
+    assert (arguments.n_gpu, arguments.train_batch_size) == (1, config.micro_batch)

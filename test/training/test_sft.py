@@ -24,7 +24,7 @@ from training.config import Stage, read_config, shortened
 from training.examples import of_shot, varied
 from training.rows import make_row, stage_rows
 from training.student import Student
-from training.trainer import rate
+from training.trainer import rate, training_arguments
 
 WORDING = {"marker": "tags", "coordinates": "tags", "position": "number"}
 ROW = Checkpoint(
@@ -231,3 +231,9 @@ def test_weights_that_learn_are_float32(student):
     student.model.bfloat16()
     with pytest.raises(Exception, match="float32"):
         sft.assert_float32(student)
+
+
+def test_a_process_trains_on_one_gpu_however_many_it_sees(tiny, four_gpus):
+    """On four, transformers would read four times the batch and cut positions into axes."""
+    arguments = training_arguments(replace(tiny, bf16=False))
+    assert (arguments.n_gpu, arguments.train_batch_size) == (1, tiny.batch)
