@@ -12,10 +12,10 @@ from depthlm_ros.view import SharedFrame
 
 @dataclass
 class _Entry:
-    """An open scene; key: what it shows, or None where nobody else may use it."""
+    """An open scene; key: what it shows."""
 
     scene: object
-    key: tuple | None
+    key: object
     frame: object  # as long as it lives, its id is its own
     users: int = 1
 
@@ -36,7 +36,7 @@ class OpenScenes:
         key = _key(view, asker)
         with self._lock:
             for entry in self._entries.values():
-                if key is not None and entry.key == key:
+                if entry.key == key:
                     entry.users += 1
                     return entry.scene
         scene = self._engine.open([view], asker)
@@ -57,5 +57,5 @@ class OpenScenes:
 
 def _key(view, asker):
     if not isinstance(view.frame, SharedFrame):
-        return None
+        return object()  # equal to no other
     return id(view.frame), view.camera, view.offset, asker.name

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from depthlm_ros.errors import InputError
 from training.base import derived
 from training.commands import errors_told, parser_of
-from training.runs import HEADS, checkpoints, fault
+from training.runs import HEADS, complete
 
 
 def average(run, out, last) -> Path:
@@ -24,7 +24,7 @@ def average(run, out, last) -> Path:
 
     InputError where the run has fewer, or `out` exists.
     """
-    whole = [step for step in checkpoints(run) if not fault(step)]
+    whole = complete(run)
     if not 2 <= last <= len(whole):
         raise InputError(
             f"{run} has {len(whole)} complete checkpoints, asked for {last}: a mean takes"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from depthlm_ros.checkpoints import ROW_FILE, check_folder
-from depthlm_ros.errors import CheckpointError, InputError
+from depthlm_ros.errors import CheckpointError, InputError, first_line
 from training import fresh
 from training.runs import HEADS, newest_complete
 
@@ -99,7 +99,7 @@ def _downloaded(name):
         return snapshot_download(name, allow_patterns=wanted)
     except Exception as error:  # of the network, of the hub, of the name
         raise CheckpointError(
-            f"base '{name}' is no folder, and the hub gave: {str(error).splitlines()[0]}"
+            f"base '{name}' is no folder, and the hub gave: {first_line(error)}"
         ) from error
 
 

@@ -59,6 +59,11 @@ def step_of(folder) -> int:
     return int(Path(folder).name.rpartition("-")[2])
 
 
+def complete(out) -> list:
+    """The checkpoint folders of a run that can be trusted, oldest first."""
+    return [folder for folder in checkpoints(out) if not fault(folder)]
+
+
 def newest_complete(out) -> tuple:
     """(the newest complete checkpoint of a run or None, why newer ones were skipped)."""
     skipped = []
@@ -72,8 +77,8 @@ def newest_complete(out) -> tuple:
 
 def prune(out, keep, spare=()) -> None:
     """Delete all but the newest `keep` complete checkpoints and those of the steps `spare`."""
-    complete = [p for p in checkpoints(out) if not fault(p) and step_of(p) not in spare]
-    for folder in complete[:-keep]:
+    old = [folder for folder in complete(out) if step_of(folder) not in spare][:-keep]
+    for folder in old:
         (folder / COMPLETE).unlink()  # first, so that a kill here leaves no half that looks whole
         shutil.rmtree(folder)
 

@@ -58,7 +58,7 @@ def drawer(world="boxes", assets=None):
         return shot
     if assets is None:
         raise InputError("the furnished world needs --assets DIR, which"
-                                " python -m training.assets builds")
+                         " python -m training.assets builds")
     from .world.furnished.views import furnished_shot
 
     return partial(furnished_shot, assets)

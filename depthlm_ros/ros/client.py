@@ -105,9 +105,7 @@ class Client:
         """
         end = time.monotonic() + seconds
         with interrupt_after() as interrupted:
-            while not (found := until()) and (left := end - time.monotonic()) > 0:
-                if interrupted():
-                    break
+            while not (found := until() or interrupted()) and (left := end - time.monotonic()) > 0:
                 self._executor.spin_once(timeout_sec=min(left, 0.1))
         return found
 

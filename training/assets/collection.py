@@ -63,7 +63,7 @@ class Collection:
         return sorted({m["creator"] for m in self.models if m["creator"]})
 
     def write(self, out: Path):
-        """Write both files; raises ValueError where there is no model."""
+        """Write both files; raises InputError where there is no model."""
         if not self.models:
             raise InputError("no model was found; give --from the package sweethome3d-furniture")
         out.mkdir(parents=True, exist_ok=True)
