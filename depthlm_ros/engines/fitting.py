@@ -22,13 +22,13 @@ def in_passes(answers, members, largest, shrunk) -> list:
     replies, size = [], max(1, min(largest, len(members)))
     while len(replies) < len(members):
         part = members[len(replies) :][:size]
-        found, reason = _tried(answers, part)
+        found, reason = _tried("one question", answers, part)
         if not reason:
             replies += found
             continue
         give_back()
         if len(part) == 1:
-            raise OutOfMemory(f"one question does not fit into memory: {reason}")
+            raise OutOfMemory(reason)
         size = len(part) // 2
         shrunk(size)
     return replies
@@ -36,22 +36,24 @@ def in_passes(answers, members, largest, shrunk) -> list:
 
 def at_once(what, compute, *given):
     """compute(*given) of what cannot be done by halves; OutOfMemory where it does not fit."""
-    found, reason = _tried(compute, *given)
+    found, reason = _tried(what, compute, *given)
     if reason:
         give_back()
-        raise OutOfMemory(f"{what} does not fit into memory: {reason}")
+        raise OutOfMemory(reason)
     return found
 
 
-def _tried(compute, *given):
-    """(what is computed, "") or (None, why memory ran out). The exception ends here: its traceback
-    would hold every tensor of the pass."""
+def _tried(what, compute, *given):
+    """(what is computed, "") or (None, the sentence that memory ran out). The exception ends here:
+    its traceback would hold every tensor of the pass."""
     try:
         return compute(*given), ""
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return None, first_line(error)
+        if isinstance(error, OutOfMemory):  # a sentence of our own already
+            return None, str(error)
+        return None, f"{what} does not fit into memory: {first_line(error)}"
 
 
 def give_back():

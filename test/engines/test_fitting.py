@@ -166,7 +166,7 @@ def test_on_a_processor_a_question_without_room_is_refused_before_it_kills(
     pairs = asked(engine, "marker", 2)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 20_000)
     monkeypatch.setattr(engine, "_answers", None)
-    said = r"a question in marker style \(2 x 2 picture tokens\) needs about 0\.00.* 2e-05 GB are"
+    said = r"^a question in marker style \(2 x 2 picture tokens\) needs about 0\.00.* 2e-05 GB are"
     with pytest.raises(OutOfMemory, match=said):
         engine.step(pairs)
 
@@ -177,7 +177,7 @@ def test_on_a_processor_a_picture_without_room_is_refused_before_it_kills(
     engine = engines("local", "qwen3_vl")
     monkeypatch.setattr(memory, "free_bytes", lambda device: 20_000)
     monkeypatch.setattr(local, "prefill", None)
-    with pytest.raises(OutOfMemory, match="opening the picture needs about"):
+    with pytest.raises(OutOfMemory, match="^opening the picture needs about"):
         engine.open([view_of(0)], engine.loaded.checkpoint.asker("coordinates"))
 
 
