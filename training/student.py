@@ -80,7 +80,7 @@ class Student(nn.Module):
         return (each * batch["target_weight"]).sum()
 
     def _dense_loss(self, states, batch):
-        told = self.heads["dense"](states)
+        told = self.heads["dense"](states.float())
         return ((told - batch["dense_log_m"]).abs() * batch["dense_weight"]).sum()
 
     def _locate_loss(self, pictures, batch):
@@ -95,4 +95,4 @@ class Student(nn.Module):
         return (each * batch["locate_weight"]).sum()
 
     def _keep_middle(self, _layer, _inputs, output):
-        self._middle = output
+        self._middle = output.float()  # frozen weights may be in bfloat16, the heads never are

@@ -137,6 +137,14 @@ def test_adapters_are_merged_and_move_only_what_they_are_beside(name, small):
     assert not any("visual" in k or "vision" in k for k in moved)
 
 
+@pytest.mark.parametrize("bf16", [True, False])
+def test_helping_heads_learn_beside_adapters(small, bf16):
+    config = replace(small(path_of("depthlm_3b_lora"), 2), bf16=bf16)
+    stage = replace(config.stages[0], weights={"text": 1.0, "dense": 1.0, "locate": 1.0})
+    folder = sft.train(replace(config, stages=(stage,)))
+    assert (folder.parent / "steps/checkpoint-2/heads.safetensors").exists()
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_run_with_adapters_goes_on_where_it_stopped(small, tmp_path, optimizer):
     config = replace(small(path_of("depthlm_3b_lora"), 6), save_every=2, log_every=1)
