@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The mean of a run's checkpoints: of its newest whole ones, and it answers."""
+"""The mean of checkpoints: of the newest whole ones of runs, and it answers."""
 
 from shutil import copytree
 
@@ -54,9 +54,33 @@ def test_the_mean_of_the_newest_whole_steps_answers_as_a_checkpoint(run, tmp_pat
     np.testing.assert_allclose(told, known, rtol=0.02)
 
 
-@pytest.mark.parametrize("last", [1, 5])
-def test_a_mean_of_what_is_not_there_is_refused(run, tmp_path, last):
-    with pytest.raises(SystemExit, match=f"4 complete checkpoints, asked for {last}"):
+def test_runs_are_averaged_with_each_other(run, tmp_path):
+    write_step(tmp_path / "other", 10, 0.5)
+    main([str(run), str(tmp_path / "other"), str(tmp_path / "mean"), "--last", "1"])
+    heads = load_file(tmp_path / "mean" / FILES[1])
+    assert heads["heads.dense.bias"].tolist() == [1.0] * 16
+
+
+@pytest.mark.parametrize("change", ["shape", "names", "file"])
+def test_runs_of_unlike_models_have_no_mean(run, tmp_path, change):
+    step = write_step(tmp_path / "other", 10, 0.5)
+    if change == "file":
+        (step / FILES[1]).unlink()
+    else:
+        name = "heads.dense.bias" if change == "shape" else "heads.dense.weight"
+        save_file({name: torch.ones(9)}, step / FILES[1])
+    runs.mark_complete(step)
+    with pytest.raises(SystemExit, match="other/.*heads.safetensors holds other weights than"):
+        main([str(tmp_path / "other"), str(run), str(tmp_path / "mean"), "--last", "1"])
+    assert not (tmp_path / "mean").exists()
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [(0, "asked for 0"), (1, "a mean takes 2 or more"), (5, "4 complete checkpoints, .* for 5")],
+)
+def test_a_mean_of_what_is_not_there_is_refused(run, tmp_path, last, said):
+    with pytest.raises(SystemExit, match=said):
         main([str(run), str(tmp_path / "mean"), "--last", str(last)])
     assert not (tmp_path / "mean").exists()
 
