@@ -83,7 +83,7 @@ class Config:
     processor: dict = field(default_factory=dict)  # changes to the base's preprocessor_config
     bad: str = "skip"  # what happens to a record that cannot be used: skip (counted) or refuse
     crop: dict = field(default_factory=dict)  # {width: [1000, 1400], height: [700, 1200]}
-    vary: bool = False  # mirror and recolour
+    vary: bool = False  # mirror, and change light, colours and sharpness
     loss_on: str = "answer"  # or all, as DepthLM trained
     loss_per: str = "answer"  # answers weigh alike and sum over their tokens; or token: the mean
     multi_turn: bool = False  # questions see earlier ones and their true answers

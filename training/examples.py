@@ -11,6 +11,7 @@ import numpy as np
 
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.view import Frame
+from training.colours import another_look
 
 TRIES = 1000  # draws before a dense picture counts as one without a distance
 
@@ -110,15 +111,9 @@ def of_record(record) -> Sparse:
 
 
 def varied(example, rng):
-    """The example as another camera might have taken it: mirrored or not, other colours.
-
-    Exposure, white balance and contrast change what a picture shows and no distance.
-    """
+    """The example mirrored or not, as another camera might have shown it; see colours.py."""
     example = example.mirrored() if rng.random() < 0.5 else example
-    levels = (np.arange(256) / 255) ** rng.uniform(0.7, 1.4)
-    gains = rng.uniform(0.75, 1.25) * rng.uniform(0.9, 1.1, 3)
-    table = np.clip(np.round(levels[:, None] * gains * 255), 0, 255).astype(np.uint8)
-    image = table[example.frame.image, np.arange(3)]
+    image = another_look(example.frame.image, rng)
     return replace(example, frame=replace(example.frame, image=image))
 
 

@@ -1,0 +1,48 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""training.colours: other looks of the same picture."""
+
+import numpy as np
+import pytest
+
+from training.colours import another_look
+
+
+@pytest.fixture
+def halves():
+    """(60, 80, 3) uint8: dark red on the left, bright blue from column 40 on."""
+    image = np.empty((60, 80, 3), np.uint8)
+    image[:, :40], image[:, 40:] = (90, 40, 40), (120, 140, 200)
+    return image
+
+
+def looks(image, count=40):
+    return [another_look(image, np.random.default_rng(seed)) for seed in range(count)]
+
+
+def test_a_look_is_a_picture_of_the_same_size_and_a_function_of_its_generator(halves):
+    before = halves.copy()
+    for first, again in zip(looks(halves, 5), looks(halves, 5), strict=True):
+        assert first.shape == halves.shape and first.dtype == np.uint8
+        assert (first == again).all() and (first != halves).mean() > 0.9
+    assert (halves == before).all()
+
+
+def test_nothing_moves(halves):
+    for look in looks(halves):
+        steps = np.abs(np.diff(look.astype(float).mean((0, 2))))
+        assert 38 <= steps.argmax() <= 40  # between columns 39 and 40, or blurred beside it
+
+
+def test_looks_differ_in_brightness_colour_and_sharpness(halves):
+    found = [look.astype(float) for look in looks(halves)]
+    light = [look.mean() for look in found]
+    colour = [np.ptp(look.mean((0, 1))) for look in found]
+    edge = [look[:, 41].mean() - look[:, 38].mean() for look in found]
+    for spread in (light, colour, edge):
+        assert np.quantile(spread, 0.9) > 1.5 * np.quantile(spread, 0.1)
+
+
+def test_black_stays_dark_and_white_bright():
+    for level in (0, 255):
+        image = np.full((20, 20, 3), level, np.uint8)
+        assert all(abs(look.mean() - level) < 100 for look in looks(image))
