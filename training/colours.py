@@ -33,8 +33,8 @@ def _focused(light, rng) -> np.ndarray:
 
 
 def _shade(shape, rng) -> np.ndarray:
-    """(H, W, 3): lighter and darker regions, about one on average."""
-    spread = rng.uniform(0, 0.35)
+    """(H, W, 3): lighter and darker regions, about one on average; in half of the draws none."""
+    spread = max(rng.uniform(-0.3, 0.3), 0)
     knots = np.exp(rng.normal(0, spread, (3, 4, 1)) + rng.normal(0, spread / 4, (3, 4, 3)))
     shade = cv2.resize(knots.astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
     return np.clip(shade, 0.2, 3, out=shade)

@@ -42,6 +42,15 @@ def test_looks_differ_in_brightness_colour_and_sharpness(halves):
         assert np.quantile(spread, 0.9) > 1.5 * np.quantile(spread, 0.1)
 
 
+def test_half_of_the_looks_keep_even_light_even():
+    grey = np.full((60, 80, 3), 90, np.uint8)
+    uneven = 0
+    for look in looks(grey, 100):
+        regions = look.reshape(3, 20, 4, 20, 3).mean((1, 3))  # grain is gone in the means
+        uneven += (np.ptp(regions, (0, 1)) > 0.02 * regions.mean()).any()
+    assert 35 <= uneven <= 65
+
+
 def test_black_stays_dark_and_white_bright():
     for level in (0, 255):
         image = np.full((20, 20, 3), level, np.uint8)
