@@ -17,6 +17,7 @@ from rclpy.task import Future
 from depthlm_ros.errors import DepthLMError, EngineError, InputError, MissingDependency
 from depthlm_ros.messages import frame_from
 from depthlm_ros.ros.convert import duration_message
+from depthlm_ros.ros.pending import as_ours
 
 
 def interfaces():
@@ -87,6 +88,9 @@ class Asking:
             response.success = True
         except DepthLMError as error:
             response.message = str(error)
+        except Exception as error:  # noqa: BLE001, the caller would wait in vain
+            self.node.tell_fault(error)
+            response.message = str(as_ours(error, "a fault of the node, see its log"))
         response.latency = duration_message(time.monotonic() - began)
         return response
 

@@ -8,6 +8,7 @@ import os
 import time
 
 import rclpy
+from rcl_interfaces.srv import GetParameters
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -34,7 +35,7 @@ class Client:
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._clients = {}
+        self._clients, self._scans = {}, None
         self.srv, self.action = interfaces()
         self._distance = self._client(self.srv.QueryDistance, "query_distance")
 
@@ -43,6 +44,8 @@ class Client:
 
     def __exit__(self, *_):
         self._executor.shutdown()
+        if self._scans is not None:
+            self._scans.destroy()
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
 
@@ -76,15 +79,9 @@ class Client:
         timeout: seconds without any sign of progress. Ctrl+C cancels the scan and returns what
         was measured until then. EngineError as in ask().
         """
-        action = ActionClient(self._node, self.action.ScanGrid, self._named("scan_grid"))
-        try:
-            if not action.wait_for_server(timeout):
-                raise EngineError(self._not_found(self._named("scan_grid"), timeout))
-            return self._once_loaded(
-                lambda: self._scanned(action, goal, progress, timeout), timeout
-            )
-        finally:
-            action.destroy()
+        if self._scans is None:
+            self._scans = self._introduced(timeout)
+        return self._once_loaded(lambda: self._scanned(goal, progress, timeout), timeout)
 
     def call(self, kind, name, request, timeout=10.0):
         """The response of any service of the node, by its name there; EngineError without one."""
@@ -116,6 +113,22 @@ class Client:
         if name not in self._clients:
             self._clients[name] = self._node.create_client(kind, self._named(name))
         return self._clients[name]
+
+    def _introduced(self, timeout):
+        """A client of the action that the node has discovered.
+
+        A server forgets a goal whose client it does not know yet, and a node learns of clients in
+        the order in which they were made: it knows this one once it answers a later one.
+        """
+        action = ActionClient(self._node, self.action.ScanGrid, self._named("scan_grid"))
+        try:
+            if not action.wait_for_server(timeout):
+                raise EngineError(self._not_found(self._named("scan_grid"), timeout))
+            self.call(GetParameters, "get_parameters", GetParameters.Request(), timeout)
+        except BaseException:
+            action.destroy()
+            raise
+        return action
 
     def _asked(self, service, request, timeout):
         end = time.monotonic() + timeout
@@ -163,7 +176,7 @@ class Client:
             " the node's log"
         )
 
-    def _scanned(self, action, goal, progress, timeout):
+    def _scanned(self, goal, progress, timeout):
         """One attempt; what it waits for is the goal's acceptance, then each sign of progress."""
         heard = [0]
 
@@ -174,7 +187,7 @@ class Client:
         def result_of(handle):
             return self._awaited(handle.get_result_async(), timeout, heard).result
 
-        accepted = action.send_goal_async(goal, on_feedback)
+        accepted = self._scans.send_goal_async(goal, on_feedback)
         try:
             return result_of(self._awaited(accepted, timeout, heard))
         except KeyboardInterrupt:  # also before it was accepted: the node must not work on

@@ -25,6 +25,7 @@ from depthlm_ros.ros.interrupt import interrupt_once
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.queries import Queries
+from depthlm_ros.ros.replies import Replies
 from depthlm_ros.ros.topic import STEADY
 from depthlm_ros.ros.worker import Worker
 
@@ -66,6 +67,7 @@ class DepthLMNode(ManagedNode):
             self._scans = ScanAction(self, self._asking)
         except MissingDependency as error:  # clouds do not need them
             self.get_logger().error(str(error))
+        Replies(self)
         if autostart:
             self.bring_up()
 

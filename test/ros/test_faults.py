@@ -53,6 +53,22 @@ sys.exit(bench_node.main())
 """
 
 
+# The first question meets a fault that nobody expected.
+FAULTY = """
+import sys
+from depthlm_ros.ros import asking, bench_node
+
+checked = asking.Asking.check_count
+
+def check_count(*args):
+    asking.Asking.check_count = checked
+    raise ZeroDivisionError("a fault")
+
+asking.Asking.check_count = check_count
+sys.exit(bench_node.main())
+"""
+
+
 @pytest.fixture
 def client(graph, request):
     with Client(f"/{request.node.name}/depthlm") as made:
@@ -134,6 +150,15 @@ def test_a_model_whose_loading_cannot_be_told_in_diagnostics_answers(space, clie
     node = node_from(FAILING, *space, "-p", "grid.rate:=0")
     assert answered(client)
     assert node.output().count("OSError: no figures of this process") == 1
+
+
+def test_a_question_that_meets_a_fault_of_the_node_is_answered_too(space, client, node_from):
+    child = node_from(FAULTY, *space)
+    assert client.ask([(1.0, 2.0)], PATIENCE_S).message == (
+        "a fault of the node, see its log: ZeroDivisionError: a fault"
+    )
+    assert "Traceback" in child.output()
+    assert "fault" not in client.ask([(1.0, 2.0)], PATIENCE_S).message
 
 
 def test_subscribers_of_every_qos_hear_every_output(start, client, make_robot):

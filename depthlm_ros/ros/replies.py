@@ -1,0 +1,62 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Responses that reach clients whom the middleware has not discovered yet.
+
+A client may see a service before the service sees the client. rmw_fastrtps waits 100 ms for that;
+on a busy machine it takes longer, rclpy then warns, and the caller would wait in vain.
+"""
+
+import functools
+import time
+import warnings
+
+from depthlm_ros.ros.topic import STEADY
+
+LOST = "failed to send response"  # how rclpy's RuntimeWarning begins
+AGAIN_S = 0.25
+GIVE_UP_S = 30.0
+
+
+class Replies:
+    """Sends the responses of all services that a node has now again, until they are heard.
+
+    After GIVE_UP_S it says in the log which service's response nobody heard. For one node of a
+    process: it listens to the warnings of the whole process.
+    """
+
+    def __init__(self, node):
+        self._log = node.get_logger()
+        self._unheard = []  # (until, service, send)
+        self._lost = False
+        self._show, warnings.showwarning = warnings.showwarning, self._on_warning
+        warnings.filterwarnings("always", LOST, RuntimeWarning)
+        for service in node.services:
+            service.send_response = functools.partial(
+                self._reply, service.srv_name, service.send_response
+            )
+        node.create_timer(AGAIN_S, self._again, clock=STEADY)
+
+    def _reply(self, name, send, response, header):
+        once_more = functools.partial(send, response, header)
+        if not self._heard(once_more):
+            self._unheard.append((time.monotonic() + GIVE_UP_S, name, once_more))
+
+    def _heard(self, send) -> bool:
+        self._lost = False
+        send()
+        return not self._lost
+
+    def _on_warning(self, message, *where, **more):
+        if str(message).startswith(LOST):
+            self._lost = True
+        else:
+            self._show(message, *where, **more)
+
+    def _again(self):
+        unheard, self._unheard = self._unheard, []
+        for until, name, send in unheard:
+            if self._heard(send):
+                continue
+            if time.monotonic() < until:
+                self._unheard.append((until, name, send))
+            else:
+                self._log.warning(f"a client of {name} could not be reached: its response is lost")

@@ -1,0 +1,74 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Responses to clients whom the node has not discovered yet, as on a machine that is too busy."""
+
+import warnings
+
+import pytest
+
+pytest.importorskip("rclpy")
+import rclpy
+from std_srvs.srv import Trigger
+
+from depthlm_ros.ros import replies
+from depthlm_ros.ros.client import Client
+
+TOLD = f"{replies.LOST} (timeout): client will not receive response, at rmw_response.cpp:153"
+
+# The middleware reaches nobody at the first three times, which rclpy tells in a warning.
+DEAF = f"""
+import sys, warnings
+from rclpy.service import Service
+from depthlm_ros.ros import bench_node
+
+send, left = Service.send_response, [1, 2, 3]
+
+def late(*response):
+    if left:
+        left.pop()
+        warnings.warn({TOLD!r}, RuntimeWarning)
+    else:
+        send(*response)
+
+Service.send_response = late
+sys.exit(bench_node.main())
+"""
+
+
+def test_a_response_that_is_not_heard_at_first_comes_later(node_from):
+    child = node_from(DEAF, "-r", "__node:=deaf")
+    with Client("/deaf") as client:
+        answer = client.ask([(1.0, 2.0)])
+    assert "waiting for image" in answer.message
+    assert "failed to send response" not in child.output()
+
+
+@pytest.fixture
+def node(context, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # is put back
+    with warnings.catch_warnings():
+        made = rclpy.create_node("replies", context=context)
+        made.create_service(Trigger, "~/trigger", lambda request, response: response)
+        yield made
+        made.destroy_node()
+
+
+def test_a_client_that_is_never_reached_is_told_of_in_the_log(node, robot, monkeypatch, capfd):
+    monkeypatch.setattr(replies, "GIVE_UP_S", 0.5)
+    (service,) = [s for s in node.services if s.srv_name.endswith("trigger")]
+    monkeypatch.setattr(
+        service, "send_response", lambda *_: warnings.warn(TOLD, RuntimeWarning, stacklevel=1)
+    )
+    replies.Replies(node)
+    robot.executor.add_node(node)
+    said = []
+    node.create_client(Trigger, "~/trigger").call_async(Trigger.Request())
+    robot.wait(lambda: said.append(capfd.readouterr().err) or "is lost" in "".join(said))
+    assert "a client of ~/trigger could not be reached: its response is lost" in "".join(said)
+
+
+def test_other_warnings_are_shown_as_before(node, monkeypatch):
+    shown = []
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *_, **__: shown.append(message))
+    replies.Replies(node)
+    warnings.warn("something else", RuntimeWarning, stacklevel=1)
+    assert [str(message) for message in shown] == ["something else"]
