@@ -6,6 +6,7 @@ on a busy machine it takes longer, rclpy then warns, and the caller would wait i
 """
 
 import functools
+import threading
 import time
 import warnings
 
@@ -14,19 +15,19 @@ from depthlm_ros.ros.topic import STEADY
 LOST = "failed to send response"  # how rclpy's RuntimeWarning begins
 AGAIN_S = 0.25
 GIVE_UP_S = 30.0
+_sending = threading.local()  # .lost: whether rclpy warned in this thread
 
 
 class Replies:
     """Sends the responses of all services that a node has now again, until they are heard.
 
-    After GIVE_UP_S it says in the log which service's response nobody heard. For one node of a
-    process: it listens to the warnings of the whole process.
+    After GIVE_UP_S it says in the log which service's response nobody heard. It listens to the
+    warnings of the whole process, and passes the others on.
     """
 
     def __init__(self, node):
         self._log = node.get_logger()
         self._unheard = []  # (until, service, send)
-        self._lost = False
         self._show, warnings.showwarning = warnings.showwarning, self._on_warning
         warnings.filterwarnings("always", LOST, RuntimeWarning)
         for service in node.services:
@@ -41,13 +42,13 @@ class Replies:
             self._unheard.append((time.monotonic() + GIVE_UP_S, name, once_more))
 
     def _heard(self, send) -> bool:
-        self._lost = False
+        _sending.lost = False
         send()
-        return not self._lost
+        return not _sending.lost
 
     def _on_warning(self, message, *where, **more):
         if str(message).startswith(LOST):
-            self._lost = True
+            _sending.lost = True
         else:
             self._show(message, *where, **more)
 
