@@ -15,7 +15,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from depthlm_ros.bench import words
+from depthlm_ros.bench import configs, words
+from depthlm_ros.bench.shapes import Size, Text, Vision
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import make_engine
@@ -24,6 +25,14 @@ from depthlm_ros.wordings import WORDINGS
 
 # A seed each with which questions about one picture have different numbers for answers.
 SEEDS = {"qwen3_vl": 2, "qwen2_5_vl": 2, "llava": 0}
+# Blocks with full attention (Qwen2.5-VL) or tapped for DeepStack (Qwen3-VL).
+SPECIAL_BLOCKS = {"qwen3_vl": (0,), "qwen2_5_vl": (1,), "llava": ()}
+# What makes a vision part as small as pictures of a few patches.
+SMALL_VISION = {
+    "qwen3_vl": {"patch_size": 8, "num_position_embeddings": 64},
+    "qwen2_5_vl": {"window_size": 56},
+    "llava": {"image_size": 256},
+}
 
 TEMPLATES = {**words.TEMPLATES, "qwen": words.TEMPLATES["qwen"].replace(words.EMPTY_THOUGHT, "")}
 
@@ -50,120 +59,40 @@ def tokenizer_of(family):
     return made
 
 
-def _text(tokens, **sizes):
-    return {
-        "vocab_size": tokens,
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "tie_word_embeddings": False,
-        "max_position_embeddings": 2048,
-        "eos_token_id": 0,
-        "bos_token_id": 0,
-        **sizes,
-    }
+def config_of(architecture, tokenizer):
+    """A configuration with merged tokens of 16 pixels, of 28 in qwen2_5_vl."""
+    text = Text(64, layers=3, heads=4, kv_heads=2, head=16, mlp=96, vocabulary=len(tokenizer))
+    vision = Vision(32, layers=2, heads=2, mlp=48, special=SPECIAL_BLOCKS[architecture])
+    made = configs.config_of(Size(architecture, text, vision, (70, 54, 100.0)), tokenizer)
+    made.text_config.max_position_embeddings = 2048
+    if architecture != "llava":
+        made.text_config.rope_parameters["rope_theta"] = 100.0
+    for name, value in SMALL_VISION[architecture].items():
+        setattr(made.vision_config, name, value)
+    return made
 
 
-def _qwen_ids(tokenizer):
-    names = {"image_token_id": "image_pad", "video_token_id": "video_pad"}
-    names |= {"vision_start_token_id": "vision_start", "vision_end_token_id": "vision_end"}
-    return {k: tokenizer.convert_tokens_to_ids(f"<|{v}|>") for k, v in names.items()}
-
-
-def qwen3_vl(tokenizer):
-    """(model, image processor); merged tokens of 16 pixels."""
-    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
-
-    rope = {"rope_type": "default", "mrope_section": [4, 2, 2], "mrope_interleaved": True}
-    text = _text(len(tokenizer), head_dim=16, rope_parameters={**rope, "rope_theta": 100.0})
-    vision = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_heads": 2,
-        "patch_size": 8,
-        "spatial_merge_size": 2,
-        "out_hidden_size": 64,
-        "num_position_embeddings": 64,
-        "deepstack_visual_indexes": [0],
-    }
-    config = Qwen3VLConfig(
-        text_config=text, vision_config=vision, **_qwen_ids(tokenizer), tie_word_embeddings=False
-    )
-    return Qwen3VLForConditionalGeneration(config), _qwen_processor(8)
-
-
-def qwen2_5_vl(tokenizer):
-    """(model, image processor); merged tokens of 28 pixels."""
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 100.0}
-    text = _text(len(tokenizer), rope_parameters=rope)
-    vision = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_heads": 2,
-        "patch_size": 14,
-        "spatial_merge_size": 2,
-        "out_hidden_size": 64,
-        "fullatt_block_indexes": [1],
-        "window_size": 56,
-    }
-    config = Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=vision,
-        **_qwen_ids(tokenizer),
-        tie_word_embeddings=False,
-    )
-    return Qwen2_5_VLForConditionalGeneration(config), _qwen_processor(14)
-
-
-def llava(tokenizer):
-    """(model, image processor) with a Pixtral vision part of 16-pixel patches."""
-    from transformers import LlavaConfig, LlavaForConditionalGeneration, PixtralImageProcessorPil
-
-    text = _text(len(tokenizer), model_type="mistral", head_dim=16, sliding_window=None)
-    vision = {
-        "model_type": "pixtral",
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": 256,
-        "patch_size": 16,
-    }
-    config = LlavaConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids("[IMG]"),
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
-        tie_word_embeddings=False,
-    )
-    return LlavaForConditionalGeneration(config), PixtralImageProcessorPil()
-
-
-def _qwen_processor(patch):
+def processor_of(architecture):
+    """An image processor; that of a Qwen takes pictures of 1024 pixels and more."""
+    from transformers import PixtralImageProcessorPil
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+    if architecture == "llava":
+        return PixtralImageProcessorPil()
     bounds = {"shortest_edge": 1024, "longest_edge": 1_000_000}
+    patch = 8 if architecture == "qwen3_vl" else 14
     return Qwen2VLImageProcessorPil(patch_size=patch, merge_size=2, size=bounds)
-
-
-ARCHITECTURES = {"qwen3_vl": qwen3_vl, "qwen2_5_vl": qwen2_5_vl, "llava": llava}
 
 
 def write_checkpoint(folder, architecture):
     """Save a complete checkpoint folder; the Checkpoint that it is."""
+    from transformers import AutoModelForImageTextToText
+
     tokenizer = tokenizer_of("pixtral" if architecture == "llava" else "qwen")
-    model, processor = ARCHITECTURES[architecture](tokenizer)
+    model = AutoModelForImageTextToText.from_config(config_of(architecture, tokenizer))
     _let_it_say_numbers(model, tokenizer, SEEDS[architecture])
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    for saved in (model, tokenizer, processor_of(architecture)):
+        saved.save_pretrained(folder)
     wording = {"marker": "tags", "coordinates": "tags", "position": "number"}
     if architecture == "llava":
         del wording["position"]
