@@ -145,45 +145,6 @@ def test_a_label_is_converted_by_its_own_camera(records_file):
     np.testing.assert_allclose(ray.label_as("z"), [1.5, 2.5] / stretched)
 
 
-DEPTHVLM = {
-    "image": "rgb/a.png",
-    "original_rgb_size": [64, 48],
-    "original_depth_size": [64, 48],
-    "original_fx": 50.0,
-    "pixel_coords": [[10, 20]],
-    "depth": [1.5],
-    "depth_type": "z_depth",
-}
-
-
-def depthvlm_file(folder, **change):
-    (folder / "d.jsonl").write_text(json.dumps({**DEPTHVLM, **change}))
-    return folder / "d.jsonl"
-
-
-def test_a_line_of_depthvlm_has_its_focal_length_and_the_middle_of_the_picture(tmp_path):
-    """Its depth_type is wrong for two sets, so the kind is what the caller says."""
-    (record,) = read_records(depthvlm_file(tmp_path), "distance")
-    camera = record.camera
-    assert (camera.width, camera.height, camera.fx, camera.fy) == (64, 48, 50, 50)
-    assert (camera.cx, camera.cy) == (31.5, 23.5)
-    np.testing.assert_array_equal(record.pixels, [[10, 20]])
-    assert record.kind == "distance"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"original_depth_size": [32, 24]}, 'write "grid"'),
-        ({"original_fx": None}, "NoneType"),
-        ({"original_rgb_size": [64], "original_depth_size": None}, "values to unpack"),
-    ],
-)
-def test_a_line_of_depthvlm_that_does_not_say_enough_is_refused(tmp_path, change, words):
-    with pytest.raises(RecordError, match=rf"d\.jsonl:1: .*{words}"):
-        list(read_records(depthvlm_file(tmp_path, **change)))
-
-
 def test_records_are_found_by_number_across_shards(tmp_path):
     for name, metres in (("a", (1.0, 2.0)), ("b", (3.0,))):
         lines = [json.dumps({**GOOD, "depth": [m, m], "source": name}) for m in metres]
