@@ -1,0 +1,87 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What depthlm bag reads: topics and cameras that are there or not, and what it keeps of them."""
+
+import pytest
+
+pytest.importorskip("rosbags")
+from depthlm_ros.camera import Camera
+
+NS = 10**9
+
+
+def test_keep_copies_everything_else_in_the_order_of_time(record, bag, read, exactly):
+    folder = record()
+    _, content, _ = bag(folder, "--keep")
+    kept, recorded = exactly(content), exactly(read(folder))
+    assert {topic: kept[topic] for topic in recorded} == recorded
+    assert len(content["/depthlm/points"]) == 4
+
+
+def test_the_newest_camera_info_holds_and_before_the_first_one_the_first(record, shots, bag):
+    zoomed = Camera(64, 48, 80.0, 84.0, 31.0, 23.0)
+    messages = list(shots(2)) + [(t + 2 * NS, *rest) for t, *rest in shots(1, zoomed)]
+    del messages[0]  # the camera_info of the first picture
+    _, content, _ = bag(record(messages))
+    focal = [info.k[0] for _, info in content["/depthlm/depth/camera_info"]]
+    assert focal == [2.5, 2.5, 5.0]  # 4 of 64 columns of 40, 40 and 80 px
+
+
+def test_a_picture_that_cannot_be_used_is_skipped_and_said(record, shots, bag):
+    messages = list(shots())
+    messages[3][2].encoding = "vendor8"
+    code, content, said = bag(record(messages))
+    assert code == 0 and "picture 1 is skipped: encoding 'vendor8'" in said
+    assert [m.header.stamp.sec for _, m in content["/depthlm/points"]] == [1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--topic", "/nobody"], ["no pictures on /nobody", "/cam/image_raw (4)"]),
+        (["--info", "/nobody"], ["no camera_info on /nobody", "/cam/camera_info (4)"]),
+    ],
+)
+def test_a_topic_that_is_not_there_is_named_with_those_that_are(record, bag, options, words):
+    code, _, said = bag(record(), *options)
+    assert code == 2 and all(word in said for word in words)
+
+
+def test_a_recording_without_camera_info_takes_a_camera_file(tmp_path, record, shots, bag):
+    (tmp_path / "camera.yaml").write_text(
+        "image_width: 64\nimage_height: 48\n"
+        "camera_matrix: {data: [80.0, 0.0, 31.5, 0.0, 80.0, 23.5, 0.0, 0.0, 1.0]}\n"
+    )
+    folder = record([shot for shot in shots() if shot[1] == "/cam/image_raw"])
+    code, _, said = bag(folder)
+    assert code == 2 and "no camera_info on /cam/camera_info" in said and "--camera" in said
+    _, content, _ = bag(folder, "--camera", str(tmp_path / "camera.yaml"))
+    focal = [info.k[0] for _, info in content["/depthlm/depth/camera_info"]]
+    assert focal == [5.0] * 4  # 4 of 64 columns of 80 px
+
+
+def test_kept_answers_of_another_run_are_not_mixed_with_new_ones(tmp_path, record, bag):
+    assert bag(record(), "--keep", out="first")[0] == 0
+    again = tmp_path / "first"
+    options = ["--keep", "--topic", "/cam/image_raw"]
+    code, _, said = bag(again, *options)
+    assert code == 2 and "already holds /depthlm/" in said and "--node" in said
+    _, content, _ = bag(again, *options, "--node", "/other")
+    assert len(content["/other/points"]) == len(content["/depthlm/points"]) == 4
+
+
+def test_a_recording_that_was_cut_off_is_refused_with_what_mends_it(tmp_path, record, bag):
+    folder = record()
+    whole = (folder / "in.mcap").read_bytes()
+    (folder / "in.mcap").write_bytes(whole[: len(whole) // 2])
+    code, _, said = bag(folder)
+    assert code == 2 and "cannot be read" in said and "mcap recover" in said
+    code, _, said = bag(tmp_path / "nothing")
+    assert code == 2 and "no recording at" in said
+
+
+def test_the_demo_recording_shows_picture_and_answers_together(bag):
+    _, content, _ = bag("demo")
+    counts = {topic: len(messages) for topic, messages in content.items()}
+    assert counts["/camera/image_raw"] == counts["/depthlm/points"] == 4
+    frames = {m.header.frame_id for messages in content.values() for _, m in messages}
+    assert frames == {"camera_optical_frame"}
