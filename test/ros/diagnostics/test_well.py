@@ -1,0 +1,81 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What /diagnostics and ~/status say of a node that is well, when, and at what cost."""
+
+import builtins
+import io
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+
+from depthlm_ros.ros import diagnostics, health
+
+OK = DiagnosticStatus.OK
+
+
+def test_a_node_that_is_well_says_what_it_runs_and_how_fast(watch):
+    watched = watch()
+    watched.robot.show()
+    for _ in range(4):
+        assert watched.robot.ask([100.0] * 30, [100.0] * 30).success
+    model = watched.told("depthlm: model", OK, "ready")
+    assert (model["state"], model["ready"]) == ("active", "true")
+    assert (model["checkpoint"], model["engine"], model["device"]) == ("tiny", "local", "none")
+    assert float(model["query answered a second"]) >= 0.5
+    assert 0 < float(model["query latency median ms"]) <= float(model["query latency 95 % ms"])
+    assert (model["batch size"], model["questions waiting"]) == ("30", "0")
+    assert float(model["memory MB"]) > 10
+    camera = watched.told("depthlm: camera camera", OK, "pictures come")
+    assert camera["topic"] == "/image" and int(camera["pictures received"]) >= 1
+    assert 0 <= float(camera["age of the newest picture s"]) < 10
+
+
+def test_status_is_kept_for_whoever_comes_late_and_holds_everything(watch):
+    watched = watch()
+    watched.robot.show()
+    watched.told("depthlm: model", OK, "ready")
+    late = []
+    watched.listen(late)
+    status = watched.robot.wait(lambda: late and late[-1])
+    values = {v.key: v.value for v in status.values}
+    assert (status.name, status.level, status.message) == ("depthlm", OK, "ready")
+    assert values["ready"] == "true" and values["camera: topic"] == "/image"
+
+
+def test_diagnostics_read_no_file_again(watch, monkeypatch):
+    """A model that computes in Python gives the interpreter back 5 ms after each call of the
+    kernel; opening a file takes five of them, and every transition waited for all."""
+    watched = watch()
+    before = float(watched.told("depthlm: model", OK, "ready")["memory MB"])
+    grown = np.ones(50_000_000, np.uint8)
+    for module in (io, builtins):
+        monkeypatch.setattr(module, "open", lambda *args, **kwargs: 1 / 0)
+    after = float(watched.told("depthlm: model", OK, "ready")["memory MB"])
+    assert after > before + 40 and len(grown)
+
+
+def test_each_state_is_told_at_once(watch, monkeypatch):
+    monkeypatch.setattr(diagnostics, "PERIOD_S", 3600.0)
+    watched = watch(autostart=False)
+    change = watched.robot.node.create_client(ChangeState, "/depthlm/change_state")
+    for label, state, words in (
+        ("configure", "inactive", "is inactive: type"),
+        ("activate", "active", "waiting for image"),
+        ("deactivate", "inactive", "is inactive: type"),
+    ):
+        request = ChangeState.Request(transition=Transition(label=label))
+        watched.statuses.clear()
+        assert watched.robot.call(change, request).success
+        watched.robot.wait(lambda state=state, words=words: watched.has_told(state, words))
+
+
+def test_the_memory_of_the_gpu_that_runs_the_model_is_told(monkeypatch):
+    torch = pytest.importorskip("torch")
+    held = {"cuda:1": 3_000_000_000}
+    monkeypatch.setattr(torch.cuda, "memory_allocated", held.get)
+    assert dict(health._memory("cuda:1"))["GPU memory MB"] == 3000
+    assert "GPU memory MB" not in dict(health._memory("cpu"))

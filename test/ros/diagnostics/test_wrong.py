@@ -1,0 +1,122 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What /diagnostics say of each thing that goes wrong, and when it is well again."""
+
+import threading
+
+import pytest
+
+pytest.importorskip("rclpy")
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.ros import health, inputs
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+def test_a_configuration_that_failed_is_an_error_with_its_reason(watch):
+    watched = watch(autostart=False, grid__rate=500)
+    watched.told("depthlm: model", WARN, "unconfigured: type")
+    assert watched.node.trigger_configure().name == "FAILURE"
+    watched.told("depthlm: model", ERROR, "configure failed: parameter grid.rate")
+
+
+def test_a_model_that_cannot_be_loaded_is_an_error(watch):
+    def load(progress):
+        raise RuntimeError("no CUDA")
+
+    values = watch(load).told("depthlm: model", ERROR, "RuntimeError: no CUDA")
+    assert values["ready"] == "false"
+
+
+def test_a_model_that_loads_is_a_warning_with_its_progress(watch):
+    may_load = threading.Event()
+
+    def load(progress):
+        progress(0.5, "reading weights")
+        assert may_load.wait(10)
+        return ScriptedEngine()
+
+    watched = watch(load)
+    watched.told("depthlm: model", WARN, "loading the model, 50%")
+    may_load.set()
+    watched.told("depthlm: model", OK, "ready")
+
+
+def test_an_engine_that_always_fails_is_an_error_and_one_success_ends_it(watch):
+    broken = [True]
+
+    def answer(view, pixel):
+        if broken:
+            raise MemoryError("out of memory")
+        return 2.0
+
+    watched = watch(ScriptedEngine(answer), grid__rate=0.0)
+    watched.robot.show()
+    for _ in range(3):
+        assert not watched.robot.ask().success
+    values = watched.told("depthlm: model", ERROR, "questions failed: the engine failed")
+    assert int(values["failures EngineError"]) >= 3
+    broken.clear()
+    assert watched.robot.ask().success
+    watched.told("depthlm: model", OK, "ready")
+
+
+def test_an_engine_that_hangs_is_an_error_and_requests_still_end(watch, monkeypatch):
+    monkeypatch.setattr(health, "STUCK_S", 0.3)
+    go_on = threading.Event()
+
+    def answer(view, pixel):
+        if pixel[0] > 200:
+            go_on.wait(20)
+        return 2.0
+
+    watched = watch(ScriptedEngine(answer, 0.1), grid__rate=0.0, query__timeout=1)
+    watched.robot.show()
+    response = watched.robot.ask([100.0, 300.0], [100.0, 100.0])
+    assert response.success and list(response.answers.status) == [0, 5]  # OK, TIMED_OUT
+    late = watched.robot.ask()
+    assert not late.success and "has not begun this question" in late.message
+    watched.told("depthlm: model", ERROR, "silent for")
+    go_on.set()
+    values = watched.told("depthlm: model", WARN, "requests time out")
+    assert values["failures TIMED_OUT"] == "1"
+    assert watched.robot.ask().success
+
+
+def test_a_camera_that_stops_is_a_warning_until_it_returns(watch, monkeypatch):
+    monkeypatch.setattr(inputs, "SILENT_S", 0.5)
+    watched = watch()
+    watched.told("depthlm: camera camera", WARN, "waiting for image on /image")
+    watched.robot.show()
+    watched.told("depthlm: camera camera", WARN, "is the camera still running?")
+    watched.robot.show()
+    watched.told("depthlm: camera camera", OK, "pictures come")
+
+
+def test_a_camera_info_that_lies_is_an_error_though_nobody_asks(watch):
+    watched = watch()
+    info = watched.robot.info()
+    info.width, info.height = 640, 480
+    watched.robot.wait(lambda: watched.robot.infos.get_subscription_count())
+    watched.robot.infos.publish(info)
+    watched.robot.wait(lambda: watched.robot.images.get_subscription_count())
+    watched.robot.images.publish(watched.robot.picture())
+    watched.told("depthlm: camera camera", ERROR, "the picture is 320 x 240 but camera_info")
+
+
+def test_stamps_that_jump_back_are_a_warning(watch):
+    watched = watch()
+    watched.robot.show()
+    earlier = watched.robot.picture()
+    earlier.header.stamp.sec = 3
+    assert watched.robot.show(earlier).success
+    values = watched.told("depthlm: camera camera", WARN, "stamps jump back")
+    assert values["stamps that jumped back"] == "1"
+
+
+def test_two_nodes_of_one_name_are_a_warning(watch):
+    watched, other = watch(), watch()
+    watched.told("depthlm: model", WARN, "1 more nodes are called /depthlm")
+    other.close()
+    watched.told("depthlm: model", OK, "ready")
