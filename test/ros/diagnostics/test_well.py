@@ -29,6 +29,7 @@ def test_a_node_that_is_well_says_what_it_runs_and_how_fast(watch):
     assert 0 < float(model["query latency median ms"]) <= float(model["query latency 95 % ms"])
     assert (model["batch size"], model["questions waiting"]) == ("30", "0")
     assert float(model["memory MB"]) > 10
+    watched.robot.show()  # on a busy machine the first one is old by now
     camera = watched.told("depthlm: camera camera", OK, "pictures come")
     assert camera["topic"] == "/image" and int(camera["pictures received"]) >= 1
     assert 0 <= float(camera["age of the newest picture s"]) < 10
@@ -50,12 +51,16 @@ def test_diagnostics_read_no_file_again(watch, monkeypatch):
     """A model that computes in Python gives the interpreter back 5 ms after each call of the
     kernel; opening a file takes five of them, and every transition waited for all."""
     watched = watch()
-    before = float(watched.told("depthlm: model", OK, "ready")["memory MB"])
+
+    def memory_mb():
+        return float(watched.told("depthlm: model", OK, "ready")["memory MB"])
+
+    before = memory_mb()
     grown = np.ones(50_000_000, np.uint8)
     for module in (io, builtins):
         monkeypatch.setattr(module, "open", lambda *args, **kwargs: 1 / 0)
-    after = float(watched.told("depthlm: model", OK, "ready")["memory MB"])
-    assert after > before + 40 and len(grown)
+    watched.robot.wait(lambda: memory_mb() > before + 40)  # a report of before may come first
+    assert len(grown)
 
 
 def test_each_state_is_told_at_once(watch, monkeypatch):
