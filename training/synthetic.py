@@ -8,7 +8,8 @@
 
 Two worlds: "boxes" needs nothing; "furnished" needs what training.assets builds, and embreex.
 Knows nothing about models. The splits draw from disjoint sequences of random numbers; the
-furnished world's "unseen" is made of furniture and pictures that its other splits never use.
+furnished world's "unseen" is made of furniture and pictures that its other splits never use, its
+"wider" has higher rooms and cameras that look up, or at one thing from nearby.
 """
 
 from functools import partial
@@ -31,7 +32,7 @@ from .world.framing import random_camera, worth_showing
 __all__ = ["SPLITS", "WORLDS", "Shot", "demo_shot", "drawer", "read_shards", "shot"]
 
 SPLITS = {"train": 1, "heldout": 2}
-WORLDS = {"boxes": tuple(SPLITS), "furnished": ("train", "heldout", "unseen")}
+WORLDS = {"boxes": tuple(SPLITS), "furnished": ("train", "heldout", "unseen", "wider")}
 DEMO_SEED = 1001728
 
 
@@ -110,7 +111,7 @@ def _parser():
         command.add_argument("--out", required=True, type=Path)
     for command in (one, many):
         command.add_argument("--split", choices=WORLDS["furnished"], default="train",
-                             help="'unseen' is the furnished world's alone")
+                             help="'unseen' and 'wider' are the furnished world's alone")
         command.add_argument("--world", choices=WORLDS, default="boxes")
         command.add_argument("--first", type=int, default=0, help="number of the first picture")
         command.add_argument("--assets", type=Path, help="the folder training.assets wrote")

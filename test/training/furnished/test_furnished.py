@@ -9,7 +9,7 @@ import pytest
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, MissingDependency
 from training import synthetic
-from training.world.furnished import views
+from training.world.furnished import layouts, views
 from training.world.furnished.library import Library, _held_out
 from training.world.furnished.light import Lamp, Lamps, smoothed
 from training.world.furnished.meshes import Material, Scene, box, tube
@@ -138,7 +138,7 @@ def test_a_picture_is_a_function_of_split_and_seed_alone(assets):
         np.nanmean(np.abs(other.distance_m - first.distance_m)) > .05)
 
 
-@pytest.mark.parametrize("split", ["train", "unseen"])
+@pytest.mark.parametrize("split", ["train", "unseen", "wider"])
 def test_pictures_show_a_place_from_a_camera_that_touches_nothing(split, assets):
     for seed in (3, 40):
         shot = synthetic.drawer("furnished", assets)(seed, split)
@@ -147,6 +147,23 @@ def test_pictures_show_a_place_from_a_camera_that_touches_nothing(split, assets)
         assert shot.frame.image.dtype == np.uint8 and shot.frame.image.std() > 5
         assert .2 < np.nanmin(shot.distance_m) and np.nanmax(shot.distance_m) < 60
         assert np.isfinite(shot.distance_m).mean() > .6
+
+
+def test_rooms_of_the_wider_split_are_often_higher_and_its_cameras_look_up_more(assets):
+    def seen(wider, seed):
+        rng = np.random.default_rng(seed)
+        build = layouts.living(rng, Library(assets, False, taller=wider))
+        pose = views.standing(rng, build, build.finished()[0], wider)
+        return build.high, np.nan if pose is None else pose.axes[2, 2]
+
+    usual, wider = (np.array([seen(w, seed) for seed in range(12)]) for w in (False, True))
+    assert (wider[:, 0] > 1.2 * usual[:, 0].max()).any() and usual[:, 0].max() < 5
+    assert np.nanmax(usual[:, 1]) < np.sin(np.radians(13)) < np.nanmax(wider[:, 1])
+
+
+def test_a_piece_is_scaled_along_each_axis():
+    low, high = box(-1, 0, 0, 1, 1, 1, 0).scaled((2, 1, 3)).extent()
+    assert low.tolist() == [-2, 0, 0] and high.tolist() == [2, 1, 3]
 
 
 def test_shards_of_the_furnished_world_are_written_from_the_command_line(tmp_path, assets):

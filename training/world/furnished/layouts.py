@@ -20,6 +20,8 @@ LOOSE = ("chair", "armchair", "plant", "floor_lamp", "person", "carton", "office
 
 def started(rng, library, wide, deep, high, bare=False):
     """A Builder of this size and its finish."""
+    if library.taller and rng.random() < .6:
+        high *= rng.uniform(1.1, 1.9)
     build = Builder(rng, library, (0, 0, wide, deep), high)
     return build, Finish(build, bare)
 

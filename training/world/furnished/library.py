@@ -23,9 +23,13 @@ UNSEEN_PICTURES = 4  # one of so many
 
 
 class Library:
-    """Models by role, of the unseen part of the assets or of the rest."""
+    """Models by role, of the unseen part of the assets or of the rest.
 
-    def __init__(self, folder, unseen: bool):
+    taller: rooms built with it are often higher than is usual today, as old houses are.
+    """
+
+    def __init__(self, folder, unseen: bool, taller=False):
+        self.taller = taller
         folder = Path(folder)
         try:
             table = json.loads((folder / "models.json").read_text())
@@ -70,9 +74,9 @@ class Library:
 
 
 @cache
-def library(folder: str, unseen: bool) -> Library:
+def library(folder: str, unseen: bool, taller=False) -> Library:
     """The library of a folder, read once."""
-    return Library(folder, unseen)
+    return Library(folder, unseen, taller)
 
 
 @cache

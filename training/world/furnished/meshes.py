@@ -44,6 +44,10 @@ class Piece:
         normals = np.round(self.normals @ turn).astype(np.int8) if yaw else self.normals
         return replace(self, corners=corners, normals=normals)
 
+    def scaled(self, factors) -> "Piece":
+        """Larger or smaller along x, y and z."""
+        return replace(self, corners=self.corners * np.asarray(factors, np.float32))
+
     def extent(self):
         """Lowest and highest corner, (3,) each."""
         return self.corners.min((0, 1)), self.corners.max((0, 1))

@@ -107,6 +107,8 @@ def _place(build, kind, side, length, holes, fixtures):
     size = build.library.models[number]["size"] if number is not None else (
         (.9, .1, 2.05) if kind == "door" else (1.2, .1, 1.3))
     base = 0 if size[2] > 1.9 else rng.uniform(.8, 1.0)
+    larger = _larger(build, kind, size, base)
+    size = tuple(np.multiply(size, larger))
     if size[0] + .3 > length or base + size[2] > build.high - .05:
         return
     start = rng.uniform(.1, length - size[0] - .1)
@@ -114,13 +116,22 @@ def _place(build, kind, side, length, holes, fixtures):
         return
     holes.append((start, start + size[0], base, base + size[2], kind == "window"))
     x, y, yaw = against(build.area, side, (start + size[0] / 2) / length)
-    piece = build.model(number, .05) if number is not None else _plain_door(build, kind, size)
+    piece = _plain_door(build, kind, size) if number is None else build.model(number, .05).scaled(
+        larger)
     if kind == "door":
         front = np.array([-np.sin(yaw), np.cos(yaw)]) * (.04 - size[1])
         fixtures.append(lambda: build.add(piece, x + front[0], y + front[1], 0, yaw))
         build.keep_clear(x - .5, y - .5, x + .5, y + .5)
         return
     fixtures.append(lambda: _window(build, piece, size, base, x, y, yaw))
+
+
+def _larger(build, kind, size, base):
+    """(wide, deep, high) that a window is multiplied by in a high room."""
+    rng, most = build.rng, (build.high - base - .3) / size[2]
+    if kind == "door" or not build.library.taller or most < 1.2:
+        return (1.0, 1.0, 1.0)
+    return rng.uniform(.9, 1.4), 1.0, rng.uniform(1, min(most, 2.2))
 
 
 def _plain_door(build, kind, size):

@@ -22,7 +22,7 @@ from .meshes import Scene
 from .picture import render
 
 VIEWS = 10
-SPLITS = {"train": 1, "heldout": 2, "unseen": 3}
+SPLITS = {"train": 1, "heldout": 2, "unseen": 3, "wider": 4}
 ATTEMPTS, ATTEMPTS_A_PLACE = 60, 15
 PLACES = {layouts.living: .2, layouts.kitchen: .12, workrooms.office: .16, workrooms.lecture: .09,
           workrooms.corridor: .1, workrooms.hall: .14, workrooms.store: .06,
@@ -36,9 +36,9 @@ def furnished_shot(assets, seed: int, split: str = "train") -> Shot:
     """
     for attempt in range(ATTEMPTS):
         key = (SPLITS[split], seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
-        kind, build, scene, lamps, far = _place(str(assets), key, split == "unseen")
+        kind, build, scene, lamps, far = _place(str(assets), key, split)
         rng = np.random.default_rng([SPLITS[split], seed, attempt, 5])
-        camera, pose = random_camera(rng), standing(rng, build, scene)
+        camera, pose = random_camera(rng), standing(rng, build, scene, split == "wider")
         if pose is None:
             continue
         light, distance = render(rng, scene, lamps, camera, pose, far)
@@ -50,10 +50,10 @@ def furnished_shot(assets, seed: int, split: str = "train") -> Shot:
 
 
 @lru_cache(maxsize=2)
-def _place(folder, key, unseen):
+def _place(folder, key, split):
     """Kind, builder, scene, lamps and what is outside of the place with this key."""
     rng = np.random.default_rng(key)
-    kind, build = place(rng, library(folder, unseen))
+    kind, build = place(rng, library(folder, split == "unseen", split == "wider"))
     image = patterns.outside(rng)[0][..., :3].astype(np.float32) / 255
     return kind, build, *build.finished(), Outside(image ** 2.2 * rng.uniform(1, 5))
 
@@ -89,18 +89,24 @@ def _varied(distance) -> bool:
     return far > 1.5 * near
 
 
-def standing(rng, build: Builder, scene: Scene) -> Pose | None:
-    """A camera 0.4-1.8 m high, mostly 1.2-1.6, that looks at something and touches nothing."""
+def standing(rng, build: Builder, scene: Scene, wider=False) -> Pose | None:
+    """A camera 0.4-1.8 m high, mostly 1.2-1.6, that looks at something and touches nothing.
+
+    wider: half of them look up, and a third at a thing from nearby.
+    """
     close = build.close
     for _ in range(12):
         high = rng.uniform(1.15, 1.65) if rng.random() < .75 else rng.uniform(.4, 1.9)
         if close is not None and rng.random() < .8:
             pose = _close_up(rng, close, high)
+        elif wider and build.targets and rng.random() < .35:
+            pose = _beside(rng, build.targets[rng.integers(len(build.targets))])
         else:
             at = rng.uniform(build.area[:2] + .2, build.area[2:] - .2)
             aim = _aim(rng, build)
             yaw = np.arctan2(*(aim - at)[::-1])
-            pitch = np.radians(np.clip(rng.normal(-6, 8), -30, 12))
+            up = wider and rng.random() < .5
+            pitch = np.radians(rng.uniform(-8, 24) if up else np.clip(rng.normal(-6, 8), -30, 12))
             pose = Pose.looking([*at, high], yaw, pitch, np.radians(rng.normal(0, 1.5)))
         inside = (pose.origin[:2] > build.area[:2] + .1).all() and (
             pose.origin[:2] < build.area[2:] - .1).all()
@@ -123,6 +129,15 @@ def _close_up(rng, target, high):
     at = np.array([aim[0] + away * np.cos(turn), aim[1] + away * np.sin(turn), high])
     pitch = np.arctan2(aim[2] + .3 - high, away) + rng.normal(0, .12)
     return Pose.looking(at, turn + np.pi + rng.normal(0, .15), max(pitch, -1.0),
+                        np.radians(rng.normal(0, 2)))
+
+
+def _beside(rng, target):
+    """0.7-2.6 m from a thing, looking at it."""
+    turn, away, high = rng.uniform(-np.pi, np.pi), rng.uniform(.7, 2.6), rng.uniform(.5, 1.8)
+    at = np.array([target[0] + away * np.cos(turn), target[1] + away * np.sin(turn), high])
+    pitch = np.arctan2(target[2] - high, away) + rng.normal(0, .15)
+    return Pose.looking(at, turn + np.pi + rng.normal(0, .25), np.clip(pitch, -.9, .5),
                         np.radians(rng.normal(0, 2)))
 
 
