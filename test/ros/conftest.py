@@ -18,6 +18,7 @@ try:
 except ImportError:
     pass  # then every module here skips itself and says so
 else:
+    from rclpy.duration import Duration
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import CameraInfo, Image
     from std_msgs.msg import Header
@@ -151,6 +152,7 @@ class Robot:
 
         def seen():
             self.infos.publish(info)
+            self.infos.wait_for_all_acked(Duration(seconds=1))  # else the picture may overtake it
             self.images.publish(image)
             response = self.ask()
             same = response.header == image.header and "loading" not in response.message
