@@ -21,15 +21,13 @@ _sending = threading.local()  # .lost: whether rclpy warned in this thread
 class Replies:
     """Sends the responses of all services that a node has now again, until they are heard.
 
-    After GIVE_UP_S it says in the log which service's response nobody heard. It listens to the
-    warnings of the whole process, and passes the others on.
+    After GIVE_UP_S it says in the log which service's response nobody heard.
     """
 
     def __init__(self, node):
         self._log = node.get_logger()
         self._unheard = []  # (until, service, send)
-        self._show, warnings.showwarning = warnings.showwarning, self._on_warning
-        warnings.filterwarnings("always", LOST, RuntimeWarning)
+        _listen()
         for service in node.services:
             service.send_response = functools.partial(
                 self._reply, service.srv_name, service.send_response
@@ -38,26 +36,40 @@ class Replies:
 
     def _reply(self, name, send, response, header):
         once_more = functools.partial(send, response, header)
-        if not self._heard(once_more):
+        if not _heard(once_more):
             self._unheard.append((time.monotonic() + GIVE_UP_S, name, once_more))
-
-    def _heard(self, send) -> bool:
-        _sending.lost = False
-        send()
-        return not _sending.lost
-
-    def _on_warning(self, message, *where, **more):
-        if str(message).startswith(LOST):
-            _sending.lost = True
-        else:
-            self._show(message, *where, **more)
 
     def _again(self):
         unheard, self._unheard = self._unheard, []
         for until, name, send in unheard:
-            if self._heard(send):
+            if _heard(send):
                 continue
             if time.monotonic() < until:
                 self._unheard.append((until, name, send))
             else:
                 self._log.warning(f"a client of {name} could not be reached: its response is lost")
+
+
+def _heard(send) -> bool:
+    """Whether what send() sends reaches its client, as far as rclpy knows."""
+    _sending.lost = False
+    send()
+    return not _sending.lost
+
+
+def _listen():
+    """Note rclpy's warning in the thread that sends; the process's other ones are shown as before.
+    Once, however many nodes there are."""
+    show = warnings.showwarning
+    if getattr(show, "notes_lost", False):
+        return
+
+    def note(message, *where, **more):
+        if str(message).startswith(LOST):
+            _sending.lost = True
+        else:
+            show(message, *where, **more)
+
+    note.notes_lost = True
+    warnings.showwarning = note
+    warnings.filterwarnings("always", LOST, RuntimeWarning)
