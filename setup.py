@@ -1,5 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """All metadata of the package stands here: with a [project] table colcon installs no scripts."""
+
 from glob import glob
 
 from setuptools import find_packages, setup
@@ -30,7 +31,7 @@ setup(
         "console_scripts": [
             "depthlm = depthlm_ros.cli:main",
             "depthlm_node = depthlm_ros.ros.node:main",
-            "depthlm_demo_camera = depthlm_ros.ros.demo_camera:main",
+            "depthlm_demo_camera = depthlm_ros.ros.tools.demo_camera:main",
         ]
     },
 )

@@ -13,7 +13,7 @@ from math import isfinite
 import numpy as np
 
 from depthlm_ros.errors import InputError
-from depthlm_ros.metrics import bootstrap_interval
+from depthlm_ros.evaluation.metrics import bootstrap_interval
 
 LEVEL = 0.9  # lower and upper are the 5 % and the 95 % quantile
 

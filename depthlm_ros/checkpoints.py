@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from depthlm_ros.calibration import Calibration
+from depthlm_ros.data.files import sha256
 from depthlm_ros.errors import CheckpointError
-from depthlm_ros.files import sha256
-from depthlm_ros.question import STYLES
+from depthlm_ros.question import STYLES, WORDINGS
 from depthlm_ros.view import TRAINED_VIEW
-from depthlm_ros.wordings import WORDINGS
 
 ROW_FILE = "depthlm.json"
 TINY = Path(__file__).parent / "checkpoint_tiny"

@@ -3,16 +3,64 @@
 
 Picture, camera and pixels move together here, so that they cannot drift apart. Knows nothing
 about questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
+
+Pillow's bicubic resize, to the bit, shared out among the cores. Knows nothing about cameras.
 """
 
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
+from PIL import Image
 
 from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.errors import CameraError, ImageError, InputError
-from depthlm_ros.resize import bicubic
+
+STRIP = 200_000  # pixels; less is not worth a thread
+
+
+def bicubic(image, width, height) -> np.ndarray:
+    """The picture (H, W, 3) uint8 in this size, as the released preprocessing resizes it.
+
+    Pillow resizes all rows, then all columns, and none needs another: so strips of them can be
+    resized at the same time. Not where the height shrinks: from Pillow 13 on the columns may
+    come first there, and then the values are rounded in another order.
+    """
+    count = min(_cores(), width * height // STRIP)
+    if count < 2 or height < len(image):
+        return _pillow(image, width, height)
+    wide = np.empty((len(image), width, 3), np.uint8)
+    found = np.empty((height, width, 3), np.uint8)
+
+    def rows(strip):
+        wide[strip] = _pillow(image[strip], width, strip.stop - strip.start)
+
+    def columns(strip):
+        found[:, strip] = _pillow(wide[:, strip], strip.stop - strip.start, height)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(rows, _strips(len(image), count)))
+        list(pool.map(columns, _strips(width, count)))
+    return found
+
+
+def _pillow(image, width, height):
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _strips(length, count) -> list:
+    edges = np.linspace(0, length, count + 1).astype(int).tolist()
+    return [slice(low, high) for low, high in pairwise(edges) if low < high]
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    known = getattr(os, "sched_getaffinity", None)  # only on Linux
+    return len(known(0)) if known else os.cpu_count() or 1
+
 
 LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the picture rich
 TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (DepthLM, appendix)

@@ -5,6 +5,7 @@ Without a ROS 2 installation it goes into .venv itself, whose ROS 2 wheels are a
 repair_wheels has mended what they remember of the machine they were built on. Beside an
 installation it goes into .venv/ros, a prefix of its own. Knows nothing about when that is needed.
 """
+
 import os
 import re
 import shutil
@@ -14,7 +15,8 @@ from pathlib import Path
 NAME = "depthlm_interfaces"
 BUILDERS_PYTHON = re.compile(r"/opt/python/cp3\d+-cp3\d+/include/python3\.\d+")
 BUILDERS_NUMPY = re.compile(
-    r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+/site-packages/numpy/_?core/include")
+    r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+/site-packages/numpy/_?core/include"
+)
 # ament_cmake_ros is no wheel; its core is, and is all that these need of it.
 NEEDS_ROS = "find_package(ament_cmake_ros REQUIRED)"
 NEEDS_CORE = "find_package(ament_cmake_ros_core REQUIRED)"
@@ -30,8 +32,12 @@ if [ -f "{venv}/ros/local_setup.sh" ]; then . "{venv}/ros/local_setup.sh"; fi
 
 def repair_wheels(venv, environment):
     """Rewrites the CMake files of the wheels for this machine; repeating it changes nothing."""
-    found = subprocess.run([venv / "bin" / "python", "-c", INCLUDES], env=environment, check=True,
-                           stdout=subprocess.PIPE)
+    found = subprocess.run(
+        [venv / "bin" / "python", "-c", INCLUDES],
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
     python_include, numpy_include = found.stdout.decode().splitlines()
     for path in (venv / "share").rglob("*.cmake"):
         text = path.read_text()
@@ -81,12 +87,31 @@ def build(source, venv, beside_ros, environment):
     path = os.pathsep.join([str(venv / "bin"), environment["PATH"]])
     environment = dict(environment, COLCON_HOME=str(work), PATH=path)
     subprocess.run(
-        [python, "-m", "colcon", "--log-base", work / "log", "build", "--base-paths", source,
-         "--build-base", work / "build", "--merge-install",
-         "--install-base", venv / "ros" if beside_ros else venv,
-         "--event-handlers", "console_start_end-", "summary-",
-         "--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={python}"],
-        cwd=work, env=environment, check=True)
+        [
+            python,
+            "-m",
+            "colcon",
+            "--log-base",
+            work / "log",
+            "build",
+            "--base-paths",
+            source,
+            "--build-base",
+            work / "build",
+            "--merge-install",
+            "--install-base",
+            venv / "ros" if beside_ros else venv,
+            "--event-handlers",
+            "console_start_end-",
+            "summary-",
+            "--cmake-args",
+            "-DBUILD_TESTING=OFF",
+            f"-DPython3_EXECUTABLE={python}",
+        ],
+        cwd=work,
+        env=environment,
+        check=True,
+    )
 
 
 def forget(venv):

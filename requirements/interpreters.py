@@ -5,6 +5,7 @@ Every candidate is run, since a name in PATH proves nothing: the shim of a versi
 and fails, a python3 may lack venv, and only one of several can import the rclpy of a distribution.
 Knows nothing about pip, wheels or the environment that is made.
 """
+
 import json
 import os
 import shutil
@@ -60,8 +61,14 @@ class Interpreter:
 def run_probe(name, environment):
     """The interpreter behind a name or path, or None where it does not start."""
     try:
-        done = subprocess.run([name, "-c", PROBE], env=environment, timeout=60, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        done = subprocess.run(
+            [name, "-c", PROBE],
+            env=environment,
+            timeout=60,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         return Interpreter(**json.loads(done.stdout.decode().splitlines()[-1]))
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
         return None
@@ -70,9 +77,14 @@ def run_probe(name, environment):
 def imports(python, module, environment):
     """Whether this Python can import a module. Asked elsewhere: the sources hold namesakes."""
     try:
-        return not subprocess.run([python, "-c", "import " + module], env=environment, cwd="/",
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                  check=False).returncode
+        return not subprocess.run(
+            [python, "-c", "import " + module],
+            env=environment,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        ).returncode
     except OSError:
         return False
 
@@ -105,10 +117,14 @@ def fits(found, beside_ros):
 
 def refusal(tried, beside_ros):
     wanted = "imports rclpy" if beside_ros else "is 3.10 to 3.13, which ROS 2 wheels exist for"
-    what = ["{}: {}".format(name, found.release if found else "does not start")
-            for name, found in tried]
-    return ("no Python that {}.\nTried {}.\nInstall one and name it: "
-            "make setup PYTHON=/path/to/python3.12".format(wanted, "; ".join(what)))
+    what = [
+        "{}: {}".format(name, found.release if found else "does not start")
+        for name, found in tried
+    ]
+    return (
+        "no Python that {}.\nTried {}.\nInstall one and name it: "
+        "make setup PYTHON=/path/to/python3.12".format(wanted, "; ".join(what))
+    )
 
 
 def missing_packages(python, builds=True):
@@ -129,6 +145,8 @@ def require(python, builds):
     if missing:
         sudo = "" if os.geteuid() == 0 else "sudo "
         what = " ".join(missing)
-        raise Refused(f"missing on this machine: {what}. On Debian and Ubuntu say\n\n"
-                      f"    {sudo}apt-get update && {sudo}apt-get install -y {what}\n\n"
-                      "and then the same again.")
+        raise Refused(
+            f"missing on this machine: {what}. On Debian and Ubuntu say\n\n"
+            f"    {sudo}apt-get update && {sudo}apt-get install -y {what}\n\n"
+            "and then the same again."
+        )

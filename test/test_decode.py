@@ -13,8 +13,8 @@ from PIL import Image as PictureFile
 pytest.importorskip("sensor_msgs.msg")
 from sensor_msgs.msg import CompressedImage, Image
 
-from depthlm_ros import decode
 from depthlm_ros.errors import ImageError
+from depthlm_ros.msgs import encodings
 
 RGB = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]], [[0, 255, 128], [9, 9, 9]]])
 
@@ -40,14 +40,14 @@ def message(encoding, values, step=0, big=False):
 def test_colours_come_out_as_rgb(encoding, order):
     alpha = np.full((3, 2, 1), 77)
     stored = np.concatenate([RGB, alpha], axis=2)[..., order].astype(np.uint8)
-    image = decode.image_array(message(encoding, stored))
+    image = encodings.image_array(message(encoding, stored))
     assert image.dtype == np.uint8 and image.flags.c_contiguous
     assert np.array_equal(image, RGB)
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
 def test_grey_becomes_three_equal_channels(encoding):
-    image = decode.image_array(message(encoding, np.array([[3, 250]], np.uint8)))
+    image = encodings.image_array(message(encoding, np.array([[3, 250]], np.uint8)))
     assert image.tolist() == [[[3, 3, 3], [250, 250, 250]]]
 
 
@@ -55,21 +55,21 @@ def test_grey_becomes_three_equal_channels(encoding):
 @pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
 def test_sixteen_bits_keep_their_high_byte_in_either_byte_order(encoding, big):
     values = np.array([[0x0000, 0x12FF], [0xFE01, 0xFFFF]], ">u2" if big else "<u2")
-    image = decode.image_array(message(encoding, values, big=big))
+    image = encodings.image_array(message(encoding, values, big=big))
     assert image[..., 0].tolist() == [[0x00, 0x12], [0xFE, 0xFF]]
     assert (image == image[..., :1]).all()
 
 
 def test_sixteen_bit_colours_keep_channel_order():
     values = (RGB * 256 + 7).astype("<u2")[..., ::-1]
-    assert np.array_equal(decode.image_array(message("bgr16", values)), RGB)
+    assert np.array_equal(encodings.image_array(message("bgr16", values)), RGB)
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "mono16"])
 def test_padding_at_the_end_of_rows_is_left_out(encoding):
     values = RGB.astype(np.uint8) if encoding == "rgb8" else RGB[..., 0].astype("<u2") * 256
-    padded = decode.image_array(message(encoding, values, step=11 if encoding == "rgb8" else 6))
-    assert np.array_equal(padded, decode.image_array(message(encoding, values)))
+    padded = encodings.image_array(message(encoding, values, step=11 if encoding == "rgb8" else 6))
+    assert np.array_equal(padded, encodings.image_array(message(encoding, values)))
     assert padded[..., 0].tolist() == RGB[..., 0].tolist()
 
 
@@ -77,7 +77,7 @@ def test_padding_at_the_end_of_rows_is_left_out(encoding):
 def test_yuv_without_colour_is_grey_and_its_luma_is_found(encoding, luma):
     values = np.full((2, 4, 2), 128, np.uint8)
     values[..., luma] = [16, 235, 126, 126]  # video range: black, white, middle
-    image = decode.image_array(message(encoding, values)).astype(int)
+    image = encodings.image_array(message(encoding, values)).astype(int)
     assert np.abs(image[0, :, 0] - [0, 255, 128, 128]).max() <= 1
     assert np.abs(image - image[..., :1]).max() <= 1
 
@@ -90,7 +90,7 @@ def test_a_bayer_mosaic_of_one_colour_gives_that_colour(order, sites, bits):
     colour = {"r": 200, "g": 100, "b": 50}
     tile = np.array([colour[c] for c in sites]).reshape(2, 2) * (257 if bits == 16 else 1)
     mosaic = np.tile(tile, (4, 4)).astype(f"<u{bits // 8}")
-    image = decode.image_array(message(f"bayer_{order}{bits}", mosaic))
+    image = encodings.image_array(message(f"bayer_{order}{bits}", mosaic))
     assert (image[2:-2, 2:-2] == [200, 100, 50]).all()
 
 
@@ -106,20 +106,20 @@ def test_a_bayer_mosaic_of_one_colour_gives_that_colour(order, sites, bits):
 )
 def test_what_cannot_be_read_is_refused_by_name(image, words):
     with pytest.raises(ImageError) as caught:
-        decode.image_array(image)
+        encodings.image_array(image)
     assert all(word in str(caught.value) for word in words)
 
 
 def test_half_a_yuv_pair_is_refused_and_not_a_crash_of_the_library():
     with pytest.raises(ImageError, match="3 x 2 picture in 'yuv422' cannot be decoded"):
-        decode.image_array(message("yuv422", np.zeros((2, 3, 2), np.uint8)))
+        encodings.image_array(message("yuv422", np.zeros((2, 3, 2), np.uint8)))
 
 
 @pytest.fixture
 def fresh_decoder():
-    decode.decoder.cache_clear()
+    encodings.decoder.cache_clear()
     yield
-    decode.decoder.cache_clear()
+    encodings.decoder.cache_clear()
 
 
 def _bridge(monkeypatch, convert):
@@ -137,7 +137,7 @@ def test_a_working_cv_bridge_is_preferred(monkeypatch, fresh_decoder):
         return np.full((message.height, message.width, 3), 5, np.uint8)
 
     _bridge(monkeypatch, convert)
-    assert (decode.image_array(message("uyvy", np.zeros((2, 2, 2), np.uint8))) == 5).all()
+    assert (encodings.image_array(message("uyvy", np.zeros((2, 2, 2), np.uint8))) == 5).all()
     assert asked[-1] == ("yuv422", "rgb8")
 
 
@@ -146,8 +146,10 @@ def test_a_cv_bridge_that_fails_gives_way_to_rosbags(monkeypatch, fresh_decoder)
         raise AttributeError("_ARRAY_API not found")
 
     _bridge(monkeypatch, convert)
-    assert decode.decoder().__module__ == "rosbags.image.image"
-    assert decode.image_array(message("mono8", np.array([[9]], np.uint8))).tolist() == [[[9] * 3]]
+    assert encodings.decoder().__module__ == "rosbags.image.image"
+    assert encodings.image_array(message("mono8", np.array([[9]], np.uint8))).tolist() == [
+        [[9] * 3]
+    ]
 
 
 def test_a_cv_bridge_built_for_numpy_1_is_not_even_loaded_under_numpy_2(
@@ -156,7 +158,7 @@ def test_a_cv_bridge_built_for_numpy_1_is_not_even_loaded_under_numpy_2(
     _bridge(monkeypatch, lambda message, target: pytest.fail("it was loaded"))
     monkeypatch.setattr(np, "__version__", "2.3.4")
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
-    assert decode.decoder().__module__ == "rosbags.image.image"
+    assert encodings.decoder().__module__ == "rosbags.image.image"
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg"])
@@ -168,7 +170,7 @@ def test_a_compressed_picture_is_the_stored_raster_as_rgb(form):
     picture.save(file, form, exif=exif)
     compressed = CompressedImage(format=f"bgr8; {form} compressed bgr8")
     compressed.data = array("B", file.getvalue())
-    image = decode.image_array(compressed)
+    image = encodings.image_array(compressed)
     assert image.shape == (2, 3, 3)
     assert np.abs(image.astype(int) - (200, 30, 90)).max() <= 3
 
@@ -180,5 +182,5 @@ def test_a_compressed_picture_is_the_stored_raster_as_rgb(form):
 def test_what_is_no_compressed_picture_is_refused_by_its_format(form, words):
     compressed = CompressedImage(format=form, data=array("B", b"not a picture"))
     with pytest.raises(ImageError, match=words) as caught:
-        decode.image_array(compressed)
+        encodings.image_array(compressed)
     assert f"'{form}'" in str(caught.value)

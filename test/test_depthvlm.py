@@ -9,8 +9,8 @@ import json
 import numpy as np
 import pytest
 
+from depthlm_ros.data.records import read_records
 from depthlm_ros.errors import RecordError
-from depthlm_ros.records import read_records
 
 DEPTHVLM = {
     "image": "rgb/a.png",

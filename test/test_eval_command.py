@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from depthlm_ros.files import read_picture
+from depthlm_ros.data.files import read_picture
 
 FAKE = ["--engine", "scripted", "--checkpoint", "facebook/VLM3-depth"]  # answers 2 m everywhere
 

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.data.records import read_records
 from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import RecordError
-from depthlm_ros.evaluate import ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.evaluate import ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.report import report_on
 from depthlm_ros.predict import AskingPredictor
-from depthlm_ros.records import read_records
-from depthlm_ros.report import report_on
 
 PIXELS = [[0, 0], [63, 0], [32, 24], [10, 40]]  # two corners, where distance and z differ most
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depthlm_ros.data.files import camera_for, film_focal_px, read_camera, read_picture
 from depthlm_ros.errors import CameraError, ImageError
-from depthlm_ros.files import camera_for, film_focal_px, read_camera, read_picture
 
 RED = (200, 10, 20)
 CALIBRATION = """

@@ -8,7 +8,7 @@ import pytest
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.cli import main
-from depthlm_ros.files import read_picture
+from depthlm_ros.data.files import read_picture
 from depthlm_ros.question import MarkerStyle
 from depthlm_ros.view import Frame, unify_focal
 

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
-from depthlm_ros.evaluate import Answers, ConstantAnswers, evaluate
-from depthlm_ros.kept import KeptAnswers
-from depthlm_ros.records import Records
+from depthlm_ros.evaluation.evaluate import Answers, ConstantAnswers, evaluate
+from depthlm_ros.evaluation.resume import KeptAnswers
 
 SETTINGS = {"style": "marker", "view": (1, 2)}
 KILLED = """
 import os, signal, sys
-from depthlm_ros.evaluate import ConstantAnswers, evaluate
-from depthlm_ros.kept import KeptAnswers
-from depthlm_ros.records import Records
+from depthlm_ros.evaluation.evaluate import ConstantAnswers, evaluate
+from depthlm_ros.evaluation.resume import KeptAnswers
+from depthlm_ros.data.records import Records
 stop = lambda done: done == 3 and os.kill(os.getpid(), signal.SIGKILL)
 with KeptAnswers(ConstantAnswers(2.0), sys.argv[2], {}) as kept:
     evaluate(Records(sys.argv[1]), kept, stop)

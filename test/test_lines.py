@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depthlm_ros import lines
+from depthlm_ros.data import jsonl
+from depthlm_ros.data.jsonl import Lines
 from depthlm_ros.errors import RecordError
-from depthlm_ros.lines import Lines
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=6)
 
@@ -17,7 +17,7 @@ def test_every_line_is_found_under_its_number(tmp_path_factory, rows, ended, chu
     path = tmp_path_factory.mktemp("lines") / "a.txt"
     path.write_bytes(("\n".join(rows) + "\n" * ended).encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "_CHUNK", chunk)
+        patch.setattr(jsonl, "_CHUNK", chunk)
         found = Lines(path)
     got = [(found[i].number, found[i].text.removesuffix("\n")) for i in range(len(found))]
     assert got == [(n, row) for n, row in enumerate(rows, 1) if row]

@@ -6,7 +6,7 @@ from math import isnan, nan, sqrt
 
 import pytest
 
-from depthlm_ros.metrics import (
+from depthlm_ros.evaluation.metrics import (
     best_constant,
     bootstrap_interval,
     delta1,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.errors import RecordError
-from depthlm_ros.pairs import Pairs
 
 QUARTER = [[0, 0, 1, 0.5], [0, 1, 0, 0], [-1, 0, 0, 2], [0, 0, 0, 1]]  # a quarter turn about y
 GOOD = {

@@ -9,12 +9,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from depthlm_ros.pictures import (
-    distance_colours,
-    distance_limits,
-    labelled,
-    overlay,
-)
+from depthlm_ros.viz.overlay import distance_colours, distance_limits, labelled, overlay
 
 GREY = np.full((480, 640, 3), 128, np.uint8)
 
@@ -106,7 +101,7 @@ def test_all_discs_of_a_grid_are_drawn_at_once():
 def test_the_overlay_works_without_matplotlib():
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "import numpy as np; from depthlm_ros.pictures import overlay\n"
+        "import numpy as np; from depthlm_ros.viz.overlay import overlay\n"
         "print(overlay(np.zeros((48, 64, 3), np.uint8), [[3, 4]], [2.0]).shape)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

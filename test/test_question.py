@@ -6,9 +6,8 @@ import pytest
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
-from depthlm_ros.question import STYLES, CoordinateStyle, MarkerStyle, PositionStyle
+from depthlm_ros.question import POINT, STYLES, CoordinateStyle, MarkerStyle, PositionStyle
 from depthlm_ros.view import Frame, View
-from depthlm_ros.wordings import POINT
 
 TAGS = (
     "Output the thinking process in <think> </think> and final answer (the meter number only,"

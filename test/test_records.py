@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depthlm_ros.data.records import Records, read_records, strict_json
 from depthlm_ros.errors import InputError, RecordError
-from depthlm_ros.records import Records, read_records, strict_json
 
 GOOD = {
     "image": "rgb/a.png",

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from depthlm_ros import resize
+from depthlm_ros import view
 
 SIDES = st.integers(1, 60)
 
@@ -24,21 +24,21 @@ def noise(width, height):
 @given(SIDES, SIDES, SIDES, SIDES, st.integers(1, 5))
 def test_any_strips_of_any_size_give_the_picture_of_pillow(before, tall, width, height, cores):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resize, "STRIP", 1)
-        patch.setattr(resize, "_cores", lambda: cores)
-        found = resize.bicubic(noise(before, tall), width, height)
+        patch.setattr(view, "STRIP", 1)
+        patch.setattr(view, "_cores", lambda: cores)
+        found = view.bicubic(noise(before, tall), width, height)
     np.testing.assert_array_equal(found, pillow(noise(before, tall), width, height))
 
 
 def test_a_camera_picture_is_shared_out_and_a_small_one_is_not(monkeypatch):
     sizes = []
-    monkeypatch.setattr(resize, "_cores", lambda: 2)
+    monkeypatch.setattr(view, "_cores", lambda: 2)
     monkeypatch.setattr(
-        resize, "_pillow", lambda image, w, h: sizes.append((w, h)) or pillow(image, w, h)
+        view, "_pillow", lambda image, w, h: sizes.append((w, h)) or pillow(image, w, h)
     )
     picture = noise(1280, 720)
-    np.testing.assert_array_equal(resize.bicubic(picture, 1391, 782), pillow(picture, 1391, 782))
+    np.testing.assert_array_equal(view.bicubic(picture, 1391, 782), pillow(picture, 1391, 782))
     assert sorted(sizes) == [(695, 782), (696, 782), (1391, 360), (1391, 360)]
     sizes.clear()
-    resize.bicubic(picture, 320, 180)
+    view.bicubic(picture, 320, 180)
     assert sizes == [(320, 180)]

@@ -153,7 +153,7 @@ def test_the_wheels_forget_the_machine_that_built_them():
     built = "/opt/python/cp312-cp312/"
     text = (
         f'INCLUDES "{built}include/python3.12;'
-        f'{built}lib/python3.12/site-packages/numpy/_core/include;'
+        f"{built}lib/python3.12/site-packages/numpy/_core/include;"
         f'{built}lib/python3.10/site-packages/numpy/core/include"\n'
         "find_package(ament_cmake_ros REQUIRED)\n"
     )

@@ -7,8 +7,8 @@ from math import log, nan
 import numpy as np
 import pytest
 
-from depthlm_ros.evaluate import Points
-from depthlm_ros.uncertainty import table, uncertainty
+from depthlm_ros.evaluation.evaluate import Points
+from depthlm_ros.evaluation.uncertainty import table, uncertainty
 
 
 def points(label, told, lower, upper, picture=None, focal_px=None):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depthlm_ros.data.files import read_picture
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
-from depthlm_ros.evaluate import ConstantAnswers, evaluate
-from depthlm_ros.files import read_picture
-from depthlm_ros.records import Records
-from depthlm_ros.worst import TILE, sheet_path, worst_points, write_sheet
+from depthlm_ros.evaluation.evaluate import ConstantAnswers, evaluate
+from depthlm_ros.evaluation.worst import TILE, sheet_path, worst_points, write_sheet
 
 
 @pytest.fixture

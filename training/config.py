@@ -17,8 +17,18 @@ from depthlm_ros.tasks import TASKS
 STYLES = ("marker", "coordinates", "position")
 LOSSES = ("text", "dense", "locate")
 # What may differ between a run and its resumption without changing what is learnt.
-FREE = ("out", "micro_batch", "workers", "save_every", "keep", "log_every", "heldout", "fsdp",
-        "activation_checkpointing", "spike")
+FREE = (
+    "out",
+    "micro_batch",
+    "workers",
+    "save_every",
+    "keep",
+    "log_every",
+    "heldout",
+    "fsdp",
+    "activation_checkpointing",
+    "spike",
+)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from depthlm_ros.checkpoints import from_folder
-from depthlm_ros.engines.loading import load
-from depthlm_ros.engines.prompts import Prompts
-from depthlm_ros.engines.rows import prefill
+from depthlm_ros.engines.local.rows import prefill
 from depthlm_ros.errors import CheckpointError
+from depthlm_ros.models.loading import load
+from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.view import unify_focal
-from training.collate import CELLS
-from training.runs import HEADS
+from training.data.collate import CELLS
+from training.run.run_folder import HEADS
 
 
 class DenseHead:

@@ -17,23 +17,24 @@ import yaml
 from accelerate import PartialState
 
 from depthlm_ros.checkpoints import Checkpoint, from_folder
-from depthlm_ros.engines.loading import load_parts
-from depthlm_ros.engines.patches import linear_patches
-from depthlm_ros.engines.progress import silent
-from depthlm_ros.engines.weights import read_weights
 from depthlm_ros.errors import InputError
-from training import attention, runs
-from training.base import find_base
-from training.card import figures
-from training.commands import add_config, changes, errors_told, parser_of
-from training.grpo_trainer import GroupTrainer, group_arguments
-from training.lessons import lessons
-from training.manifest import data_hashes
-from training.processor import ViewProcessor
-from training.resume import after_saving, begun, run_to_end
-from training.rewards import reward_functions
-from training.rollouts import Rollouts, check_model, check_tasks
-from training.shipping import ship
+from depthlm_ros.models.linear import linear_patches
+from depthlm_ros.models.loading import load_parts
+from depthlm_ros.models.progress import silent
+from depthlm_ros.models.weights import read_weights
+from training import model as model_module
+from training.data.lessons import lessons
+from training.rl.processor import ViewProcessor
+from training.rl.rewards import reward_functions
+from training.rl.rollouts import Rollouts, check_model, check_tasks
+from training.rl.trainer import GroupTrainer, group_arguments
+from training.run import run_folder
+from training.run.base import find_base
+from training.run.card import figures
+from training.run.commands import add_config, changes, errors_told, parser_of
+from training.run.export import ship
+from training.run.manifest import data_hashes
+from training.run.resume import after_saving, begun, run_to_end
 
 OPTIONS = "data", "base", "out"
 # What may differ between a run and its resumption without changing what is learnt.
@@ -106,7 +107,7 @@ def train(config) -> Path:
     found, manifest = begun(config)
     trainer = made_trainer(config, out / "base", found, manifest)
     if first:
-        step = runs.step_of(found) if found else 0
+        step = run_folder.step_of(found) if found else 0
         manifest.begin(step, data_hashes(config), device=str(trainer.args.device))
     last = run_to_end(trainer, found, manifest, out)
     if first:
@@ -123,7 +124,9 @@ def made_trainer(config, base, found=None, manifest=None) -> GroupTrainer:
     parts.tokenizer.padding_side = "left"
     arguments = group_arguments(config, int(os.environ.get("WORLD_SIZE", "1")))
     return GroupTrainer(
-        config, base, Rollouts(_mixture(config, parts), parts, config.group),
+        config,
+        base,
+        Rollouts(_mixture(config, parts), parts, config.group),
         after_saving(config, [style], manifest),
         model=_model(config.row(found or base), parts, arguments),
         reward_funcs=reward_functions(list(config.rewards)),
@@ -135,7 +138,7 @@ def made_trainer(config, base, found=None, manifest=None) -> GroupTrainer:
 def _model(row, parts, arguments):
     model = read_weights(row, parts.config, torch.float32, torch.device("cpu"), silent)
     linear_patches(model.train().requires_grad_(True))
-    attention.suit(model, arguments)
+    model_module.suit(model, arguments)
     return model
 
 

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from depthlm_ros.evaluate import PredictorAnswers, evaluate
-from depthlm_ros.metrics import best_constant, delta1, measure
+from depthlm_ros.data.records import Record
+from depthlm_ros.evaluation.evaluate import PredictorAnswers, evaluate
+from depthlm_ros.evaluation.metrics import best_constant, delta1, measure
+from depthlm_ros.evaluation.uncertainty import covered
 from depthlm_ros.predict import load_predictor
-from depthlm_ros.records import Record
-from depthlm_ros.uncertainty import covered
 from depthlm_ros.view import Frame
-from training.commands import errors_told, parser_of
 from training.dense import DenseHead
+from training.run.commands import errors_told, parser_of
 from training.synthetic import SPLITS, read_shards, shot
 
 COMMANDS = "measure", "records", "dense"

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from depthlm_ros.engines.loading import load_parts
-from training.base import ready_base
-from training.collate import Collator
-from training.commands import add_config, changes, errors_told, parser_of
+from depthlm_ros.models.loading import load_parts
 from training.config import read_config
-from training.rows import stage_rows
+from training.data.collate import Collator
+from training.data.rows import stage_rows
+from training.run.base import ready_base
+from training.run.commands import add_config, changes, errors_told, parser_of
 
 WIDTH, ACROSS = 480, 3  # of a picture on the sheet in pixels, and of the sheet in pictures
 CIRCLE = 4

@@ -14,25 +14,24 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from depthlm_ros.engines.loading import load_parts
-from depthlm_ros.engines.progress import silent
-from depthlm_ros.engines.weights import read_weights
 from depthlm_ros.errors import DepthLMError
-from training import attention, room
-from training.card import card
-from training.collate import Collator
-from training.commands import add_config, changes, errors_told, parser_of
+from depthlm_ros.models.loading import load_parts
+from depthlm_ros.models.progress import silent
+from depthlm_ros.models.weights import read_weights
+from training import model as model_module
 from training.config import Config, read_config
-from training.dry_run import rehearse
-from training.lora import add_adapters
-from training.manifest import data_hashes
-from training.resume import after_saving, begun, run_to_end
-from training.rows import stage_rows
-from training.runs import step_of
-from training.shipping import read_weights as read_extras
-from training.shipping import ship
-from training.student import Student
-from training.trainer import RecipeTrainer, training_arguments
+from training.data.collate import Collator
+from training.data.rows import stage_rows
+from training.model import Student, add_adapters
+from training.run.card import card
+from training.run.commands import add_config, changes, errors_told, parser_of
+from training.run.dry_run import rehearse
+from training.run.export import read_weights as read_extras
+from training.run.export import ship
+from training.run.manifest import data_hashes
+from training.run.resume import after_saving, begun, run_to_end
+from training.run.run_folder import step_of
+from training.run.trainer import RecipeTrainer, training_arguments
 
 OPTIONS = "data", "base", "out"
 __all__ = ["Config", "main", "read_config", "train"]
@@ -45,7 +44,7 @@ def train(config, dry_run=False):
     out, first = Path(config.out), PartialState().is_main_process
     found, manifest = begun(config)
     parts, student = loaded(config, out / "base", found, arguments)
-    room.check(config, student, arguments.device, processes)
+    dry_run.check(config, student, arguments.device, processes)
     data = training_data(config, parts)
     if dry_run:
         return rehearse(config, student, *data, out / "base")
@@ -72,8 +71,13 @@ def made_trainer(config, arguments, student, data, manifest) -> RecipeTrainer:
     own = collator.parts.checkpoint.style
     styles = [style for stage in config.stages for style in stage.styles(own)]
     return RecipeTrainer(
-        config, Path(config.out) / "base", after_saving(config, styles, manifest),
-        model=student, args=arguments, train_dataset=rows, data_collator=collator,
+        config,
+        Path(config.out) / "base",
+        after_saving(config, styles, manifest),
+        model=student,
+        args=arguments,
+        train_dataset=rows,
+        data_collator=collator,
     )
 
 
@@ -82,7 +86,7 @@ def loaded(config, base, found, arguments) -> tuple:
     parts = load_parts(config.row(base))
     torch.manual_seed(config.seed)  # the heads', whether the base was made now or before
     student = load_student(config, parts, base, found)
-    attention.suit(student.model, arguments)
+    model_module.suit(student.model, arguments)
     return parts, student
 
 

@@ -6,10 +6,10 @@
     python -m training.synthetic shards --world furnished --assets assets/ --out DIR --count 30000
     python -m training.synthetic demo --out depthlm_ros/demo
 
-Two worlds: "boxes" needs nothing; "furnished" needs what training.assets builds, and embreex.
-Knows nothing about models. The splits draw from disjoint sequences of random numbers; the
-furnished world's "unseen" is made of furniture and pictures that its other splits never use, its
-"wider" has higher rooms and cameras that look up, or at one thing from nearby.
+Two worlds: "boxes" needs nothing; "furnished" needs embreex and training.scenes.assets.
+The splits draw from disjoint sequences of random numbers; the furnished world's "unseen" is made
+of furniture and images that its other splits never use, its "wider" has higher rooms and cameras
+that look up, or at one thing from nearby.
 """
 
 from functools import partial
@@ -21,13 +21,12 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
-
-from . import exhibits
-from .commands import errors_told, parser_of
-from .shards import Shot, read_shards, write_shard
-from .world import places, rooms
-from .world.camera_work import developed, render
-from .world.framing import random_camera, worth_showing
+from training.data.shards import Shot, read_shards, write_shard
+from training.run.commands import errors_told, parser_of
+from training.scenes import exhibits
+from training.scenes.boxes import places, rooms
+from training.scenes.boxes.camera_work import developed, render
+from training.scenes.boxes.framing import random_camera, worth_showing
 
 __all__ = ["SPLITS", "WORLDS", "Shot", "demo_shot", "drawer", "read_shards", "shot"]
 
@@ -58,9 +57,10 @@ def drawer(world="boxes", assets=None):
     if world == "boxes":
         return shot
     if assets is None:
-        raise InputError("the furnished world needs --assets DIR, which"
-                         " python -m training.assets builds")
-    from .world.furnished.views import furnished_shot
+        raise InputError(
+            "the furnished world needs --assets DIR, which python -m training.scenes.assets builds"
+        )
+    from training.scenes.furnished.views import furnished_shot
 
     return partial(furnished_shot, assets)
 
@@ -110,14 +110,22 @@ def _parser():
     for command in (show, one, many):
         command.add_argument("--out", required=True, type=Path)
     for command in (one, many):
-        command.add_argument("--split", choices=WORLDS["furnished"], default="train",
-                             help="'unseen' and 'wider' are the furnished world's alone")
+        command.add_argument(
+            "--split",
+            choices=WORLDS["furnished"],
+            default="train",
+            help="'unseen' and 'wider' are the furnished world's alone",
+        )
         command.add_argument("--world", choices=WORLDS, default="boxes")
         command.add_argument("--first", type=int, default=0, help="number of the first picture")
-        command.add_argument("--assets", type=Path, help="the folder training.assets wrote")
+        command.add_argument("--assets", type=Path, help="the folder training.scenes.assets wrote")
     one.add_argument("--count", type=int, default=24)
-    many.add_argument("--count", type=int, required=True,
-                      help="pictures in all; a multiple of --size can be continued later")
+    many.add_argument(
+        "--count",
+        type=int,
+        required=True,
+        help="pictures in all; a multiple of --size can be continued later",
+    )
     many.add_argument("--workers", type=int, default=1)
     many.add_argument("--size", type=int, default=500)
     return parser
@@ -142,8 +150,7 @@ def _draw(given):
         numbers = range(given.first, given.first + given.count)
         exhibits.write_sheet([draw(i, given.split) for i in numbers], given.out)
     else:
-        shards(given.out, given.count, given.split, given.workers, given.size, draw,
-               given.first)
+        shards(given.out, given.count, given.split, given.workers, given.size, draw, given.first)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from depthlm_ros.bags.messages import STORE, header_message, image_message, info_message
-from depthlm_ros.scene import FRAME_ID, shown
+from depthlm_ros.demo.scene import FRAME_ID, shown
 
 TOPICS = "/camera/image_raw", "/camera/camera_info"
 START_NS, BETWEEN_NS = 1_700_000_000 * 10**9, 10**9

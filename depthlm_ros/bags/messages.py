@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The house's own values -> messages of the library rosbags, as ros/convert.py makes rclpy's.
 
-What the fields hold is known by depthlm_ros/messages.py.
+What the fields hold is known by depthlm_ros/msgs/fields.py.
 """
 
 from io import BytesIO
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from rosbags.typesys import Stores, get_typestore
 
-from depthlm_ros.messages import (
+from depthlm_ros.msgs.fields import (
     CLOUD_FIELDS,
     FLOAT32,
     cloud_content,
@@ -18,8 +18,8 @@ from depthlm_ros.messages import (
     image_content,
     info_content,
 )
-from depthlm_ros.pictures import overlay
 from depthlm_ros.scan import grid_camera
+from depthlm_ros.viz.overlay import overlay
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 _ROI = ("x_offset", "y_offset", "height", "width")

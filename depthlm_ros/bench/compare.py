@@ -102,7 +102,7 @@ def _checked(name, size, styles) -> list:
 
 
 def _work(loaded, watch, styles) -> dict:
-    from depthlm_ros.engines.prompts import Prompts
+    from depthlm_ros.models.prompts import Prompts
 
     prompts = Prompts(loaded)
     askers = {style: loaded.checkpoint.asker(style) for style in styles}
@@ -131,7 +131,7 @@ def _reference(loaded, watch, styles, ns):
 
 def _local(loaded, watch, styles, ns, check):
     """Rows of the fast engine, its steps as large as it likes."""
-    from depthlm_ros.engines.local import LocalEngine
+    from depthlm_ros.engines.local.engine import LocalEngine
 
     engine = LocalEngine(loaded, check=check)
     _convince(engine.checker)

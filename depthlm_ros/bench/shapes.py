@@ -121,8 +121,8 @@ def view_of(size, seed=0) -> View:
 def build(size, name, device="auto", dtype="auto"):
     """loading.Loaded of a Size, its weights random. device, dtype: see loading.load. Raises
     OutOfMemory where the device has no room for it."""
-    from depthlm_ros.engines.loading import Loaded, find_device, find_dtype
-    from depthlm_ros.engines.weights import check_room, empty_model, sizes_of
+    from depthlm_ros.models.loading import Loaded, find_device, find_dtype
+    from depthlm_ros.models.weights import check_room, empty_model, sizes_of
 
     device, parts = find_device(device), parts_of(size, name)
     dtype = find_dtype(dtype, device)
@@ -135,7 +135,7 @@ def build(size, name, device="auto", dtype="auto"):
 
 def parts_of(size, name):
     """loading.Parts of a Size: everything but the model."""
-    from depthlm_ros.engines.loading import load_parts
+    from depthlm_ros.models.loading import load_parts
 
     with tempfile.TemporaryDirectory() as folder:
         return load_parts(_written(folder, name, size))

@@ -12,7 +12,7 @@ from math import nan
 
 import numpy as np
 
-from depthlm_ros.engines.memory import is_out_of_memory
+from depthlm_ros.models.memory import is_out_of_memory
 
 STEP_S = 10.0  # a step may fill memory, but progress should be seen
 BETTER = 0.97  # of the time a question: what a larger batch must reach to be worth it

@@ -7,7 +7,7 @@ open the answer) and 12 in position style. Knows nothing about weights.
 """
 
 from depthlm_ros.answer import FORMS
-from depthlm_ros.wordings import POINT, WORDINGS
+from depthlm_ros.question import POINT, WORDINGS
 
 SPECIAL = {
     "qwen": ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]

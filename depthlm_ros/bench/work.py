@@ -53,7 +53,7 @@ def peak_flops(device, dtype) -> float:
     the engines choose."""
     import torch
 
-    from depthlm_ros.engines.products import fast_products
+    from depthlm_ros.models.linear import fast_products
 
     side = 1024 if device.type == "cpu" else 8192
     rows = torch.randn((side, side), device=device).to(dtype)

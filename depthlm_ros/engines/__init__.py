@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
-from depthlm_ros.engines.progress import silent, span
 from depthlm_ros.errors import InputError, MissingDependency
+from depthlm_ros.models.progress import silent, span
 
 # What a Reply says whose scene was closed while it waited: nobody will read it.
 CLOSED = "the scene was closed before it was answered"
@@ -106,7 +106,7 @@ def make_engine(name: str, checkpoint, warm_up=False, progress=silent, **options
 
 def _made(name, checkpoint, progress, options):
     if name == "local":
-        from depthlm_ros.engines.local import LocalEngine
+        from depthlm_ros.engines.local.engine import LocalEngine
 
         return LocalEngine(checkpoint, progress=progress, **options)
     if name == "reference":

@@ -15,12 +15,12 @@ from transformers import GenerationConfig
 
 from depthlm_ros.answer import parse
 from depthlm_ros.engines import CLOSED, LONGEST, Reply
+from depthlm_ros.engines.capacity import Pace, threads_for
 from depthlm_ros.engines.digits import Grammar
-from depthlm_ros.engines.fitting import give_back
-from depthlm_ros.engines.loading import load
-from depthlm_ros.engines.pace import Pace, threads_for
-from depthlm_ros.engines.positions import batch_positions
-from depthlm_ros.engines.prompts import Prompts
+from depthlm_ros.models.loading import load
+from depthlm_ros.models.memory import give_back
+from depthlm_ros.models.positions import batch_positions
+from depthlm_ros.models.prompts import Prompts
 
 LARGEST_BATCH = 32
 

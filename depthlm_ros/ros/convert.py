@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Duration
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.messages import (
+from depthlm_ros.msgs.fields import (
     CLOUD_FIELDS,
     FLOAT32,
     cloud_content,

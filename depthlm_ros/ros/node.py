@@ -12,22 +12,21 @@ import traceback
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-from depthlm_ros.decode import decoder
 from depthlm_ros.errors import InputError, MissingDependency
+from depthlm_ros.msgs.encodings import decoder
 from depthlm_ros.predict import choose_checkpoint, load_predictor
-from depthlm_ros.ros.action import ScanAction
-from depthlm_ros.ros.arguments import check_arguments
-from depthlm_ros.ros.asking import Asking
-from depthlm_ros.ros.cameras import Cameras
-from depthlm_ros.ros.detections import open_detections
-from depthlm_ros.ros.diagnostics import Diagnostics
-from depthlm_ros.ros.interrupt import interrupt_once
+from depthlm_ros.ros.camera.cameras import Cameras
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
-from depthlm_ros.ros.queries import Queries
-from depthlm_ros.ros.replies import Replies
+from depthlm_ros.ros.process import check_arguments, interrupt_once
+from depthlm_ros.ros.publish.diagnostics import Diagnostics
+from depthlm_ros.ros.serve.action import ScanAction
+from depthlm_ros.ros.serve.asking import Asking
+from depthlm_ros.ros.serve.detections import open_detections
+from depthlm_ros.ros.serve.queries import Queries
+from depthlm_ros.ros.serve.replies import Replies
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.ros.worker import Worker
+from depthlm_ros.worker.worker import Worker
 
 ABOUT = """\
 The node depthlm: distances of the pixels of a camera, by a vision-language model.

@@ -3,9 +3,16 @@
 
 What is allowed stands in settings.py. A bad value at the start does not stop the declaration: it
 is kept as a problem until a good one is set, and checked() names all of them.
+
+What the parameters of the node may be: one frozen Settings, every problem reported at once.
+
+Knows what is allowed, not what it is used for, and nothing about ROS (parameters.py does).
 """
 
-from dataclasses import fields, replace
+import re
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -15,15 +22,201 @@ from rcl_interfaces.msg import (
 )
 from rclpy.exceptions import ParameterException
 
+from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.errors import InputError
-from depthlm_ros.ros.settings import (
-    Own,
-    Settings,
-    is_camera_name,
-    natural,
-    own_parameters,
-    value_problems,
-)
+from depthlm_ros.scan import LARGEST_GRID
+
+_WORDS = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    tuple: "a list of texts",
+}
+
+
+def _parameter(name, default, description, choices=(), limits=(), live=False, own=False):
+    """live: it may change at any time; the others while the node is unconfigured. own: a camera
+    may have its own."""
+    about = {"name": name, "description": description, "choices": choices, "limits": limits}
+    return field(default=default, metadata={**about, "live": live, "own": own})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of the node; a dot in a parameter's name is an underscore here."""
+
+    autostart: bool = _parameter(
+        "autostart",
+        True,
+        "Whether the node configures and activates itself at its start; false: a lifecycle"
+        " manager does",
+    )
+    checkpoint: str = _parameter(
+        "checkpoint", "tiny", "The model: tiny (shipped), a checkpoint folder, or a published name"
+    )
+    row: str = _parameter(
+        "row", "", "The published model whose ways a checkpoint folder without depthlm.json has"
+    )
+    engine: str = _parameter("engine", "local", "What runs the model", choices=ENGINES)
+    style: str = _parameter(
+        "style",
+        "",
+        "How to point at asked pixels: marker, coordinates, position; empty: the checkpoint's way",
+    )
+    grid_style: str = _parameter(
+        "grid.style", "", "How to point at the pixels of a grid; empty: the checkpoint's way"
+    )
+    device: str = _parameter(
+        "device",
+        "auto",
+        "Where the model runs: auto (the first GPU that works), cpu, cuda, cuda:1",
+    )
+    dtype: str = _parameter(
+        "dtype", "auto", "Number format of the weights: auto, float32, bfloat16 or float16"
+    )
+    check: str = _parameter(
+        "check",
+        "auto",
+        "Whether each answer is proved to be what the model would say by itself; auto: in marker"
+        " style",
+        choices=CHECKS,
+    )
+    cameras: tuple = _parameter(
+        "cameras",
+        ("camera",),
+        "Names of the cameras. One: its topics are image, camera_info, ~/points. Several share the"
+        " model: left/image, left/camera_info, ~/left/points",
+    )
+    input_reliability: str = _parameter(
+        "input.reliability",
+        "auto",
+        "How to subscribe: auto follows the publishers (reliable if all of them are)",
+        choices=("auto", "reliable", "best_effort"),
+        own=True,
+    )
+    input_rectified: bool = _parameter(
+        "input.rectified",
+        False,
+        "Whether the picture is rectified: then P of camera_info holds, else K and D",
+        own=True,
+    )
+    input_compressed: bool = _parameter(
+        "input.compressed",
+        False,
+        "Whether to subscribe image/compressed (sensor_msgs/CompressedImage) instead of image",
+        own=True,
+    )
+    input_pairing: str = _parameter(
+        "input.pairing",
+        "latest",
+        "Which camera_info holds for a picture: the latest, or exactly the one of its stamp",
+        choices=("latest", "exact"),
+        own=True,
+    )
+    grid_columns: int = _parameter(
+        "grid.columns", 32, "Columns of the cloud on ~/points", limits=(1, 4096), live=True
+    )
+    grid_rows: int = _parameter("grid.rows", 24, "Rows of that cloud", limits=(1, 4096), live=True)
+    grid_rate: float = _parameter(
+        "grid.rate",
+        0.5,
+        "Clouds a second while somebody listens; 0: none",
+        limits=(0, 60),
+        live=True,
+    )
+    query_max_pixels: int = _parameter(
+        "query.max_pixels",
+        10_000,
+        "Most pixels that one request may ask",
+        limits=(1, 1_000_000),
+        live=True,
+    )
+    query_timeout: float = _parameter(
+        "query.timeout",
+        60.0,
+        "Seconds after which a request is answered with what is known, the rest TIMED_OUT;"
+        " 0: never",
+        limits=(0, 86_400),
+        live=True,
+    )
+
+    def __post_init__(self):
+        for about in fields(self):
+            object.__setattr__(self, about.name, natural(getattr(self, about.name), about.type))
+        problems = [p for a in fields(self) for p in value_problems(a, getattr(self, a.name))]
+        problems = problems or list(self._together())
+        if problems:
+            raise InputError("; ".join(problems))
+
+    def _together(self):
+        """What is wrong with values that are allowed one by one."""
+        if self.grid_columns * self.grid_rows > LARGEST_GRID:
+            yield (
+                f"grid.columns x grid.rows is {self.grid_columns} x {self.grid_rows}, at most"
+                f" {LARGEST_GRID} points are allowed"
+            )
+        bad = [name for name in self.cameras if not is_camera_name(name)]
+        if bad or not self.cameras:
+            yield (
+                f"parameter cameras holds {bad or 'no name'}: name at least one camera, each name"
+                " a letter, then letters, digits and underscores"
+            )
+        twice = [name for name, count in Counter(self.cameras).items() if count > 1]
+        if twice:
+            yield f"parameter cameras holds {', '.join(twice)} more than once"
+
+
+class Own(NamedTuple):
+    """A parameter that one camera has instead of all; as a field of Settings, and empty it holds
+    what all have."""
+
+    name: str
+    type: type
+    default: str
+    metadata: dict
+
+
+def own_parameters(camera) -> list:
+    """What a camera may have of its own: left.input.rectified instead of input.rectified."""
+    return [_own(camera, about) for about in fields(Settings) if about.metadata["own"]]
+
+
+def _own(camera, about):
+    name, text = (about.metadata[key] for key in ("name", "description"))
+    told = {"name": f"{camera}.{name}", "description": f"{text}; empty: as {name}"}
+    return Own(about.name, about.type, "", {**about.metadata, **told})
+
+
+def is_camera_name(text) -> bool:
+    """Whether topics can be named after a camera of this name."""
+    return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text))
+
+
+def natural(value, kind):
+    """rate: 2 is as good as 2.0 and columns: 32.0 as 32; everything else stays what it is."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is int and type(value) is float and value.is_integer():
+        return int(value)
+    if kind is tuple and isinstance(value, (list, tuple)):
+        return tuple(value)
+    return value
+
+
+def value_problems(about, value):
+    """What is wrong with the value of one field of Settings or Own, in sentences."""
+    if type(about) is Own and value == about.default:
+        return
+    name, choices, limits = (about.metadata[key] for key in ("name", "choices", "limits"))
+    texts = type(value) is not tuple or all(type(v) is str for v in value)
+    if type(value) is not about.type or not texts:
+        yield f"parameter {name} is {value!r}, it must be {_WORDS[about.type]}"
+    elif choices and value not in choices:
+        yield f"parameter {name} is '{value}', allowed: {', '.join(choices)}"
+    elif limits and not limits[0] <= value <= limits[1]:
+        yield f"parameter {name} is {value:g}, allowed: {limits[0]} to {limits[1]}"
+
 
 AT_THE_START = "autostart"  # nobody reads it later
 

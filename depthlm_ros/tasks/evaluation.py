@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from depthlm_ros.data.records import strict_json
 from depthlm_ros.errors import RecordError
-from depthlm_ros.metrics import share_interval
-from depthlm_ros.records import strict_json
+from depthlm_ros.evaluation.metrics import share_interval
 from depthlm_ros.tasks.poses import recall_to
 
 AUC_LIMIT_DEG = 30.0

@@ -13,7 +13,7 @@ import numpy as np
 
 from depthlm_ros.answer import parse
 from depthlm_ros.errors import RecordError
-from depthlm_ros.metrics import delta1
+from depthlm_ros.evaluation.metrics import delta1
 from depthlm_ros.question import Question, Style
 from depthlm_ros.view import unify_focal
 

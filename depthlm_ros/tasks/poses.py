@@ -11,8 +11,13 @@ import numpy as np
 def rotation_angle(rotation) -> float:
     """Degrees in [0, 180] of a rotation (3, 3)."""
     # From sine and cosine: the arc cosine alone loses half the digits near 0 and 180 degrees.
-    turn = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0],
-                     rotation[1, 0] - rotation[0, 1]])
+    turn = np.array(
+        [
+            rotation[2, 1] - rotation[1, 2],
+            rotation[0, 2] - rotation[2, 0],
+            rotation[1, 0] - rotation[0, 1],
+        ]
+    )
     return float(np.degrees(np.arctan2(np.linalg.norm(turn), np.trace(rotation) - 1)))
 
 

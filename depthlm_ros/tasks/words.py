@@ -9,7 +9,7 @@ about geometry.
 
 from typing import NamedTuple
 
-from depthlm_ros.wordings import POINT
+from depthlm_ros.question import POINT
 
 
 class Words(NamedTuple):

@@ -16,8 +16,7 @@ from depthlm_ros.scan import scan
 KILLED = """
 import os, signal, sys
 from depthlm_ros.bags import parts
-from depthlm_ros.cli import main
-from depthlm_ros.commands import bag
+from depthlm_ros.cli import bag, main
 parts.PART_S, asked, scan = 0.0, [], bag.scan
 def deadly(*arguments):
     if len(asked) == 2:
@@ -55,7 +54,7 @@ def test_parts_of_a_run_with_other_options_are_refused(record, bag, monkeypatch)
     for fails_at in (1, 2):
         answered.clear()
         with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-            patch.setattr("depthlm_ros.commands.bag.scan", broken)
+            patch.setattr("depthlm_ros.cli.bag.scan", broken)
             bag(folder, grid=f"{fails_at}x2")  # the first leaves no part, and so no trace
     code, _, said = bag(folder, grid="5x2")
     assert code == 2 and "other options" in said and "out.mcap.parts" in said

@@ -20,8 +20,8 @@ from depthlm_ros.bench.shapes import Size, Text, Vision
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import make_engine
+from depthlm_ros.question import WORDINGS
 from depthlm_ros.view import Frame, View
-from depthlm_ros.wordings import WORDINGS
 
 # A seed each with which questions about one picture have different numbers for answers.
 SEEDS = {"qwen3_vl": 2, "qwen2_5_vl": 2, "llava": 0}

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 
 from depthlm_ros.answer import FORMS, AnswerForm
 from depthlm_ros.checkpoints import find_checkpoint
-from depthlm_ros.commands.bench import demo_frame
-from depthlm_ros.engines.local import LocalEngine
+from depthlm_ros.cli.bench import demo_frame
+from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.errors import InputError
 from depthlm_ros.question import STYLES
@@ -149,7 +149,7 @@ def test_many_rows_are_checked_part_by_part(tiny, monkeypatch):
     view = view_of_frame(row, demo_frame())
     asked = questions(row, view, "coordinates", 7)
     whole = replies(local, view, "coordinates", asked)
-    monkeypatch.setattr("depthlm_ros.engines.check.TOGETHER", 3)
+    monkeypatch.setattr("depthlm_ros.engines.local.reader.TOGETHER", 3)
     assert same(replies(local, view, "coordinates", asked), whole)
     assert not any(reply.free for reply in whole)
 

@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from depthlm_ros.engines import loading
-from depthlm_ros.engines.chat import Chat
 from depthlm_ros.errors import CheckpointError, InputError
+from depthlm_ros.models import loading
+from depthlm_ros.models.chat import Chat
 
 
 def edit(path, **entries):

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from depthlm_ros.answer import parse
 from depthlm_ros.engines import CLOSED
-from depthlm_ros.engines.local import LocalEngine
+from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.errors import EngineError, InputError
 from depthlm_ros.question import CoordinateStyle, MarkerStyle, PositionStyle
@@ -119,7 +119,7 @@ def test_room_grows_with_measured_time_and_stops_at_memory(engines, asked, monke
     for _ in range(3):
         engine.step(pairs * engine.room(pairs[0][0], 60.0))
     assert engine.room(pairs[0][0], 60.0) >= 8
-    monkeypatch.setattr("depthlm_ros.engines.local.free_bytes", lambda device: 10_000)
+    monkeypatch.setattr("depthlm_ros.engines.local.engine.free_bytes", lambda device: 10_000)
     assert engine.room(pairs[0][0], 60.0) == 1
 
 

@@ -6,8 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from depthlm_ros.engines import loading, marked
-from depthlm_ros.engines.marked import Canvas, drawn
+from depthlm_ros.engines.local import marked
+from depthlm_ros.engines.local.marked import Canvas, drawn
+from depthlm_ros.models import loading
 from depthlm_ros.question import MarkerStyle
 
 ARROWS = 12  # of each case, beside the corners

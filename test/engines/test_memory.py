@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from depthlm_ros.engines import memory
-from depthlm_ros.engines.memory import free_bytes
 from depthlm_ros.errors import OutOfMemory
+from depthlm_ros.models import memory
+from depthlm_ros.models.memory import free_bytes
 
 CPU = SimpleNamespace(type="cpu")
 GIB = 2**30

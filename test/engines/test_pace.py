@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from depthlm_ros.engines.pace import Pace, threads_for
+from depthlm_ros.engines.capacity import Pace, threads_for
 
 
 def settle(fixed, each, seconds):

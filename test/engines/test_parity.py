@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from PIL import Image
 
 from depthlm_ros.engines.digits import SYMBOLS, DigitTree
-from depthlm_ros.engines.positions import Placed
+from depthlm_ros.models.positions import Placed
 from depthlm_ros.question import MarkerStyle, PositionStyle
 
 CASES = [
@@ -135,7 +135,7 @@ def trees(monkeypatch):
             self.said[node.text] = np.array(probabilities)
             super()._read(node, probabilities, best)
 
-    monkeypatch.setattr("depthlm_ros.engines.reader.DigitTree", Recording)
+    monkeypatch.setattr("depthlm_ros.engines.local.reader.DigitTree", Recording)
     return made
 
 

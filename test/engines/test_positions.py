@@ -5,12 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from depthlm_ros.engines.positions import (
-    batch_positions,
-    prompt_positions,
-    question_positions,
-)
 from depthlm_ros.errors import InputError
+from depthlm_ros.models.positions import batch_positions, prompt_positions, question_positions
 
 IMAGE, POINT = 9, 7
 

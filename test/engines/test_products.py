@@ -4,9 +4,8 @@
 import pytest
 
 torch = pytest.importorskip("torch")
-
-from depthlm_ros.engines import products
-from depthlm_ros.engines.loading import load
+from depthlm_ros.models import linear
+from depthlm_ros.models.loading import load
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN"
@@ -21,7 +20,7 @@ def swapped():
         plain = torch.nn.Linear(24, 40, bias=bias)
         fast = torch.nn.Linear(24, 40, bias=bias)
         fast.load_state_dict(plain.state_dict())
-        fast.__class__ = products.OneDnnLinear
+        fast.__class__ = linear.OneDnnLinear
         return plain, fast
 
     return pair
@@ -47,16 +46,16 @@ def test_gradients_flow_where_they_are_wanted(swapped):
 
 @pytest.mark.parametrize("faster", [True, False])
 def test_the_faster_way_is_taken_where_it_is_faster(checkpoints, monkeypatch, faster):
-    monkeypatch.setattr(products, "onednn_is_faster", lambda: faster)
+    monkeypatch.setattr(linear, "onednn_is_faster", lambda: faster)
     model = load(checkpoints("llava"), "cpu").model
     names = list(model.state_dict())
-    products.fast_products(model)
-    assert (type(model.lm_head) is products.OneDnnLinear) == faster
+    linear.fast_products(model)
+    assert (type(model.lm_head) is linear.OneDnnLinear) == faster
     assert list(model.state_dict()) == names
 
 
 def test_other_types_of_weights_are_left_alone(checkpoints, monkeypatch):
-    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
     model = load(checkpoints("llava"), "cpu", "bfloat16").model
-    products.fast_products(model)
+    linear.fast_products(model)
     assert type(model.lm_head) is torch.nn.Linear

@@ -8,11 +8,11 @@ torch = pytest.importorskip("torch")
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import DynamicCache
 
-from depthlm_ros.engines import attention
-from depthlm_ros.engines import rows as rows_module
-from depthlm_ros.engines.attention import attend, attend_listed, folded, merged
-from depthlm_ros.engines.decoder import model_positions
-from depthlm_ros.engines.rows import Rows
+from depthlm_ros.engines.local import rows as rows_module
+from depthlm_ros.engines.local.rows import Rows
+from depthlm_ros.models import attention
+from depthlm_ros.models.attention import attend, attend_listed, folded, merged
+from depthlm_ros.models.decoder import model_positions
 
 ARCHITECTURES = ("qwen3_vl", "qwen2_5_vl", "llava")
 LENGTHS = torch.tensor([5, 3, 7, 3, 1])
@@ -180,7 +180,7 @@ def some_heads():
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_the_plain_way_finds_what_the_kernel_finds(causal, monkeypatch):
-    monkeypatch.setattr("depthlm_ros.engines.attention.QUERIES", 4)
+    monkeypatch.setattr("depthlm_ros.models.attention.QUERIES", 4)
     ours, theirs = (way(*some_heads(), 0.3, causal) for way in (folded, attend))
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 

@@ -8,9 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from depthlm_ros.batcher import Batcher
-from depthlm_ros.engines import fitting, local, memory
-from depthlm_ros.engines.local import LocalEngine
+from depthlm_ros.engines.local import engine as local
+from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import EngineError, OutOfMemory
+from depthlm_ros.models import memory
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_picture_that_a_gpu_has_no_room_for_is_an_error_with_the_reason(
 
     with monkeypatch.context() as patch:
         patch.setattr(local, broken, full)
-        patch.setattr(fitting, "give_back", lambda: emptied.append(1))
+        patch.setattr(memory, "give_back", lambda: emptied.append(1))
         with pytest.raises(OutOfMemory, match=r"the picture does not fit .* allocate 9 GiB\.$"):
             engine.open([view_of(0)], engine.loaded.checkpoint.asker(style))
     assert emptied == [1]

@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from depthlm_ros.engines import loading
-from depthlm_ros.engines.patches import linear_patches
 from depthlm_ros.errors import EngineError
+from depthlm_ros.models import loading
+from depthlm_ros.models.linear import linear_patches
 
 
 def picture(width, height):

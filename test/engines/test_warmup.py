@@ -7,10 +7,10 @@ import pytest
 
 from depthlm_ros.checkpoints import find_checkpoint
 from depthlm_ros.engines import make_engine
-from depthlm_ros.engines.progress import silent
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.engines.warmup import usual_view, warm_up
 from depthlm_ros.errors import EngineError
+from depthlm_ros.models.progress import silent
 
 TINY = find_checkpoint("tiny")
 

@@ -9,9 +9,10 @@ torch = pytest.importorskip("torch")
 
 from safetensors import safe_open
 
-from depthlm_ros.engines import loading, make_engine, weights
-from depthlm_ros.engines.local import LocalEngine
+from depthlm_ros.engines import make_engine
+from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import InputError, OutOfMemory
+from depthlm_ros.models import loading, weights
 from depthlm_ros.predict import load_predictor
 
 

@@ -23,10 +23,10 @@ else:
     from sensor_msgs.msg import CameraInfo, Image
     from std_msgs.msg import Header
 
-    from depthlm_ros.ros.asking import interfaces
-    from depthlm_ros.ros.child import Child
     from depthlm_ros.ros.convert import camera_info_message, image_message
     from depthlm_ros.ros.dds import environment, private_graph
+    from depthlm_ros.ros.serve.asking import interfaces
+    from depthlm_ros.ros.tools.child import Child
 
 CAMERA = Camera(320, 240, 250.0, 250.0, 160.0, 120.0)
 

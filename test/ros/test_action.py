@@ -12,10 +12,10 @@ from sensor_msgs.msg import Image, RegionOfInterest
 
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.messages import cloud_columns
+from depthlm_ros.msgs.fields import cloud_columns
 from depthlm_ros.predict import AskingPredictor, Status
-from depthlm_ros.ros.asking import interfaces
 from depthlm_ros.ros.node import DepthLMNode
+from depthlm_ros.ros.serve.asking import interfaces
 
 WORDING = {"marker": "tags", "coordinates": "tags"}
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "coordinates", WORDING)
@@ -197,7 +197,7 @@ def test_a_scan_ends_with_the_reason_when_the_node_is_deactivated(scanner):
 
 @pytest.fixture
 def forgetful(monkeypatch):
-    monkeypatch.setattr("depthlm_ros.ros.action.RESULT_KEPT_S", 1)
+    monkeypatch.setattr("depthlm_ros.ros.serve.action.RESULT_KEPT_S", 1)
 
 
 def test_results_are_forgotten_after_a_while_so_that_they_do_not_fill_the_memory(

@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from depthlm_ros.ros.ahead import Ahead
+from depthlm_ros.ros.camera.inputs import Ahead
 
 # Tells the seconds of the stamp of each picture that was resized.
 NODE = """
 import sys
 from depthlm_ros import view
-from depthlm_ros.ros import bench_node
+from depthlm_ros.ros.tools import bench_node
 
 resized = view.Frame.resized
 

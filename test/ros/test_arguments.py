@@ -10,9 +10,10 @@ import pytest
 pytest.importorskip("rclpy")
 from sensor_msgs.msg import Image
 
-from depthlm_ros.ros import demo_camera, node
+from depthlm_ros.ros import node
+from depthlm_ros.ros.tools import demo_camera
 
-CAMERA = "depthlm_ros.ros.demo_camera"
+CAMERA = "depthlm_ros.ros.tools.demo_camera"
 
 
 @pytest.fixture(autouse=True)

@@ -12,11 +12,11 @@ from std_msgs.msg import Header
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.cli import main
-from depthlm_ros.messages import cloud_columns
+from depthlm_ros.msgs.fields import cloud_columns
 from depthlm_ros.predict import AskingPredictor, choose_checkpoint
-from depthlm_ros.ros import bench
-from depthlm_ros.ros.bench_node import ClockEngine, created_cloud, seconds_since
 from depthlm_ros.ros.convert import cloud_message
+from depthlm_ros.ros.tools import bench
+from depthlm_ros.ros.tools.bench_node import ClockEngine, created_cloud, seconds_since
 from depthlm_ros.scan import scan
 from depthlm_ros.view import Frame
 

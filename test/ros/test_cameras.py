@@ -17,7 +17,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
-from depthlm_ros.ros import inputs
+from depthlm_ros.ros.camera import inputs
 from depthlm_ros.ros.convert import image_message
 from depthlm_ros.ros.node import DepthLMNode
 

@@ -11,9 +11,9 @@ pytest.importorskip("sensor_msgs.msg")
 from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from depthlm_ros import messages
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import CameraError
+from depthlm_ros.msgs import fields
 from depthlm_ros.ranges import Ranges, Status
 from depthlm_ros.ros import convert
 from depthlm_ros.scan import Scan
@@ -54,7 +54,7 @@ def ranges_of(distance, points=None):
 
 def test_k_and_d_make_the_camera_of_a_raw_picture():
     lens = Camera(640, 480, 500, 505, 320.5, 239.5, "plumb_bob", (0.1, -0.2, 0.01, 0.02, 0.0))
-    assert messages.camera_from(info_of(lens), 640, 480) == lens
+    assert fields.camera_from(info_of(lens), 640, 480) == lens
 
 
 @pytest.mark.parametrize(
@@ -66,38 +66,38 @@ def test_k_and_d_make_the_camera_of_a_raw_picture():
 )
 def test_other_lenses_are_carried_over(model, coefficients):
     lens = Camera(640, 480, 500, 505, 320.5, 239.5, model, coefficients)
-    assert messages.camera_from(info_of(lens), 640, 480) == lens
+    assert fields.camera_from(info_of(lens), 640, 480) == lens
 
 
 def test_no_model_and_no_coefficients_is_a_pinhole():
     info = info_of(distortion_model="", d=[])
-    assert messages.camera_from(info, 640, 480) == CAMERA
+    assert fields.camera_from(info, 640, 480) == CAMERA
 
 
 def test_a_rectified_picture_goes_by_p_and_ignores_d():
     info = info_of(d=[0.3, 0.0, 0.0, 0.0, 0.0])
     info.p = [400.0, 0, 300.0, 0, 0, 401.0, 200.0, 0, 0, 0, 1.0, 0]
-    camera = messages.camera_from(info, 640, 480, rectified=True)
+    camera = fields.camera_from(info, 640, 480, rectified=True)
     assert camera == Camera(640, 480, 400.0, 401.0, 300.0, 200.0)
 
 
 def test_a_region_of_interest_moves_the_principal_point():
     info = info_of()
     info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 60, 320, 240
-    camera = messages.camera_from(info, 320, 240)
+    camera = fields.camera_from(info, 320, 240)
     assert camera == Camera(320, 240, 500.0, 505.0, 220.5, 179.5)
 
 
 @pytest.mark.parametrize("binning", [0, 1])
 def test_binning_of_zero_means_one(binning):
     info = info_of(binning_x=binning, binning_y=binning)
-    assert messages.camera_from(info, 640, 480) == CAMERA
+    assert fields.camera_from(info, 640, 480) == CAMERA
 
 
 def test_binning_divides_the_intrinsics_after_the_region_is_cut():
     info = info_of(binning_x=2, binning_y=4)
     info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 60, 320, 240
-    camera = messages.camera_from(info, 160, 60)
+    camera = fields.camera_from(info, 160, 60)
     assert camera == Camera(160, 60, 250.0, 126.25, 110.25, 44.875)
 
 
@@ -114,19 +114,19 @@ def test_binning_divides_the_intrinsics_after_the_region_is_cut():
 )
 def test_intrinsics_that_cannot_be_true_are_refused(info, words):
     with pytest.raises(CameraError) as caught:
-        messages.camera_from(info, 640, 480)
+        fields.camera_from(info, 640, 480)
     assert all(word in str(caught.value) for word in words)
 
 
 def test_a_rectified_picture_without_p_is_refused():
     with pytest.raises(CameraError, match="camera_info, P: .* fx = 0"):
-        messages.camera_from(info_of(p=[0.0] * 12), 640, 480, rectified=True)
+        fields.camera_from(info_of(p=[0.0] * 12), 640, 480, rectified=True)
 
 
 def test_a_frame_has_the_stamp_frame_and_pixels_of_its_message():
     picture = np.arange(640 * 480 * 3, dtype=np.uint32).astype(np.uint8).reshape(480, 640, 3)
     message = convert.image_message(header("eye"), picture)
-    frame = messages.frame_from(message, info_of())
+    frame = fields.frame_from(message, info_of())
     assert (frame.stamp_ns, frame.frame_id) == (12_000_000_034, "eye")
     assert np.array_equal(frame.image, picture) and frame.camera == CAMERA
 
@@ -155,10 +155,10 @@ def test_answers_fit_the_real_message():
     messages = pytest.importorskip("depthlm_interfaces.msg", exc_type=ImportError)
     if not hasattr(messages, "PixelDistances"):
         pytest.skip("depthlm_interfaces is not built")
-    answers = messages.PixelDistances()
+    answers = fields.PixelDistances()
     convert.fill_answers(answers, ranges_of([2.0, np.nan]))
     assert answers.distance[0] == 2.0 and np.isnan(answers.distance[1])
-    named = {s.name: getattr(messages.PixelDistances, s.name) for s in Status}
+    named = {s.name: getattr(fields.PixelDistances, s.name) for s in Status}
     assert named == {s.name: int(s) for s in Status}
 
 
@@ -208,7 +208,7 @@ def test_a_720p_picture_and_ten_thousand_points_take_under_ten_milliseconds_each
     image.encoding = "bgr8"
     info = info_of(Camera(1280, 720, 900, 900, 640, 360))
     scan = scan_of(100, 100)
-    assert fastest(lambda: messages.frame_from(image, info)) < 0.010
+    assert fastest(lambda: fields.frame_from(image, info)) < 0.010
     assert fastest(lambda: convert.cloud_message(header(), scan)) < 0.010
     assert isinstance(convert.cloud_message(header(), scan), PointCloud2)
 

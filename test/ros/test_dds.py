@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 from depthlm_ros.ros import dds
-from depthlm_ros.ros.child import Child
+from depthlm_ros.ros.tools.child import Child
 
 
 def test_two_graphs_at_a_time_have_different_domains_on_this_machine_only():

@@ -24,11 +24,11 @@ from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import AskingPredictor
-from depthlm_ros.ros.asking import Asking
-from depthlm_ros.ros.detections import open_detections
-from depthlm_ros.ros.settings import Settings
-from depthlm_ros.ros.worker import Worker
+from depthlm_ros.ros.parameters import Settings
+from depthlm_ros.ros.serve.asking import Asking
+from depthlm_ros.ros.serve.detections import open_detections
 from depthlm_ros.view import Frame
+from depthlm_ros.worker.worker import Worker
 
 CAMERA = Camera(320, 240, 250.0, 250.0, 159.5, 119.5)
 ROW = Checkpoint("fake", "", "none", 250.0, "coordinates", "coordinates", {"coordinates": "tags"})

@@ -11,8 +11,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from depthlm_ros.errors import EngineError
-from depthlm_ros.ros.client import Client
-from depthlm_ros.ros.streams import STREAMS
+from depthlm_ros.ros.publish.streams import STREAMS
+from depthlm_ros.ros.tools.client import Client
 
 PATIENCE_S = 60.0
 QOS = [
@@ -26,29 +26,30 @@ QOS = [
 def space(node_process, request):
     """Arguments of the namespace of this test, in which a camera is."""
     words = "-r", f"__ns:=/{request.node.name}"
-    node_process(*words, "-r", "image_raw:=image", module="depthlm_ros.ros.demo_camera")
+    node_process(*words, "-r", "image_raw:=image", module="depthlm_ros.ros.tools.demo_camera")
     return words
 
 
 @pytest.fixture
 def start(node_process, space):
     """start(argument...) -> a node process with a scripted engine, beside the camera."""
-    return lambda *words: node_process(*space, *words, module="depthlm_ros.ros.bench_node")
+    return lambda *words: node_process(*space, *words, module="depthlm_ros.ros.tools.bench_node")
 
 
 # The diagnostics fail whenever the model's thread has something to tell: it is loaded, it died.
 FAILING = """
 import sys, threading
-from depthlm_ros.ros import bench_node, health
+from depthlm_ros.ros.publish import diagnostics
+from depthlm_ros.ros.tools import bench_node
 
-of_model = health.of_model
+of_model = diagnostics.of_model
 
 def failing(*args):
     if threading.current_thread().name == "model":
         raise OSError("no figures of this process")
     return of_model(*args)
 
-health.of_model = failing
+diagnostics.of_model = failing
 sys.exit(bench_node.main())
 """
 
@@ -56,7 +57,8 @@ sys.exit(bench_node.main())
 # The first question meets a fault that nobody expected.
 FAULTY = """
 import sys
-from depthlm_ros.ros import asking, bench_node
+from depthlm_ros.ros.serve import asking
+from depthlm_ros.ros.tools import bench_node
 
 checked = asking.Asking.check_count
 

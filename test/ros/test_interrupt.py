@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("rclpy")
 from sensor_msgs.msg import Image
 
-from depthlm_ros.ros.client import Client
-from depthlm_ros.ros.interrupt import interrupt_after
+from depthlm_ros.ros.process import interrupt_after
+from depthlm_ros.ros.tools.client import Client
 
 
 def test_a_message_is_heard_to_its_end_before_the_interrupt(robot):

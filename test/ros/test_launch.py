@@ -13,10 +13,9 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 rclpy = pytest.importorskip("rclpy")
+from depthlm_ros.demo.scene import FRAME_ID
 from depthlm_ros.predict import choose_checkpoint
-from depthlm_ros.ros.parameters import Parameters
-from depthlm_ros.ros.settings import Settings
-from depthlm_ros.scene import FRAME_ID
+from depthlm_ros.ros.parameters import Parameters, Settings
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -79,7 +78,7 @@ def test_every_program_that_a_launch_file_starts_is_installed_by_setup(path):
 
 
 def test_the_demo_camera_has_the_parameters_that_its_launch_file_gives():
-    source = (ROOT / "depthlm_ros/ros/demo_camera.py").read_text()
+    source = (ROOT / "depthlm_ros/ros/tools/demo_camera.py").read_text()
     for name in table(ROOT / "launch/demo.launch.py", "CAMERA"):
         assert f'"{name}"' in source
     assert FRAME_ID in constants(ROOT / "launch/demo.launch.py")

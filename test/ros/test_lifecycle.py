@@ -17,7 +17,7 @@ from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.node import DepthLMNode
-from depthlm_ros.ros.streams import Streams
+from depthlm_ros.ros.publish.streams import Streams
 from depthlm_ros.ros.topic import Topic
 
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})
@@ -57,9 +57,7 @@ class Managed:
     def set(self, name, value):
         """'' if the parameter was set, else the reason."""
         message = Parameter(name, value=value).to_parameter_msg()
-        (result,) = self.robot.call(
-            self._set, SetParameters.Request(parameters=[message])
-        ).results
+        (result,) = self.robot.call(self._set, SetParameters.Request(parameters=[message])).results
         return "" if result.successful else result.reason
 
     def refusal(self):

@@ -12,7 +12,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
-from depthlm_ros.ros.markers import markers_message
+from depthlm_ros.ros.publish.markers import markers_message
 from depthlm_ros.scan import grid_pixels
 from depthlm_ros.view import Frame
 

@@ -9,8 +9,8 @@ pytest.importorskip("rclpy")
 import rclpy
 from std_srvs.srv import Trigger
 
-from depthlm_ros.ros import replies
-from depthlm_ros.ros.client import Client
+from depthlm_ros.ros.serve import replies
+from depthlm_ros.ros.tools.client import Client
 
 TOLD = f"{replies.LOST} (timeout): client will not receive response, at rmw_response.cpp:153"
 
@@ -18,7 +18,7 @@ TOLD = f"{replies.LOST} (timeout): client will not receive response, at rmw_resp
 DEAF = f"""
 import sys, warnings
 from rclpy.service import Service
-from depthlm_ros.ros import bench_node
+from depthlm_ros.ros.tools import bench_node
 
 send, left = Service.send_response, [1, 2, 3]
 

@@ -9,8 +9,7 @@ rclpy = pytest.importorskip("rclpy")
 from rclpy.parameter import Parameter
 
 from depthlm_ros.errors import InputError
-from depthlm_ros.ros.parameters import Parameters
-from depthlm_ros.ros.settings import Settings
+from depthlm_ros.ros.parameters import Parameters, Settings
 
 
 @pytest.fixture(scope="module")

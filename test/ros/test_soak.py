@@ -17,7 +17,7 @@ from PIL import Image as PictureFile
 from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import PointCloud2
 
-from depthlm_ros.ros.bench_node import FOCAL_PX, seconds_since
+from depthlm_ros.ros.tools.bench_node import FOCAL_PX, seconds_since
 
 SHORT_S = 12.0
 LONG_S = float(os.environ.get("SOAK_S", "600"))
@@ -96,9 +96,9 @@ def busy_robot(node_process, make_robot, tmp_path):
     path = tmp_path / "picture.png"
     PictureFile.fromarray(np.full((720, 1280, 3), 90, np.uint8)).save(path)
     camera = ("-r", "image_raw:=image", "-p", f"picture:={path}", "-p", f"fx:={FOCAL_PX}")
-    node_process(*camera, "-p", f"rate:={PICTURES_HZ}", module="depthlm_ros.ros.demo_camera")
+    node_process(*camera, "-p", f"rate:={PICTURES_HZ}", module="depthlm_ros.ros.tools.demo_camera")
     grid = ("-p", "grid.rate:=10", "-p", "grid.columns:=100", "-p", "grid.rows:=100")
-    node_process(*grid, "--busy", str(BUSY_S), module="depthlm_ros.ros.bench_node")
+    node_process(*grid, "--busy", str(BUSY_S), module="depthlm_ros.ros.tools.bench_node")
     robot = make_robot()
     robot.wait(lambda: robot.ask().success)
     return robot

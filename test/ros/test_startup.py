@@ -94,9 +94,7 @@ sys.exit(main())
 """
 
 
-def test_without_the_interfaces_package_there_are_still_clouds(
-    node_from, checkpoint, make_robot
-):
+def test_without_the_interfaces_package_there_are_still_clouds(node_from, checkpoint, make_robot):
     child = node_from(
         BLOCKED,
         *("-r", "__node:=bare", "-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"),
@@ -127,7 +125,7 @@ RAISING = """
 import sys, types
 sys.modules["torch"] = types.ModuleType("torch")  # as while another thread imports it
 from depthlm_ros.ros import node
-from depthlm_ros.ros.diagnostics import Diagnostics
+from depthlm_ros.ros.publish.diagnostics import Diagnostics
 tick, calls = Diagnostics._tick, []
 def raising(self):
     calls.append(None)

@@ -13,7 +13,7 @@ from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.node import DepthLMNode
-from depthlm_ros.ros.streams import STREAMS, Streams
+from depthlm_ros.ros.publish.streams import STREAMS, Streams
 
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})
 PARAMETERS = {"grid.rate": 20, "grid.columns": 4, "grid.rows": 3, "query.max_pixels": 5}

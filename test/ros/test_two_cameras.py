@@ -19,7 +19,7 @@ BENT = Camera(320, 240, 250.0, 250.0, 160.0, 120.0, "plumb_bob", (-0.2, 0.05, 0.
 @pytest.fixture
 def robot(make_robot, node_process):
     words = "--params-file", str(FILE), "-p", "grid.rate:=0", "-r", "__ns:=/pair"
-    node_process(*words, module="depthlm_ros.ros.bench_node")
+    node_process(*words, module="depthlm_ros.ros.tools.bench_node")
     return make_robot("/pair", "/pair/depthlm")
 
 

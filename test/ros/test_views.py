@@ -18,13 +18,13 @@ from rosbags.highlevel import AnyReader
 from depthlm_ros.bags.demo import TOPICS
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.cli import main
+from depthlm_ros.demo.scene import FRAME_ID
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.messages import CLOUD_FIELDS
+from depthlm_ros.msgs.fields import CLOUD_FIELDS
 from depthlm_ros.predict import AskingPredictor
-from depthlm_ros.ros.markers import NAMESPACES
 from depthlm_ros.ros.node import DepthLMNode
-from depthlm_ros.ros.streams import STREAMS
-from depthlm_ros.scene import FRAME_ID
+from depthlm_ros.ros.publish.markers import NAMESPACES
+from depthlm_ros.ros.publish.streams import STREAMS
 
 CONFIG = Path(__file__).parents[2] / "config"
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})

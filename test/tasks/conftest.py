@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from depthlm_ros.checkpoints import Checkpoint
-from depthlm_ros.pairs import Pairs
-from depthlm_ros.records import Records
+from depthlm_ros.data.pairs import Pairs
+from depthlm_ros.data.records import Records
 
 INTRINSICS = [110.0, 120.0, 66.0, 47.0, 130, 100]
 WORDING = {"marker": "tags", "coordinates": "tags", "position": "number"}

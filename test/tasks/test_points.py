@@ -9,9 +9,9 @@ import pytest
 
 from depthlm_ros.answer import FREE, parse
 from depthlm_ros.errors import InputError, RecordError
+from depthlm_ros.question import POINT, WORDINGS
 from depthlm_ros.tasks import DEPTHLM_TASKS, TASKS, find_task
 from depthlm_ros.view import unify_focal
-from depthlm_ros.wordings import POINT, WORDINGS
 
 SINGLE = ("distance", "axis", "speed", "time")
 
@@ -39,8 +39,9 @@ def test_the_truth_is_the_points_own(records, row, points, task, which, style):
         point = point_of(item, record, points)
         far = np.linalg.norm(point)
         given = [float(n) for n in re.findall(r"(\d+\.\d)(?= seconds|m/s)", item.question.text)]
-        expected = {"distance": far, "axis": point[2]} | {n: far / g for g in given
-                                                          for n in ("speed", "time")}
+        expected = {"distance": far, "axis": point[2]} | {
+            n: far / g for g in given for n in ("speed", "time")
+        }
         assert item.truth == pytest.approx(expected[task], rel=1e-9)
         assert parse(item.answer).metres == pytest.approx(item.truth, abs=0.00501)
 

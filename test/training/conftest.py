@@ -12,7 +12,7 @@ from depthlm_ros.bench.shapes import Size, Text, Vision
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.view import Frame
-from training.shards import Shot, write_shard
+from training.data.shards import Shot, write_shard
 
 TEXT = Text(width=48, layers=2, heads=3, kv_heads=1, head=16, mlp=64, vocabulary=1100)
 VISION = Vision(width=32, layers=2, heads=2, mlp=48, special=(1,))
@@ -32,7 +32,7 @@ def write_base(folder, architecture):
     """A base folder as the hub's are: the published chat layout, an end token of its own."""
     from transformers import AutoModelForImageTextToText
 
-    from training.base import TEMPLATES
+    from training.run.base import TEMPLATES
 
     size = Size(architecture, TEXT, VISION, (130, 100, 110.0))
     tokenizer = words.tokenizer_of("pixtral" if architecture == "llava" else "qwen")
@@ -79,7 +79,7 @@ def base_of(tmp_path_factory):
 @pytest.fixture(scope="session")
 def parts_of(base_of):
     """architecture -> the Parts of its base."""
-    from depthlm_ros.engines.loading import load_parts
+    from depthlm_ros.models.loading import load_parts
 
     return cache(lambda name: load_parts(checkpoint_of(name, base_of(name))))
 
@@ -88,8 +88,8 @@ def parts_of(base_of):
 def row_about(parts_of):
     """(architecture, ask, seed) -> a Row about picture `seed`."""
     from training.config import Stage
-    from training.examples import of_shot
-    from training.rows import make_row
+    from training.data.examples import of_shot
+    from training.data.rows import make_row
 
     def made(architecture, ask, seed=0, **shape):
         stage, rng = Stage("s", 1, 1.0, ask), np.random.default_rng(seed)
@@ -105,7 +105,7 @@ def student_of(base_of):
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from training.student import Student
+    from training.model import Student
 
     def made(architecture, heads=False):
         torch.manual_seed(0)

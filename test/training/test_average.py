@@ -12,21 +12,21 @@ from safetensors.torch import load_file, save_file
 
 from depthlm_ros.checkpoints import TINY
 from depthlm_ros.predict import load_predictor
-from training import runs
-from training.average import main
+from training.run import run_folder
+from training.tools.average import main
 
-FILES = "model.safetensors", runs.HEADS
+FILES = "model.safetensors", run_folder.HEADS
 
 
 def write_step(run, step, factor):
     """A complete step whose weights are the embedded checkpoint's times a factor."""
-    folder = run / runs.STEPS / f"checkpoint-{step}"
+    folder = run / run_folder.STEPS / f"checkpoint-{step}"
     copytree(TINY, folder)
     state = load_file(folder / FILES[0])
     save_file({k: v * factor for k, v in state.items()}, folder / FILES[0], {"format": "pt"})
     save_file({"heads.dense.bias": torch.full((16,), factor)}, folder / FILES[1])
     (folder / "optimizer.pt").write_bytes(b"of one step")
-    runs.mark_complete(folder)
+    run_folder.mark_complete(folder)
     return folder
 
 
@@ -35,7 +35,7 @@ def run(tmp_path):
     """Steps of 7, 0.5, 1 and 1.5 times the weights, and one that was not written to its end."""
     for step, factor in ((50, 7.0), (100, 0.5), (1000, 1.5), (200, 1.0), (2000, 9.0)):
         folder = write_step(tmp_path / "run", step, factor)
-    (folder.with_name("checkpoint-2000") / runs.COMPLETE).unlink()
+    (folder.with_name("checkpoint-2000") / run_folder.COMPLETE).unlink()
     return tmp_path / "run"
 
 
@@ -46,7 +46,7 @@ def test_the_mean_of_the_newest_whole_steps_answers_as_a_checkpoint(run, tmp_pat
     for name, weight in weights.items():
         torch.testing.assert_close(weight, expected[name], rtol=2e-3, atol=1e-6)
     assert load_file(out / FILES[1])["heads.dense.bias"].tolist() == [1.0] * 16
-    assert {p.name for p in out.iterdir()} == {p.name for p in TINY.iterdir()} | {runs.HEADS}
+    assert {p.name for p in out.iterdir()} == {p.name for p in TINY.iterdir()} | {run_folder.HEADS}
     told, known = (
         load_predictor(str(folder), warm_up=False).ranges(shot().frame, [(65, 50)]).distance_m
         for folder in (out, TINY)
@@ -69,7 +69,7 @@ def test_runs_of_unlike_models_have_no_mean(run, tmp_path, change):
     else:
         name = "heads.dense.bias" if change == "shape" else "heads.dense.weight"
         save_file({name: torch.ones(9)}, step / FILES[1])
-    runs.mark_complete(step)
+    run_folder.mark_complete(step)
     with pytest.raises(SystemExit, match="other/.*heads.safetensors holds other weights than"):
         main([str(tmp_path / "other"), str(run), str(tmp_path / "mean"), "--last", "1"])
     assert not (tmp_path / "mean").exists()
@@ -86,5 +86,5 @@ def test_a_mean_of_what_is_not_there_is_refused(run, tmp_path, last, said):
 
 
 def test_a_folder_that_exists_is_kept(run, tmp_path):
-    with pytest.raises(SystemExit, match=r"training.average: .* exists"):
+    with pytest.raises(SystemExit, match=r"training.tools.average: .* exists"):
         main([str(run), str(tmp_path)])

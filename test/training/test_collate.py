@@ -8,9 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from depthlm_ros.errors import CheckpointError
-from depthlm_ros.question import PositionStyle
-from depthlm_ros.wordings import POINT
-from training.collate import Collator, question_mask
+from depthlm_ros.question import POINT, PositionStyle
+from training.data.collate import Collator, question_mask
 
 ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "llava")
 # What stands before the words of a question, and between them and the answer.
@@ -109,9 +108,7 @@ def test_packed_questions_equal_separate_runs(parts_of, row_about, student_of, n
     student, collator = student_of(name), Collator(parts_of(name), *told)
     rows = [row_about(name, packing(name), seed, width=130 + 40 * seed) for seed in (0, 1)]
     loss, grown = gradient(student, collator(rows))
-    alone = [
-        gradient(student, collator([replace(r, asked=(a,))])) for r in rows for a in r.asked
-    ]
+    alone = [gradient(student, collator([replace(r, asked=(a,))])) for r in rows for a in r.asked]
     assert loss == pytest.approx(sum(one for one, _ in alone) / len(alone), rel=1e-5)
     expected = sum(g for _, g in alone) / len(alone)
     assert torch.allclose(grown, expected, atol=1e-5 * expected.abs().max().item())

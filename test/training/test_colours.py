@@ -1,10 +1,10 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""training.colours: other looks of the same picture."""
+"""training.data.colours: other looks of the same picture."""
 
 import numpy as np
 import pytest
 
-from training.colours import another_look
+from training.data.colours import another_look
 
 
 @pytest.fixture

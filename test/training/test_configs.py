@@ -17,7 +17,7 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.predict import load_predictor
 from training import sft
 from training.config import read_config, shortened
-from training.shards import Shot, write_shard
+from training.data.shards import Shot, write_shard
 
 CONFIGS = [p for p in sorted(Path("training/configs").glob("*.yaml")) if "grpo" not in p.name]
 LARGE = [path for path in CONFIGS if not path.name.startswith("tiny")]
@@ -65,8 +65,14 @@ def small(tmp_path, views, base_of):
         if any(stage.tasks for stage in config.stages):
             data = [{"shards": data}, {"pairs": write_pair(tmp_path, focal_px)}]
         return shortened(
-            config, -(-steps // len(config.stages)), data=data, batch=2, micro_batch=0,
-            workers=0, heldout={}, save_every=100,
+            config,
+            -(-steps // len(config.stages)),
+            data=data,
+            batch=2,
+            micro_batch=0,
+            workers=0,
+            heldout={},
+            save_every=100,
         )
 
     return made

@@ -9,7 +9,8 @@ import numpy as np
 import yaml
 
 import depthlm_ros
-from training import exhibits, synthetic
+from training import synthetic
+from training.scenes import exhibits
 
 DEMO = Path(depthlm_ros.__file__).parent / "demo"
 
@@ -31,8 +32,10 @@ def test_the_shipped_calibration_is_a_camera_info_of_the_same_camera():
     assert (info["image_width"], info["image_height"]) == (camera.width, camera.height)
     matrix = [camera.fx, 0, camera.cx, 0, camera.fy, camera.cy, 0, 0, 1]
     assert info["camera_matrix"]["data"] == matrix
-    assert [len(info[k]["data"]) for k in (
-        "distortion_coefficients", "rectification_matrix", "projection_matrix")] == [5, 9, 12]
+    assert [
+        len(info[k]["data"])
+        for k in ("distortion_coefficients", "rectification_matrix", "projection_matrix")
+    ] == [5, 9, 12]
 
 
 def test_the_demo_folder_stays_small():

@@ -14,10 +14,10 @@ from transformers import AutoModelForImageTextToText
 from depthlm_ros.checkpoints import TINY, from_folder
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import load_predictor
-from training import fresh
-from training.collate import Collator
-from training.grow import grow, grown, main, spread
-from training.student import Student
+from training.data.collate import Collator
+from training.model import Student
+from training.run import fresh
+from training.tools.grow import grow, grown, main, spread
 
 SHAPE = {"width": 48, "heads": 2, "layers": 4, "mlp": 64}
 
@@ -48,9 +48,13 @@ def test_new_blocks_are_spread_evenly(old, new, numbers):
     assert spread(old, new) == numbers
 
 
-@pytest.mark.parametrize("name, entry, moved", [
-    ("qwen3_vl", "deepstack_visual_indexes", [3]), ("qwen2_5_vl", "fullatt_block_indexes", [3]),
-])
+@pytest.mark.parametrize(
+    "name, entry, moved",
+    [
+        ("qwen3_vl", "deepstack_visual_indexes", [3]),
+        ("qwen2_5_vl", "fullatt_block_indexes", [3]),
+    ],
+)
 def test_states_are_equal_before_and_after(
     name, entry, moved, base_of, parts_of, row_about, tmp_path
 ):
@@ -111,10 +115,15 @@ def test_weights_in_several_files_stay_in_them(base_of, tmp_path):
 
 
 def test_only_whole_names_of_blocks_are_renamed():
-    state = {name: torch.ones(2) for name in (
-        "visual.blocks.1.mlp.linear_fc2.bias", "model.visual.blocks.0.norm1.weight",
-        "model.visual.merger.norm.weight", "model.language_model.layers.1.mlp.down_proj.weight",
-    )}
+    state = {
+        name: torch.ones(2)
+        for name in (
+            "visual.blocks.1.mlp.linear_fc2.bias",
+            "model.visual.blocks.0.norm1.weight",
+            "model.visual.merger.norm.weight",
+            "model.language_model.layers.1.mlp.down_proj.weight",
+        )
+    }
     found = grown(state, [[0], [1, 2]])
     assert {name: w.tolist() for name, w in found.items() if "1" in name or "2" in name} == {
         "visual.blocks.1.mlp.linear_fc2.bias": [1, 1],
@@ -124,10 +133,13 @@ def test_only_whole_names_of_blocks_are_renamed():
     }
 
 
-@pytest.mark.parametrize("name, layers, said", [
-    ("llava", 4, "'llava' model, and only qwen3_vl, qwen2_5_vl can grow"),
-    ("qwen3_vl", 2, "has 2 vision blocks already, asked for 2"),
-])
+@pytest.mark.parametrize(
+    "name, layers, said",
+    [
+        ("llava", 4, "'llava' model, and only qwen3_vl, qwen2_5_vl can grow"),
+        ("qwen3_vl", 2, "has 2 vision blocks already, asked for 2"),
+    ],
+)
 def test_what_cannot_grow_is_refused(name, layers, said, base_of, tmp_path):
     with pytest.raises(InputError, match=said):
         grow(base_of(name), tmp_path / "deep", layers)
@@ -135,7 +147,7 @@ def test_what_cannot_grow_is_refused(name, layers, said, base_of, tmp_path):
 
 
 def test_a_folder_that_exists_is_kept(tmp_path):
-    with pytest.raises(SystemExit, match=r"training.grow: .* exists"):
+    with pytest.raises(SystemExit, match=r"training.tools.grow: .* exists"):
         main([str(TINY), str(tmp_path), "--vision-layers", "9"])
 
 

@@ -21,15 +21,16 @@ from safetensors.torch import load_file
 from depthlm_ros.answer import FORMS
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import TINY, from_folder
-from depthlm_ros.engines.loading import load_parts
 from depthlm_ros.errors import EngineError, InputError
+from depthlm_ros.models.loading import load_parts
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame
-from training import grpo, runs
-from training.lessons import lessons
-from training.processor import ViewProcessor
-from training.rollouts import Rollouts
-from training.shards import Shot, write_shard
+from training import grpo
+from training.data.lessons import lessons
+from training.data.shards import Shot, write_shard
+from training.rl.processor import ViewProcessor
+from training.rl.rollouts import Rollouts
+from training.run import run_folder
 
 CONFIGS = Path(__file__).parents[2] / "training/configs"
 
@@ -50,9 +51,20 @@ def config(tmp_path_factory):
     line = {"image": "a.png", "intrinsics": [200, 200, 60, 45, 120, 90], "kind": "distance"}
     (folder / "r.jsonl").write_text(json.dumps({**line, "pixel_coords": [[60, 40]], "depth": [2]}))
     return grpo.Config(
-        base=str(TINY), data=str(folder), out=str(folder / "out"), steps=4, lr=1e-4, group=4,
-        batch=2, micro_batch=4, longest=16, save_every=2, log_every=1, bf16=False,
-        rewards={"abs_rel": 1.0, "format": 0.5}, heldout={"records": str(folder / "r.jsonl")},
+        base=str(TINY),
+        data=str(folder),
+        out=str(folder / "out"),
+        steps=4,
+        lr=1e-4,
+        group=4,
+        batch=2,
+        micro_batch=4,
+        longest=16,
+        save_every=2,
+        log_every=1,
+        bf16=False,
+        rewards={"abs_rel": 1.0, "format": 0.5},
+        heldout={"records": str(folder / "r.jsonl")},
     )
 
 
@@ -62,7 +74,7 @@ def finished(config):
 
 
 def logged(out, name):
-    state = json.loads((runs.newest_complete(out)[0] / "trainer_state.json").read_text())
+    state = json.loads((run_folder.newest_complete(out)[0] / "trainer_state.json").read_text())
     return [entry[name] for entry in state["log_history"] if name in entry]
 
 
@@ -92,7 +104,7 @@ def test_a_run_of_another_config_is_not_gone_on_with(finished, config):
 
 
 def test_checkpoints_of_steps_load_too(finished, config):
-    folder, skipped = runs.newest_complete(config.out)
+    folder, skipped = run_folder.newest_complete(config.out)
     assert (folder.name, skipped) == ("checkpoint-4", [])
     ranges = load_predictor(str(folder)).ranges(shot(9).frame, [(60, 40)])
     assert np.isfinite(ranges.distance_m).all()
@@ -100,7 +112,7 @@ def test_checkpoints_of_steps_load_too(finished, config):
 
 def test_the_weights_have_learnt_and_rewards_are_logged_by_name(finished, config):
     start = load_file(TINY / "model.safetensors")
-    end = load_file(runs.newest_complete(config.out)[0] / "model.safetensors")
+    end = load_file(run_folder.newest_complete(config.out)[0] / "model.safetensors")
     moved = [name for name in end if (start[name].float() != end[name]).any()]
     assert len(moved) > 0.9 * len(end)
     assert {weight.dtype for weight in end.values()} == {torch.float32}
@@ -112,7 +124,9 @@ def test_the_weights_have_learnt_and_rewards_are_logged_by_name(finished, config
 def test_a_resumed_run_ends_where_an_unbroken_one_does(finished, config, tmp_path):
     shutil.copytree(config.out, tmp_path / "out")
     shutil.rmtree(tmp_path / "out/checkpoint")
-    (tmp_path / "out/steps/checkpoint-4" / runs.COMPLETE).unlink()  # as if killed while saving
+    (
+        tmp_path / "out/steps/checkpoint-4" / run_folder.COMPLETE
+    ).unlink()  # as if killed while saving
     again = grpo.train(replace(config, out=str(tmp_path / "out"), heldout={}))
     one, two = (load_file(folder / "model.safetensors") for folder in (finished, again))
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -135,13 +149,14 @@ def test_replies_are_made_in_the_numbers_that_they_are_trained_in(config, tmp_pa
 
 KILLED = """
 import os, signal, sys
-from training import grpo, grpo_trainer
-stock = grpo_trainer.GroupTrainer.training_step
+from training import grpo
+from training.rl import trainer
+stock = trainer.GroupTrainer.training_step
 def training_step(self, *given, **named):
     if self.state.global_step == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return stock(self, *given, **named)
-grpo_trainer.GroupTrainer.training_step = training_step
+trainer.GroupTrainer.training_step = training_step
 grpo.main(sys.argv[1:])
 """
 
@@ -175,8 +190,12 @@ def test_the_processor_makes_what_the_engines_make():
     parts = load_parts(from_folder(TINY))
     processor = ViewProcessor(parts.vision.processor, parts.tokenizer)
     image, question = shot(1).frame.image, "How far?"
-    chat = [{"role": "user", "content": [{"type": "image", "image": image},
-                                         {"type": "text", "text": question}]}]
+    chat = [
+        {
+            "role": "user",
+            "content": [{"type": "image", "image": image}, {"type": "text", "text": question}],
+        }
+    ]
     made = processor.apply_chat_template(
         [chat], tokenize=True, return_dict=True, add_generation_prompt=True, return_tensors="pt"
     )

@@ -11,14 +11,20 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from depthlm_ros.errors import InputError, OutOfMemory, RecordError
-from training import room, sft
+from training import sft
 from training.config import read_config, shortened
-from training.guard import BadStep, Guard
-from training.rows import stage_rows
+from training.data.rows import stage_rows
+from training.run import dry_run
+from training.run.guard import BadStep, Guard
 
 SHAPE = {"width": 48, "heads": 2, "layers": 2, "mlp": 64}
-GOOD = {"image": "ok.png", "intrinsics": [200, 200, 60, 45, 120, 90], "kind": "z",
-        "pixel_coords": [[60, 45], [20, 30], [110, 80]], "depth": [2.0, 3.5, 1.25]}
+GOOD = {
+    "image": "ok.png",
+    "intrinsics": [200, 200, 60, 45, 120, 90],
+    "kind": "z",
+    "pixel_coords": [[60, 45], [20, 30], [110, 80]],
+    "depth": [2.0, 3.5, 1.25],
+}
 BAD = {
     "gone.png cannot be read": {"image": "gone.png"},
     "cut.png cannot be read": {"image": "cut.png"},
@@ -126,7 +132,7 @@ def test_the_first_steps_may_be_wild():
 def test_a_label_that_poisons_the_loss_stops_the_run_before_the_weights(
     tiny_run, monkeypatch, optimizer
 ):
-    from training.student import Student
+    from training.model import Student
 
     forward = Student.forward
 
@@ -152,20 +158,20 @@ def tiny_run(shards, tmp_path):
 
 
 def test_a_run_that_cannot_fit_is_refused_before_it_starts(tiny_run, monkeypatch):
-    monkeypatch.setattr(room, "free_bytes", lambda device: 10_000)
+    monkeypatch.setattr(dry_run, "free_bytes", lambda device: 10_000)
     with pytest.raises(OutOfMemory, match=r"need 0\.\d+ GB.*lora"):
         sft.train(tiny_run)
     monkeypatch.undo()
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 1000}))
+    monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 1000}))
     with pytest.raises(InputError, match="checkpoints need .* GB in .*run"):
         sft.train(tiny_run)
     assert not list((sft.Path(tiny_run.out)).glob("steps/*"))
 
 
 def test_a_disk_that_fills_up_while_saving_costs_one_checkpoint(tiny_run, monkeypatch, capsys):
-    from training import shipping
+    from training.run import export
 
-    write, calls = shipping.save_file, []
+    write, calls = export.save_file, []
 
     def full(state, path, **more):
         calls.append(path)
@@ -173,7 +179,7 @@ def test_a_disk_that_fills_up_while_saving_costs_one_checkpoint(tiny_run, monkey
             raise OSError(28, "No space left on device", str(path))
         return write(state, path, **more)
 
-    monkeypatch.setattr(shipping, "save_file", full)
+    monkeypatch.setattr(export, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
         sft.train(replace(tiny_run, save_every=1))
     monkeypatch.undo()

@@ -13,20 +13,18 @@ import safetensors.torch
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import TINY, Checkpoint
+from depthlm_ros.data.records import read_records
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import CheckpointError, OutOfMemory
 from depthlm_ros.predict import AskingPredictor
-from depthlm_ros.records import read_records
 from depthlm_ros.view import Frame
-from training import watch
+from training.data.shards import write_shard
 from training.dense import DenseHead
 from training.heldout import main, measured, questions
-from training.shards import write_shard
+from training.run import watch
 from training.synthetic import shot
 
-ROW = Checkpoint(
-    "t", "", "qwen3_vl", 200.0, "coordinates", "coordinates", {"coordinates": "tags"}
-)
+ROW = Checkpoint("t", "", "qwen3_vl", 200.0, "coordinates", "coordinates", {"coordinates": "tags"})
 
 
 def test_questions_know_the_true_distance_of_their_pixels():

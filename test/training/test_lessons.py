@@ -12,8 +12,8 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.view import Frame
-from training.lessons import PIXELS, lessons, shot_record
-from training.shards import Shot, write_shard
+from training.data.lessons import PIXELS, lessons, shot_record
+from training.data.shards import Shot, write_shard
 
 ROW = Checkpoint(
     "t", "", "qwen3_vl", 100.0, "marker", "coordinates", {"marker": "tags", "coordinates": "tags"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from depthlm_ros.errors import ImageError, InputError, RecordError
-from training.mixture import Mixture, SkipCounts, Source
+from training.data.mixture import Mixture, SkipCounts, Source
 
 SOURCES = {"odd": Source(range(1, 1000, 2)), "even": Source(range(0, 1000, 2), 3.0)}
 

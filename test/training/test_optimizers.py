@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 from torch.optim import AdamW, Muon
 
 from depthlm_ros.errors import InputError, MissingDependency
-from training.collate import Collator
 from training.config import read_config
-from training.optimizers import MuonWithAdamW, split
+from training.data.collate import Collator
+from training.run.optimizers import MuonWithAdamW, split
 
 OUTSIDE = ("embed", "lm_head", "patch", "pos_embed", "heads.", "norm", "bias")
 

@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from depthlm_ros.errors import EngineError
-from training import bench_data
-from training.pictures import Preparer
+from training.data.images import Preparer
+from training.tools import bench_data
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "llava"])

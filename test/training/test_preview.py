@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 
 from training import preview
 from training.config import read_config
-from training.rows import stage_rows
+from training.data.rows import stage_rows
 
 TINY = "training/configs/tiny.yaml"
 

@@ -12,9 +12,9 @@ pytest.importorskip("trl")
 
 from depthlm_ros.errors import DepthLMError
 from depthlm_ros.view import unify_focal
-from training import replicate, sft
-from training.findings import BASES, FINDINGS, GRPO_FLOPS
-from training.replicate import Replication, claimed, table
+from training import sft
+from training.tools import replicate
+from training.tools.replicate import BASES, FINDINGS, GRPO_FLOPS, Replication, claimed, table
 
 SHAPE = {"width": 48, "heads": 2, "layers": 2, "mlp": 64}
 
@@ -71,8 +71,16 @@ def test_a_raw_picture_is_not_resized(shot):
 
 def test_rows_that_have_not_run_are_marked(small):
     told(
-        small, "loss", "loss_on_all",
-        pictures=4800, labels=24000, seconds=61.2, steps=300, delta1=0.5, low=0.4, high=0.6,
+        small,
+        "loss",
+        "loss_on_all",
+        pictures=4800,
+        labels=24000,
+        seconds=61.2,
+        steps=300,
+        delta1=0.5,
+        low=0.4,
+        high=0.6,
         constant=0.3,
     )
     lines = table(small).splitlines()
@@ -109,5 +117,5 @@ def test_the_command_prints_the_table_without_training(tmp_path, capsys):
 
 
 def test_data_that_are_not_there_are_told_in_a_line(tmp_path):
-    with pytest.raises(SystemExit, match=r"training.replicate: .*nowhere holds no .npz shard"):
+    with pytest.raises(SystemExit, match=r"replicate: .*nowhere holds no .npz shard"):
         replicate.main(["--steps", "1", "--out", str(tmp_path), "--data", f"{tmp_path}/nowhere"])

@@ -25,8 +25,12 @@ CONFIG = {
     "log_every": 1,
     "vary": True,
     "checkpoint": {
-        "name": "t", "architecture": "qwen3_vl", "focal_px": 100.0, "style": "marker",
-        "grid_style": "position", "marker_scale": 2,
+        "name": "t",
+        "architecture": "qwen3_vl",
+        "focal_px": 100.0,
+        "style": "marker",
+        "grid_style": "position",
+        "marker_scale": 2,
         "wording": {"marker": "tags", "coordinates": "tags", "position": "number"},
     },
     "stages": [
@@ -49,7 +53,11 @@ def command(config, out, *launcher):
 def started(arguments, **more):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more}
     return subprocess.Popen(
-        arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        arguments,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
 
@@ -112,7 +120,7 @@ import sys
 import torch
 from torch.utils.data import Dataset
 from training.config import read_config
-from training.trainer import RecipeTrainer, training_arguments
+from training.run.trainer import RecipeTrainer, training_arguments
 
 class Numbers(Dataset):
     def __len__(self):

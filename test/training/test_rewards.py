@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from depthlm_ros.answer import FORMS, FREE
 from depthlm_ros.errors import InputError
-from depthlm_ros.metrics import measure
-from training.rewards import NAMES, reward_functions
+from depthlm_ros.evaluation.metrics import measure
+from training.rl.rewards import NAMES, reward_functions
 
 METRES = st.floats(0.05, 90).map(lambda value: round(value, 2))
 TAGS, SENTENCE = FORMS["tags"].template, FORMS["sentence"].template

@@ -7,24 +7,23 @@ import json
 import pytest
 
 pytest.importorskip("torch")
-
-from training import runs
+from training.run import run_folder
 
 
 def write(out, step, complete=True):
-    folder = out / runs.STEPS / f"checkpoint-{step}"
+    folder = out / run_folder.STEPS / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "trainer_state.json").write_text("{}")
     if complete:
-        runs.mark_complete(folder)
+        run_folder.mark_complete(folder)
     return folder
 
 
 def test_the_newest_complete_checkpoint_is_found_by_number(tmp_path):
     for step in (90, 1000, 200):
         write(tmp_path, step)
-    assert runs.newest_complete(tmp_path) == (tmp_path / "steps/checkpoint-1000", [])
+    assert run_folder.newest_complete(tmp_path) == (tmp_path / "steps/checkpoint-1000", [])
 
 
 @pytest.mark.parametrize(
@@ -39,30 +38,30 @@ def test_the_newest_complete_checkpoint_is_found_by_number(tmp_path):
 def test_a_broken_checkpoint_is_skipped_and_named(tmp_path, harm, said):
     write(tmp_path, 2)
     harm(write(tmp_path, 4))
-    found, skipped = runs.newest_complete(tmp_path)
+    found, skipped = run_folder.newest_complete(tmp_path)
     assert found.name == "checkpoint-2"
     assert len(skipped) == 1 and "checkpoint-4" in skipped[0] and said in skipped[0]
 
 
 def test_nothing_complete_means_from_the_beginning(tmp_path):
     write(tmp_path, 2, complete=False)
-    found, skipped = runs.newest_complete(tmp_path)
+    found, skipped = run_folder.newest_complete(tmp_path)
     assert found is None and len(skipped) == 1
 
 
 def test_pruning_keeps_the_newest_and_the_best_and_what_is_half_written(tmp_path):
     for step in range(1, 7):
         write(tmp_path, step, complete=step != 3)
-    runs.prune(tmp_path, keep=2, spare=(1,))
-    assert [runs.step_of(f) for f in runs.checkpoints(tmp_path)] == [1, 3, 5, 6]
+    run_folder.prune(tmp_path, keep=2, spare=(1,))
+    assert [run_folder.step_of(f) for f in run_folder.checkpoints(tmp_path)] == [1, 3, 5, 6]
 
 
 def test_a_json_is_whole_or_the_old_one(tmp_path, monkeypatch):
-    runs.write_json(tmp_path / "a.json", {"step": 1})
+    run_folder.write_json(tmp_path / "a.json", {"step": 1})
     full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(runs.os, "fsync", lambda _: (_ for _ in ()).throw(full))
+    monkeypatch.setattr(run_folder.os, "fsync", lambda _: (_ for _ in ()).throw(full))
     with pytest.raises(OSError, match="No space"):
-        runs.write_json(tmp_path / "a.json", {"step": 2})
+        run_folder.write_json(tmp_path / "a.json", {"step": 2})
     assert json.loads((tmp_path / "a.json").read_text()) == {"step": 1}
 
 
@@ -70,5 +69,5 @@ def test_a_folder_takes_the_place_of_another(tmp_path):
     for name in ("new", "old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    runs.replace_folder(tmp_path / "new", tmp_path / "old")
+    run_folder.replace_folder(tmp_path / "new", tmp_path / "old")
     assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["old", "old/new"]

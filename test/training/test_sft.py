@@ -13,18 +13,19 @@ torch = pytest.importorskip("torch")
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from depthlm_ros.checkpoints import Checkpoint, from_folder
-from depthlm_ros.engines.loading import load_parts
 from depthlm_ros.errors import CheckpointError, InputError
+from depthlm_ros.models.loading import load_parts
 from depthlm_ros.predict import Status, load_predictor
 from depthlm_ros.view import Frame
-from training import fresh, sft
-from training.base import ready_base
-from training.collate import Collator
+from training import sft
 from training.config import Stage, read_config, shortened
-from training.examples import of_shot, varied
-from training.rows import make_row, stage_rows
-from training.student import Student
-from training.trainer import rate, training_arguments
+from training.data.collate import Collator
+from training.data.examples import of_shot, varied
+from training.data.rows import make_row, stage_rows
+from training.model import Student
+from training.run import fresh
+from training.run.base import ready_base
+from training.run.trainer import rate, training_arguments
 
 WORDING = {"marker": "tags", "coordinates": "tags", "position": "number"}
 ROW = Checkpoint(
@@ -95,8 +96,12 @@ def test_a_row_knows_the_true_distance_of_the_pixel_it_asks(shot):
 
 def test_a_checkpoint_that_answers_z_is_taught_z(shot):
     ray, z = (
-        make_row(of_shot(shot()), replace(ROW, kind=kind), Stage("s", 1, 1.0, {"position": 5}),
-                 np.random.default_rng(0))
+        make_row(
+            of_shot(shot()),
+            replace(ROW, kind=kind),
+            Stage("s", 1, 1.0, {"position": 5}),
+            np.random.default_rng(0),
+        )
         for kind in ("distance", "z")
     )
     for one, other in zip(ray.asked, z.asked, strict=True):

@@ -12,10 +12,9 @@ import torch.distributed as dist
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from training.collate import Collator
 from training.config import read_config
-from training.sharding import policy
-from training.trainer import wrapper_of
+from training.data.collate import Collator
+from training.run.trainer import policy, wrapper_of
 
 
 @pytest.fixture

@@ -6,14 +6,15 @@ import pytest
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
-from training import shards, synthetic
-from training.world import framing, furniture, places, solids, surfaces, textures
-from training.world.camera_work import render
-from training.world.floor import Place
-from training.world.outdoors import person
-from training.world.parts import ball, box, extent, placed, tube
-from training.world.rooms import room
-from training.world.solids import Pose, Solids, Surface, first_hits, ray_planes
+from training import synthetic
+from training.data import shards
+from training.scenes.boxes import framing, furniture, places, solids, surfaces, textures
+from training.scenes.boxes.camera_work import render
+from training.scenes.boxes.floor import Place
+from training.scenes.boxes.outdoors import person
+from training.scenes.boxes.parts import ball, box, extent, placed, tube
+from training.scenes.boxes.rooms import room
+from training.scenes.boxes.solids import Pose, Solids, Surface, first_hits, ray_planes
 
 GREY = Surface(textures.plain, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CAMERA = Camera(80, 60, 60.0, 60.6, 39.0, 30.0)
@@ -112,9 +113,15 @@ def test_the_floor_under_a_table_lies_in_the_shadow_of_the_lamp():
     assert dark < 0.5 * bright
 
 
-@pytest.mark.parametrize("name, high, low", [
-    ("table", (0.72, 0.76), 0), ("chair", (0.80, 0.95), 0), ("wardrobe", (1.9, 2.2), 0),
-    ("bed", (0.95, 0.95), 0)])
+@pytest.mark.parametrize(
+    "name, high, low",
+    [
+        ("table", (0.72, 0.76), 0),
+        ("chair", (0.80, 0.95), 0),
+        ("wardrobe", (1.9, 2.2), 0),
+        ("bed", (0.95, 0.95), 0),
+    ],
+)
 def test_furniture_stands_on_the_floor_at_its_true_height(name, high, low):
     for seed in range(20):
         corners = extent(getattr(furniture, name)(np.random.default_rng(seed)))
@@ -132,7 +139,8 @@ def test_equal_seeds_give_equal_pictures_and_the_splits_differ():
     np.testing.assert_array_equal(first.frame.image, again.frame.image)
     np.testing.assert_array_equal(first.distance_m, again.distance_m)
     assert first.distance_m.shape != other.distance_m.shape or (
-        np.abs(first.distance_m - other.distance_m).mean() > 0.1)
+        np.abs(first.distance_m - other.distance_m).mean() > 0.1
+    )
 
 
 def test_every_pixel_but_the_sky_has_a_finite_distance():

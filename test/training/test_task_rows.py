@@ -11,13 +11,13 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from depthlm_ros.checkpoints import from_folder
+from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.errors import InputError
-from depthlm_ros.pairs import Pairs
 from depthlm_ros.tasks import DEPTHLM_TASKS, TASKS
 from training import sft
-from training.collate import Collator
 from training.config import Stage, read_config
-from training.rows import stage_rows, task_row
+from training.data.collate import Collator
+from training.data.rows import stage_rows, task_row
 
 SIX = [task.name for task in DEPTHLM_TASKS]
 STAGE = Stage("s", 1, 1.0, tasks=["moved"], weights={"text": 1.0})
@@ -72,18 +72,14 @@ def test_two_pictures_are_learnt_as_transformers_reads_them(
         mm_token_type_ids=(whole == parts.vision.image_id).int(),
         **parts.vision.joined(seen),
     ).logits[0, len(ids) - 1 : -1]
-    expected = torch.nn.functional.cross_entropy(
-        theirs, torch.tensor(answer), reduction="sum"
-    )
+    expected = torch.nn.functional.cross_entropy(theirs, torch.tensor(answer), reduction="sum")
     assert ours.item() == pytest.approx(expected.item(), rel=1e-5)
     swapped = replace(row, image=row.more[0], more=(row.image,))
     assert abs(student(**Collator(parts)([swapped]))["loss"].item() - ours.item()) > 1e-4
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "llava"])
-def test_rows_of_one_and_two_pictures_share_a_batch(
-    pairs, parts_of, row_about, student_of, name
-):
+def test_rows_of_one_and_two_pictures_share_a_batch(pairs, parts_of, row_about, student_of, name):
     parts, student = parts_of(name), student_of(name)
     single = replace(row_about(name, {"coordinates": 2}), weights=STAGE.weights)
     rows = [pair_row(pairs, parts), single, pair_row(pairs, parts)]

@@ -16,8 +16,8 @@ else:
     from rclpy.parameter import Parameter
     from rclpy.qos import DurabilityPolicy, QoSProfile
 
-    from depthlm_ros.ros import diagnostics
     from depthlm_ros.ros.node import DepthLMNode
+    from depthlm_ros.ros.publish import diagnostics
 
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})
 

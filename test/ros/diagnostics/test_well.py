@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 
-from depthlm_ros.ros import diagnostics, health
+from depthlm_ros.ros.publish import diagnostics
 
 OK = DiagnosticStatus.OK
 
@@ -82,5 +82,5 @@ def test_the_memory_of_the_gpu_that_runs_the_model_is_told(monkeypatch):
     torch = pytest.importorskip("torch")
     held = {"cuda:1": 3_000_000_000}
     monkeypatch.setattr(torch.cuda, "memory_allocated", held.get)
-    assert dict(health._memory("cuda:1"))["GPU memory MB"] == 3000
-    assert "GPU memory MB" not in dict(health._memory("cpu"))
+    assert dict(diagnostics._memory("cuda:1"))["GPU memory MB"] == 3000
+    assert "GPU memory MB" not in dict(diagnostics._memory("cpu"))

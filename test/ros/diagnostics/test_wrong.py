@@ -9,7 +9,8 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.ros import health, inputs
+from depthlm_ros.ros.camera import inputs
+from depthlm_ros.ros.publish import diagnostics
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -63,7 +64,7 @@ def test_an_engine_that_always_fails_is_an_error_and_one_success_ends_it(watch):
 
 
 def test_an_engine_that_hangs_is_an_error_and_requests_still_end(watch, monkeypatch):
-    monkeypatch.setattr(health, "STUCK_S", 0.3)
+    monkeypatch.setattr(diagnostics, "STUCK_S", 0.3)
     go_on = threading.Event()
 
     def answer(view, pixel):

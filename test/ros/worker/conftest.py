@@ -17,7 +17,7 @@ try:
 except ImportError:
     pass  # then every module here skips itself and says so
 else:
-    from depthlm_ros.ros.worker import Worker
+    from depthlm_ros.worker.worker import Worker
 
 WORDING = {"marker": "tags", "coordinates": "tags"}
 ROW = Checkpoint("fake", "", "none", 100.0, "marker", "coordinates", WORDING)

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("rclpy")
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import CheckpointError, EngineError
-from depthlm_ros.ros import model
-from depthlm_ros.ros.model import is_loading
-from depthlm_ros.ros.worker import Worker
+from depthlm_ros.worker import thread as model
+from depthlm_ros.worker.thread import is_loading
+from depthlm_ros.worker.worker import Worker
 
 
 def wait_for(condition, seconds=5):

@@ -10,7 +10,7 @@ pytest.importorskip("rclpy")
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import CameraError, EngineError
 from depthlm_ros.predict import Status
-from depthlm_ros.ros.pending import Pending
+from depthlm_ros.worker.requests import Pending
 
 
 def by_column(view, pixel):

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""training.assets: sizes, frames and licences of what it takes from a package."""
+"""training.scenes.assets: sizes, frames and licences of what it takes from a package."""
 
 import io
 import json
@@ -9,9 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from training.assets.__main__ import main
-from training.assets.wavefront import Mesh
-from training.world.furnished.library import Library
+from training.scenes.assets.__main__ import main
+from training.scenes.assets.wavefront import Mesh
+from training.scenes.furnished.library import Library
 
 
 def named(assets, name):
@@ -24,18 +24,19 @@ def named(assets, name):
 def test_a_model_has_the_catalogues_size_in_metres_and_its_back_at_zero(assets):
     piece, row = named(assets, "Chair 1")
     low, high = piece.extent()
-    np.testing.assert_allclose(low, [-.225, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(high, [.225, .51, .9], atol=1e-6)
-    upper = piece.corners[piece.corners[..., 2] > .46]
-    assert upper[:, 1].max() == pytest.approx(.051, abs=1e-6)
-    assert row["size"] == [.45, .51, .9] and row["creator"] == "A. Joiner"
+    np.testing.assert_allclose(low, [-0.225, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(high, [0.225, 0.51, 0.9], atol=1e-6)
+    upper = piece.corners[piece.corners[..., 2] > 0.46]
+    assert upper[:, 1].max() == pytest.approx(0.051, abs=1e-6)
+    assert row["size"] == [0.45, 0.51, 0.9] and row["creator"] == "A. Joiner"
 
 
 def test_a_turned_face_still_looks_outwards(assets):
     """The frame is turned and not mirrored: writing on a model stays readable."""
     piece, _ = named(assets, "Cup")
-    across = np.cross(piece.corners[:, 1] - piece.corners[:, 0],
-                      piece.corners[:, 2] - piece.corners[:, 0])
+    across = np.cross(
+        piece.corners[:, 1] - piece.corners[:, 0], piece.corners[:, 2] - piece.corners[:, 0]
+    )
     middle = (np.add(*piece.extent()) / 2).astype(np.float32)
     side = np.einsum("fd,fd->f", across, piece.corners.mean(1) - middle)
     assert len(side) == 12 and (side > 0).all()
@@ -44,7 +45,7 @@ def test_a_turned_face_still_looks_outwards(assets):
 def test_panes_are_left_out_and_frames_keep_their_size(assets):
     piece, _ = named(assets, "Window")
     assert len(piece.corners) == 12
-    assert piece.extent()[1][2] == pytest.approx(.1 * 1.2)
+    assert piece.extent()[1][2] == pytest.approx(0.1 * 1.2)
 
 
 def test_textures_are_shrunk_and_kept_once(assets):
@@ -77,8 +78,11 @@ def test_a_debian_package_needs_no_installing(tmp_path, sh3f, capsys, packing):
         files.addfile(member, io.BytesIO(library))
     parts = {"debian-binary": b"2.0", f"data.tar.{packing}": inside.getvalue()}
     raw = b"!<arch>\n" + b"".join(
-        f"{name:<16}{0:<12}{0:<6}{0:<6}{644:<8}{len(data):<10}`\n".encode() + data
-        + b"\n" * (len(data) % 2) for name, data in parts.items())
+        f"{name:<16}{0:<12}{0:<6}{0:<6}{644:<8}{len(data):<10}`\n".encode()
+        + data
+        + b"\n" * (len(data) % 2)
+        for name, data in parts.items()
+    )
     (tmp_path / "deb").mkdir()
     (tmp_path / "deb/things.deb").write_bytes(raw)
     main(["--from", str(tmp_path / "deb"), "--out", str(tmp_path / "out")])
@@ -94,7 +98,7 @@ def test_a_wheel_gives_pictures_with_the_metres_they_show(tmp_path, sh3f, capsys
         file.writestr("miniworld/textures/brick_wall_1.png", brick)
     out = tmp_path / "out"
     main(["--from", str(sh3f(tmp_path / "a.sh3f")), str(wheel), "--out", str(out)])
-    row, = json.loads((out / "models.json").read_text())["pictures"]
+    (row,) = json.loads((out / "models.json").read_text())["pictures"]
     assert (row["role"], row["metres"], row["licence"]) == ("wall", 2.0, "Apache-2.0")
 
 

@@ -9,26 +9,32 @@ import pytest
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, MissingDependency
 from training import synthetic
-from training.world.furnished import layouts, views
-from training.world.furnished.library import Library, _held_out
-from training.world.furnished.light import Lamp, Lamps, smoothed
-from training.world.furnished.meshes import Material, Scene, box, tube
-from training.world.furnished.picture import render
-from training.world.furnished.texels import Texels
-from training.world.solids import Pose, ray_planes
+from training.scenes.boxes.solids import Pose, ray_planes
+from training.scenes.furnished import layouts, views
+from training.scenes.furnished.library import Library, _held_out
+from training.scenes.furnished.light import Lamp, Lamps, smoothed
+from training.scenes.furnished.meshes import Material, Scene, box, tube
+from training.scenes.furnished.picture import render
+from training.scenes.furnished.texels import Texels
 
 CAMERA = Camera(80, 60, 60.0, 60.6, 39.0, 30.0)
-LAMP = Lamp((0, 0, 2.5), (.1, 0, 0), (0, .1, 0), (0, 0, -1), (3, 3, 3))
-GREY = Material((.5, .5, .5))
-FLOOR = box(-50, -50, -.1, 50, 50, 0, 0)
+LAMP = Lamp((0, 0, 2.5), (0.1, 0, 0), (0, 0.1, 0), (0, 0, -1), (3, 3, 3))
+GREY = Material((0.5, 0.5, 0.5))
+FLOOR = box(-50, -50, -0.1, 50, 50, 0, 0)
 
 
 def seen(pieces, pose, materials=(GREY,), images=(), camera=CAMERA):
     """Light and distance of pieces under one lamp."""
     scene = Scene(list(pieces), list(materials), [Texels.of(images)])
     dark = np.float32(0)
-    return render(np.random.default_rng(0), scene, Lamps([LAMP]), camera, pose,
-                  lambda rays: np.full(rays.shape, dark))
+    return render(
+        np.random.default_rng(0),
+        scene,
+        Lamps([LAMP]),
+        camera,
+        pose,
+        lambda rays: np.full(rays.shape, dark),
+    )
 
 
 def test_distance_is_along_the_ray_and_nan_where_nothing_is_hit():
@@ -42,7 +48,7 @@ def test_distance_is_along_the_ray_and_nan_where_nothing_is_hit():
 
 
 def test_a_tube_begins_its_radius_before_its_axis():
-    _, distance = seen([tube(4, 0, -1, 1, .5, 0, sides=400)], Pose.looking((0, 0, 0), 0, 0))
+    _, distance = seen([tube(4, 0, -1, 1, 0.5, 0, sides=400)], Pose.looking((0, 0, 0), 0, 0))
     assert distance[30, 39] == pytest.approx(3.5, abs=1e-3)
     assert np.isnan(distance[30, 0])
 
@@ -51,19 +57,20 @@ def test_the_holes_of_a_leaf_let_rays_through_to_what_is_behind():
     leaf = np.zeros((2, 2, 4), np.uint8)
     leaf[..., 3] = [[255, 0], [255, 0]]
     pieces = [box(3, -1, -1, 3.1, 1, 1, 1, metres=2), box(5, -9, -9, 6, 9, 9, 0)]
-    _, distance = seen(pieces, Pose.looking((0, 0, 0), 0, 0),
-                       (GREY, Material((1, 1, 1), 0)), [leaf])
+    _, distance = seen(
+        pieces, Pose.looking((0, 0, 0), 0, 0), (GREY, Material((1, 1, 1), 0)), [leaf]
+    )
     left, right = distance[30, 49], distance[30, 29]
     assert sorted([round(float(left)), round(float(right))]) == [3, 5]
 
 
 def test_the_floor_under_a_plate_lies_in_shadow_and_light_fades_with_distance():
-    plate = box(-.5, -.5, .7, .5, .5, .74, 0)
-    light, distance = seen([FLOOR, plate], Pose.looking((-2.5, 0, .5), 0, -.1))
+    plate = box(-0.5, -0.5, 0.7, 0.5, 0.5, 0.74, 0)
+    light, distance = seen([FLOOR, plate], Pose.looking((-2.5, 0, 0.5), 0, -0.1))
     dark, bright = light[0, 36, 39], light[0, 50, 39]
-    assert distance[36, 39] == pytest.approx(.5 / np.sin(.1 + np.arctan(6 / 60.6)), rel=.02)
-    assert dark < .5 * bright
-    light, _ = seen([FLOOR], Pose.looking((0, 0, 1.5), 0, -.6))
+    assert distance[36, 39] == pytest.approx(0.5 / np.sin(0.1 + np.arctan(6 / 60.6)), rel=0.02)
+    assert dark < 0.5 * bright
+    light, _ = seen([FLOOR], Pose.looking((0, 0, 1.5), 0, -0.6))
     assert light[0, 59, 39] > 3 * light[0, 10, 39]
 
 
@@ -72,10 +79,10 @@ def test_smoothing_averages_along_a_surface_and_not_across_an_edge():
     normals = np.zeros((20, 20, 3), np.float32)
     normals[:, :10, 2], normals[:, 10:, 0] = 1, 1
     points = np.zeros((20, 20, 3), np.float32)
-    light = rng.normal(1, .2, (20, 20, 3)).astype(np.float32)
+    light = rng.normal(1, 0.2, (20, 20, 3)).astype(np.float32)
     light[:, 10:] += 5
     calm = smoothed(light, normals, points, np.ones((20, 20), np.float32), (1, 2))
-    assert calm[:, :10].std() < .5 * light[:, :10].std()
+    assert calm[:, :10].std() < 0.5 * light[:, :10].std()
     assert calm[:, :10].max() < 2 and calm[:, 10:].min() > 5
 
 
@@ -83,11 +90,11 @@ def test_texels_are_exact_near_and_their_mean_far_away():
     image = np.zeros((4, 4, 4), np.uint8)
     image[..., 3], image[0, 1, :3] = 255, 255
     texels, one = Texels.of([np.full((1, 1, 4), 9, np.uint8), image]), np.array([1])
-    middle = np.array([1.5 / 4]), np.array([1 - .5 / 4])
-    near = texels.look(one, *middle, np.array([.01]))
+    middle = np.array([1.5 / 4]), np.array([1 - 0.5 / 4])
+    near = texels.look(one, *middle, np.array([0.01]))
     np.testing.assert_allclose(near, [[1, 1, 1, 1]], rtol=1e-5)
     far = texels.look(one, *middle, np.array([4.0]))
-    assert far[0, 0] == pytest.approx((16 / 255) ** 2.2, rel=.05)
+    assert far[0, 0] == pytest.approx((16 / 255) ** 2.2, rel=0.05)
 
 
 def test_unseen_models_are_never_used_by_the_other_splits(assets):
@@ -98,8 +105,16 @@ def test_unseen_models_are_never_used_by_the_other_splits(assets):
 
 
 def test_models_that_share_a_texture_stay_in_one_split():
-    rows = [{"id": f"c{i}", "name": "Chair", "category": "Office", "size": [.5, .5, .9],
-             "textures": [i // 4]} for i in range(40)]
+    rows = [
+        {
+            "id": f"c{i}",
+            "name": "Chair",
+            "category": "Office",
+            "size": [0.5, 0.5, 0.9],
+            "textures": [i // 4],
+        }
+        for i in range(40)
+    ]
     held_out = np.array(_held_out(rows)).reshape(10, 4)
     assert (held_out.all(1) == held_out.any(1)).all() and held_out.all(1).sum() == 1
 
@@ -121,7 +136,7 @@ def test_things_on_the_floor_do_not_overlap(assets):
     taken = np.array(build.taken)
     assert 5 < sum(put) < 60 and len(taken) == sum(put)
     for i, one in enumerate(taken):
-        for other in taken[i + 1:]:
+        for other in taken[i + 1 :]:
             assert (one[2:] <= other[:2]).any() or (other[2:] <= one[:2]).any()
 
 
@@ -135,7 +150,8 @@ def test_a_picture_is_a_function_of_split_and_seed_alone(assets):
     np.testing.assert_array_equal(first.distance_m, again.distance_m)
     assert first.kind == draw(14, "heldout").kind
     assert other.distance_m.shape != first.distance_m.shape or (
-        np.nanmean(np.abs(other.distance_m - first.distance_m)) > .05)
+        np.nanmean(np.abs(other.distance_m - first.distance_m)) > 0.05
+    )
 
 
 @pytest.mark.parametrize("split", ["train", "unseen", "wider"])
@@ -145,8 +161,8 @@ def test_pictures_show_a_place_from_a_camera_that_touches_nothing(split, assets)
         camera = shot.frame.camera
         assert shot.distance_m.shape == shot.frame.image.shape[:2] == (camera.height, camera.width)
         assert shot.frame.image.dtype == np.uint8 and shot.frame.image.std() > 5
-        assert .2 < np.nanmin(shot.distance_m) and np.nanmax(shot.distance_m) < 60
-        assert np.isfinite(shot.distance_m).mean() > .6
+        assert 0.2 < np.nanmin(shot.distance_m) and np.nanmax(shot.distance_m) < 60
+        assert np.isfinite(shot.distance_m).mean() > 0.6
 
 
 def test_rooms_of_the_wider_split_are_often_higher_and_its_cameras_look_up_more(assets):

@@ -1,0 +1,239 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""depthlm bench: how long conversions and answers take on this machine; with --size, engines
+side by side on a model of random weights; with --ros, what the node costs by itself."""
+
+import os
+import platform
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from depthlm_ros.bench import drift, growth, latency, report
+from depthlm_ros.bench.compare import compare
+from depthlm_ros.bench.memory import CpuMemory, memory_of
+from depthlm_ros.bench.shapes import SIZES
+from depthlm_ros.cli.ask import told
+from depthlm_ros.cli.options import add_model_options, count, positive, predictor_from
+from depthlm_ros.data.files import read_camera, read_picture
+from depthlm_ros.errors import InputError, MissingDependency
+from depthlm_ros.ranges import Ranges
+from depthlm_ros.scan import Scan, scan
+from depthlm_ros.view import Frame
+
+DEMO = Path(__file__).parents[1] / "demo"
+GRID = 32, 24
+COUNTS = (1, 16, 100, 1000)
+
+
+def add(subparsers) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("bench", help="how long things take on this machine")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--size", choices=SIZES, help="compare engines on random weights at this size instead"
+    )
+    add_model_options(parser, which)
+    parser.add_argument(
+        "--growth", action="store_true", help="time and memory of 100 to 10,000 questions instead"
+    )
+    parser.add_argument(
+        "--drift", action="store_true", help="answers in 16 bit against those in float32 instead"
+    )
+    parser.add_argument(
+        "--ros", action="store_true", help="queries, clouds and services of the node instead"
+    )
+    parser.add_argument(
+        "--times", type=count, default=200, help="repetitions with --ros (default: 200)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="rows of --size or --ros")
+    _add_comparison_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_comparison_options(parser):
+    sized = parser.add_argument_group("with --size")
+    sized.add_argument(
+        "--n", type=counts, default=COUNTS, help="numbers of questions (default: 1,16,100,1000)"
+    )
+    sized.add_argument(
+        "--styles", type=names, default=(), help="such as marker,position (default: all)"
+    )
+    sized.add_argument(
+        "--limit",
+        type=positive,
+        default=60.0,
+        help="seconds a cell, the rest is extrapolated (60)",
+    )
+    sized.add_argument("--plot", type=Path, metavar="FILE", help="draw time against n, a picture")
+
+
+def counts(text) -> tuple:
+    """(1, 16) of "1,16", in ascending order."""
+    return tuple(sorted({count(part) for part in text.split(",")}))
+
+
+def names(text) -> tuple:
+    """("marker", "position") of "marker,position"."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def run(args) -> int:
+    """Print the machine, then the comparison, or the conversions and the answers."""
+    print(machine(), flush=True)
+    if args.size:
+        return _compare(args)
+    if args.ros:
+        return _ros(args)
+    if args.drift:
+        return _drift(args)
+    return _grow(args) if args.growth else _measure(args)
+
+
+def _grow(args) -> int:
+    predictor = predictor_from(args)
+    loaded = getattr(predictor.engine, "loaded", None)
+    memory = memory_of(loaded.device) if loaded else CpuMemory()
+    print(growth.HEADER)
+    for grown in growth.growth(predictor, demo_frame(), predictor.checkpoint.grid_style, memory):
+        print(grown.line(), flush=True)
+    return 0
+
+
+def _drift(args) -> int:
+    """float32 against each format of 16 bit, on the picture of the demo."""
+    args.dtype = "float32"
+    exact = predictor_from(args)
+    for args.dtype in ("bfloat16", "float16"):
+        other = predictor_from(args)
+        print(f"{args.dtype} against float32\n{drift.HEADER}", flush=True)
+        for style in exact.checkpoint.wording:
+            print(drift.drift(exact, other, demo_frame(), style).line(), flush=True)
+    return 0
+
+
+def _ros(args) -> int:
+    from depthlm_ros.ros.tools.bench import measured
+
+    setting, rows = measured(args.times)
+    print(*report.warnings(setting.load_before), latency.HEADER, sep="\n", flush=True)
+    _told(args, setting, rows, latency.Latency.line)
+    return 0
+
+
+def _compare(args) -> int:
+    if args.row or args.style or args.growth or args.drift or args.ros or args.engine != "local":
+        raise InputError(
+            "--size asks both engines: give --styles, not --style, --engine, --row, --growth,"
+            " --drift or --ros"
+        )
+    setting, rows = compare(
+        args.size, args.styles, args.n, args.limit, args.device or "auto", args.check or "auto"
+    )
+    print(*report.preface(setting), sep="\n", flush=True)
+    seen = _told(args, setting, rows, lambda row: report.line(setting, row))
+    if args.plot:
+        report.write_plot(setting, seen, machine(), args.plot)
+    return 0
+
+
+def _told(args, setting, rows, line) -> list:
+    """Print each row as it comes, and write it, since a run that is cut off may have been long."""
+    seen = []
+    for row in rows:
+        seen.append(row)
+        print(line(row), flush=True)
+        if args.json:
+            report.write_json(setting, seen, machine(), args.json)
+    return seen
+
+
+def _measure(args) -> int:
+    for line in (*_conversions(), *_answers(args)):
+        print(line, flush=True)
+    return 0
+
+
+def machine() -> str:
+    """The machine in words: processor, cores, accelerator if there is one."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((x.partition(": ")[2] for x in lines if x.startswith("model name")), name)
+    except OSError:
+        pass
+    return f"{name}, {os.cpu_count()} cores{_accelerator()}, Python {platform.python_version()}"
+
+
+def _accelerator() -> str:
+    try:
+        import torch
+    except ImportError:
+        return ", no torch"
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return "".join(f", {name}" for name in names) + f", torch {torch.__version__}"
+
+
+def _conversions():
+    """Lines about messages; one line where there is no ROS 2."""
+    try:
+        from std_msgs.msg import Header
+
+        from depthlm_ros.msgs.encodings import image_array
+        from depthlm_ros.ros.convert import cloud_message, image_message
+    except (ImportError, MissingDependency):
+        yield "conversions: not measured, they need ROS 2"
+        return
+    header = Header()
+    message = image_message(header, np.zeros((720, 1280, 3), np.uint8))
+    message.encoding = "bgr8"  # what most cameras send; rgb8 would need no work
+    found = _made_up_scan(100, 100)
+    yield _line("1280 x 720 bgr8 image message to array", lambda: image_array(message), 20)
+    yield _line("10,000 points to a cloud message", lambda: cloud_message(header, found), 20)
+
+
+def _made_up_scan(columns, rows) -> Scan:
+    count = columns * rows
+    numbers = np.full(count, 2.0)
+    points, asked = np.full((count, 3), 2.0), np.zeros((count, 2))
+    ranges = Ranges(*[numbers] * 5, points, np.zeros(count, np.uint8), asked)
+    return Scan(ranges, columns, rows, np.zeros((rows, columns, 3), np.uint8))
+
+
+def demo_frame() -> Frame:
+    """The picture of the demo."""
+    return Frame(read_picture(DEMO / "scene.png"), read_camera(DEMO / "camera.yaml"))
+
+
+def _answers(args):
+    """Lines about the model on the demo picture."""
+    frame = demo_frame()
+    begin = time.perf_counter()
+    predictor = predictor_from(args)
+    row = predictor.checkpoint
+    yield f"checkpoint {row.name}, engine {args.engine}"
+    yield f"{'loading':<44}{time.perf_counter() - begin:10.2f} s"
+    for style in row.wording:
+        yield _line(
+            f"one pixel, {style}", lambda s=style: predictor.ranges(frame, [(320, 240)], s)
+        )
+    columns, rows = GRID
+    title = f"a grid of {columns} x {rows}, {row.grid_style}"
+    yield _line(title, lambda: scan(predictor, frame, *GRID), 1)
+    if predictor.engine.counts["checked"]:
+        yield f"decoded freely: {told(predictor.engine.counts)}"
+
+
+def _line(title, action, times=5) -> str:
+    """The median time of an action after one that does not count."""
+    action()
+    seconds = median(_timed(action) for _ in range(times))
+    figure = f"{seconds * 1e3:10.2f} ms" if seconds < 0.1 else f"{seconds:10.2f} s"
+    return f"{title:<44}{figure}"
+
+
+def _timed(action) -> float:
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin

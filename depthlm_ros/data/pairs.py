@@ -1,0 +1,127 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Pair records: two pictures of one place, how the camera moved, and which pixels match.
+
+One JSON object a line: images [first, second], intrinsics [[fx, fy, cx, cy, W, H], the same of
+the second], second_from_first (4 x 4, takes points of the first camera's optical frame to the
+second's, metres), matches [[u1, v1, u2, v2], ...] (may be missing), metric (false where the
+length of the translation is not known; true if missing), source. Knows nothing about models.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from depthlm_ros.data.files import read_picture
+from depthlm_ros.data.records import RecordLines, need, read_intrinsics, read_object
+from depthlm_ros.errors import CameraError, ImageError, RecordError
+from depthlm_ros.view import Frame
+
+KEYS = ("images", "intrinsics", "second_from_first")
+
+
+@dataclass(frozen=True, eq=False)
+class PairRecord:
+    """Two pictures, N matches.
+
+    images, cameras: two each. rotation (3, 3), translation_m (3,): a point x of the first
+    optical frame is rotation @ x + translation_m in the second. metric: whether its length is
+    in metres. first, second (N, 2): pixels of the two pictures that show the same point.
+    where: "file:line", for messages. source: the data set, "" where nobody has said.
+    """
+
+    images: tuple
+    cameras: tuple
+    rotation: np.ndarray
+    translation_m: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    where: str
+    metric: bool = True
+    source: str = ""
+
+    def __post_init__(self):
+        problems = list(self._problems())
+        if problems:
+            raise RecordError(f"{self.where}: " + "; ".join(problems))
+
+    def _problems(self):
+        turned = self.rotation @ self.rotation.T
+        if not np.allclose(turned, np.eye(3), atol=1e-3) or np.linalg.det(self.rotation) < 0:
+            yield "second_from_first holds no rotation in its first three rows and columns"
+        if not np.isfinite(self.translation_m).all():
+            yield f"the translation is {self.translation_m}, it must be finite"
+        for name, pixels, camera in zip(
+            ("first", "second"), (self.first, self.second), self.cameras, strict=True
+        ):
+            if not camera.contains(pixels).all():
+                u, v = pixels[~camera.contains(pixels)][0]
+                yield f"the match ({u:g}, {v:g}) is not on the {name} picture"
+
+    def __len__(self):
+        return len(self.first)
+
+    def frames(self) -> tuple:
+        """Both pictures, read now, with their cameras; RecordError where that fails."""
+        try:
+            return tuple(
+                Frame(read_picture(image, upright=False), camera)
+                for image, camera in zip(self.images, self.cameras, strict=True)
+            )
+        except (CameraError, ImageError) as error:
+            raise RecordError(f"{self.where}: {error}") from error
+
+    @property
+    def moved_m(self) -> np.ndarray:
+        """(3,) metres: the second camera's centre in the first's optical frame."""
+        return -self.rotation.T @ self.translation_m
+
+
+class Pairs(RecordLines):
+    """Pair records of jsonl files by number."""
+
+    @staticmethod
+    def _parsed(text, folder, where) -> PairRecord:
+        return _pair(text, folder, where)
+
+
+def _pair(text, folder, where) -> PairRecord:
+    try:
+        content = read_object(text)
+        need(content, KEYS)
+        pose, matches = _pose(content["second_from_first"]), _matches(content.get("matches", []))
+        return PairRecord(
+            images=tuple(Path(folder) / str(name).lstrip("/") for name in _two(content["images"])),
+            cameras=tuple(map(read_intrinsics, _two(content["intrinsics"]))),
+            rotation=pose[:3, :3],
+            translation_m=pose[:3, 3],
+            first=matches[:, :2],
+            second=matches[:, 2:],
+            where=where,
+            metric=bool(content.get("metric", True)),
+            source=str(content.get("source", "")),
+        )
+    except RecordError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"{where}: {error}") from error
+
+
+def _two(values) -> list:
+    if not isinstance(values, list) or len(values) != 2:
+        raise ValueError(f"images and intrinsics are lists of two, got {str(values)[:80]}")
+    return values
+
+
+def _pose(rows) -> np.ndarray:
+    pose = np.asarray(rows, dtype=np.float64)
+    if pose.shape != (4, 4) or not np.array_equal(pose[3], (0, 0, 0, 1)):
+        raise ValueError("second_from_first is 4 x 4 with the last row 0, 0, 0, 1")
+    return pose
+
+
+def _matches(rows) -> np.ndarray:
+    matches = np.asarray(rows, dtype=np.float64).reshape(-1, 4) if len(rows) else np.empty((0, 4))
+    if not np.isfinite(matches).all():
+        raise ValueError("a match is not a number")
+    return matches

@@ -1,0 +1,247 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Records: pictures with measured points, one JSON object a line.
+
+The keys are DepthLM's published ones: image, intrinsics [fx, fy, cx, cy, W, H], pixel_coords
+[[u, v], ...] and depth [metres, ...]. Published files do not say whether a depth runs along the
+ray or along the optical axis; ours say it in a fifth key, kind. Two more may be there: grid
+[W, H], the picture size that pixel_coords are meant for where it is not the picture's own, and
+source, the name of the data set. Lines of DepthVLM's benchmark are read too. Knows nothing about
+models.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+
+from depthlm_ros.camera import Camera, as_pixels
+from depthlm_ros.data.files import camera_for, read_picture
+from depthlm_ros.data.jsonl import Lines
+from depthlm_ros.errors import CameraError, ImageError, InputError, RecordError
+from depthlm_ros.view import Frame
+
+KINDS = ("distance", "z")
+KEYS = ("image", "intrinsics", "pixel_coords", "depth")
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One picture and N measured points.
+
+    image: the picture's file. camera: at its size. pixels (N, 2): (u, v) of the picture.
+    label_m (N,): metres of `kind`, "distance" | "z", or "" where nobody has said which.
+    where: "file:line", for messages. source: the data set, "" where nobody has said.
+    """
+
+    image: Path
+    camera: Camera
+    pixels: np.ndarray
+    label_m: np.ndarray
+    kind: str
+    where: str
+    source: str = ""
+
+    def __post_init__(self):
+        problems = list(self._problems())
+        if problems:
+            raise RecordError(f"{self.where}: " + "; ".join(problems))
+
+    def _problems(self):
+        if self.kind not in ("", *KINDS):
+            yield f"kind is {self.kind!r}, allowed: {', '.join(KINDS)}"
+        if self.label_m.shape != (len(self.pixels),):
+            yield f"{len(self.pixels)} pixels but depths of shape {self.label_m.shape}"
+        if not (np.isfinite(self.label_m) & (self.label_m > 0)).all():
+            yield "a depth is not a positive number of metres"
+        if not self.camera.contains(self.pixels).all():
+            u, v = self.pixels[~self.camera.contains(self.pixels)][0]
+            yield (
+                f"pixel ({u:g}, {v:g}) is not on the picture of {self.camera.width} x"
+                f" {self.camera.height}"
+            )
+
+    def __len__(self):
+        return len(self.label_m)
+
+    def frame(self) -> Frame:
+        """The picture, read now, with its camera; RecordError where that fails."""
+        try:  # not turned upright, as the published loader reads it
+            return Frame(read_picture(self.image, upright=False), self.camera)
+        except (CameraError, ImageError) as error:
+            raise RecordError(f"{self.where}: {error}") from error
+
+    def stated_kind(self) -> str:
+        """kind; RecordError where it is not known."""
+        if not self.kind:
+            raise RecordError(
+                f"{self.where}: nothing says whether these depths are distances along the ray or"
+                " z along the optical axis: pass --kind distance or --kind z (kind=... in Python),"
+                ' or write "kind" into the record'
+            )
+        return self.kind
+
+    def label_as(self, kind: str) -> np.ndarray:
+        """(N,) metres of the kind "distance" or "z"; RecordError where ours is not known."""
+        if self.stated_kind() == kind:
+            return self.label_m
+        convert = {"z": self.camera.z_from_distance, "distance": self.camera.distance_from_z}
+        return convert[kind](self.pixels, self.label_m)
+
+
+class RecordLines(Sequence):
+    """Record i of one or several jsonl files, parsed when it is asked for.
+
+    For data that does not fit in memory (see lines.Lines); a fault in one line is raised when
+    that line is read, as RecordError naming file and line. files: a path, a glob pattern, or a
+    list. folder: of the pictures, the jsonl's own where none is given.
+    """
+
+    def __init__(self, files, folder=None):
+        self._lines = Lines(files)
+        self._folder = folder
+
+    @property
+    def files(self) -> list:
+        """The files, in the order in which they are read."""
+        return self._lines.files
+
+    def __len__(self):
+        return len(self._lines)
+
+    def __getitem__(self, index):
+        line = self._lines[index]
+        return self._parsed(line.text, self._folder or line.path.parent, line.where)
+
+
+class Records(RecordLines):
+    """Records of jsonl files by number; kind: of lines that do not state their own."""
+
+    def __init__(self, files, kind: str = "", folder=None):
+        _check_kind(kind)
+        super().__init__(files, folder)
+        self._kind = kind
+
+    def _parsed(self, text, folder, where) -> Record:
+        return _record(text, folder, self._kind, where)
+
+
+def read_records(path, kind: str = "", folder=None):
+    """Yield the Records of a jsonl file, one line read at a time.
+
+    kind: of lines that do not state their own. folder: of the picture files, the jsonl's own
+    where none is given; a leading "/" is dropped (both as published). Raises RecordError naming
+    file and line.
+    """
+    _check_kind(kind)
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _record(line, folder or Path(path).parent, kind, f"{path}:{number}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"records file {path} cannot be read: {error}") from error
+
+
+def read_object(text) -> dict:
+    """The JSON object in a line; ValueError or TypeError where there is none."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"a record is a JSON object, and this is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise TypeError(f"a record is a JSON object, got {text.strip()[:40]}")
+    return content
+
+
+def need(content, keys) -> None:
+    """ValueError unless the object has all the keys."""
+    missing = [key for key in keys if key not in content]
+    if missing:
+        raise ValueError(f"no {', '.join(missing)}; a record has {', '.join(keys)}")
+
+
+def read_intrinsics(intrinsics) -> Camera:
+    """The Camera of [fx, fy, cx, cy, W, H]; ValueError if it is no such list."""
+    if not isinstance(intrinsics, list) or len(intrinsics) != 6:
+        raise ValueError(f"intrinsics are [fx, fy, cx, cy, W, H], got {intrinsics}")
+    fx, fy, cx, cy, width, height = (float(value) for value in intrinsics)
+    return Camera(int(width), int(height), fx, fy, cx, cy)
+
+
+def on_picture(pixels, camera, grid) -> np.ndarray:
+    """(N, 2) pixels of a picture of the size grid (W, H) -> pixels of the camera's picture.
+
+    None: they already are. The corners of the two pictures coincide. ValueError where one lies
+    outside its grid.
+    """
+    pixels = as_pixels(pixels)
+    if grid is None:
+        return pixels
+    size = np.array([float(length) for length in grid])
+    if size.shape != (2,) or not (size >= 1).all():
+        raise ValueError(f"grid is [W, H] in pixels, got {grid}")
+    if not ((pixels >= -0.5) & (pixels < size - 0.5)).all():
+        raise ValueError(f"a pixel is outside its grid of {size[0]:g} x {size[1]:g}")
+    return (pixels + 0.5) * (camera.width, camera.height) / size - 0.5
+
+
+def _check_kind(kind) -> None:
+    if kind not in ("", *KINDS):
+        raise InputError(f"kind is '{kind}', allowed: {', '.join(KINDS)}")
+
+
+def _record(line, folder, kind, where) -> Record:
+    try:
+        content = read_object(line)
+        if "intrinsics" not in content and "original_rgb_size" in content:
+            content["intrinsics"] = _depthvlm_intrinsics(content)
+        need(content, KEYS)
+        camera = read_intrinsics(content["intrinsics"])
+        return Record(
+            image=Path(folder) / str(content["image"]).lstrip("/"),
+            camera=camera,
+            pixels=on_picture(content["pixel_coords"], camera, content.get("grid")),
+            label_m=np.asarray(content["depth"], dtype=np.float64),
+            kind=content.get("kind", kind),
+            where=where,
+            source=str(content.get("source", "")),
+        )
+    except RecordError:
+        raise
+    except (ValueError, TypeError) as error:  # CameraError and JSON's own are ValueErrors
+        raise RecordError(f"{where}: {error}") from error
+
+
+def _depthvlm_intrinsics(content) -> list:
+    """[fx, fy, cx, cy, W, H] of a line of DepthVLM's benchmark, which states fx alone.
+
+    Its depth_type calls every set "z_depth", the two that hold ray lengths too: not trusted.
+    """
+    need(content, ("original_rgb_size", "original_fx"))
+    size, depth_size = content["original_rgb_size"], content.get("original_depth_size")
+    if "grid" not in content and depth_size not in (None, size):
+        raise ValueError(
+            f"the picture is {size}, its depth map {depth_size}, and nothing says where"
+            ' pixel_coords are meant: write "grid": [W, H] into the record'
+        )
+    width, height = size
+    camera = camera_for(width, height, float(content["original_fx"]))
+    return [camera.fx, camera.fy, camera.cx, camera.cy, width, height]
+
+
+def strict_json(value) -> str:
+    """JSON of dicts, lists, strings, numbers and arrays; NaN, which JSON lacks, becomes null."""
+    return json.dumps(_plain(value), indent=2)
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    return None if isinstance(value, float) and not isfinite(value) else value

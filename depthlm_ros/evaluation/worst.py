@@ -1,0 +1,87 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The worst answers of an evaluation, as a sheet of pictures to look at.
+
+Knows evaluated points and records, nothing of models.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from depthlm_ros.errors import InputError
+from depthlm_ros.viz.overlay import text_font
+
+COLUMNS = 4
+TILE = (320, 240)  # width and height of a picture on the sheet
+TEXT = 34  # pixels below it
+
+
+def worst_points(points, count) -> list:
+    """Indexes of the worst point of each of the `count` worst pictures, the worst first.
+
+    Bad is |log(answer / truth)|; no answer is worse than any.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.abs(np.log(points.told_m / points.label_m))
+    order = np.argsort(-np.nan_to_num(error, nan=np.inf), kind="stable")
+    _, first = np.unique(points.picture[order], return_index=True)
+    return order[np.sort(first)[:count]].tolist()
+
+
+def sheet_path(text) -> Path:
+    """The path of a picture file that can be made; InputError where it cannot."""
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"a sheet is a .png or .jpg file, got '{text}'")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}")
+    return path
+
+
+def write_sheet(points, records, count, path) -> None:
+    """Write the worst answers to `records` (a sequence, as evaluated) as a picture file.
+
+    Raises InputError where it cannot be written.
+    """
+    tiles = [_tile(points, index, records) for index in worst_points(points, count)]
+    width, height = TILE[0], TILE[1] + TEXT
+    rows = -(-max(len(tiles), 1) // COLUMNS)
+    sheet = Image.new("RGB", (min(len(tiles) or 1, COLUMNS) * width, rows * height), "#14181f")
+    for number, tile in enumerate(tiles):
+        sheet.paste(tile, (number % COLUMNS * width, number // COLUMNS * height))
+    try:
+        sheet.save(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--worst {path} cannot be written: {error}") from error
+
+
+def _tile(points, index, records):
+    """The picture with a ring at the point, and what was said about it."""
+    number = int(points.picture[index])
+    record = records[number]
+    pixel = record.pixels[index - np.searchsorted(points.picture, number)]
+    tile = Image.new("RGB", (TILE[0], TILE[1] + TEXT), "#14181f")
+    picture = Image.fromarray(record.frame().image)
+    scale = min(TILE[0] / picture.width, TILE[1] / picture.height)
+    picture = picture.resize([max(int(side * scale), 1) for side in picture.size])
+    tile.paste(picture)
+    draw = ImageDraw.Draw(tile)
+    _ring(draw, (pixel + 0.5) * scale - 0.5)
+    draw.text((4, TILE[1] + 2), _caption(points, index), "white", text_font(13))
+    place = f"{record.where.rpartition('/')[2]} at {pixel[0]:g}, {pixel[1]:g}"
+    draw.text((4, TILE[1] + 18), place, "#c8d0dc", text_font(11))
+    return tile
+
+
+def _ring(draw, centre) -> None:
+    """Two circles, so that it is seen on dark and on bright ground."""
+    for radius, colour in ((7, "black"), (6, "red"), (5, "white")):
+        draw.ellipse([*(centre - radius), *(centre + radius)], outline=colour)
+
+
+def _caption(points, index) -> str:
+    told, label = points.told_m[index], points.label_m[index]
+    if not np.isfinite(told):
+        return f"no answer, true {label:.2f} m"
+    return f"said {told:.2f} m, true {label:.2f} m (x {told / label:.2f})"

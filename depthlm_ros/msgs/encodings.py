@@ -1,0 +1,150 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""sensor_msgs/Image or CompressedImage -> RGB array: byte order here, colours by a library.
+
+The library is cv_bridge where the distribution brings one that works, else rosbags-image.
+Knows nothing about cameras.
+"""
+
+import functools
+import os
+import sys
+from io import BytesIO
+from types import SimpleNamespace
+
+import numpy as np
+
+from depthlm_ros.data.files import read_picture
+from depthlm_ros.errors import ImageError, MissingDependency
+
+# encoding -> (bytes of a value, values of a pixel, its name in both libraries).
+ENCODINGS = {
+    "rgb8": (1, 3, "rgb8"),
+    "bgr8": (1, 3, "bgr8"),
+    "rgba8": (1, 4, "rgba8"),
+    "bgra8": (1, 4, "bgra8"),
+    "mono8": (1, 1, "mono8"),
+    "8UC1": (1, 1, "mono8"),
+    "rgb16": (2, 3, "rgb16"),
+    "bgr16": (2, 3, "bgr16"),
+    "rgba16": (2, 4, "rgba16"),
+    "bgra16": (2, 4, "bgra16"),
+    "mono16": (2, 1, "mono16"),
+    "16UC1": (2, 1, "mono16"),
+    "yuv422": (1, 2, "yuv422"),
+    "uyvy": (1, 2, "yuv422"),
+    "yuv422_yuy2": (1, 2, "yuv422_yuy2"),
+    "yuyv": (1, 2, "yuv422_yuy2"),
+    **{
+        f"bayer_{order}{bits}": (bits // 8, 1, f"bayer_{order}{bits}")
+        for order in ("rggb", "bggr", "gbrg", "grbg")
+        for bits in (8, 16)
+    },
+}
+
+# Their cv_bridge is compiled against NumPy 1; under NumPy 2 it can crash the process.
+NUMPY_1_DISTRIBUTIONS = ("humble", "jazzy", "kilted")
+
+
+def image_array(message) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an Image or CompressedImage message.
+
+    Padded rows and either byte order. Of 16-bit values the high byte counts: full scale stays
+    full scale, whatever the picture holds. Raises ImageError that names what came and what is
+    allowed.
+    """
+    return _decompressed(message) if hasattr(message, "format") else _raw(message)
+
+
+def _decompressed(message) -> np.ndarray:
+    """The stored raster: camera_info knows nothing of an orientation in EXIF."""
+    if "compressedDepth" in message.format:
+        raise ImageError(f"'{message.format}' holds depth and not a picture")
+    name = f"the content of a '{message.format}' message"
+    return read_picture(BytesIO(message.data), upright=False, name=name)
+
+
+def _raw(message) -> np.ndarray:
+    if message.encoding not in ENCODINGS:
+        allowed = ", ".join(ENCODINGS)
+        raise ImageError(f"encoding '{message.encoding}' is not understood, allowed: {allowed}")
+    size, _, name = ENCODINGS[message.encoding]
+    rows = _rows(message)
+    plain = SimpleNamespace(
+        height=message.height,
+        width=message.width,
+        encoding=name,
+        is_bigendian=int(sys.byteorder == "big"),
+        step=rows.shape[1] * size,
+        data=rows,
+    )
+    if size == 1:
+        return _in_colours(plain, "rgb8")
+    return (_in_colours(plain, "rgb16") >> 8).astype(np.uint8)
+
+
+def _rows(message) -> np.ndarray:
+    """(H, values of a row), uint8 or uint16 in this machine's byte order, without padding."""
+    size, channels, _ = ENCODINGS[message.encoding]
+    form = f"a {message.width} x {message.height} picture in '{message.encoding}'"
+    if not message.width or not message.height:
+        raise ImageError(f"{form} is empty")
+    row_bytes = message.width * channels * size
+    needed = message.step * message.height
+    if message.step < row_bytes or len(message.data) < needed:
+        raise ImageError(
+            f"{form} needs a step of {row_bytes} bytes or more and step x height bytes of data,"
+            f" got a step of {message.step} and {len(message.data)} bytes"
+        )
+    data = np.frombuffer(message.data, np.uint8)[:needed].reshape(message.height, message.step)
+    rows = np.ascontiguousarray(data[:, :row_bytes]).view(f"u{size}")
+    foreign = bool(message.is_bigendian) != (sys.byteorder == "big")
+    return rows.byteswap() if foreign and size > 1 else rows
+
+
+def _in_colours(plain, target) -> np.ndarray:
+    decode = decoder()
+    try:
+        return np.ascontiguousarray(decode(plain, target))
+    except Exception as error:  # OpenCV and the libraries raise classes of their own
+        raise ImageError(
+            f"a {plain.width} x {plain.height} picture in '{plain.encoding}' cannot be decoded:"
+            f" {error}"
+        ) from error
+
+
+@functools.cache
+def decoder():
+    """A function (message, target encoding) -> array, of the first library that works."""
+    for find in (_cv_bridge, _rosbags_image):
+        decode = find()
+        if decode is not None:
+            return decode
+    raise MissingDependency(
+        "pictures cannot be decoded without cv_bridge or rosbags-image:"
+        " pip install 'rosbags-image[opencv-headless]'"
+    )
+
+
+def _cv_bridge():
+    numpy_major = int(np.__version__.partition(".")[0])
+    if numpy_major >= 2 and os.environ.get("ROS_DISTRO") in NUMPY_1_DISTRIBUTIONS:
+        return None
+    probe = SimpleNamespace(
+        height=2, width=2, encoding="bayer_rggb8", is_bigendian=0, step=2, data=bytes(4)
+    )
+    try:
+        from cv_bridge import CvBridge
+
+        decode = CvBridge().imgmsg_to_cv2
+        decode(probe, "rgb8")
+    except Exception:  # noqa: BLE001, it fails in many ways beside a foreign NumPy or OpenCV
+        return None
+    return decode
+
+
+def _rosbags_image():
+    try:
+        from rosbags.image import image_to_cvimage
+    except ImportError:
+        return None
+    return image_to_cvimage

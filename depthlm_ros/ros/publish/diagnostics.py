@@ -1,0 +1,205 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""/diagnostics, once a second, and ~/status, kept for late subscribers: how the node is.
+
+One DiagnosticStatus for the model and one for each camera; ~/status is all in one. Whether that
+is well is judged in py. diagnostic_updater is not used: it is not everywhere, and calls a
+node that is asked on demand an error while nobody asks.
+
+Judgements on the model and on a camera: how bad, in one sentence with what to do, and figures.
+
+Knows nothing about messages (diagnostics.py writes them).
+"""
+
+import contextlib
+import functools
+import os
+import sys
+from enum import IntEnum
+from typing import NamedTuple
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from depthlm_ros.ros.topic import STEADY
+from depthlm_ros.worker.thread import is_loading
+
+STUCK_S = 10.0  # a step of the model takes about 0.1 s; a slow picture a few seconds
+ROW = 3  # so many failures one after the other are no accident
+
+
+class Level(IntEnum):
+    """The numbers of diagnostic_msgs/DiagnosticStatus."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+
+
+class Health(NamedTuple):
+    """message: a sentence; values: name -> figure or text."""
+
+    level: Level
+    message: str
+    values: dict
+
+
+def of_model(node, worker, settings) -> Health:
+    """The node's state, its model, and what became of the questions."""
+    level, message = next(_model_troubles(node, worker), (Level.OK, "ready"))
+    return Health(level, message, dict(_model_values(node, worker, settings)))
+
+
+def of_camera(inputs) -> Health:
+    """The pictures and intrinsics of one camera."""
+    values = {
+        "topic": inputs.topic,
+        "pictures a second": inputs.rate.per_second(),
+        "pictures received": inputs.received,
+        "pictures replaced unused": inputs.dropped,
+        "age of the newest picture s": inputs.age_s,
+        "stamps that jumped back": inputs.jumps,
+    }
+    problem = inputs.problem
+    if problem:
+        level = Level.ERROR if "cannot be used" in problem else Level.WARN
+        return Health(level, problem, values)
+    if inputs.jumped:
+        message = "stamps jump back: a recording starts again, or the camera's clock was set"
+        return Health(Level.WARN, message, values)
+    return Health(Level.OK, "pictures come", values)
+
+
+def _model_troubles(node, worker):
+    """(level, sentence), the worst first."""
+    statistics, problem, stuck_s = worker.statistics, worker.problem, worker.stuck_s
+    if node.failure:
+        yield Level.ERROR, problem
+    if problem:
+        on_purpose = node.state != "active" or is_loading(problem)
+        yield (Level.WARN if on_purpose else Level.ERROR), problem
+    if stuck_s > STUCK_S:
+        silent = f"the model has been silent for {stuck_s:.0f} s in one step"
+        advice = "requests end by query.timeout; if it does not come back, restart the node"
+        yield Level.ERROR, f"{silent}: {advice}"
+    if statistics.in_a_row >= ROW:
+        failed = f"the last {statistics.in_a_row} questions failed"
+        yield Level.ERROR, f"{failed}: {statistics.last_failure}"
+    if others := node.namesakes:
+        shared = f"{others} more nodes are called {node.get_fully_qualified_name()}"
+        advice = "requests reach any of them: rename one with --ros-args -r __node:=NAME"
+        yield Level.WARN, f"{shared}, {advice}"
+    if statistics.late:
+        advice = "ask fewer pixels, lower grid.rate, or raise query.timeout"
+        yield Level.WARN, f"requests time out: {advice}"
+
+
+def _model_values(node, worker, settings):
+    predictor, statistics = worker.predictor, worker.statistics
+    questions, pixels = worker.queued
+    yield "state", node.state
+    yield "ready", not worker.problem
+    yield "checkpoint", settings.checkpoint
+    yield "engine", settings.engine
+    device = predictor.device if predictor else "none"
+    yield "device", device
+    yield from _memory(device)
+    for kind in statistics.kinds():
+        median, high = statistics.latency_s(kind)
+        yield f"{kind} answered a second", statistics.per_second(kind)
+        yield f"{kind} latency median ms", median * 1000
+        yield f"{kind} latency 95 % ms", high * 1000
+    yield "batch size", predictor.batcher.step_rows if predictor else 0
+    yield "questions waiting", questions
+    yield "pixels waiting", pixels
+    for name, count in sorted(statistics.failures.items()):
+        yield f"failures {name}", count
+
+
+def _memory(device):
+    pages = int(os.pread(_statm(), 100, 0).split()[1])
+    yield "memory MB", pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    if device.startswith("cuda"):  # torch was imported by the model's thread
+        yield "GPU memory MB", sys.modules["torch"].cuda.memory_allocated(device) / 1e6
+
+
+@functools.cache
+def _statm() -> int:
+    """Opened once: each call of the kernel lets go of the interpreter, and a model that computes
+    in Python gives it back 5 ms later, for which a transition would wait."""
+    return os.open("/proc/self/statm", os.O_RDONLY)
+
+
+PERIOD_S = 1.0
+
+
+class Diagnostics:
+    """Publishes both, for the life of the node; publish() also says at once what has changed."""
+
+    def __init__(self, node, cameras, worker, parameters):
+        self._node = node
+        self._cameras = cameras
+        self._worker = worker
+        self._parameters = parameters
+        kept = QoSProfile(
+            depth=1,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL,
+        )
+        self._status = node.create_publisher(DiagnosticStatus, "~/status", kept)
+        self._array = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        node.create_timer(PERIOD_S, self._tick, clock=STEADY)
+
+    def publish(self) -> None:
+        """~/status as it is now. What goes wrong here is told, and ends neither the model's thread
+        nor a transition."""
+        with self._surviving():
+            self._publish()
+
+    def _tick(self):
+        with self._surviving():
+            array = DiagnosticArray(status=[self._message(*told) for told in self._publish()])
+            array.header.stamp = self._node.get_clock().now().to_msg()
+            self._array.publish(array)
+
+    @contextlib.contextmanager
+    def _surviving(self):
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001, whatever it is: questions are answered without it
+            self._node.tell_fault(error)
+
+    def _publish(self) -> list:
+        """The healths of model and cameras, as (name, Health), after ~/status has said them."""
+        healths = [("model", of_model(self._node, self._worker, self._parameters.now))]
+        if self._node.state == "active":
+            healths += [(f"camera {p.name}", of_camera(p.inputs)) for p in self._cameras]
+        self._status.publish(self._together(healths))
+        return healths
+
+    def _together(self, healths) -> DiagnosticStatus:
+        """The worst of all with its sentence, and the values of all."""
+        worst = max((h for _, h in healths), key=lambda h: h.level)
+        values = {k: v for name, h in healths for k, v in _named(name, h.values)}
+        return self._message("", Health(worst.level, worst.message, values))
+
+    def _message(self, name, told) -> DiagnosticStatus:
+        own = self._node.get_fully_qualified_name().lstrip("/")
+        return DiagnosticStatus(
+            level=bytes([told.level]),
+            name=f"{own}: {name}" if name else own,
+            message=told.message,
+            hardware_id=name or own,
+            values=[KeyValue(key=key, value=_text(value)) for key, value in told.values.items()],
+        )
+
+
+def _named(name, values):
+    """The values of a camera with its name before them; those of the model as they are."""
+    prefix = "" if name == "model" else f"{name.removeprefix('camera ')}: "
+    return ((prefix + key, value) for key, value in values.items())
+
+
+def _text(value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

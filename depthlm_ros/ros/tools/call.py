@@ -1,0 +1,160 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""depthlm call: ask the running node about pixels, boxes or a grid of its newest picture.
+
+What `ros2 service call` and `ros2 action send_goal` do, where there is no `ros2`, with a table.
+"""
+
+import sys
+from math import isfinite
+
+import numpy as np
+
+from depthlm_ros.cli.bars import progress_bar
+from depthlm_ros.cli.options import box, grid, pixel, positive
+from depthlm_ros.errors import InputError
+from depthlm_ros.msgs.fields import cloud_points
+from depthlm_ros.ranges import Status
+from depthlm_ros.ros.convert import duration_message
+from depthlm_ros.ros.tools.client import Client
+from depthlm_ros.viz.clouds import write_ply
+
+
+def add_arguments(parser) -> None:
+    """The options of the subcommand."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--at", type=pixel, action="append", metavar="U,V", help="may be repeated")
+    what.add_argument(
+        "--between", type=pixel, nargs=2, metavar="U,V", help="from one point to the other"
+    )
+    what.add_argument(
+        "--box", type=box, action="append", metavar="X,Y,W,H", help="a thing; may be repeated"
+    )
+    what.add_argument("--grid", type=grid, metavar="COLUMNSxROWS", help="many; Ctrl+C ends it")
+    parser.add_argument("--ply", metavar="FILE", help="write the cloud of the grid")
+    parser.add_argument("--node", default="/depthlm", help="full name (default: /depthlm)")
+    parser.add_argument("--camera", default="", help="its name (default: the only one)")
+    parser.add_argument(
+        "--max-age", type=float, default=0.0, metavar="S", help="oldest picture (default: any)"
+    )
+    parser.add_argument(
+        "--timeout", type=positive, default=10.0, metavar="S", help="patience (default: 10)"
+    )
+
+
+def main(args) -> int:
+    """Print what was answered; 0 if the node carried the question out, else 1."""
+    if args.ply and not args.grid:
+        raise InputError("--ply writes the cloud of a grid: give --grid COLUMNSxROWS with it")
+    ask = _scan if args.grid else _boxes if args.box else _pixels
+    with Client(args.node) as client:
+        response, show = ask(client, args)
+    if not response.success:
+        print(f"depthlm: {args.node} says: {response.message}", file=sys.stderr)
+        return 1
+    print_source(response)
+    show()
+    return 0
+
+
+def _pixels(client, args):
+    pixels = args.at or args.between
+    response = client.ask(pixels, args.timeout, args.camera, args.max_age)
+
+    def show():
+        print_answers([f"{u:g}, {v:g}" for u, v in pixels], response.answers)
+        if args.between:
+            print(f"from one point to the other: {_metres(between(response.answers))} m")
+
+    return response, show
+
+
+def _boxes(client, args):
+    response = client.ask_boxes(args.box, args.timeout, args.camera, args.max_age)
+    names = [",".join(map(str, box)) for box in args.box]
+    counts = [f"{i} of {a}" for i, a in zip(response.inliers, response.answered, strict=True)]
+    more = {"spread m": [_metres(s) for s in response.spread], "pixels": counts}
+    return response, lambda: print_answers(names, response.answers, more, title="box x, y, w, h")
+
+
+def _scan(client, args):
+    goal = client.action.ScanGrid.Goal(
+        camera=args.camera,
+        max_age=duration_message(args.max_age),
+        columns=args.grid[0],
+        rows=args.grid[1],
+    )
+    with progress_bar("pixels") as progress:
+        result = client.scan(goal, progress, args.timeout)
+
+    def show():
+        print_scan(result)
+        if args.ply:
+            count = write_ply(args.ply, *cloud_points(result.cloud))
+            print(f"wrote {count} points to {args.ply}")
+
+    return result, show
+
+
+def between(answers) -> float:
+    """Metres between the points of the first two of PixelDistances; NaN if one is unknown."""
+    points = np.stack([answers.x, answers.y, answers.z], axis=1)
+    return float(np.linalg.norm(points[1] - points[0]))
+
+
+def print_source(response) -> None:
+    """Which picture was answered, and how long that took."""
+    stamp = response.header.stamp
+    latency = response.latency.sec + response.latency.nanosec / 1e9
+    print(
+        f"picture of {stamp.sec}.{stamp.nanosec:09d} in {response.header.frame_id or '-'},"
+        f" answered in {latency:.2f} s"
+    )
+
+
+def print_scan(result) -> None:
+    """The statistics of a scan."""
+    if result.message:
+        print(result.message)
+    print(
+        f"{result.answered} of {len(result.answers.status)} pixels have a distance: nearest"
+        f" {_metres(result.nearest)} m, median {_metres(result.median)} m, farthest"
+        f" {_metres(result.farthest)} m"
+    )
+
+
+def print_answers(names, answers, more=None, title="pixel u, v") -> None:
+    """A table of PixelDistances, one row a name; more: columns instead of the point, as texts."""
+    from rich.console import Console
+    from rich.table import Table
+
+    more = more or {"point x, y, z m": [_point(answers, i) for i in range(len(names))]}
+    table = Table()
+    for column in (title, "distance m", "std m", *more, "status"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for i, name in enumerate(names):
+        metres = _metres(answers.distance[i]), _metres(answers.stddev[i])
+        table.add_row(name, *metres, *(texts[i] for texts in more.values()), _status(answers, i))
+    Console().print(table)
+
+
+def truth_columns(answers, truth) -> dict:
+    """What print_answers shows instead of the point where true metres (N,) are known."""
+    errors = [(told - true) / true for told, true in zip(answers.distance, truth, strict=True)]
+    return {
+        "truth m": [_metres(true) for true in truth],
+        "error": [f"{error:+.0%}" if isfinite(error) else "-" for error in errors],
+    }
+
+
+def _point(answers, i) -> str:
+    return ", ".join(_metres(values[i]) for values in (answers.x, answers.y, answers.z))
+
+
+def _status(answers, i) -> str:
+    status = Status(answers.status[i])
+    where = f" {answers.asked_u[i]:.1f}, {answers.asked_v[i]:.1f}"
+    return status.name + (where if status == Status.SNAPPED else "")
+
+
+def _metres(value) -> str:
+    return f"{value:.2f}" if isfinite(value) else "-"

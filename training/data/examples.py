@@ -1,0 +1,124 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Pictures with known distances, dense or at a few pixels, behind one interface.
+
+An Example answers: which pixels of a view may be asked in a style, and how far are they?
+Knows nothing about questions' words, models or batches.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from depthlm_ros.errors import InputError, RecordError
+from depthlm_ros.view import Frame
+from training.data.colours import another_look
+
+TRIES = 1000  # draws before a dense picture counts as one without a distance
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A distance for every pixel. distance_m: (H, W) metres along the ray, NaN where unknown."""
+
+    frame: Frame
+    distance_m: np.ndarray
+    name: str
+
+    def mirrored(self) -> "Dense":
+        """Left and right exchanged."""
+        distance_m = self.distance_m[:, ::-1]
+        return replace(self, frame=_mirrored(self.frame), distance_m=distance_m)
+
+    def metres(self, view, pixels) -> np.ndarray:
+        """(N,) metres along the rays of view pixels (N, 2), NaN where unknown."""
+        places = np.floor(view.to_frame(pixels)).astype(int)
+        height, width = self.distance_m.shape
+        u, v = np.clip(places, 0, (width - 1, height - 1)).T
+        return self.distance_m[v, u].astype(np.float64)
+
+    def drawn(self, view, style, count, rng) -> list:
+        """`count` times ((u, v) of the view, metres along the ray)."""
+        found = []
+        for _ in range(TRIES * count):
+            if len(found) == count:
+                break
+            pixel = rng.integers((view.camera.width, view.camera.height))
+            if style.can_ask(view, pixel):
+                metres = float(self.metres(view, pixel)[0])
+                found += [(pixel, metres)] * bool(np.isfinite(metres))
+        if len(found) < count:
+            raise InputError(f"{self.name}: hardly a pixel with a distance can be asked")
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """Labels at a few pixels. pixels (N, 2) of the frame; distance_m (N,) along the ray."""
+
+    frame: Frame
+    pixels: np.ndarray
+    distance_m: np.ndarray
+    name: str
+
+    def mirrored(self) -> "Sparse":
+        """Left and right exchanged."""
+        pixels = np.stack([self.frame.camera.width - 1 - self.pixels[:, 0], self.pixels[:, 1]], 1)
+        return replace(self, frame=_mirrored(self.frame), pixels=pixels)
+
+    def metres(self, view, pixels) -> np.ndarray:
+        """All NaN: nothing is known of places without a label."""
+        return np.full(len(pixels), np.nan)
+
+    def drawn(self, view, style, count, rng) -> list:
+        """At most `count` of the labelled pixels that the view shows, each once; see Dense."""
+        places = view.to_view(self.pixels)
+        inside = (places >= 0).all(1) & (places < (view.camera.width, view.camera.height)).all(1)
+        rows = [i for i in np.flatnonzero(inside) if style.can_ask(view, places[i])]
+        if not rows:
+            raise RecordError(f"{self.name}: no labelled pixel can be asked in this crop")
+        chosen = rng.permutation(rows)[:count]
+        return [(places[i], float(self.distance_m[i])) for i in chosen]
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """A picture of which only one question's answer is known."""
+
+    name: str
+
+    def metres(self, view, pixels) -> np.ndarray:
+        """All NaN."""
+        return np.full(len(pixels), np.nan)
+
+
+def of_shot(shot) -> Dense:
+    """A rendered picture as an Example."""
+    return Dense(shot.frame, shot.distance_m, f"{shot.kind} {shot.seed}")
+
+
+def of_record(record) -> Sparse:
+    """A record as an Example, its picture read now. RecordError or ImageError where it cannot."""
+    try:
+        frame = record.frame()
+    except RecordError:
+        raise
+    except InputError as error:
+        raise RecordError(f"{record.where}: {error}") from error
+    metres = record.label_m
+    if record.stated_kind() == "z":
+        metres = frame.camera.distance_from_z(record.pixels, metres)
+    return Sparse(frame, record.pixels, metres, record.where)
+
+
+def varied(example, rng):
+    """The example mirrored or not, as another camera might have shown it; see colours.py."""
+    example = example.mirrored() if rng.random() < 0.5 else example
+    image = another_look(example.frame.image, rng)
+    return replace(example, frame=replace(example.frame, image=image))
+
+
+def _mirrored(frame) -> Frame:
+    if frame.camera.distortion != "none":
+        raise InputError("a picture with lens distortion cannot be mirrored: rectify it first")
+    camera = replace(frame.camera, cx=frame.camera.width - 1 - frame.camera.cx)
+    return replace(frame, image=np.ascontiguousarray(frame.image[:, ::-1]), camera=camera)

@@ -1,0 +1,186 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Examples -> rows to train on: one view or crop of it, its questions, their answers.
+
+Asks with the same Style objects as the predictor and renders the same answers. Item i of the
+data is a pure function of (seed, i). Knows nothing about tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate, pairwise
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from depthlm_ros.errors import InputError
+from depthlm_ros.question import Question
+from depthlm_ros.view import View, unify_focal
+from training.data.examples import Unmeasured, of_record, of_shot, varied
+from training.data.lessons import lessons
+from training.data.mixture import Mixture, Source
+from training.data.shards import Shot
+from training.data.sources import opened
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question with its answer. style: its Style; metres: the truth, in the asked kind."""
+
+    style: object
+    question: Question
+    metres: float
+
+    @property
+    def answer(self) -> str:
+        """The text that the model learns to say."""
+        return self.question.form.render(self.metres)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """One question of a task (depthlm_ros.tasks) with its answer."""
+
+    style: object
+    question: Question
+    answer: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """An example's view with questions.
+
+    image: what the model sees, with an arrow if one asks so; more: a second picture, if any.
+    weights: of the losses. skipped: the records that could not be used on the way to this one.
+    """
+
+    example: object
+    view: View
+    image: np.ndarray
+    asked: tuple
+    weights: dict
+    skipped: tuple = ()
+    more: tuple = ()
+
+
+def make_row(example, checkpoint, stage, rng, crop=(), multiple=1) -> Row:
+    """A row about one example; rng chooses crop and pixels. crop, multiple: see cropped()."""
+    view = _looked(example.frame, rng, crop, checkpoint, multiple)
+    asked, image = [], view.image
+    for name, count in stage.ask.items():
+        style = checkpoint.asker(name)
+        wanted = int(count) + (rng.random() < count % 1)
+        for pixel, distance_m in example.drawn(view, style, wanted, rng) if wanted else ():
+            metres = _in_kind(checkpoint.kind, view, pixel, distance_m)
+            asked.append(Asked(style, style.question(view, pixel), metres))
+            if not style.shares_picture:
+                image = style.picture(view, pixel)
+    return Row(example, view, image, tuple(asked), stage.weights)
+
+
+def task_row(item, stage) -> Row:
+    """A row about one Item of a task."""
+    image, *more = item.pictures
+    asked = (Taught(item.style, item.question, item.answer),)
+    example = Unmeasured(item.where)
+    return Row(example, item.views[0], image, asked, stage.weights, more=tuple(more))
+
+
+def _in_kind(kind, view, pixel, distance_m) -> float:
+    return float(view.camera.z_from_distance(pixel, distance_m)[0]) if kind == "z" else distance_m
+
+
+def cropped(view, crop, multiple, rng) -> View:
+    """The middle of the view at a random size (DepthLM: 1000-1400 x 700-1200, always centred).
+
+    crop: {"width": (low, high), "height": (low, high)} pixels. A side is cut to whole tokens of
+    `multiple` pixels, so that the image processor resamples nothing.
+    """
+    lengths = []
+    for name, whole in (("width", view.camera.width), ("height", view.camera.height)):
+        low, high = crop[name]
+        length = int(min(whole, rng.uniform(low, high)))
+        lengths.append(max(length // multiple, 1) * multiple if whole >= multiple else whole)
+    width, height = lengths
+    left, top = (view.camera.width - width) // 2, (view.camera.height - height) // 2
+    return view.cropped(left, top, width, height)
+
+
+class Stages(Dataset):
+    """The rows of all stages end to end: `batch` for each step. read: (stage, i) -> Row."""
+
+    def __init__(self, mixtures):
+        self._mixtures = mixtures
+        self._starts = list(accumulate((len(m) for m in mixtures), initial=0))
+
+    def __len__(self):
+        return self._starts[-1]
+
+    def __getitem__(self, index) -> Row:
+        for mixture, (start, end) in zip(self._mixtures, pairwise(self._starts), strict=True):
+            if index < end:
+                row, skipped = mixture[index - start]
+                return replace(row, skipped=skipped)
+        raise IndexError(f"{len(self)} rows, asked for number {index}")
+
+
+def stage_rows(config, checkpoint, multiple=1) -> Stages:
+    """The rows of a config; InputError where its data are empty or not there."""
+    rows = []
+    for number, stage in enumerate(config.stages):
+        seed, length = config.seed * 1000 + number, stage.steps * config.batch
+        drawn = _of_tasks if stage.tasks else _of_questions
+        rows.append(drawn(config, stage, checkpoint, multiple, seed, length))
+    return Stages(rows)
+
+
+def _of_questions(config, stage, checkpoint, multiple, seed, length) -> Mixture:
+    make = partial(
+        _made,
+        checkpoint=checkpoint,
+        stage=stage,
+        vary=config.vary,
+        crop=config.crop,
+        multiple=multiple,
+    )
+    return Mixture(_sources(config.data, stage.pictures), make, seed, length, config.bad)
+
+
+def _of_tasks(config, stage, checkpoint, multiple, seed, length) -> Mixture:
+    look = partial(_looked, crop=config.crop, checkpoint=checkpoint, multiple=multiple)
+    make = partial(task_row, stage=stage)
+    data, tasks = config.data, stage.tasks
+    return lessons(data, tasks, checkpoint, seed, length, stage.style, config.bad, look, make)
+
+
+def _looked(frame, rng, crop, checkpoint, multiple) -> View:
+    """A frame as training sees it."""
+    view = unify_focal(frame, checkpoint.focal_px, checkpoint.axes)
+    return cropped(view, crop, multiple, rng) if crop else view
+
+
+def _made(item, rng, checkpoint, stage, vary, crop, multiple) -> Row:
+    example = of_shot(item) if isinstance(item, Shot) else of_record(item)
+    example = varied(example, rng) if vary else example
+    return make_row(example, checkpoint, stage, rng, crop, multiple)
+
+
+def _sources(data, pictures) -> dict:
+    """name -> Source of a config's data; only the first `pictures` of each, 0 for all."""
+    parts = opened(data)
+    if any(part.pairs for part in parts):
+        raise InputError("a stage that asks has no use for data with pairs: give it tasks")
+    return {p.name: Source(First(p.items, pictures or len(p.items)), p.weight) for p in parts}
+
+
+class First(Sequence):
+    """The first `count` of some items."""
+
+    def __init__(self, items, count):
+        self._items, self._count = items, min(count, len(items))
+
+    def __len__(self):
+        return self._count
+
+    def __getitem__(self, index):
+        return self._items[index]

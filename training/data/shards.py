@@ -1,0 +1,135 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Shot: a picture with the distance of every pixel; and files that hold many of them.
+
+Knows nothing about how a picture was made. A shard is an uncompressed npz: pictures and
+distances (uint16 millimetres, 0 unknown) end to end, so that reading maps the file and copies
+one picture.
+"""
+
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.errors import InputError
+from depthlm_ros.view import Frame
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture and the true distance of each pixel.
+
+    distance_m: (H, W) float32 metres along the ray, NaN where there is only sky.
+    """
+
+    frame: Frame
+    distance_m: np.ndarray
+    seed: int
+    kind: str
+
+    def mirrored(self) -> "Shot":
+        """Left and right exchanged: the picture, its distances and the camera's cx."""
+        camera = self.frame.camera
+        turned = replace(camera, cx=camera.width - 1 - camera.cx)
+        image = np.ascontiguousarray(self.frame.image[:, ::-1])
+        return replace(self, frame=Frame(image, turned), distance_m=self.distance_m[:, ::-1])
+
+
+def write_shard(path: Path, shots: list[Shot]) -> None:
+    """Write the shots under a temporary name and rename it, so that no half file is seen."""
+    cameras = [s.frame.camera for s in shots]
+    millimetres = [_millimetres(s.distance_m) for s in shots]
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        np.savez(
+            file,
+            image=np.concatenate([s.frame.image.ravel() for s in shots]),
+            distance_mm=np.concatenate(millimetres),
+            start=np.cumsum([0, *(len(d) for d in millimetres)]),
+            size=np.array([(c.width, c.height) for c in cameras]),
+            lens=np.array([(c.fx, c.fy, c.cx, c.cy) for c in cameras]),
+            seed=np.array([s.seed for s in shots]),
+            kind=np.array([s.kind for s in shots]),
+        )
+    temporary.replace(path)
+
+
+def _millimetres(distance_m) -> np.ndarray:
+    return np.round(np.nan_to_num(distance_m) * 1000).astype(np.uint16).ravel()
+
+
+def _mapped(path: Path, name: str) -> np.ndarray:
+    """One array of an uncompressed npz as a memory map; numpy itself maps plain npy only."""
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        file.seek(archive.getinfo(f"{name}.npy").header_offset)
+        header = file.read(30)
+        lengths = [int.from_bytes(header[i : i + 2], "little") for i in (26, 28)]
+        file.seek(sum(lengths), os.SEEK_CUR)
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        return np.memmap(path, dtype, "r", file.tell(), shape)
+
+
+class Shard(Sequence):
+    """The shots of one file; each is copied from the map when it is asked for. Raises InputError
+    for a file that is none, or not whole."""
+
+    def __init__(self, path: Path):
+        try:
+            with np.load(path) as table:
+                names = ("start", "size", "lens", "seed", "kind")
+                self._table = {name: table[name] for name in names}
+            self._image = _mapped(path, "image")
+            self._distance = _mapped(path, "distance_mm")
+        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            raise InputError(
+                f"{path} is no whole shard ({error}): delete it and render it again"
+            ) from error
+
+    def __len__(self):
+        return len(self._table["seed"])
+
+    def __getitem__(self, i) -> Shot:
+        if not 0 <= i < len(self):
+            raise IndexError(f"the shard holds {len(self)} pictures, asked for number {i}")
+        start, end = (int(x) for x in self._table["start"][i : i + 2])
+        width, height = (int(x) for x in self._table["size"][i])
+        camera = Camera(width, height, *(float(x) for x in self._table["lens"][i]))
+        image = np.array(self._image[3 * start : 3 * end]).reshape(height, width, 3)
+        distance = self._distance[start:end].reshape(height, width) * np.float32(0.001)
+        distance[distance == 0] = np.nan
+        seed, kind = int(self._table["seed"][i]), str(self._table["kind"][i])
+        return Shot(Frame(image, camera), distance, seed, kind)
+
+
+class Shards(Sequence):
+    """The shots of all shards of a folder, in the order of the file names."""
+
+    def __init__(self, folder):
+        paths = sorted(Path(folder).glob("*.npz"))
+        if not paths:
+            raise InputError(
+                f"{folder} holds no .npz shard; make some with"
+                " python -m training.synthetic shards --out DIR --count N"
+            )
+        self._shards = [Shard(path) for path in paths]
+        self._ends = np.cumsum([len(s) for s in self._shards])
+
+    def __len__(self):
+        return int(self._ends[-1])
+
+    def __getitem__(self, i) -> Shot:
+        if not 0 <= i < len(self):
+            raise IndexError(f"{len(self)} pictures, asked for number {i}")
+        which = int(np.searchsorted(self._ends, i, side="right"))
+        first = int(self._ends[which - 1]) if which else 0
+        return self._shards[which][i - first]
+
+
+def read_shards(folder) -> Shards:
+    """All shots of a folder as a sequence; raises InputError where there is none."""
+    return Shards(folder)

@@ -1,0 +1,193 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Two steps of the largest shape that a config can make: memory, disk, time to finish.
+
+Goes through the real Trainer, so that what it costs holds for the wrapper, accumulation and
+checkpointing of the run itself. Saves nothing.
+
+Whether a run fits into memory and onto the disk, said before it starts.
+
+Counts weights, gradients and AdamW's two averages (Muon keeps one); what activations need shows
+--dry-run.
+"""
+
+import os
+import resource
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import TrainerCallback
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.errors import InputError, OutOfMemory
+from depthlm_ros.models.memory import free_bytes
+from depthlm_ros.view import Frame
+from training.data.examples import Dense
+from training.data.rows import make_row
+from training.run.trainer import RecipeTrainer, training_arguments
+
+LEARNS, FROZEN = 16, 2  # bytes a parameter: fp32 weight, gradient, two averages; bf16 weight
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes: memory of one process, one checkpoint, and the whole run on the disk."""
+
+    memory: int
+    checkpoint: int
+    disk: int
+
+
+def needs(config, student, processes=1) -> Needs:
+    """What the run of a Student needs at least."""
+    learns = sum(p.numel() for p in student.parameters() if p.requires_grad)
+    everything = sum(p.numel() for p in student.parameters())
+    memory = LEARNS * learns + FROZEN * (everything - learns)
+    checkpoint = 4 * everything + 8 * learns
+    shipped = 2 * everything * (2 if config.dtype == "float32" else 1)
+    best = 1 if config.heldout else 0
+    disk = checkpoint * (config.keep + 1 + best) + 2 * shipped
+    return Needs(memory // (processes if config.fsdp else 1), checkpoint, disk)
+
+
+def check(config, student, device, processes=1) -> Needs:
+    """Needs; raises OutOfMemory or InputError where they are not there."""
+    found = needs(config, student, processes)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if device.type == "cpu" else 1
+    held = sum(p.nbytes for p in student.parameters()) if device.type == "cpu" else 0
+    free = free_bytes(device) // here + held
+    if found.memory > free:
+        raise OutOfMemory(
+            f"weights, gradients and optimizer need {found.memory / 1e9:.3g} GB on each"
+            f" {device.type} and {free / 1e9:.3g} GB are free: share them out over more GPUs"
+            " (fsdp), or learn adapters only (lora)"
+        )
+    _check_disk(config, found)
+    return found
+
+
+def _check_disk(config, found) -> None:
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    there = sum(p.stat().st_size for p in out.rglob("*") if p.is_file() and not p.is_symlink())
+    free = shutil.disk_usage(out).free
+    if found.disk > free + there:
+        raise InputError(
+            f"checkpoints need {found.disk / 1e9:.3g} GB in {out} ({found.checkpoint / 1e9:.3g} GB"
+            f" each, keep: {config.keep}) and {(free + there) / 1e9:.3g} GB are free"
+        )
+
+
+TRIED = 64  # rows looked at for the largest picture where no crop bounds it
+REPORT = """\
+largest shape: {width} x {height} pixels, {questions} questions, {batch} pictures a step
+memory: {peak:.2f} GB at most on {device}, {weights:.2f} GB for weights, gradients and optimizer
+disk: {disk:.2f} GB in {out}, {checkpoint:.2f} GB a checkpoint
+time: {seconds:.2f} s a step, {hours:.1f} h for {steps} steps of this shape"""
+STEPS = 2  # the first allocates, the second is timed
+
+
+class Repeated(Dataset):
+    """The same row again and again."""
+
+    def __init__(self, row, length):
+        self.row, self.length = row, length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        return self.row
+
+
+class Clock(TrainerCallback):
+    """Seconds of each step."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def on_step_begin(self, *_, **__):
+        self._began = time.perf_counter()
+
+    def on_step_end(self, *_, **__):
+        self.seconds.append(time.perf_counter() - self._began)
+
+
+def rehearse(config, student, rows, collator, base) -> str:
+    """What the run will take, in lines to print."""
+    row = largest_row(config, rows)
+    stage = _costliest(config)
+    short = replace(config, stages=[replace(stage, steps=STEPS)])
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    needed = needs(config, student, processes)
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as out:
+        arguments = training_arguments(replace(short, out=out), processes)
+        arguments.save_strategy, arguments.report_to = "no", []
+        repeated = Repeated(row, STEPS * config.batch)
+        trainer = RecipeTrainer(
+            short,
+            base,
+            None,
+            model=student,
+            args=arguments,
+            train_dataset=repeated,
+            data_collator=collator,
+            callbacks=[clock],
+        )
+        trainer.train()
+    return _report(config, row, needed, clock.seconds[-1], arguments.device)
+
+
+def _costliest(config):
+    return max(config.stages, key=lambda stage: sum(stage.ask.values()) or len(stage.tasks) > 0)
+
+
+def largest_row(config, rows):
+    """A row with the most questions about the largest crop, or the largest of some views."""
+    stage = _costliest(config)
+    stage = replace(stage, ask={style: int(np.ceil(n)) for style, n in stage.ask.items()})
+    tried = [rows[i] for i in range(0, len(rows), max(len(rows) // TRIED, 1))][:TRIED]
+    largest = max(tried, key=lambda row: row.view.camera.width * row.view.camera.height)
+    if stage.tasks:
+        return largest
+    width, height = largest.view.camera.width, largest.view.camera.height
+    if config.crop:
+        width, height = config.crop["width"][1], config.crop["height"][1]
+    focal = largest.view.camera.fx
+    camera = Camera(width, height, focal, focal, width / 2, height / 2)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (height, width, 3), np.uint8)
+    example = Dense(Frame(image, camera), np.full((height, width), 123.45), "the largest shape")
+    row = replace(config, crop={}).row("")
+    return make_row(example, replace(row, focal_px=focal), stage, rng)
+
+
+def _report(config, row, needed, seconds, device) -> str:
+    camera = row.view.camera
+    return REPORT.format(
+        width=camera.width,
+        height=camera.height,
+        questions=len(row.asked),
+        batch=config.batch,
+        peak=_peak(device) / 1e9,
+        device=device,
+        weights=needed.memory / 1e9,
+        disk=needed.disk / 1e9,
+        out=config.out,
+        checkpoint=needed.checkpoint / 1e9,
+        seconds=seconds,
+        hours=seconds * config.steps / 3600,
+        steps=config.steps,
+    )
+
+
+def _peak(device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,57 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Opens libraries of models wherever they lie: files, folders, members of Debian packages.
+
+Knows nothing about what a library holds.
+"""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+from depthlm_ros.errors import InputError
+
+
+def libraries(paths):
+    """(name, ZipFile) of each library in files and folders.
+
+    Raises InputError for a file of another kind, or one that cannot be read.
+    """
+    for path in map(Path, paths):
+        if path.is_dir():
+            yield from libraries(p for p in sorted(path.rglob("*")) if p.suffix in READERS)
+        elif path.suffix in READERS:
+            try:
+                yield from READERS[path.suffix](path)
+            except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
+                raise InputError(f"{path} cannot be read: {error}") from error
+        else:
+            raise InputError(f"{path} is neither a folder nor one of {', '.join(READERS)}")
+
+
+def _zip(path):
+    yield path.name, zipfile.ZipFile(path)
+
+
+def _deb(path):
+    """The libraries inside a Debian package."""
+    with tarfile.open(fileobj=io.BytesIO(_data(path))) as files:
+        for member in files:
+            if member.isfile() and Path(member.name).suffix in (".sh3f", ".jar"):
+                held = io.BytesIO(files.extractfile(member).read())
+                yield Path(member.name).name, zipfile.ZipFile(held)
+
+
+def _data(path) -> bytes:
+    """The member data.tar.* of a .deb: `ar` keeps 60 bytes before each member, two aligned."""
+    raw = path.read_bytes()
+    at = 8
+    while at + 60 <= len(raw):
+        name, size = raw[at : at + 16].decode(), int(raw[at + 48 : at + 58])
+        if name.startswith("data.tar"):
+            return raw[at + 60 : at + 60 + size]
+        at += 60 + size + size % 2
+    raise InputError(f"{path} has no data.tar; is it a whole Debian package?")
+
+
+READERS = {".sh3f": _zip, ".jar": _zip, ".whl": _zip, ".deb": _deb}

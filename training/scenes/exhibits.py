@@ -1,0 +1,96 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Shots for people to look at: a contact sheet, and the picture that the package ships.
+
+Knows nothing about how a shot was made.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.viz.overlay import distance_colours
+from training.data.shards import Shot
+
+SHEET_M = 0.4, 40.0  # the nearest and the farthest colour of a contact sheet
+CAMERA_INFO = """\
+image_width: {width}
+image_height: {height}
+camera_name: demo
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [{fx}, 0.0, {cx}, 0.0, {fy}, {cy}, 0.0, 0.0, 1.0]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [0.0, 0.0, 0.0, 0.0, 0.0]
+rectification_matrix:
+  rows: 3
+  cols: 3
+  data: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+projection_matrix:
+  rows: 3
+  cols: 4
+  data: [{fx}, 0.0, {cx}, 0.0, 0.0, {fy}, {cy}, 0.0, 0.0, 0.0, 1.0, 0.0]
+"""
+README = """\
+# The demo picture
+
+`scene.png` was rendered by this project; it shows no real place. The camera stands in a
+furnished room and sees surfaces from {near:.2f} to {far:.2f} m away.
+
+* `camera.yaml`: its calibration, as ROS camera_info.
+* `distance.png`: the true distance of each pixel in millimetres, 16 bits, along the ray from
+  the camera's centre (not the z of a ROS depth image).
+
+Made by `python -m training.synthetic demo --out depthlm_ros/demo`, number {seed} of the held-out
+split: no picture of that room is in the training data. The same licence as the package.
+"""
+
+
+def write_sheet(shots: list[Shot], path) -> None:
+    """A contact sheet: pictures with their distance maps below, near warm, far cold, sky grey."""
+    cells = [_cell(one) for one in shots]
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % 6)
+    rows = [np.hstack(cells[i : i + 6]) for i in range(0, len(cells), 6)]
+    cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
+
+
+def _cell(one: Shot, width=320, height=240) -> np.ndarray:
+    pictures = [one.frame.image, distance_colours(one.distance_m, SHEET_M)]
+    return np.vstack([_fitted(p, width, height) for p in pictures])
+
+
+def _fitted(image, width, height) -> np.ndarray:
+    scale = min(width / image.shape[1], height / image.shape[0])
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    cell = np.zeros((height, width, 3), np.uint8)
+    cell[: small.shape[0], : small.shape[1]] = small[:height, :width]
+    return cell
+
+
+def camera_info(camera: Camera) -> str:
+    """The camera as the YAML text that ROS's camera_info_manager reads; no distortion."""
+    return CAMERA_INFO.format(
+        width=camera.width,
+        height=camera.height,
+        fx=camera.fx,
+        fy=camera.fy,
+        cx=camera.cx,
+        cy=camera.cy,
+    )
+
+
+def write_demo(one: Shot, folder: Path) -> None:
+    """Picture, calibration, true distances and a note of their origin."""
+    folder.mkdir(parents=True, exist_ok=True)
+    millimetres = np.round(one.distance_m * 1000).astype(np.uint16)
+    packed = [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    cv2.imwrite(str(folder / "scene.png"), one.frame.image[..., ::-1], packed)
+    cv2.imwrite(str(folder / "distance.png"), millimetres, packed)
+    (folder / "camera.yaml").write_text(camera_info(one.frame.camera))
+    note = README.format(near=one.distance_m.min(), far=one.distance_m.max(), seed=one.seed)
+    (folder / "README.md").write_text(note)
