@@ -1,10 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Frame: what a camera saw. View: the same at the focal length a checkpoint was trained at.
 
-Picture, camera and pixels move together here, so that they cannot drift apart. Knows nothing
-about questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
-
-Pillow's bicubic resize, to the bit, shared out among the cores. Knows nothing about cameras.
+Image, camera and pixels move together here, so that they cannot drift apart. Knows nothing about
+questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
 """
 
 import os
@@ -14,63 +12,23 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.errors import CameraError, ImageError, InputError
 
-STRIP = 200_000  # pixels; less is not worth a thread
-
-
-def bicubic(image, width, height) -> np.ndarray:
-    """The picture (H, W, 3) uint8 in this size, as the released preprocessing resizes it.
-
-    Pillow resizes all rows, then all columns, and none needs another: so strips of them can be
-    resized at the same time. Not where the height shrinks: from Pillow 13 on the columns may
-    come first there, and then the values are rounded in another order.
-    """
-    count = min(_cores(), width * height // STRIP)
-    if count < 2 or height < len(image):
-        return _pillow(image, width, height)
-    wide = np.empty((len(image), width, 3), np.uint8)
-    found = np.empty((height, width, 3), np.uint8)
-
-    def rows(strip):
-        wide[strip] = _pillow(image[strip], width, strip.stop - strip.start)
-
-    def columns(strip):
-        found[:, strip] = _pillow(wide[:, strip], strip.stop - strip.start, height)
-
-    with ThreadPoolExecutor(count) as pool:
-        list(pool.map(rows, _strips(len(image), count)))
-        list(pool.map(columns, _strips(width, count)))
-    return found
-
-
-def _pillow(image, width, height):
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def _strips(length, count) -> list:
-    edges = np.linspace(0, length, count + 1).astype(int).tolist()
-    return [slice(low, high) for low, high in pairwise(edges) if low < high]
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    known = getattr(os, "sched_getaffinity", None)  # only on Linux
-    return len(known(0)) if known else os.cpu_count() or 1
-
-
-LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the picture rich
+LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the image rich
+SMALLEST_SIDE = 3  # pixels; below, the intrinsics are wrong rather than the image small
 TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (DepthLM, appendix)
+STRIP = 200_000  # pixels of a resize; fewer are not worth a thread
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture with its camera.
+    """One image with its camera.
 
-    image: (H, W, 3) uint8 RGB. camera: at the picture's size. stamp_ns: acquisition time.
+    image: (H, W, 3) uint8 RGB. camera: at the image's size. stamp_ns: acquisition time.
     frame_id: the optical frame. Raises ImageError or CameraError.
     """
 
@@ -79,21 +37,21 @@ class Frame:
     stamp_ns: int = 0
     frame_id: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         image = self.image
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
-            raise ImageError(f"a picture is an (H, W, 3) uint8 array, got {_form(image)}")
+            raise ImageError(f"an image is an (H, W, 3) uint8 array, got {_form(image)}")
         if image.shape[2] != 3 or image.size == 0:
-            raise ImageError(f"a picture is (H, W, 3) and not empty, got {image.shape}")
+            raise ImageError(f"an image is (H, W, 3) and not empty, got {image.shape}")
         size = (image.shape[1], image.shape[0])
         if size != (self.camera.width, self.camera.height):
             raise CameraError(
-                f"the picture is {size[0]} x {size[1]} but its camera is for"
+                f"the image is {size[0]} x {size[1]} but its camera is for"
                 f" {self.camera.width} x {self.camera.height}: calibrate at the size you publish"
             )
 
-    def resized(self, width, height) -> np.ndarray:
-        """A copy of the picture in this size, bicubic."""
+    def resized(self, width: int, height: int) -> np.ndarray:
+        """A copy of the image in this size, bicubic."""
         if self.image.shape[:2] == (height, width):
             return self.image.copy()
         return bicubic(self.image, width, height)
@@ -101,16 +59,18 @@ class Frame:
 
 @dataclass(frozen=True)
 class SharedFrame(Frame):
-    """A Frame whose picture stays as it is, so that all who ask share it in another size, made
+    """A Frame whose image stays as it is, so that all who ask share it in another size, made
     once and read-only. Thread-safe."""
 
-    _sizes: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    _sizes: dict[tuple[int, int], np.ndarray] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _lock: threading.Lock = field(
         default_factory=threading.Lock, init=False, repr=False, compare=False
     )
 
-    def resized(self, width, height) -> np.ndarray:
-        """The picture in this size, bicubic; whoever comes while it is made waits for it."""
+    def resized(self, width: int, height: int) -> np.ndarray:
+        """The image in this size, bicubic; whoever comes while it is made waits for it."""
         with self._lock:
             if (width, height) not in self._sizes:
                 found = super().resized(width, height)
@@ -119,7 +79,7 @@ class SharedFrame(Frame):
             return self._sizes[width, height]
 
 
-def _form(image) -> str:
+def _form(image: object) -> str:
     return f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
 
 
@@ -127,17 +87,17 @@ def _form(image) -> str:
 class View:
     """A frame at the unified focal length, or a window of it.
 
-    image: (h, w, 3) uint8 RGB. camera: the intrinsics of this picture. scale: (sx, sy), exact.
+    image: (h, w, 3) uint8 RGB. camera: the intrinsics of this image. scale: (sx, sy), exact.
     offset: (left, top), whole view pixels cut away. frame: what it was made from.
     """
 
     image: np.ndarray
     camera: Camera
     frame: Frame = field(repr=False)
-    scale: tuple
-    offset: tuple = (0, 0)
+    scale: tuple[float, float]
+    offset: tuple[int, int] = (0, 0)
 
-    def to_view(self, pixels) -> np.ndarray:
+    def to_view(self, pixels: ArrayLike) -> np.ndarray:
         """Frame pixels (N, 2) -> view pixels (N, 2) int, truncated as published."""
         # The published code computes (x - cx) * s + cx * s and truncates; this order keeps
         # its float rounding.
@@ -145,23 +105,23 @@ class View:
         scaled = (as_pixels(pixels) - principal) * self.scale + principal * self.scale
         return np.trunc(scaled).astype(np.int64) - np.array(self.offset)
 
-    def to_frame(self, pixels) -> np.ndarray:
+    def to_frame(self, pixels: ArrayLike) -> np.ndarray:
         """View pixels (N, 2) -> frame pixels (N, 2): the middle of what to_view maps there."""
         return (as_pixels(pixels) + self.offset + 0.5) / self.scale
 
-    def cropped(self, left, top, width, height) -> "View":
+    def cropped(self, left: int, top: int, width: int, height: int) -> "View":
         """The window of this view with its corner at (left, top), in view pixels."""
         image = self.image[top : top + height, left : left + width]
         if left < 0 or top < 0 or image.shape[:2] != (height, width):
             raise InputError(
-                f"a window of {width} x {height} at ({left}, {top}) leaves the view of"
+                f"a window of {width} x {height} at ({left}, {top}) extends outside the view of"
                 f" {self.camera.width} x {self.camera.height}"
             )
         offset = (self.offset[0] + left, self.offset[1] + top)
         camera = self.camera.cropped(left, top, width, height)
         return View(np.ascontiguousarray(image), camera, self.frame, self.scale, offset)
 
-    def windows(self, largest=TRAINED_VIEW) -> list:
+    def windows(self, largest: tuple[int, int] = TRAINED_VIEW) -> list["View"]:
         """Views of at most `largest` (width, height) that cover this one, evenly overlapping.
 
         A view beyond the training range is cut and not shrunk: shrinking would change the
@@ -174,7 +134,7 @@ class View:
         return [self.cropped(left, top, width, height) for top in tops for left in lefts]
 
 
-def _tiles(length, largest):
+def _tiles(length: int, largest: int) -> tuple[list[int], int]:
     """Starts of the fewest equal windows that cover `length`, and the windows' length."""
     count = -(-length // largest)
     if count > 1:  # a quarter of overlap, so that a pixel has context on both sides
@@ -196,11 +156,51 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
     sx = focal_px / camera.fx
     sy = sx if axes == "fx" else focal_px / camera.fy
     width, height = int(camera.width * sx), int(camera.height * sy)
-    if not 1 <= width * height <= LARGEST_VIEW:
+    if min(width, height) < SMALLEST_SIDE or width * height > LARGEST_VIEW:
         raise CameraError(
-            f"at {focal_px:g} px a {camera.width} x {camera.height} picture with"
-            f" fx = {camera.fx:g} becomes {width} x {height}, between 1 and {LARGEST_VIEW}"
-            " pixels are allowed: check the intrinsics"
+            f"check the intrinsics: at {focal_px:g} px a {camera.width} x {camera.height} image"
+            f" with fx = {camera.fx:g} becomes a view of {width} x {height}; at least"
+            f" {SMALLEST_SIDE} pixels a side and at most {LARGEST_VIEW:,} in all are allowed"
         )
     scaled = camera.scaled(sx, sy, width, height)
     return View(frame.resized(width, height), scaled, frame, (sx, sy))
+
+
+def bicubic(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The image (H, W, 3) uint8 in this size, as the released preprocessing resizes it.
+
+    Pillow resizes all rows, then all columns, and none needs another: so strips of them can be
+    resized at the same time. Not where the height shrinks: from Pillow 13 on the columns may
+    come first there, and then the values are rounded in another order.
+    """
+    count = min(_cores(), width * height // STRIP)
+    if count < 2 or height < len(image):
+        return _pillow(image, width, height)
+    wide = np.empty((len(image), width, 3), np.uint8)
+    found = np.empty((height, width, 3), np.uint8)
+
+    def rows(strip: slice) -> None:
+        wide[strip] = _pillow(image[strip], width, strip.stop - strip.start)
+
+    def columns(strip: slice) -> None:
+        found[:, strip] = _pillow(wide[:, strip], strip.stop - strip.start, height)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(rows, _strips(len(image), count)))
+        list(pool.map(columns, _strips(width, count)))
+    return found
+
+
+def _pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _strips(length: int, count: int) -> list[slice]:
+    edges = np.linspace(0, length, count + 1).astype(int).tolist()
+    return [slice(low, high) for low, high in pairwise(edges) if low < high]
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    known = getattr(os, "sched_getaffinity", None)  # only on Linux
+    return len(known(0)) if known else os.cpu_count() or 1

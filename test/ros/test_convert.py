@@ -155,10 +155,10 @@ def test_answers_fit_the_real_message():
     messages = pytest.importorskip("depthlm_interfaces.msg", exc_type=ImportError)
     if not hasattr(messages, "PixelDistances"):
         pytest.skip("depthlm_interfaces is not built")
-    answers = fields.PixelDistances()
+    answers = messages.PixelDistances()
     convert.fill_answers(answers, ranges_of([2.0, np.nan]))
     assert answers.distance[0] == 2.0 and np.isnan(answers.distance[1])
-    named = {s.name: getattr(fields.PixelDistances, s.name) for s in Status}
+    named = {s.name: getattr(messages.PixelDistances, s.name) for s in Status}
     assert named == {s.name: int(s) for s in Status}
 
 
