@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What a model says: metres -> the text it is trained on, a reply -> metres or why not.
 
-Knows nothing about pixels, pictures or engines.
+Knows nothing about pixels, images or engines.
 """
 
 import re

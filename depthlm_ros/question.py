@@ -3,21 +3,22 @@
 
 MarkerStyle draws an arrow (DepthLM), CoordinateStyle writes the place into the text (VLM3),
 PositionStyle gives it to one token as its rotary position (ours), PlainStyle points at nothing.
-Knows nothing about engines; pixels here are view pixels (u, v), integers.
-
-The words of every question and the form of its answer, published ones and ours.
-
-Knows nothing about how they are filled in or asked.
+WORDINGS holds the words of every question and the form of its answer, published ones and ours.
+Pixels here are view pixels (u, v), integers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from depthlm_ros.answer import FORMS, FREE, AnswerForm
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import View
+
+Pixel = Sequence[int]
 
 # The special token that carries a place: Qwen's vocabularies have it and never use it alone.
 POINT = "<|box_start|>"
@@ -64,31 +65,39 @@ WORDINGS = {
 
 @dataclass(frozen=True)
 class Question:
-    """pixel (u, v) of the view that is asked about, () for none; the user's words; the form of
-    the answer: one of FORMS, or FREE for what is no number in known words."""
+    """What is asked about one pixel.
 
-    pixel: tuple
+    pixel: (u, v) of the view, () for none.
+    text: the user's words.
+    form: of the answer: one of FORMS, or FREE for what is no number in known words.
+    """
+
+    pixel: tuple[int, ...]
     text: str
     form: AnswerForm
 
 
 class Style(Protocol):
-    """A way to point. shares_picture: whether all questions see the same picture. pictures: how
-    many pictures a question may be about. probes: two questions that differ as early as any."""
+    """A way to point.
+
+    shares_picture: whether all questions see the same image.
+    pictures: how many images a question may be about.
+    probes: two questions that differ as early as any.
+    """
 
     name: str
     shares_picture: bool
     pictures: tuple
 
-    def probes(self, view: View) -> list: ...
+    def probes(self, view: View) -> list[Question]: ...
 
-    def can_ask(self, view: View, pixel) -> bool: ...
+    def can_ask(self, view: View, pixel: ArrayLike) -> Any: ...
 
-    def nearest_askable(self, view: View, pixel) -> tuple: ...
+    def nearest_askable(self, view: View, pixel: ArrayLike) -> tuple[int, ...]: ...
 
-    def picture(self, view: View, pixel) -> np.ndarray: ...
+    def picture(self, view: View, pixel: Pixel) -> np.ndarray: ...
 
-    def question(self, view: View, pixel) -> Question: ...
+    def question(self, view: View, pixel: Pixel) -> Question: ...
 
 
 class _Style:
@@ -104,46 +113,46 @@ class _Style:
     margin = 0
     pictures = (1,)
 
-    def _limits(self, view):
+    def _limits(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest askable (u, v). Without a margin the sliver that truncating
         the size cut off belongs to the view (VLM3's coordinates include their upper end)."""
         size = np.array([view.camera.width, view.camera.height])
         return np.full(2, self.margin), size - self.margin - (1 if self.margin else 0)
 
-    def can_ask(self, view, pixel) -> bool:
+    def can_ask(self, view: View, pixel: ArrayLike) -> Any:
         """Whether this view pixel can be pointed at; of pixels (N, 2): (N,) bool."""
         low, high = self._limits(view)
         return np.all((low <= np.asarray(pixel)) & (pixel <= high), axis=-1)
 
-    def nearest_askable(self, view, pixel) -> tuple:
+    def nearest_askable(self, view: View, pixel: ArrayLike) -> tuple[int, ...]:
         """The closest view pixel that can be asked; InputError if the view has none."""
         low, high = self._limits(view)
         if np.any(high < low):
             raise InputError(
                 f"a view of {view.camera.width} x {view.camera.height} has no room for a"
-                f" {self.name} with {self.margin} px on each side: give a larger picture"
+                f" {self.name} with {self.margin} px on each side: give a larger image"
             )
         return tuple(int(c) for c in np.clip(pixel, low, high))
 
-    def picture(self, view, pixel) -> np.ndarray:
+    def picture(self, view: View, pixel: Pixel) -> np.ndarray:
         """(h, w, 3) uint8: what the model sees for this pixel."""
         return view.image
 
-    def question(self, view, pixel) -> Question:
+    def question(self, view: View, pixel: Pixel) -> Question:
         """The question about a view pixel (u, v)."""
         text, form = self.words or self._published()
         return Question((int(pixel[0]), int(pixel[1])), self._filled(view, pixel, text), form)
 
-    def _published(self) -> tuple:
+    def _published(self) -> tuple[str, AnswerForm]:
         text, form = WORDINGS[self.name][self.wording]
         return text, FORMS[form]
 
-    def probes(self, view) -> list:
+    def probes(self, view: View) -> list[Question]:
         """Two questions that have no more in common than all have."""
         corners = ((0, 0), (view.camera.width - 1, view.camera.height - 1))
         return [self.question(view, corner) for corner in corners]
 
-    def _filled(self, view, pixel, text) -> str:
+    def _filled(self, view: View, pixel: Pixel, text: str) -> str:
         return text
 
 
@@ -169,7 +178,7 @@ class MarkerStyle(_Style):
         """5 px at scale 1, as published."""
         return 5 * self.scale + self.scale // 2
 
-    def painted(self, pixel) -> np.ndarray:
+    def painted(self, pixel: Pixel) -> np.ndarray:
         """(9 * scale**2, 2) int: the view pixels (u, v) that the arrow covers."""
         inside = np.arange(self.scale) - self.scale // 2
         du, dv = np.meshgrid(inside, inside)
@@ -177,11 +186,11 @@ class MarkerStyle(_Style):
         cells = np.array(self.CELLS) * self.scale + np.asarray(pixel)
         return (cells[:, None] + block[None]).reshape(-1, 2)
 
-    def drawn(self, view, pixel) -> np.ndarray:
+    def drawn(self, view: View, pixel: Pixel) -> np.ndarray:
         """(h, w, 3) uint8: a copy of the view with the arrow; InputError too near the border."""
         if not self.can_ask(view, pixel):
             raise InputError(
-                f"an arrow at {tuple(pixel)} leaves the view of {view.camera.width} x"
+                f"an arrow at {tuple(pixel)} extends outside the view of {view.camera.width} x"
                 f" {view.camera.height}: it needs {self.margin} px to every border"
             )
         image = view.image.copy()
@@ -203,14 +212,14 @@ class CoordinateStyle(_Style):
     name = "coordinates"
     shares_picture = True
 
-    def normalised(self, view, pixel) -> tuple:
+    def normalised(self, view: View, pixel: Pixel) -> tuple[int, int]:
         """(x, y): a view pixel as the integers that the text holds."""
         return (
             round(pixel[0] / view.camera.width * self.range),
             round(pixel[1] / view.camera.height * self.range),
         )
 
-    def _filled(self, view, pixel, text) -> str:
+    def _filled(self, view: View, pixel: Pixel, text: str) -> str:
         x, y = self.normalised(view, pixel)
         return text.format(x=x, y=y, range=self.range)
 
@@ -229,9 +238,9 @@ class PositionStyle(_Style):
     shares_picture = True
 
     @staticmethod
-    def place(view, pixel, grid) -> tuple:
+    def place(view: View, pixel: Pixel, grid: tuple[int, int]) -> tuple[float, float]:
         """(row, column), fractional, of a view pixel on the grid (rows, columns) of merged
-        picture tokens: the middle of the first token is 0, 0."""
+        image tokens: the middle of the first token is 0, 0."""
         column = (pixel[0] + 0.5) / view.camera.width * grid[1] - 0.5
         row = (pixel[1] + 0.5) / view.camera.height * grid[0] - 0.5
         return row, column
@@ -239,7 +248,7 @@ class PositionStyle(_Style):
 
 @dataclass(frozen=True)
 class PlainStyle:
-    """Points at nothing: what is asked, about one picture or two, stands in the words alone.
+    """Points at nothing: what is asked, about one image or two, stands in the words alone.
 
     For questions whose answer is no distance of one pixel: camera poses, correspondences. Not a
     style of Predictors, which ask about pixels.
@@ -250,15 +259,15 @@ class PlainStyle:
     pictures = (1, 2)
 
     @staticmethod
-    def ask(text, form=FREE) -> Question:
+    def ask(text: str, form: AnswerForm = FREE) -> Question:
         """The question in these words."""
         return Question((), text, form)
 
-    def probes(self, view) -> list:
+    def probes(self, view: View) -> list[Question]:
         """Two questions that differ from the first word on."""
         return [self.ask("How?"), self.ask("1")]
 
-    def picture(self, view, pixel) -> np.ndarray:
+    def picture(self, view: View, pixel: Pixel) -> np.ndarray:
         """(h, w, 3) uint8: the view as it is."""
         return view.image
 
