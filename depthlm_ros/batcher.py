@@ -159,7 +159,7 @@ class Batcher:
             now = time.monotonic()
             self._turn += 1
             taken, used, room = [], 0, inf
-            for job in self._ordered():
+            for job in self._ordered(now):
                 room = min(room, self._room(job, now))
                 if room <= used:
                     break
@@ -168,8 +168,14 @@ class Batcher:
             self._jobs = [j for j in self._jobs if j._next < j.total]
             return taken
 
-    def _ordered(self) -> list:
-        jobs = sorted(self._jobs, key=lambda j: (-j.priority, j.deadline, j._turn))
+    def _ordered(self, now) -> list:
+        """Jobs as steps take them. One whose next answer would probably come too late goes last
+        of its priority, so that it makes no other late; it is asked all the same where nothing
+        else is, since the estimate may be of one slow step (a stall, a kernel compiled)."""
+        soon = now + self._row_s
+        jobs = sorted(
+            self._jobs, key=lambda j: (-j.priority, soon > j.deadline, j.deadline, j._turn)
+        )
         if jobs and self._turn % LOW_SHARE == 0:
             lowest = next(j for j in jobs if j.priority == jobs[-1].priority)
             jobs.remove(lowest)
@@ -181,11 +187,11 @@ class Batcher:
         return self.engine.room(job.scene, min(self.step_s, job.deadline - now))
 
     def _drop_over(self) -> None:
-        """Finish what is past its deadline, or would be by the time of its next answer; without
-        the lock, since whoever hears of it may submit."""
-        soon = time.monotonic() + self._row_s
+        """Finish what is past its deadline; without the lock, since whoever hears of it may
+        submit."""
+        now = time.monotonic()
         with self._queue:
-            over = [j for j in self._jobs if soon > j.deadline]
+            over = [j for j in self._jobs if now >= j.deadline]
         for job in over:
             job._finish()
         with self._queue:
