@@ -34,11 +34,10 @@ def _worker(batcher):
 
     def work():
         while not stop.is_set():
-            if not batcher.run_once():
+            if not batcher.drive():
                 time.sleep(0.001)
 
     thread = threading.Thread(target=work)
-    batcher.has_worker = True
     thread.start()
     yield batcher
     stop.set()
