@@ -7,19 +7,15 @@ pictures and not points are taken as exchangeable (hierarchical conformal predic
 and Willett 2023): every picture has the same weight. Knows arrays of metres; nothing of models.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.metrics import bootstrap_interval
-
-if TYPE_CHECKING:
-    from depthlm_ros.evaluation.evaluate import Points
 
 LEVEL = 0.9  # lower and upper are the 5 % and the 95 % quantile
 
@@ -99,7 +95,21 @@ def fitted_widening(
     return c, bootstrap_interval(quantile, len(counts))
 
 
-def fitted(points: "Points", data: list[dict[str, str]], kind: str) -> Calibration:
+class Measured(Protocol):
+    """What fitted() needs of evaluate.Points: N labelled points and their intervals, (N,) each."""
+
+    label_m: np.ndarray
+    lower_m: np.ndarray
+    upper_m: np.ndarray
+    picture: np.ndarray
+
+    def with_interval(self) -> "Measured":
+        """Those whose interval is known."""
+
+    def __len__(self) -> int: ...
+
+
+def fitted(points: Measured, data: list[dict[str, str]], kind: str) -> Calibration:
     """The Calibration of evaluated points (see evaluate.Points) of kind `kind`, as measured.
 
     data: names and hashes of their files. Points without an interval are left out.

@@ -205,8 +205,9 @@ class MarkerStyle(_Style):
         """(h, w, 3) uint8: a copy of the view with the arrow; InputError too near the border."""
         if not self.can_ask(view, pixel):
             raise InputError(
-                f"an arrow at {tuple(np.asarray(pixel).tolist())} leaves the view of {view.camera.width} x"
-                f" {view.camera.height}: it needs {self.margin} px to every border"
+                f"an arrow at {tuple(np.asarray(pixel).tolist())} extends outside the view of"
+                f" {view.camera.width} x {view.camera.height}: it needs {self.margin} px to every"
+                " border"
             )
         image = view.image.copy()
         u, v = self.painted(pixel).T

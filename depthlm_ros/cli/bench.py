@@ -12,7 +12,7 @@ import numpy as np
 
 from depthlm_ros.bench import drift, growth, latency, report
 from depthlm_ros.bench.compare import compare
-from depthlm_ros.bench.memory import CpuMemory, memory_of
+from depthlm_ros.bench.memory import memory_of
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import add_model_options, count, positive, predictor_from
