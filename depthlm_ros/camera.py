@@ -5,7 +5,7 @@ Knows nothing about images, models or ROS. Frames are optical (REP-103): x right
 z forward; metres; pixels are (u, v) with the origin at the centre of the top-left pixel.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isfinite, pi, tan
@@ -256,15 +256,14 @@ class Camera:
             return inf
         c = self.coefficients
         if self.distortion == "equidistant":
-            slope = [1.0, *(c[i] * (2 * i + 3) for i in range(4))]
-            turns = _smallest_root(slope) ** 0.5
+            turns = _smallest_root([1.0, *(c[i] * (2 * i + 3) for i in range(4))]) ** 0.5
             return tan(turns) if turns < pi / 2 else inf
         k = [c[0], c[1], c[4] if len(c) > 4 else 0.0]
         up = np.polynomial.Polynomial([1.0, *k])
         down = np.polynomial.Polynomial([1.0, *c[5:8]])
         s = np.polynomial.Polynomial([0.0, 1.0])  # the squared radius
         slope = (up + 2 * s * up.deriv()) * down - 2 * s * up * down.deriv()
-        return min(_smallest_root(slope.coef), _smallest_root(down.coef)) ** 0.5
+        return min(_smallest_root(list(slope.coef)), _smallest_root(list(down.coef))) ** 0.5
 
     def _radial(self, radius: np.ndarray) -> np.ndarray:
         """The radius behind the lens without tangential terms."""
@@ -302,7 +301,7 @@ def _lens(distortion: str, given: tuple[float, ...]) -> tuple[str, tuple[float, 
     return distortion, given
 
 
-def _smallest_root(polynomial: ArrayLike) -> float:
+def _smallest_root(polynomial: Sequence[float]) -> float:
     """Of a polynomial, lowest power first, the smallest positive real root; inf without one."""
     roots = np.polynomial.Polynomial(polynomial).trim().roots()
     real = roots[np.abs(roots.imag) < 1e-9 * np.maximum(1, np.abs(roots))].real
