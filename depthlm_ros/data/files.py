@@ -108,12 +108,12 @@ def _opened(path: ImagePath, told: object) -> Iterator[tuple[Image.Image, int]]:
 
 def _is_heif(path: ImagePath) -> bool:
     try:
-        if hasattr(path, "seek"):
-            path.seek(0)
-            head = path.read(12)
-        else:
+        if isinstance(path, str | Path):
             with open(path, "rb") as file:
                 head = file.read(12)
+        else:
+            path.seek(0)
+            head = path.read(12)
     except (OSError, ValueError):
         return False
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
@@ -134,8 +134,8 @@ def _is_sixteen_bit(image: Image.Image) -> bool:
     if image.mode.startswith("I;16"):
         return True
     # Before 10.3, Pillow opened 16-bit grey PNG as 32 bits.
-    tile = image.tile[0] if getattr(image, "tile", None) else ()
-    return image.mode == "I" and len(tile) > 3 and str(tile[3]).startswith("I;16")
+    tiles: Any = getattr(image, "tile", ())
+    return image.mode == "I" and bool(tiles) and str(tiles[0][3]).startswith("I;16")
 
 
 def _keep_stored(image: Image.Image) -> None:
@@ -174,8 +174,9 @@ def _only_value(value: Any) -> float | None:
 
 
 def _is_transparent(image: Image.Image) -> bool:
-    may_be = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    return may_be and image.convert("RGBA").getextrema()[3][0] < 255
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return False
+    return int(np.asarray(image.convert("RGBA"))[..., 3].min()) < 255
 
 
 def sha256(path: str | Path) -> str:
@@ -283,7 +284,7 @@ def _yaml(text: str) -> Mapping[str, Any]:
     """The first document; OpenCV writes a header and a tag that are no YAML 1.1."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         pass
 
     matrix = "tag:yaml.org,2002:opencv-matrix"
@@ -329,13 +330,9 @@ def _camera_of(content: Mapping[str, Any]) -> Camera:
     model = content.get("distortion_model") or "none"
     if "distortion_model" not in content and "dt" in content.get("camera_matrix", {}):
         model = _opencv_model(content, coefficients)
-    return Camera(
-        *(int(length) for length in size),
-        *(float(matrix[i]) for i in (0, 4, 2, 5)),
-        distortion=str(model),
-        coefficients=tuple(coefficients),
-        skew=float(matrix[1]),
-    )
+    width, height = (int(length) for length in size)
+    fx, skew, cx, _, fy, cy = (float(number) for number in matrix[:6])
+    return Camera(width, height, fx, fy, cx, cy, str(model), tuple(coefficients), skew)
 
 
 def _opencv_model(content: Mapping[str, Any], coefficients: Any) -> str:
@@ -345,7 +342,7 @@ def _opencv_model(content: Mapping[str, Any], coefficients: Any) -> str:
     return "plumb_bob" if len(coefficients) <= 5 else "rational_polynomial"
 
 
-def _message_fields(content: Mapping[str, Any]) -> tuple[tuple, Any, Any]:
+def _message_fields(content: Mapping[str, Any]) -> tuple[tuple[Any, Any], Any, Any]:
     region = content.get("roi") or {}
     cut = region.get("width") and (region["width"], region["height"]) != (
         content["width"],
