@@ -4,9 +4,16 @@
 Knows nothing about models or topics: the node says what each step does.
 """
 
+from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from depthlm_ros.errors import DepthLMError
+from depthlm_ros.errors import DepthLMError, InputError
+from depthlm_ros.ros.compat import (
+    forget_lifecycle,
+    lifecycle_state,
+    parameter_problem,
+    wrap_change_state,
+)
 
 _DONE, _FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -21,16 +28,18 @@ class ManagedNode(LifecycleNode):
     """
 
     def __init__(self, name, **node_options):
-        super().__init__(name, **node_options)
+        try:
+            super().__init__(name, **node_options)
+        except ParameterException as error:  # of those that every node has: use_sim_time:=ture
+            raise InputError(parameter_problem(error)) from error
         self.failure = ""
         # A transition that is impossible now raises in there, which would end the executor.
-        service = self._service_change_state
-        service.callback = self._guarded(service.callback)
+        wrap_change_state(self, self._guarded)
 
     @property
     def state(self) -> str:
         """unconfigured, inactive, active or finalized, or the name of the transition under way."""
-        return self._state_machine.current_state[1]
+        return lifecycle_state(self)
 
     @property
     def namesakes(self) -> int:
@@ -51,7 +60,7 @@ class ManagedNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Leave the graph; rclpy's state machine would hold the node in it."""
         super().destroy_node()
-        self._state_machine.destroy_when_not_in_use()
+        forget_lifecycle(self)
 
     def on_configure(self, state):
         return self._tried(self.configure, "configure", self._inactive)

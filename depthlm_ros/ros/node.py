@@ -15,10 +15,11 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.msgs.encodings import decoder
 from depthlm_ros.predict import choose_checkpoint, load_predictor
+from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.camera.cameras import Cameras
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
-from depthlm_ros.ros.process import check_arguments, interrupt_once
+from depthlm_ros.ros.process import Stop, start_ros
 from depthlm_ros.ros.publish.diagnostics import Diagnostics
 from depthlm_ros.ros.serve.action import ScanAction
 from depthlm_ros.ros.serve.asking import Asking
@@ -38,6 +39,7 @@ Parameters: `ros2 param list /depthlm`, `ros2 param describe /depthlm NAME`, doc
 Questions: `depthlm call --at 320,240`.
 """
 EXPIRE_S = 0.1  # how often overdue questions are looked for
+LOOK_S = 0.1  # how often a signal to stop is looked for
 
 
 class DepthLMNode(ManagedNode):
@@ -159,16 +161,16 @@ class DepthLMNode(ManagedNode):
         self._diagnostics.publish()
 
 
-def _spin(node) -> None:
-    """Spin until shutdown. What a callback raises is told once, and ends neither the node nor its
-    other callbacks."""
+def _spin(node: DepthLMNode, stop: Stop) -> None:
+    """Spin until a signal comes. What a callback raises is told once, and ends neither the node
+    nor its other callbacks."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while node.context.ok():
+    while not stop.requested:
         try:
-            executor.spin()
+            executor.spin_once(timeout_sec=LOOK_S)
         except ExternalShutdownException:
-            raise
+            return
         except Exception as error:  # noqa: BLE001, a robot needs the rest of the node
             node.tell_fault(error)
 
@@ -180,14 +182,12 @@ def main(args=None, load=None) -> int:
     load: see DepthLMNode.
     """
     check_arguments("depthlm_node", ABOUT, args)
-    interrupt_once()
+    stop = Stop()
     node = None
     try:
-        rclpy.init(args=args)
+        start_ros(args)
         node = DepthLMNode(load)
-        _spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        _spin(node, stop)
     except InputError as error:
         print(f"depthlm: {error}", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ from sensor_msgs.msg import RegionOfInterest
 
 from depthlm_ros.errors import EngineError
 from depthlm_ros.ros.convert import duration_message
-from depthlm_ros.ros.process import interrupt_after
+from depthlm_ros.ros.process import interrupt_after, start_ros
 from depthlm_ros.ros.serve.asking import interfaces
 from depthlm_ros.worker.thread import is_loading
 
@@ -29,7 +29,7 @@ class Client:
     def __init__(self, target="/depthlm"):
         self.target = target.rstrip("/")
         self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        start_ros(context=self._context)
         self._node = rclpy.create_node(
             f"depthlm_client_{os.getpid()}", context=self._context, enable_rosout=False
         )

@@ -1,0 +1,82 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""What users type to start a program: its command line, and the arguments of launch files.
+
+Parameters have rules of their own (parameters.py).
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+
+from rclpy.utilities import remove_ros_args
+
+from depthlm_ros.errors import InputError
+
+# The words that ROS itself reads as booleans in parameters, in any case.
+TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
+CAMERA_NAME = r"[A-Za-z][A-Za-z0-9_]{0,49}"
+_TOPIC = r"[~/]?[A-Za-z_][\w/]*"
+
+
+def check_arguments(program: str, about: str, args: Sequence[str] | None = None) -> None:
+    """Nothing for ROS's own arguments; exits with the help for --help, with 2 for any other.
+
+    args: without the program's name; None: those of this process.
+    """
+    parser = argparse.ArgumentParser(
+        program,
+        usage=f"{program} [--help] [--ros-args -p NAME:=VALUE ... -r FROM:=TO ...]",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    try:
+        given = remove_ros_args(sys.argv[1:] if args is None else args)
+    except RuntimeError as error:  # what rcl raises has no public name
+        parser.error(str(error))
+    _, unknown = parser.parse_known_args(given)
+    if unknown:
+        parser.error(
+            f"unknown: {' '.join(unknown)}. Parameters and remappings stand behind --ros-args"
+        )
+
+
+def boolean(name: str, text: str) -> bool:
+    """The value of a launch argument that is true or false; InputError for another word."""
+    word = text.strip().lower()
+    if word not in TRUE + FALSE:
+        raise InputError(
+            f"{name} is '{text}', allowed: {', '.join(TRUE)}, or {', '.join(FALSE)}"
+        )
+    return word in TRUE
+
+
+def camera_topics(text: str) -> dict[str, str]:
+    """Camera's name -> its image topic, from "left=/left/image_raw,right=/right/image_raw".
+
+    Empty for an empty text. InputError names every pair that is wrong.
+    """
+    pairs = [pair.strip() for pair in text.split(",") if pair.strip()]
+    found: dict[str, str] = {}
+    problems: list[str] = []
+    for pair in pairs:
+        name, _, topic = (part.strip() for part in pair.partition("="))
+        problems += _pair_problems(pair, name, topic, found)
+        found[name] = topic
+    if problems:
+        raise InputError(
+            f"cameras is '{text}': {'; '.join(problems)}. Write a name and an image topic for each"
+            " camera: cameras:=left=/left/image_raw,right=/right/image_raw"
+        )
+    return found
+
+
+def _pair_problems(pair: str, name: str, topic: str, found: dict[str, str]) -> Iterator[str]:
+    if not re.fullmatch(CAMERA_NAME, name):
+        yield f"'{name}' is no name (a letter, then letters, digits and underscores, at most 50)"
+    elif not topic:
+        yield f"'{pair}' names no topic"
+    elif not re.fullmatch(_TOPIC, topic):
+        yield f"'{topic}' is no topic"
+    if name in found:
+        yield f"'{name}' is given twice"
