@@ -15,7 +15,9 @@ from depthlm_ros.errors import InputError
 
 # The words that ROS itself reads as booleans in parameters, in any case.
 TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
-CAMERA_NAME = r"[A-Za-z][A-Za-z0-9_]{0,49}"
+LONGEST_NAME = 64  # characters of a camera's name; DDS allows topics of 255
+CAMERA_NAME = rf"[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}"
+CAMERA_NAMES = f"a letter, then letters, digits and underscores, at most {LONGEST_NAME}"
 _TOPIC = r"[~/]?[A-Za-z_][\w/]*"
 
 
@@ -45,9 +47,7 @@ def boolean(name: str, text: str) -> bool:
     """The value of a launch argument that is true or false; InputError for another word."""
     word = text.strip().lower()
     if word not in TRUE + FALSE:
-        raise InputError(
-            f"{name} is '{text}', allowed: {', '.join(TRUE)}, or {', '.join(FALSE)}"
-        )
+        raise InputError(f"{name} is '{text}', allowed: {', '.join(TRUE)}, or {', '.join(FALSE)}")
     return word in TRUE
 
 
@@ -73,7 +73,7 @@ def camera_topics(text: str) -> dict[str, str]:
 
 def _pair_problems(pair: str, name: str, topic: str, found: dict[str, str]) -> Iterator[str]:
     if not re.fullmatch(CAMERA_NAME, name):
-        yield f"'{name}' is no name (a letter, then letters, digits and underscores, at most 50)"
+        yield f"'{name[:LONGEST_NAME]}' is no name ({CAMERA_NAMES})"
     elif not topic:
         yield f"'{pair}' names no topic"
     elif not re.fullmatch(_TOPIC, topic):

@@ -15,9 +15,10 @@ from rclpy.node import Node
 LOST_RESPONSE = "failed to send response"
 
 
-def given_parameters(node: Node) -> list[str]:
-    """Names of all parameters that the command line and parameter files have for a node."""
-    return list(node._parameter_overrides)
+def given_parameters(node: Node) -> dict[str, Any]:
+    """Name -> value of all parameters that the command line and parameter files have for a
+    node, also those that it does not declare."""
+    return {name: given.value for name, given in node._parameter_overrides.items()}
 
 
 def parameter_problem(error: ParameterException) -> str:

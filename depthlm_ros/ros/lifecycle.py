@@ -110,8 +110,9 @@ class ManagedNode(LifecycleNode):
         ours = isinstance(error, DepthLMError)
         reason = str(error) if ours else f"{type(error).__name__}: {error}"
         self.failure = f"{name} failed: {reason}"
-        self.get_logger().error(self.failure)
-        self.standing(f"{self.failure}. Mend it and type {self.command(name)}")
+        told = f"{self.failure}. Fix it, then type {self.command(name)}"
+        self.get_logger().error(told)
+        self.standing(told)
 
     def _guarded(self, callback):
         def changed(request, response):

@@ -53,6 +53,8 @@ class DepthLMNode(ManagedNode):
         self._told = None
         self._own_load = load
         self._settings = Parameters(self, self._on_parameters)
+        for problem in self._settings.unknown():
+            self.get_logger().warning(problem)
         autostart = self.get_parameter("autostart").value
         if autostart:  # a service that is seen and then gone would keep a client waiting
             self._settings.checked()
@@ -71,6 +73,8 @@ class DepthLMNode(ManagedNode):
         Replies(self)
         if autostart:
             self.bring_up()
+        else:
+            self.get_logger().info(self.unconfigured)
 
     def tell_once(self, error) -> None:
         """Log a problem, but not again and again, nor what is told of the whole node."""
@@ -94,6 +98,7 @@ class DepthLMNode(ManagedNode):
         back = " and ".join(self.command(step) for step in ("deactivate", "cleanup"))
         self._settings.locked = f"type {back}, then set it and configure again"
         self._started = time.monotonic()
+        self.get_logger().info(f"loading {self._model}")
         self._worker.load(self._own_load or self._load)
 
     def activate(self) -> None:
@@ -151,14 +156,17 @@ class DepthLMNode(ManagedNode):
             self._cameras.changed()
 
     def _on_model(self, problem):
-        now = self._settings.now
-        what = f"checkpoint '{now.checkpoint}', engine '{now.engine}'"
         if problem:
-            self.get_logger().error(f"{what}: {problem}")
+            self.get_logger().error(f"{self._model}: {problem}")
         else:
             spent = time.monotonic() - self._started
-            self.get_logger().info(f"ready after {spent:.1f} s: {what}")
+            self.get_logger().info(f"ready after {spent:.1f} s: {self._model}")
         self._diagnostics.publish()
+
+    @property
+    def _model(self) -> str:
+        now = self._settings.now
+        return f"checkpoint '{now.checkpoint}', engine '{now.engine}', device '{now.device}'"
 
 
 def _spin(node: DepthLMNode, stop: Stop) -> None:
@@ -166,13 +174,20 @@ def _spin(node: DepthLMNode, stop: Stop) -> None:
     nor its other callbacks."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while not stop.requested:
-        try:
-            executor.spin_once(timeout_sec=LOOK_S)
-        except ExternalShutdownException:
-            return
-        except Exception as error:  # noqa: BLE001, a robot needs the rest of the node
-            node.tell_fault(error)
+    try:
+        while not stop.requested:
+            _spin_once(node, executor)
+    finally:
+        executor.shutdown()
+
+
+def _spin_once(node: DepthLMNode, executor: SingleThreadedExecutor) -> None:
+    try:
+        executor.spin_once(timeout_sec=LOOK_S)
+    except ExternalShutdownException:
+        raise
+    except Exception as error:  # noqa: BLE001, a robot needs the rest of the node
+        node.tell_fault(error)
 
 
 def main(args=None, load=None) -> int:
@@ -188,6 +203,8 @@ def main(args=None, load=None) -> int:
         start_ros(args)
         node = DepthLMNode(load)
         _spin(node, stop)
+    except ExternalShutdownException:
+        pass
     except InputError as error:
         print(f"depthlm: {error}", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ from math import inf
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -82,6 +83,8 @@ def main(args=None) -> int:
         camera = DemoCamera()
         while not stop.requested:
             rclpy.spin_once(camera, timeout_sec=LOOK_S)
+    except ExternalShutdownException:
+        pass
     except InputError as error:
         print(f"demo_camera: {error}", file=sys.stderr)
         return 1
