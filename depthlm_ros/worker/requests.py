@@ -85,7 +85,7 @@ class Pending:
 
     def refuse(self, error) -> None:
         """End it now with an error, whatever is answered."""
-        self._settled(lambda: self.future.set_exception(error))
+        self._settled(lambda: self.future.set_exception(untraced(error)))
         if self._job:
             self._job.cancel()
 
@@ -99,7 +99,7 @@ class Pending:
         if self.future.done():  # refused: what is answered is not read any more
             return
         if job.error is not None:
-            self._settled(lambda: self.future.set_exception(job.error))
+            self._settled(lambda: self.future.set_exception(untraced(job.error)))
         else:
             answered = Answered(self.frame, job.snapshot())
             self._settled(lambda: self.future.set_result(answered))
@@ -110,6 +110,12 @@ class Pending:
         except InvalidStateError:  # it was ended before: that holds
             return
         self._on_settled(self)
+
+
+def untraced(error: DepthLMError) -> DepthLMError:
+    """The same error without its traceback, whose frames hold the image until the next full
+    garbage collection."""
+    return type(error)(str(error))
 
 
 def as_ours(error, what) -> DepthLMError:

@@ -17,7 +17,7 @@ from rclpy.task import Future
 from depthlm_ros.errors import DepthLMError, EngineError, InputError, MissingDependency
 from depthlm_ros.msgs.fields import frame_from
 from depthlm_ros.ros.convert import duration_message
-from depthlm_ros.worker.requests import as_ours
+from depthlm_ros.worker.requests import as_ours, untraced
 
 
 def interfaces():
@@ -98,20 +98,23 @@ class Asking:
         """Answered by the worker; a picture or an engine that fails is told in the log too."""
         awaited = self._awaitable(pending.future)
         pending.future.add_done_callback(functools.partial(_show, source))
-        settled = await awaited
-        try:
-            return settled.result()
-        except DepthLMError as error:
-            self.node.tell_once(error)
-            raise
+        outcome = await awaited
+        if isinstance(outcome, DepthLMError):
+            self.node.tell_once(outcome)
+            raise untraced(outcome)
+        return outcome
 
     def _awaitable(self, future):
-        """An rclpy Future of the concurrent future, once it is settled."""
+        """An rclpy Future of what the concurrent future holds, its result or its error.
+
+        Of the value and not of the future: that one holds this one by its callback, and the two
+        would keep the image of every question until the next full garbage collection.
+        """
         executor = self.node.executor
         awaitable = Future(executor=executor)
 
         def settle(settled):
-            awaitable.set_result(settled)
+            awaitable.set_result(settled.exception() or settled.result())
             if self.node.context.ok():
                 # Before rclpy 7.1.9 the executor sleeps on until other traffic comes.
                 executor.wake()
