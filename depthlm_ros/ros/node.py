@@ -22,9 +22,9 @@ from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.process import Stop, start_ros
 from depthlm_ros.ros.publish.diagnostics import Diagnostics
 from depthlm_ros.ros.serve.action import ScanAction
-from depthlm_ros.ros.serve.asking import Asking
 from depthlm_ros.ros.serve.detections import open_detections
-from depthlm_ros.ros.serve.queries import Queries
+from depthlm_ros.ros.serve.frames import Frames
+from depthlm_ros.ros.serve.queries import Asking, Queries
 from depthlm_ros.ros.serve.replies import Replies
 from depthlm_ros.ros.topic import STEADY
 from depthlm_ros.worker.worker import Worker
@@ -63,7 +63,8 @@ class DepthLMNode(ManagedNode):
         self._scans = None
         self._diagnostics = Diagnostics(self, self._cameras, self._worker, self._settings)
         self._detections = []
-        self._asking = Asking(self, self._cameras, self._worker, self._settings)
+        self._frames = Frames(self)
+        self._asking = Asking(self, self._cameras, self._worker, self._settings, self._frames)
         self.create_timer(EXPIRE_S, self._worker.expire, clock=STEADY)
         try:
             Queries(self, self._asking)
@@ -74,11 +75,13 @@ class DepthLMNode(ManagedNode):
         if autostart:
             self.bring_up()
         else:
-            self.get_logger().info(self.unconfigured)
+            self.get_logger().info(self.unconfigured.text)
 
     def tell_once(self, error) -> None:
         """Log a problem, but not again and again, nor what is told of the whole node."""
-        if str(error) not in (self._told, self._worker.problem) and self.context.ok():
+        problem = self._worker.problem
+        known = self._told, problem.text if problem else ""
+        if str(error) not in known and self.context.ok():
             self._told = str(error)
             self.get_logger().error(self._told)
 
@@ -93,6 +96,8 @@ class DepthLMNode(ManagedNode):
             choose_checkpoint(
                 settings.checkpoint, settings.row, settings.style, settings.grid_style
             )
+        if settings.query_frame:
+            self._frames.listen()
         self._cameras.open(self, self._worker, self._settings)
         self._detections = open_detections(self, self._cameras, self._asking)
         back = " and ".join(self.command(step) for step in ("deactivate", "cleanup"))
@@ -117,10 +122,10 @@ class DepthLMNode(ManagedNode):
         self._cameras.close()
         self._settings.locked = ""
 
-    def standing(self, reason) -> None:
-        """Refuse all questions for a reason, or allow them if there is none."""
-        if reason:
-            self._worker.pause(reason)
+    def standing(self, problem) -> None:
+        """Refuse all requests for a Problem, or allow them if there is none."""
+        if problem:
+            self._worker.pause(problem)
         else:
             self._worker.resume()
 
@@ -157,7 +162,7 @@ class DepthLMNode(ManagedNode):
 
     def _on_model(self, problem):
         if problem:
-            self.get_logger().error(f"{self._model}: {problem}")
+            self.get_logger().error(f"{self._model}: {problem.text}")
         else:
             spent = time.monotonic() - self._started
             self.get_logger().info(f"ready after {spent:.1f} s: {self._model}")

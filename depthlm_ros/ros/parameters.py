@@ -156,6 +156,13 @@ class Settings:
         limits=(0, 86_400),
         live=True,
     )
+    query_frame: str = _parameter(
+        "query.frame",
+        "",
+        "Frame of the answered points where a request names none: map, base_link ..., by TF at the"
+        " stamp of the image; empty: the optical frame of the camera",
+        live=True,
+    )
 
     def __post_init__(self) -> None:
         for about in fields(self):

@@ -15,7 +15,7 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.msgs.fields import cloud_columns
 from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.ros.node import DepthLMNode
-from depthlm_ros.ros.serve.asking import interfaces
+from depthlm_ros.ros.serve.queries import interfaces
 
 WORDING = {"marker": "tags", "coordinates": "tags"}
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "coordinates", WORDING)

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 from depthlm_ros.cli import main
-from depthlm_ros.ros.serve.asking import interfaces
+from depthlm_ros.ros.serve.queries import interfaces
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.parameters import Settings
-from depthlm_ros.ros.serve.asking import Asking
+from depthlm_ros.ros.serve.queries import Asking
 from depthlm_ros.ros.serve.detections import open_detections
 from depthlm_ros.view import Frame
 from depthlm_ros.worker.worker import Worker
@@ -83,7 +83,7 @@ class Topics:
 class Immediate(Asking):
     """Waits where the executor would have gone on with other things."""
 
-    async def answered(self, pending, source):
+    async def settled(self, pending, source):
         return pending.future.result(5)
 
 
@@ -108,6 +108,7 @@ def detector(monkeypatch):
     worker.load(lambda progress: AskingPredictor(ScriptedEngine(4.0), ROW))
     frame = Frame(np.zeros((240, 320, 3), np.uint8), CAMERA)
     port = SimpleNamespace(
+        name="left",
         topic=lambda stream: f"~/left/{stream}",
         inputs=SimpleNamespace(newest=lambda: SimpleNamespace(header=HEADER, frame=frame)),
         outputs=SimpleNamespace(show=lambda header, answered: None),

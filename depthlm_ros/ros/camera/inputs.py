@@ -17,7 +17,7 @@ from math import inf
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from depthlm_ros.errors import CameraError, InputError
+from depthlm_ros.errors import CameraError, Code, InputError, Problem
 from depthlm_ros.msgs.fields import camera_from, frame_from, picture_size
 from depthlm_ros.ros.camera.pairing import PAIRINGS, lens
 from depthlm_ros.ros.dds import PROFILE
@@ -125,12 +125,13 @@ class Inputs:
     def newest(self, max_age_s=0.0) -> Picture:
         """The newest picture; InputError if there is none, or none younger than max_age_s > 0."""
         if self._picture is None:
-            raise InputError(self._missing())
+            raise InputError(self._missing(), Code.NO_IMAGE)
         age = self.age_s
         if 0 < max_age_s < age:
             raise InputError(
                 f"the newest picture on {self._images.resolved} came {age:.2f} s ago and at most"
-                f" {max_age_s:.2f} s are allowed: is the camera still running?"
+                f" {max_age_s:.2f} s are allowed: is the camera still running?",
+                Code.STALE_IMAGE,
             )
         self._picture.asked = True
         return self._picture
@@ -151,20 +152,21 @@ class Inputs:
         return time.monotonic() - self._jumped < REMIND_S
 
     @property
-    def problem(self) -> str:
-        """Why its pictures cannot be asked about now, or hardly; empty if they can."""
+    def problem(self) -> Problem | None:
+        """Why its pictures cannot be asked about now, or hardly; None if they can."""
         if self._picture is None:
-            return self._missing()
+            return Problem(Code.NO_IMAGE, self._missing())
         try:
             self._fitting(self._picture.pair)
         except CameraError as error:
-            return f"{self._infos.resolved} cannot be used: {error}"
+            return Problem(error.code, f"{self._infos.resolved} cannot be used: {error}")
         if self.age_s > SILENT_S:
-            return (
+            return Problem(
+                Code.STALE_IMAGE,
                 f"the newest picture on {self._images.resolved} came {self.age_s:.0f} s ago: is"
-                " the camera still running?"
+                " the camera still running?",
             )
-        return ""
+        return None
 
     def _forget(self):
         self._pairing = self._new_pairing()

@@ -20,8 +20,8 @@ from typing import NamedTuple
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from depthlm_ros.errors import Code
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.worker.thread import is_loading
 
 STUCK_S = 10.0  # a step of the model takes about 0.1 s; a slow picture a few seconds
 ROW = 3  # so many failures one after the other are no accident
@@ -61,8 +61,8 @@ def of_camera(inputs) -> Health:
     }
     problem = inputs.problem
     if problem:
-        level = Level.ERROR if "cannot be used" in problem else Level.WARN
-        return Health(level, problem, values)
+        level = Level.ERROR if problem.code == Code.BAD_INTRINSICS else Level.WARN
+        return Health(level, problem.text, values)
     if inputs.jumped:
         message = "stamps jump back: a recording starts again, or the camera's clock was set"
         return Health(Level.WARN, message, values)
@@ -72,11 +72,10 @@ def of_camera(inputs) -> Health:
 def _model_troubles(node, worker):
     """(level, sentence), the worst first."""
     statistics, problem, stuck_s = worker.statistics, worker.problem, worker.stuck_s
-    if node.failure:
-        yield Level.ERROR, problem
     if problem:
-        on_purpose = node.state != "active" or is_loading(problem)
-        yield (Level.WARN if on_purpose else Level.ERROR), problem
+        on_purpose = node.state != "active" or problem.code == Code.LOADING
+        on_purpose = on_purpose and not node.failure
+        yield (Level.WARN if on_purpose else Level.ERROR), problem.text
     if stuck_s > STUCK_S:
         silent = f"the model has been silent for {stuck_s:.0f} s in one step"
         advice = "requests end by query.timeout; if it does not come back, restart the node"

@@ -7,6 +7,7 @@ Knows nothing about services or messages. Callbacks of the worker run in its thr
 from depthlm_ros.errors import DepthLMError, InputError
 from depthlm_ros.ros.publish.streams import Streams
 from depthlm_ros.ros.topic import STEADY
+from depthlm_ros.worker.requests import Grid, PixelRequest
 
 
 class Outputs:
@@ -18,7 +19,7 @@ class Outputs:
 
     def __init__(self, node, port, worker, parameters):
         self._node = node
-        self._inputs = port.inputs
+        self._camera, self._inputs = port.name, port.inputs
         self._worker = worker
         self._parameters = parameters
         self._streams = Streams(node, port.topic)
@@ -58,7 +59,8 @@ class Outputs:
             self._publish(*self._latest)
             return
         self._busy = True
-        pending = self._worker.scan(lambda: picture.frame, *grid)
+        request = PixelRequest.many(self._camera, picture, Grid(*grid))
+        pending = self._worker.submit(request)
         pending.future.add_done_callback(lambda done: self._on_scan(picture, grid, done))
 
     def _on_scan(self, picture, grid, done):

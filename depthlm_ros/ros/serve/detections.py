@@ -13,8 +13,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.qos import QoSProfile
 
 from depthlm_ros.errors import DepthLMError
-from depthlm_ros.ros.serve.asking import Source
-from depthlm_ros.ros.serve.queries import measured_boxes
+from depthlm_ros.ros.serve.queries import Source, measured_boxes
 
 
 def open_detections(node, cameras, asking) -> list:
@@ -70,7 +69,8 @@ class Detections:
 
     async def _measured(self, message):
         picture = self._port.inputs.newest()
-        source = Source(picture.header, lambda: picture.frame, self._port.outputs.show)
+        port = self._port
+        source = Source(port.name, picture.header, picture, port.outputs.show)
         boxes = [_box(detection.bbox) for detection in message.detections]
         found = await measured_boxes(self._asking, source, boxes, 0, time.monotonic())
         place = functools.partial(self._placed, picture, found.ranges)
