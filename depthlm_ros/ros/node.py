@@ -27,7 +27,7 @@ from depthlm_ros.ros.serve.frames import Frames
 from depthlm_ros.ros.serve.queries import Asking, Queries
 from depthlm_ros.ros.serve.replies import Replies
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.worker.worker import Worker
+from depthlm_ros.worker.worker import CLOSING, Worker
 
 ABOUT = """\
 The node depthlm: distances of the pixels of a camera, by a vision-language model.
@@ -40,6 +40,7 @@ Questions: `depthlm call --at 320,240`.
 """
 EXPIRE_S = 0.1  # how often overdue questions are looked for
 LOOK_S = 0.1  # how often a signal to stop is looked for
+ANSWERS_S, QUIET_S = 1.5, 0.1  # most that the end waits for refusals to leave, and after the last
 
 
 class DepthLMNode(ManagedNode):
@@ -71,7 +72,7 @@ class DepthLMNode(ManagedNode):
             self._scans = ScanAction(self, self._asking)
         except MissingDependency as error:  # clouds do not need them
             self.get_logger().error(str(error))
-        Replies(self)
+        self._replies = Replies(self)
         if autostart:
             self.bring_up()
         else:
@@ -133,6 +134,15 @@ class DepthLMNode(ManagedNode):
         """Tell the new state."""
         self._diagnostics.publish()
 
+    def refuse_all(self) -> None:
+        """Answer all that is open or still comes with the news that the node ends."""
+        self._worker.pause(CLOSING)
+
+    @property
+    def answering(self) -> bool:
+        """Whether a response has not left, or has not been heard."""
+        return bool(self._asking.open or self._replies.unheard)
+
     def close(self) -> bool:
         """End the worker and destroy the node; False if the model cannot be stopped."""
         ended = self._worker.close()
@@ -182,8 +192,20 @@ def _spin(node: DepthLMNode, stop: Stop) -> None:
     try:
         while not stop.requested:
             _spin_once(node, executor)
+        _refuse_open(node, executor)
     finally:
         executor.shutdown()
+
+
+def _refuse_open(node: DepthLMNode, executor: SingleThreadedExecutor) -> None:
+    """Nobody is to wait for a node that is gone."""
+    node.refuse_all()
+    end = time.monotonic() + ANSWERS_S
+    quiet = time.monotonic() + QUIET_S
+    while time.monotonic() < min(quiet, end):
+        _spin_once(node, executor)
+        if node.answering:
+            quiet = time.monotonic() + QUIET_S
 
 
 def _spin_once(node: DepthLMNode, executor: SingleThreadedExecutor) -> None:

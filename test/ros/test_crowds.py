@@ -24,12 +24,12 @@ def start(node_process, checkpoint, request):
     def started(*words, busy=None):
         if busy is not None:
             return node_process(
-                *("-r", f"__node:={request.node.name}", "-p", "grid.rate:=0", *words),
+                *("-r", f"__node:={request.node.originalname}", "-p", "grid.rate:=0", *words),
                 *("--busy", str(busy)),
                 module="depthlm_ros.ros.tools.bench_node",
             )
         return node_process(
-            *("-r", f"__node:={request.node.name}", "-p", "grid.rate:=0"),
+            *("-r", f"__node:={request.node.originalname}", "-p", "grid.rate:=0"),
             *("-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}", *words),
         )
 
@@ -38,7 +38,7 @@ def start(node_process, checkpoint, request):
 
 @pytest.fixture
 def robot_of(make_robot, request):
-    return make_robot("", f"/{request.node.name}")
+    return make_robot("", f"/{request.node.originalname}")
 
 
 def burst(robot, count, pixels=1):
