@@ -94,9 +94,7 @@ class ManagedNode(LifecycleNode):
 
     @property
     def _inactive(self) -> Problem:
-        return Problem(
-            Code.INACTIVE, f"the node is inactive: type {self.command('activate')}"
-        )
+        return Problem(Code.INACTIVE, f"the node is inactive: type {self.command('activate')}")
 
     def _tried(self, step, name, standing):
         """Take one step of the lifecycle; standing: why nobody may ask afterwards, or None."""

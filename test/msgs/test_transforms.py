@@ -39,7 +39,9 @@ def test_a_camera_that_looks_ahead_on_a_robot():
     ],
 )
 def test_quarter_turns_about_each_axis(rotation, expected):
-    assert points_by(transform(rotation), np.array([[1.0, 2.0, 3.0]]))[0] == pytest.approx(expected)
+    assert points_by(transform(rotation), np.array([[1.0, 2.0, 3.0]]))[0] == pytest.approx(
+        expected
+    )
 
 
 def test_what_is_unknown_stays_unknown_and_the_others_move():

@@ -25,8 +25,8 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.parameters import Settings
-from depthlm_ros.ros.serve.queries import Asking
 from depthlm_ros.ros.serve.detections import open_detections
+from depthlm_ros.ros.serve.queries import Asking
 from depthlm_ros.view import Frame
 from depthlm_ros.worker.worker import Worker
 

@@ -51,9 +51,7 @@ def test_the_newest_images_are_let_go_of_once_they_are_answered(seen, uncollecte
 def test_images_in_requests_are_let_go_of_whether_they_are_answered_or_refused(seen, uncollected):
     seen.show()
     image = image_message(seen.header(), np.zeros((240, 320, 3), np.uint8))
-    answered = seen.query_image.Request(
-        image=image, camera_info=seen.info(), u=[160.0], v=[120.0]
-    )
+    answered = seen.query_image.Request(image=image, camera_info=seen.info(), u=[160.0], v=[120.0])
     for _ in range(10):
         assert seen.call(seen.image, answered).success
     wrong = seen.info()

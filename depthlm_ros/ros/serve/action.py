@@ -66,9 +66,7 @@ class ScanAction:
     async def _scan(self, handle, result, began):
         goal, asking = handle.request, self._asking
         shape = self._shape(goal)
-        source = await asking.covered(
-            goal, asking.enclosed if goal.image.width else asking.newest
-        )
+        source = await asking.covered(goal, asking.enclosed if goal.image.width else asking.newest)
         result.header = source.header
         pixels = _pixels(goal, shape)
         request = PixelRequest.many(source.camera, source.image, pixels, kind="scan")

@@ -301,7 +301,7 @@ def _seconds(max_age) -> float:
     """Seconds of a Duration that is not negative; 0 means no limit."""
     if max_age.sec < 0:
         raise InputError(
-            f"max_age is {max_age.sec + max_age.nanosec / 1e9:g} s, it must be 0 (no limit) or more"
+            f"max_age is {max_age.sec + max_age.nanosec / 1e9:g} s, allowed: 0 (no limit) or more"
         )
     return max_age.sec + max_age.nanosec / 1e9
 

@@ -119,7 +119,9 @@ class Client:
 
     def _client(self, kind, name):
         if name not in self._clients:
-            self._clients[name] = self._node.create_client(kind, self._named(name), qos_profile=DEEP)
+            self._clients[name] = self._node.create_client(
+                kind, self._named(name), qos_profile=DEEP
+            )
         return self._clients[name]
 
     def _introduced(self, timeout):
