@@ -10,14 +10,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import Code, DepthLMError, EngineError, InputError, Problem, first_line
 from depthlm_ros.predict import Predictor
-from depthlm_ros.ranges import Ranges
+from depthlm_ros.ranges import Ranges, RangesJob
 from depthlm_ros.regions import box_pixels
 from depthlm_ros.scan import grid_pixels
 from depthlm_ros.view import Frame
@@ -140,7 +140,7 @@ class Pending:
         self._request = request
         self._on_settled = on_settled
         self._frame: Frame | None = None
-        self._job: Any = None
+        self._job: RangesJob | None = None
 
     @property
     def done(self) -> int:
@@ -175,7 +175,7 @@ class Pending:
             job.cancel()
         job.add_done_callback(self._settle)
 
-    def _started(self, predictor: Predictor) -> Any:
+    def _started(self, predictor: Predictor) -> RangesJob:
         request = self._request
         frame = request.frame if isinstance(request.frame, Frame) else request.frame.frame
         self._frame = frame
@@ -215,11 +215,12 @@ class Pending:
         if self._job:
             self._job.cancel()
 
-    def _settle(self, job: Any) -> None:
+    def _settle(self, job: RangesJob) -> None:
         if self.future.done():  # refused: what is answered is not read any more
             return
         if job.error is not None:
-            self._settled(lambda: self.future.set_exception(untraced(job.error)))
+            failed = untraced(as_ours(job.error, "the engine failed"))
+            self._settled(lambda: self.future.set_exception(failed))
         else:
             answered = self.snapshot()
             assert answered is not None

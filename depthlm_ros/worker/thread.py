@@ -96,7 +96,6 @@ class ModelThread:
             failed = as_ours(error, "the model cannot be loaded")
             self._change(Problem(Code.MODEL_FAILED, str(failed)))
             return False
-        self.predictor.batcher.has_worker = True
         self._change(None)
         return True
 
@@ -120,7 +119,7 @@ class ModelThread:
         try:
             while not self._stopping.is_set():
                 with self._working():
-                    stepped = predictor.batcher.run_once()
+                    stepped = predictor.run_once()
                 self._begin_new(predictor, wait=not stepped)
         except Exception as error:  # noqa: BLE001, nobody must wait for a model that is gone
             self._died(error, "the model stopped")
