@@ -63,6 +63,13 @@ class Settings:
         "Whether the node configures and activates itself at its start; false: a lifecycle"
         " manager does",
     )
+    bond_heartbeat_period: float = _parameter(
+        "bond_heartbeat_period",
+        0.25,
+        "Seconds between two heartbeats for the lifecycle manager that activated the node, where"
+        " bondpy is installed and autostart is false; 0: none",
+        limits=(0, 60),
+    )
     checkpoint: str = _parameter(
         "checkpoint", "tiny", "The model: tiny (shipped), a checkpoint folder, or a published name"
     )
