@@ -1,14 +1,18 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What users type to start a program: its command line, and the arguments of launch files.
+"""What must be right before a program starts: its command line, the arguments of launch files,
+and the programs that a launch file names.
 
 Parameters have rules of their own (parameters.py).
 """
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from rclpy.utilities import remove_ros_args
 
 from depthlm_ros.errors import InputError
@@ -49,6 +53,42 @@ def boolean(name: str, text: str) -> bool:
     if word not in TRUE + FALSE:
         raise InputError(f"{name} is '{text}', allowed: {', '.join(TRUE)}, or {', '.join(FALSE)}")
     return word in TRUE
+
+
+def number(name: str, text: str) -> float:
+    """The value of a launch argument that is a number; InputError for another word."""
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{name} is '{text}', it must be a number") from None
+
+
+def is_installed(package: str, program: str) -> bool:
+    """Whether `ros2 run package program` would find something."""
+    try:
+        path = Path(get_package_prefix(package), "lib", package, program)
+    except PackageNotFoundError:
+        return False
+    return os.access(path, os.X_OK)
+
+
+def check_installed(programs: Mapping[str, str]) -> None:
+    """InputError names every program (package -> executable) that is not there.
+
+    For launch files, before they start the first one: launch leaves what it has started running
+    when a later program is missing.
+    """
+    missing = [
+        package for package, program in programs.items() if not is_installed(package, program)
+    ]
+    if missing:
+        distribution = os.environ.get("ROS_DISTRO", "DISTRO")
+        names = " ".join(f"ros-{distribution}-{name.replace('_', '-')}" for name in missing)
+        advice = ", or start without RViz: rviz:=false" if "rviz2" in missing else ""
+        raise InputError(
+            f"not installed: {', '.join(missing)}. Nothing was started. Install with `sudo apt"
+            f" install {names}` (or build what is yours){advice}"
+        )
 
 
 def camera_topics(text: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from depthlm_ros.msgs.encodings import decoder
 from depthlm_ros.predict import choose_checkpoint, load_predictor
 from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.camera.cameras import Cameras
+from depthlm_ros.ros.heartbeat import Heartbeat
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.process import Stop, start_ros
@@ -56,6 +57,7 @@ class DepthLMNode(ManagedNode):
         self._settings = Parameters(self, self._on_parameters)
         for problem in self._settings.unknown():
             self.get_logger().warning(problem)
+        self._heartbeat = Heartbeat(self)
         autostart = self.get_parameter("autostart").value
         if autostart:  # a service that is seen and then gone would keep a client waiting
             self._settings.checked()
@@ -131,7 +133,12 @@ class DepthLMNode(ManagedNode):
             self._worker.resume()
 
     def settled(self) -> None:
-        """Tell the new state."""
+        """Tell the new state, a lifecycle manager by heartbeats while the node is active."""
+        period_s = self._settings.now.bond_heartbeat_period
+        if self.state == "active" and period_s and not self._settings.now.autostart:
+            self._heartbeat.beat(period_s)
+        else:
+            self._heartbeat.end()
         self._diagnostics.publish()
 
     def refuse_all(self) -> None:
@@ -145,6 +152,7 @@ class DepthLMNode(ManagedNode):
 
     def close(self) -> bool:
         """End the worker and destroy the node; False if the model cannot be stopped."""
+        self._heartbeat.end()
         ended = self._worker.close()
         if self._scans is not None:
             self._scans.destroy()

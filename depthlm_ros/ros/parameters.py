@@ -26,7 +26,7 @@ from rclpy.parameter import Parameter
 
 from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.errors import InputError
-from depthlm_ros.ros.arguments import CAMERA_NAME, CAMERA_NAMES
+from depthlm_ros.ros.arguments import CAMERA_NAME, CAMERA_NAMES, LONGEST_NAME
 from depthlm_ros.ros.compat import given_parameters
 from depthlm_ros.scan import LARGEST_GRID
 
@@ -40,7 +40,6 @@ _WORDS = {
 DEVICES = r"auto|cpu|cuda(:\d+)?"  # what the engines know; importing them here would need torch
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 AT_THE_START = "autostart"  # nobody reads it later
-LONGEST_SHOWN = 60  # characters of a value in a problem
 
 
 def _parameter(
@@ -63,6 +62,13 @@ class Settings:
         True,
         "Whether the node configures and activates itself at its start; false: a lifecycle"
         " manager does",
+    )
+    bond_heartbeat_period: float = _parameter(
+        "bond_heartbeat_period",
+        0.25,
+        "Seconds between two heartbeats for the lifecycle manager that activated the node, where"
+        " bondpy is installed and autostart is false; 0: none",
+        limits=(0, 60),
     )
     checkpoint: str = _parameter(
         "checkpoint", "tiny", "The model: tiny (shipped), a checkpoint folder, or a published name"
@@ -88,7 +94,7 @@ class Settings:
     dtype: str = _parameter(
         "dtype",
         "auto",
-        "Number format of the weights; auto: bfloat16 on a GPU that computes with it, else float32",
+        "Number format of the weights; auto: bfloat16 on a GPU that has it, else float32",
         choices=DTYPES,
     )
     check: str = _parameter(
@@ -238,7 +244,7 @@ def value_problem(about, value) -> str:
 
 def _shown(value) -> str:
     text = repr(list(value) if type(value) is tuple else value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
 
 
 def settings_problems(values: Mapping[str, Any]) -> list[str]:

@@ -196,7 +196,7 @@ def test_a_value_of_a_thousand_characters_is_not_repeated(declared):
 
 
 def test_a_parameter_that_does_not_exist_is_told_with_its_nearest_neighbour(declared):
-    _, node, parameters = declared(
+    *_, parameters = declared(
         cameras=["left", "right"],
         grid__colums=8,
         lfet__input__rectified=True,
