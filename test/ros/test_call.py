@@ -140,7 +140,7 @@ def calling(*options):
 def test_call_waits_for_a_model_and_a_first_image_and_says_what_it_waits_for(
     node_process, checkpoint, make_robot
 ):
-    node_process(
+    child = node_process(
         *("-r", "__node:=blind", "-r", "__ns:=/", "-r", "image:=late/image"),
         *("-r", "camera_info:=late/camera_info"),
         *("-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"),
@@ -154,6 +154,7 @@ def test_call_waits_for_a_model_and_a_first_image_and_says_what_it_waits_for(
     make_robot("/late", "/blind").show()
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and "2.00" in out
+    assert child.stop() == 0
 
 
 def test_call_names_nodes_that_there_are_when_its_own_is_not(node, robot, capsys):
