@@ -64,6 +64,8 @@ def main(args) -> int:
     if not response.success:
         print(f"depthlm: {args.node} says: {response.message}", file=sys.stderr)
         return 1
+    if response.message:
+        print(response.message)
     print_source(response)
     show()
     return 0
@@ -159,8 +161,6 @@ def print_source(response) -> None:
 
 def print_scan(result) -> None:
     """The statistics of a scan."""
-    if result.message:
-        print(result.message)
     print(
         f"{result.answered} of {len(result.answers.status)} pixels have a distance: nearest"
         f" {_metres(result.nearest)} m, median {_metres(result.median)} m, farthest"
