@@ -26,6 +26,8 @@ from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.errors import InputError
 from depthlm_ros.scan import LARGEST_GRID
 
+LONGEST_NAME = 64  # characters of a camera's name; DDS allows topics of 255
+
 _WORDS = {
     str: "a text",
     bool: "true or false",
@@ -85,8 +87,8 @@ class Settings:
     cameras: tuple = _parameter(
         "cameras",
         ("camera",),
-        "Names of the cameras. One: its topics are image, camera_info, ~/points. Several share the"
-        " model: left/image, left/camera_info, ~/left/points",
+        "Names of the cameras, which share the model. Their topics: left/image, left/camera_info,"
+        " ~/left/points; of the default alone: image, camera_info, ~/points",
     )
     input_reliability: str = _parameter(
         "input.reliability",
@@ -110,7 +112,8 @@ class Settings:
     input_pairing: str = _parameter(
         "input.pairing",
         "latest",
-        "Which camera_info holds for a picture: the latest, or exactly the one of its stamp",
+        "Which camera_info holds for an image: latest (the one of its stamp if there is one, else"
+        " the newest) or exact (the one of its stamp, or none)",
         choices=("latest", "exact"),
         own=True,
     )
@@ -123,6 +126,21 @@ class Settings:
         0.5,
         "Clouds a second while somebody listens; 0: none",
         limits=(0, 60),
+        live=True,
+    )
+    grid_max_age: float = _parameter(
+        "grid.max_age",
+        5.0,
+        "Seconds; a grid of an image that came longer ago is given up for one of the newest;"
+        " 0: never",
+        limits=(0, 86_400),
+        live=True,
+    )
+    overlay_max_width: int = _parameter(
+        "overlay.max_width",
+        1280,
+        "Pixels; the overlay of a wider image is made smaller; 0: never",
+        limits=(0, 65_535),
         live=True,
     )
     query_max_pixels: int = _parameter(
@@ -158,11 +176,13 @@ class Settings:
             )
         bad = [name for name in self.cameras if not is_camera_name(name)]
         if bad or not self.cameras:
+            shown = [name[: LONGEST_NAME + 1] for name in bad[:4]]
             yield (
-                f"parameter cameras holds {bad or 'no name'}: name at least one camera, each name"
-                " a letter, then letters, digits and underscores"
+                f"parameter cameras holds {shown or 'no name'}: name at least one camera, each"
+                f" name a letter, then letters, digits and underscores, {LONGEST_NAME} at most"
             )
-        twice = [name for name, count in Counter(self.cameras).items() if count > 1]
+        counts = Counter(name[:LONGEST_NAME] for name in self.cameras)
+        twice = [name for name, count in counts.items() if count > 1]
         if twice:
             yield f"parameter cameras holds {', '.join(twice)} more than once"
 
@@ -190,7 +210,7 @@ def _own(camera, about):
 
 def is_camera_name(text) -> bool:
     """Whether topics can be named after a camera of this name."""
-    return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text))
+    return len(text) <= LONGEST_NAME and bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text))
 
 
 def natural(value, kind):
