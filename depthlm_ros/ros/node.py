@@ -16,6 +16,7 @@ from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.msgs.encodings import decoder
 from depthlm_ros.predict import choose_checkpoint, load_predictor
 from depthlm_ros.ros.camera.cameras import Cameras
+from depthlm_ros.ros.dds import choose_profile
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.process import check_arguments, interrupt_once
@@ -181,6 +182,7 @@ def main(args=None, load=None) -> int:
     """
     check_arguments("depthlm_node", ABOUT, args)
     interrupt_once()
+    choose_profile()
     node = None
     try:
         rclpy.init(args=args)

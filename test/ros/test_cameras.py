@@ -136,6 +136,7 @@ def test_a_camera_info_that_changes_holds_from_then_on(start):
 
     def is_wide():
         robot.infos.publish(robot.info(WIDE))
+        robot.images.publish(robot.picture())
         answers = robot.ask([285.0], [120.0]).answers
         return answers.x[0] == pytest.approx(answers.z[0])
 

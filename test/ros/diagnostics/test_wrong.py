@@ -92,7 +92,7 @@ def test_a_camera_that_stops_is_a_warning_until_it_returns(watch, monkeypatch):
     watched.robot.show()
     watched.told("depthlm: camera camera", WARN, "is the camera still running?")
     watched.robot.show()
-    watched.told("depthlm: camera camera", OK, "pictures come")
+    watched.told("depthlm: camera camera", OK, "receiving images")
 
 
 def test_a_camera_info_that_lies_is_an_error_though_nobody_asks(watch):
