@@ -78,6 +78,26 @@ def test_each_state_is_told_at_once(watch, monkeypatch):
         watched.robot.wait(lambda state=state, words=words: watched.has_told(state, words))
 
 
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (12345.678, "12346"),
+        (439.2, "439"),
+        (99.04, "99"),
+        (4.5678, "4.57"),
+        (0.5, "0.5"),
+        (0.00012345, "0.0001"),
+        (float("inf"), "unknown"),
+        (np.float64(2.5), "2.5"),
+        (True, "true"),
+        (17, "17"),
+        ("cuda:0", "cuda:0"),
+    ],
+)
+def test_figures_are_for_people(value, text):
+    assert diagnostics._text(value) == text
+
+
 def test_the_memory_of_the_gpu_that_runs_the_model_is_told(monkeypatch):
     torch = pytest.importorskip("torch")
     held = {"cuda:1": 3_000_000_000}
