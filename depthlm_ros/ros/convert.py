@@ -24,22 +24,22 @@ from depthlm_ros.msgs.fields import (
 
 def camera_info_message(header, camera: Camera) -> CameraInfo:
     """The CameraInfo of a camera, with R the identity and P = K."""
-    return _filled(CameraInfo(header=header), info_content(camera))
+    return filled_message(CameraInfo, header, info_content(camera))
 
 
 def image_message(header, image) -> Image:
     """Image message (rgb8) of an array (H, W, 3) uint8 RGB."""
-    return _filled(Image(header=header), image_content(image))
+    return filled_message(Image, header, image_content(image))
 
 
 def depth_message(header, scan) -> Image:
     """Depth image of a Scan (REP-118: 32FC1, z), one pixel a cell of its grid."""
-    return _filled(Image(header=header), depth_content(scan))
+    return filled_message(Image, header, depth_content(scan))
 
 
 def cloud_message(header, scan) -> PointCloud2:
     """Organised cloud (height = rows, width = columns) of a Scan; NaN where unknown."""
-    return _filled(PointCloud2(header=header, fields=point_fields()), cloud_content(scan))
+    return filled_message(PointCloud2, header, cloud_content(scan))
 
 
 def point_fields() -> list:
@@ -50,7 +50,11 @@ def point_fields() -> list:
     ]
 
 
-def _filled(message, content):
+def filled_message(kind, header, content):
+    """A message of a class with a header and the content of its other fields (msgs/fields.py)."""
+    message = kind(header=header)
+    if kind is PointCloud2:
+        message.fields = point_fields()
     for name, value in content.items():
         setattr(message, name, _bytes(value) if name == "data" else value)
     return message

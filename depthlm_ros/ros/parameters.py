@@ -107,8 +107,8 @@ class Settings:
     cameras: tuple = _parameter(
         "cameras",
         ("camera",),
-        "Names of the cameras. One: its topics are image, camera_info, ~/points. Several share the"
-        " model: left/image, left/camera_info, ~/left/points",
+        "Names of the cameras, which share the model. Their topics: left/image, left/camera_info,"
+        " ~/left/points; of the default alone: image, camera_info, ~/points",
     )
     input_reliability: str = _parameter(
         "input.reliability",
@@ -132,7 +132,8 @@ class Settings:
     input_pairing: str = _parameter(
         "input.pairing",
         "latest",
-        "Which camera_info holds for a picture: the latest, or exactly the one of its stamp",
+        "Which camera_info holds for an image: latest (the one of its stamp if there is one, else"
+        " the newest) or exact (the one of its stamp, or none)",
         choices=("latest", "exact"),
         own=True,
     )
@@ -145,6 +146,21 @@ class Settings:
         0.5,
         "Clouds a second while somebody listens; 0: none",
         limits=(0, 60),
+        live=True,
+    )
+    grid_max_age: float = _parameter(
+        "grid.max_age",
+        5.0,
+        "Seconds; a grid of an image that came longer ago is given up for one of the newest;"
+        " 0: never",
+        limits=(0, 86_400),
+        live=True,
+    )
+    overlay_max_width: int = _parameter(
+        "overlay.max_width",
+        1280,
+        "Pixels; the overlay of a wider image is made smaller; 0: never",
+        limits=(0, 65_535),
         live=True,
     )
     query_max_pixels: int = _parameter(

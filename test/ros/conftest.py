@@ -150,6 +150,7 @@ class Robot:
     def show(self, image=None, info=None):
         """Publish until the node's newest picture is this one; the response that said so."""
         image, info = image or self.picture(), info or self.info()
+        info.header.stamp = image.header.stamp  # as cameras do
 
         def seen():
             self.infos.publish(info)

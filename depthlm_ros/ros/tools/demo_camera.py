@@ -1,8 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""A camera that shows one picture: image_raw and camera_info, a few times a second.
+"""A camera that shows one image: image_raw and camera_info, a few times per second.
 
-Knows nothing about distances. By default the picture is the rendered scene that comes with the
-package.
+By default the image is the rendered scene that comes with the package.
 """
 
 import sys
@@ -20,16 +19,17 @@ from depthlm_ros.demo.scene import FRAME_ID, shown
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.convert import camera_info_message, image_message
+from depthlm_ros.ros.dds import choose_profile
 from depthlm_ros.ros.process import Stop, start_ros
 
 ABOUT = """\
-A camera that shows one picture on image_raw, with its camera_info, until Ctrl+C.
+A camera that shows one image on image_raw, with its camera_info, until Ctrl+C.
 
 parameters:
-  picture         a picture file; default: the rendered scene that comes with the package
+  picture         an image file; default: the rendered scene that comes with the package
   camera          its camera_info file (YAML)
   fx, fy, cx, cy  or its focal length and principal point in pixels; fx is enough
-  rate            pictures a second, default 4.0
+  rate            images per second, default 4.0
 
 depthlm_demo_camera --ros-args -p picture:=kitchen.jpg -p fx:=1150.0 -r image_raw:=image
 """
@@ -45,7 +45,7 @@ class DemoCamera(Node):
         given |= {name: self._given(name, 0.0) for name in ("fx", "fy", "cx", "cy")}
         rate = self._given("rate", 4.0)
         if not rate:
-            raise InputError("parameter rate is 0, it must be more: pictures a second")
+            raise InputError("parameter rate is 0, it must be more: images per second")
         frame = shown(**given)
         header = Header(frame_id=FRAME_ID)
         self._image = image_message(header, frame.image)
@@ -78,6 +78,7 @@ def main(args=None) -> int:
     """Publish until SIGINT or SIGTERM."""
     check_arguments("depthlm_demo_camera", ABOUT, args)
     stop = Stop()
+    choose_profile()
     try:
         start_ros(args)
         camera = DemoCamera()
