@@ -9,8 +9,10 @@ and Willett 2023): every picture has the same weight. Knows arrays of metres; no
 
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.metrics import bootstrap_interval
@@ -28,14 +30,14 @@ class Calibration:
     """
 
     widening: float
-    interval: tuple = ()
+    interval: tuple[float, ...] = ()
     level: float = LEVEL
     kind: str = "distance"
     points: int = 0
     pictures: int = 0
-    data: list = field(default_factory=list)
+    data: list[dict[str, str]] = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "interval", tuple(self.interval))
         if not isinstance(self.widening, (int, float)) or not isfinite(self.widening):
             raise InputError(f"calibration: widening is {self.widening!r}, it must be a number")
@@ -44,28 +46,30 @@ class Calibration:
         if self.kind not in ("distance", "z"):
             raise InputError(f"calibration: kind is {self.kind!r}, allowed: distance, z")
 
-    def widened(self, lower_m, upper_m) -> tuple:
+    def widened(self, lower_m: ArrayLike, upper_m: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """(lower, upper) as arrays, c wider on both sides; where c is negative they meet at
         most in their geometric mean."""
-        lower_m, upper_m = np.asarray(lower_m, np.float64), np.asarray(upper_m, np.float64)
+        lower, upper = np.asarray(lower_m, np.float64), np.asarray(upper_m, np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            c = np.fmax(self.widening, -np.log(upper_m / lower_m) / 2)  # fmax: 0 / 0 is no width
-        return lower_m / np.exp(c), upper_m * np.exp(c)
+            c = np.fmax(self.widening, -np.log(upper / lower) / 2)  # fmax: 0 / 0 is no width
+        return lower / np.exp(c), upper * np.exp(c)
 
 
-def conformity(truth_m, lower_m, upper_m) -> np.ndarray:
+def conformity(truth_m: ArrayLike, lower_m: ArrayLike, upper_m: ArrayLike) -> np.ndarray:
     """(N,) how far the truth lies outside [lower, upper] in log metres; negative: inside."""
     with np.errstate(divide="ignore"):
         lower, truth, upper = (np.log(np.asarray(m)) for m in (lower_m, truth_m, upper_m))
     return np.maximum(lower - truth, truth - upper)
 
 
-def fewest_pictures(level=LEVEL) -> int:
+def fewest_pictures(level: float = LEVEL) -> int:
     """How many pictures a finite answer needs: 9 for 90 %."""
     return int(np.ceil(round(level / (1 - level), 9)))
 
 
-def fitted_widening(scores, picture, level=LEVEL) -> tuple:
+def fitted_widening(
+    scores: np.ndarray, picture: np.ndarray, level: float = LEVEL
+) -> tuple[float, tuple[float, float]]:
     """(c, (low, high)): the level-quantile of conformity scores (N,), finite-sample corrected.
 
     picture (N,): which picture each point belongs to. Each of K pictures weighs 1 / (K + 1),
@@ -83,7 +87,7 @@ def fitted_widening(scores, picture, level=LEVEL) -> tuple:
     order = np.argsort(scores, kind="stable")
     sorted_scores, picture = np.asarray(scores, np.float64)[order], picture[order]
 
-    def quantile(times):
+    def quantile(times: np.ndarray) -> Any:
         reached = np.cumsum((times / counts)[picture]) / (len(counts) + 1)
         return sorted_scores[np.searchsorted(reached, level - 1e-9)]
 
@@ -91,7 +95,21 @@ def fitted_widening(scores, picture, level=LEVEL) -> tuple:
     return c, bootstrap_interval(quantile, len(counts))
 
 
-def fitted(points, data, kind) -> Calibration:
+class Measured(Protocol):
+    """What fitted() needs of evaluate.Points: N labelled points and their intervals, (N,) each."""
+
+    label_m: np.ndarray
+    lower_m: np.ndarray
+    upper_m: np.ndarray
+    picture: np.ndarray
+
+    def with_interval(self) -> "Measured":
+        """Those whose interval is known."""
+
+    def __len__(self) -> int: ...
+
+
+def fitted(points: Measured, data: list[dict[str, str]], kind: str) -> Calibration:
     """The Calibration of evaluated points (see evaluate.Points) of kind `kind`, as measured.
 
     data: names and hashes of their files. Points without an interval are left out.

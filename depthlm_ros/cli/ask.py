@@ -32,23 +32,23 @@ def run(args) -> int:
     predictor = predictor_from(args)
     ranges = predictor.ranges(frame, args.at)
     rows = list(answers(args.at, ranges))
-    row, counts = predictor.checkpoint, predictor.engine.counts
+    row, stats = predictor.checkpoint, predictor.stats()
     if args.json:
         about = {"checkpoint": row.name, "calibrated": row.is_calibrated()}
-        about |= {name: counts[name] for name in ("checked", "fell_back")}
+        about |= {"checked": stats.checked, "fell_back": stats.fell_back}
         print(strict_json({**about, "answers": rows}))
     else:
         print("\n".join(table(rows)))
         if not row.is_calibrated():
             print("The intervals are the model's own; this checkpoint is not calibrated.")
-        if counts["fell_back"]:
-            print(f"Decoded freely, without the known words: {told(counts)}.")
+        if stats.fell_back:
+            print(f"Decoded freely, without the known words: {told(stats)}.")
     return 0 if np.isfinite(ranges.distance_m).any() else 1
 
 
-def told(counts) -> str:
-    """An engine's counts of checked answers, in words."""
-    return f"{counts['fell_back']} of {counts['checked']} checked answers"
+def told(stats) -> str:
+    """How many checked answers a predictor decoded freely, in words."""
+    return f"{stats.fell_back} of {stats.checked} checked answers"
 
 
 def answers(pixels, ranges):

@@ -14,7 +14,7 @@ from depthlm_ros.data.records import KINDS, Records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import PredictorAnswers, evaluate
 from depthlm_ros.evaluation.uncertainty import covered
-from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.predict import Predictor
 
 
 def add(subparsers) -> None:
@@ -49,7 +49,7 @@ def run(args) -> int:
     row = find_checkpoint(args.checkpoint or "tiny", args.row)
     folder = _target(row, args.out)
     data = [{"name": Path(path).name, "sha256": sha256(path)} for path in args.records]
-    predictor, found = uncalibrated(args), {}
+    predictor, found = uncalibrated(args, row), {}
     for style in styles(args, row):
         points = asked(predictor, style, args.records, args.kind)
         found[style] = fitted(points, data, row.kind)
@@ -61,10 +61,9 @@ def run(args) -> int:
     return 0
 
 
-def uncalibrated(args) -> AskingPredictor:
+def uncalibrated(args, row) -> Predictor:
     """The predictor of the options, whose intervals are the model's own."""
-    given = predictor_from(args, style="")
-    return AskingPredictor(given.engine, replace(given.checkpoint, calibration={}))
+    return predictor_from(args, style="", checkpoint=replace(row, calibration={}))
 
 
 def styles(args, row) -> list:

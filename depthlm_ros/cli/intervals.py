@@ -29,7 +29,7 @@ def add(subparsers) -> None:
 def run(args) -> int:
     """Print the page: for each records file, style, bin and camera; rejection after it."""
     row = find_checkpoint(args.checkpoint or "tiny", args.row)
-    names, predictor = styles(args, row), uncalibrated(args)
+    names, predictor = styles(args, row), uncalibrated(args, row)
     coverage, rejection = [], []
     for path in args.records:
         title = Path(path).stem

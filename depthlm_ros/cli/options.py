@@ -7,9 +7,9 @@ from math import inf
 
 from depthlm_ros.cli.bars import loading_bar
 from depthlm_ros.data.files import camera_for, film_focal_px, read_camera, read_picture
-from depthlm_ros.engines import CHECKS, ENGINES
+from depthlm_ros.engines import CHECKS
 from depthlm_ros.errors import CameraError, InputError
-from depthlm_ros.predict import load_predictor
+from depthlm_ros.predict import PREDICTORS, load_predictor
 from depthlm_ros.view import Frame
 
 
@@ -33,7 +33,7 @@ def add_model_options(parser, checkpoint_group=None) -> None:
     model.add_argument("--row", default="", help="published row for a folder that carries none")
     model.add_argument(
         "--engine",
-        choices=ENGINES,
+        choices=list(PREDICTORS),
         default="local",
         help="local (default); reference: plain generate, slow; scripted: a fake, always 2 m",
     )
@@ -63,16 +63,15 @@ def add_grid_option(parser) -> None:
     )
 
 
-def predictor_from(args, style=None):
-    """The predictor that the model options name; style: instead of theirs."""
+def predictor_from(args, style=None, checkpoint=None):
+    """The predictor that the model options name; style, checkpoint: instead of theirs."""
     given = {name: getattr(args, name) for name in ("device", "dtype", "threads", "check")}
     options = {name: value for name, value in given.items() if value is not None}
     style = args.style if style is None else style
     styles = {"style": style, "grid_style": style}
-    checkpoint = args.checkpoint or "tiny"
     with loading_bar() as progress:
         return load_predictor(
-            checkpoint,
+            checkpoint or args.checkpoint or "tiny",
             args.engine,
             args.row,
             **styles,

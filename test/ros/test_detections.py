@@ -26,8 +26,8 @@ from depthlm_ros.ros.camera.inputs import Ahead, Inputs
 from depthlm_ros.ros.convert import camera_info_message, image_message
 from depthlm_ros.ros.parameters import Settings
 from depthlm_ros.ros.serve import detections
-from depthlm_ros.ros.serve.asking import Asking
 from depthlm_ros.ros.serve.detections import open_detections
+from depthlm_ros.ros.serve.queries import Asking
 from depthlm_ros.worker.worker import Worker
 
 CAMERA = Camera(320, 240, 250.0, 250.0, 159.5, 119.5)
@@ -96,7 +96,7 @@ class Topics:
 class Immediate(Asking):
     """Waits where the executor would have gone on with other things."""
 
-    async def answered(self, pending, source):
+    async def settled(self, pending, source):
         return pending.future.result(5)
 
 

@@ -15,7 +15,7 @@ from math import inf
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from depthlm_ros.errors import CameraError, DepthLMError, InputError
+from depthlm_ros.errors import CameraError, Code, DepthLMError, InputError, Problem
 from depthlm_ros.msgs.fields import camera_from, frame_from, picture_size
 from depthlm_ros.msgs.pairing import Pair, Pairing, lens
 from depthlm_ros.ros.dds import PROFILE
@@ -39,14 +39,14 @@ class CameraImage:
     pair: the messages.
     header: of the image.
     asked: whether anybody asked about it.
-    error: why it could not be converted; empty while that has not failed.
+    error: why it could not be converted; None while that has not failed.
     """
 
     def __init__(self, pair: Pair, rectified: bool) -> None:
         self.pair = pair
         self.header = pair.image.header
         self.asked = False
-        self.error = ""
+        self.error: Problem | None = None
         self._rectified = rectified
         self._lock = threading.Lock()
         self._frame: SharedFrame | None = None
@@ -60,14 +60,14 @@ class CameraImage:
                     image, info, _ = self.pair
                     self._frame = frame_from(image, info, self._rectified, kind=SharedFrame)
                 except DepthLMError as error:
-                    self.error = str(error)  # the error itself would hold the image
+                    self.error = error.problem  # the error itself would hold the image
                     raise
             return self._frame
 
     @property
     def is_converted(self) -> bool:
         """Whether its conversion has succeeded or failed."""
-        return self._frame is not None or self.error != ""
+        return self._frame is not None or self.error is not None
 
     @property
     def form(self) -> tuple:
@@ -91,7 +91,7 @@ class Ahead:
         self._asked.append(before.asked)
         predictor = self._worker.predictor
         if predictor is not None and sum(self._asked) >= ENOUGH:
-            self._start(lambda: predictor.look(image.frame))
+            self._start(lambda: predictor.prepare(image.frame))
 
     def probe(self, image: CameraImage) -> bool:
         """Convert an image; whether the thread was free to begin."""
@@ -160,12 +160,13 @@ class Inputs:
         """The newest image; InputError if there is none, or none younger than max_age_s > 0."""
         self._take_settled()
         if self._picture is None:
-            raise InputError(self._missing())
+            raise InputError(self._missing(), Code.NO_IMAGE)
         age = self.age_s
         if 0 < max_age_s < age:
             raise InputError(
                 f"the newest image on {self._images.resolved} came {age:.2f} s ago and at most"
-                f" {max_age_s:.2f} s are allowed: is the camera still running?"
+                f" {max_age_s:.2f} s are allowed: is the camera still running?",
+                Code.STALE_IMAGE,
             )
         self._picture.asked = True
         return self._picture
@@ -206,23 +207,24 @@ class Inputs:
         return time.monotonic() - self._jumped < REMIND_S
 
     @property
-    def problem(self) -> str:
-        """Why its images cannot be asked about now, or hardly; empty if they can."""
+    def problem(self) -> Problem | None:
+        """Why its images cannot be asked about now, or hardly; None if they can."""
         picture = self._picture
         if picture is None:
-            return self._missing()
+            return Problem(Code.NO_IMAGE, self._missing())
         try:
             self._fitting(picture.pair)
         except CameraError as error:
-            return f"{self._infos.resolved} cannot be used: {error}"
-        if error := self._undecodable(picture):
-            return f"{self._images.resolved} cannot be used: {error}"
+            return Problem(error.code, f"{self._infos.resolved} cannot be used: {error}")
+        if bad := self._undecodable(picture):
+            return Problem(bad.code, f"{self._images.resolved} cannot be used: {bad.text}")
         if self.age_s > SILENT_S:
-            return (
+            return Problem(
+                Code.STALE_IMAGE,
                 f"the newest image on {self._images.resolved} came {self.age_s:.0f} s ago: is"
-                " the camera still running?"
+                " the camera still running?",
             )
-        return ""
+        return None
 
     def _forget(self):
         self._pairing = Pairing(self._exact)
@@ -287,7 +289,7 @@ class Inputs:
         size = (image.width, image.height) if raw else picture_size(pair.info)
         camera_from(pair.info, *size, self._rectified)
 
-    def _undecodable(self, newest) -> str:
+    def _undecodable(self, newest) -> Problem | None:
         """Why images cannot be decoded, as the newest shows, or the last that was tried."""
         if newest.is_converted or self._probed is None:
             return newest.error

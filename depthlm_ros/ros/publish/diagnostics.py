@@ -17,8 +17,8 @@ from typing import NamedTuple
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from depthlm_ros.errors import Code
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.worker.thread import is_loading
 
 PERIOD_S = 1.0
 STUCK_S = 10.0  # a step of the model takes about 0.1 s; a slow image a few seconds
@@ -63,8 +63,9 @@ def of_camera(port) -> Health:
         values["grids per second"] = held
     problem = inputs.problem
     if problem:
-        level = Level.ERROR if "cannot be used" in problem else Level.WARN
-        return Health(level, problem, values)
+        is_bad = problem.code in (Code.BAD_INTRINSICS, Code.BAD_IMAGE, Code.INTERNAL)
+        level = Level.ERROR if is_bad else Level.WARN
+        return Health(level, problem.text, values)
     if inputs.jumped:
         message = "stamps jump back: a recording starts again, or the camera's clock was set"
         return Health(Level.WARN, message, values)
@@ -76,11 +77,10 @@ def of_camera(port) -> Health:
 def _model_troubles(node, worker):
     """(level, sentence), the worst first."""
     statistics, problem, stuck_s = worker.statistics, worker.problem, worker.stuck_s
-    if node.failure:
-        yield Level.ERROR, problem
     if problem:
-        on_purpose = node.state != "active" or is_loading(problem)
-        yield (Level.WARN if on_purpose else Level.ERROR), problem
+        on_purpose = node.state != "active" or problem.code == Code.LOADING
+        on_purpose = on_purpose and not node.failure
+        yield (Level.WARN if on_purpose else Level.ERROR), problem.text
     if stuck_s > STUCK_S:
         silent = f"the model has been silent for {stuck_s:.0f} s in one step"
         advice = "requests end by query.timeout; if it does not come back, restart the node"
@@ -112,7 +112,7 @@ def _model_values(node, worker, settings):
         yield f"{kind} answered per second", statistics.per_second(kind)
         yield f"{kind} latency median ms", median * 1000
         yield f"{kind} latency 95 % ms", high * 1000
-    yield "batch size", predictor.batcher.step_rows if predictor else 0
+    yield "batch size", predictor.stats().batch_size if predictor else 0
     yield "questions waiting", questions
     yield "pixels waiting", pixels
     for name, count in sorted(statistics.failures.items()):

@@ -15,6 +15,7 @@ from depthlm_ros.errors import DepthLMError, InputError
 from depthlm_ros.ros.camera.inputs import CameraImage
 from depthlm_ros.ros.publish.streams import Streams
 from depthlm_ros.ros.topic import STEADY
+from depthlm_ros.worker.requests import Grid, PixelRequest
 
 LOOK_S = 0.1  # how often a grid under way is looked after, and a missed one begun
 OBSERVED_S = 10.0  # what is told of the rate is that of so many seconds, or of four grids
@@ -72,7 +73,7 @@ class Outputs:
     def __init__(self, node, port, worker, parameters) -> None:
         self.given_up = 0
         self._node = node
-        self._inputs = port.inputs
+        self._camera, self._inputs = port.name, port.inputs
         self._worker = worker
         self._parameters = parameters
         self._streams = Streams(node, port.topic, parameters)
@@ -155,7 +156,8 @@ class Outputs:
         if self._latest and self._latest[:2] == (image, shape):  # it would be answered the same
             self._publish(*self._latest)
             return
-        pending = self._worker.scan(lambda: image.frame, *shape)
+        request = PixelRequest.many(self._camera, image, Grid(*shape))
+        pending = self._worker.submit(request)
         self._grid = grid = _Grid(image, shape, pending, time.monotonic())
         pending.future.add_done_callback(lambda done: self._on_answered(grid, done))
 

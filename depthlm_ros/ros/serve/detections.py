@@ -13,8 +13,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.qos import QoSProfile
 
 from depthlm_ros.errors import DepthLMError, InputError
-from depthlm_ros.ros.serve.asking import Source
-from depthlm_ros.ros.serve.queries import measured_boxes
+from depthlm_ros.ros.serve.queries import Source, measured_boxes
 from depthlm_ros.ros.topic import STEADY
 
 HISTORY_S = 2.0  # a slow detector answers about an image of a second ago
@@ -112,7 +111,8 @@ class Detections:
         )
 
     async def _measured(self, message, picture):
-        source = Source(picture.header, lambda: picture.frame, self._port.outputs.show)
+        port = self._port
+        source = Source(port.name, picture.header, picture, port.outputs.show)
         boxes = [_box(detection.bbox) for detection in message.detections]
         found = await measured_boxes(self._asking, source, boxes, 0, time.monotonic())
         place = functools.partial(self._placed, picture, found.ranges)

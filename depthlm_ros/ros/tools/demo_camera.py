@@ -17,9 +17,9 @@ from std_msgs.msg import Header
 
 from depthlm_ros.demo.scene import FRAME_ID, shown
 from depthlm_ros.errors import InputError
+from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.convert import camera_info_message, image_message
-from depthlm_ros.ros.dds import choose_profile
-from depthlm_ros.ros.process import check_arguments, interrupt_once
+from depthlm_ros.ros.process import Stop, start_ros
 
 ABOUT = """\
 A camera that shows one image on image_raw, with its camera_info, until Ctrl+C.
@@ -32,6 +32,7 @@ parameters:
 
 depthlm_demo_camera --ros-args -p picture:=kitchen.jpg -p fx:=1150.0 -r image_raw:=image
 """
+LOOK_S = 0.1  # how often a signal to stop is looked for
 
 
 class DemoCamera(Node):
@@ -75,12 +76,13 @@ class DemoCamera(Node):
 def main(args=None) -> int:
     """Publish until SIGINT or SIGTERM."""
     check_arguments("depthlm_demo_camera", ABOUT, args)
-    interrupt_once()
-    choose_profile()
+    stop = Stop()
     try:
-        rclpy.init(args=args)
-        rclpy.spin(DemoCamera())
-    except (KeyboardInterrupt, ExternalShutdownException):
+        start_ros(args)
+        camera = DemoCamera()
+        while not stop.requested:
+            rclpy.spin_once(camera, timeout_sec=LOOK_S)
+    except ExternalShutdownException:
         pass
     except InputError as error:
         print(f"demo_camera: {error}", file=sys.stderr)
