@@ -17,7 +17,6 @@ from depthlm_ros.msgs.encodings import decoder
 from depthlm_ros.predict import choose_checkpoint, load_predictor
 from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.camera.cameras import Cameras
-from depthlm_ros.ros.dds import choose_profile
 from depthlm_ros.ros.heartbeat import Heartbeat
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
@@ -234,7 +233,6 @@ def main(args=None, load=None) -> int:
     """
     check_arguments("depthlm_node", ABOUT, args)
     stop = Stop()
-    choose_profile()
     node = None
     try:
         start_ros(args)

@@ -16,6 +16,7 @@ from rclpy.context import Context
 from rclpy.signals import SignalHandlerOptions
 
 from depthlm_ros.errors import InputError
+from depthlm_ros.ros.dds import choose_profile
 
 NO_LOG_FILES = ["--ros-args", "--disable-external-lib-logs", "--"]
 
@@ -41,12 +42,14 @@ class Stop:
 
 
 def start_ros(args: Sequence[str] | None = None, context: Context | None = None) -> None:
-    """rclpy.init() without its signal handlers, which would cut off the answers under way.
+    """rclpy.init() without its signal handlers, which would cut off the answers under way, and
+    with shared memory that images fit into (dds.py).
 
     Where no log file can be written (HOME is missing or read-only), logs go to the folder of
     temporary files, and a line on stderr says so. InputError if the user chose such a folder by
     ROS_LOG_DIR.
     """
+    choose_profile()
     args = [*(sys.argv if args is None else args), *_log_arguments()]
     rclpy.init(args=args, context=context, signal_handler_options=SignalHandlerOptions.NO)
 

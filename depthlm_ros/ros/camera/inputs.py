@@ -39,14 +39,14 @@ class CameraImage:
     pair: the messages.
     header: of the image.
     asked: whether anybody asked about it.
-    error: why it could not be converted; empty while that has not failed.
+    error: why it could not be converted; None while that has not failed.
     """
 
     def __init__(self, pair: Pair, rectified: bool) -> None:
         self.pair = pair
         self.header = pair.image.header
         self.asked = False
-        self.error = ""
+        self.error: Problem | None = None
         self._rectified = rectified
         self._lock = threading.Lock()
         self._frame: SharedFrame | None = None
@@ -60,14 +60,14 @@ class CameraImage:
                     image, info, _ = self.pair
                     self._frame = frame_from(image, info, self._rectified, kind=SharedFrame)
                 except DepthLMError as error:
-                    self.error = str(error)  # the error itself would hold the image
+                    self.error = error.problem  # the error itself would hold the image
                     raise
             return self._frame
 
     @property
     def is_converted(self) -> bool:
         """Whether its conversion has succeeded or failed."""
-        return self._frame is not None or self.error != ""
+        return self._frame is not None or self.error is not None
 
     @property
     def form(self) -> tuple:
@@ -216,8 +216,8 @@ class Inputs:
             self._fitting(picture.pair)
         except CameraError as error:
             return Problem(error.code, f"{self._infos.resolved} cannot be used: {error}")
-        if error := self._undecodable(picture):
-            return Problem(Code.BAD_IMAGE, f"{self._images.resolved} cannot be used: {error}")
+        if bad := self._undecodable(picture):
+            return Problem(bad.code, f"{self._images.resolved} cannot be used: {bad.text}")
         if self.age_s > SILENT_S:
             return Problem(
                 Code.STALE_IMAGE,
@@ -289,7 +289,7 @@ class Inputs:
         size = (image.width, image.height) if raw else picture_size(pair.info)
         camera_from(pair.info, *size, self._rectified)
 
-    def _undecodable(self, newest) -> str:
+    def _undecodable(self, newest) -> Problem | None:
         """Why images cannot be decoded, as the newest shows, or the last that was tried."""
         if newest.is_converted or self._probed is None:
             return newest.error

@@ -24,8 +24,6 @@ PERIOD_S = 1.0
 STUCK_S = 10.0  # a step of the model takes about 0.1 s; a slow image a few seconds
 ROW = 3  # so many failures one after the other are no accident
 
-UNUSABLE = {Code.BAD_IMAGE, Code.BAD_INTRINSICS}  # what does not go away by waiting
-
 
 class Level(IntEnum):
     """The numbers of diagnostic_msgs/DiagnosticStatus."""
@@ -65,7 +63,8 @@ def of_camera(port) -> Health:
         values["grids per second"] = held
     problem = inputs.problem
     if problem:
-        level = Level.ERROR if problem.code in UNUSABLE else Level.WARN
+        is_bad = problem.code in (Code.BAD_INTRINSICS, Code.BAD_IMAGE, Code.INTERNAL)
+        level = Level.ERROR if is_bad else Level.WARN
         return Health(level, problem.text, values)
     if inputs.jumped:
         message = "stamps jump back: a recording starts again, or the camera's clock was set"

@@ -19,7 +19,6 @@ from depthlm_ros.demo.scene import FRAME_ID, shown
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.convert import camera_info_message, image_message
-from depthlm_ros.ros.dds import choose_profile
 from depthlm_ros.ros.process import Stop, start_ros
 
 ABOUT = """\
@@ -78,7 +77,6 @@ def main(args=None) -> int:
     """Publish until SIGINT or SIGTERM."""
     check_arguments("depthlm_demo_camera", ABOUT, args)
     stop = Stop()
-    choose_profile()
     try:
         start_ros(args)
         camera = DemoCamera()

@@ -183,6 +183,7 @@ def test_cameras_that_are_missing_are_all_named(watch):
 def test_the_advice_lists_no_topics_of_the_node_itself(watch):
     watched = watch()
     others = watched.robot.node.create_publisher(Image, "/other/image", 1)
+    watched.robot.node.destroy_publisher(watched.robot.images)
     status = watched.robot.wait(
         lambda: next((s for s in watched.statuses if "/other/image" in s.message), None)
     )
