@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from depthlm_ros.ros.serve.asking import interfaces
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from sensor_msgs.msg import PointCloud2
 
 from depthlm_ros.ranges import Status
+from depthlm_ros.ros.serve.queries import interfaces
 
 NODE = f"""
 import sys
