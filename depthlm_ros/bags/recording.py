@@ -1,19 +1,41 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""A rosbag2 recording, read: the pictures of one topic, each with the camera_info that holds.
+"""A rosbag2 recording, read: the images of one topic, each with the camera_info that holds.
 
-Folders with metadata.yaml, .mcap and .db3 files, without ROS 2. Knows nothing about models, nor
-about what is written.
+Folders with metadata.yaml, .mcap and .db3 files, without ROS 2.
 """
 
+from math import inf
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 from depthlm_ros.errors import InputError
+from depthlm_ros.msgs.pairing import Pairing
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 INFO = "sensor_msgs/msg/CameraInfo"
+
+
+class _Recorded(NamedTuple):
+    """An image of a recording, as Pairing takes it."""
+
+    index: int
+    time_ns: int
+    message: Any
+
+    @property
+    def header(self):
+        return self.message.header
+
+    @property
+    def width(self):
+        return getattr(self.message, "width", None)  # a compressed one does not say
+
+    @property
+    def height(self):
+        return getattr(self.message, "height", None)
 
 
 class Recording:
@@ -56,19 +78,24 @@ class Recording:
     def pictures(self, first=0, every=1):
         """(index, time of recording [ns], Image or CompressedImage, CameraInfo or None) of each.
 
-        Of those from index `first` on, each whose index is a multiple of `every`. The newest
-        camera_info holds; for pictures before the first one, the first.
+        Of those from index `first` on, each whose index is a multiple of `every`. The camera_info
+        is the one that the node would take (msgs/pairing.py): of the image's own stamp, also
+        where it was stored after its image; else the newest, before the first one the first.
         """
-        info, index = self._first_info(), 0
+        index, pairing = 0, Pairing(live=False, info=self._first_info())
         wanted = [c for c in self.reader.connections if c.topic in (self.topic, self.info)]
         for connection, time_ns, raw in self.reader.messages(wanted):
             if connection.topic == self.info:
-                info = raw
-                continue
-            if index >= first and index % every == 0:
+                pairing.put_info(self.reader.deserialize(raw, INFO))
+            elif index >= first and index % every == 0:
                 image = self.reader.deserialize(raw, connection.msgtype)
-                yield index, time_ns, image, info and self.reader.deserialize(info, INFO)
-            index += 1
+                if self.info is None:
+                    yield index, time_ns, image, None
+                else:
+                    pairing.put_image(_Recorded(index, time_ns, image), time_ns / 1e9)
+            index += connection.topic == self.topic
+            yield from _as_recorded(pairing.settled(time_ns / 1e9))
+        yield from _as_recorded(pairing.settled(inf))
 
     def _opened(self):
         if self.path.suffix == ".bag":
@@ -107,4 +134,10 @@ class Recording:
         if self.info is None:
             return None
         wanted = [c for c in self.reader.connections if c.topic == self.info]
-        return next(raw for _, _, raw in self.reader.messages(wanted))
+        _, _, raw = next(self.reader.messages(wanted))
+        return self.reader.deserialize(raw, INFO)
+
+
+def _as_recorded(pairs):
+    for (index, time_ns, message), info, _ in pairs:
+        yield index, time_ns, message, info

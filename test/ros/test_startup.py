@@ -10,6 +10,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from depthlm_ros.errors import Code
+
 PARAMETERS = Path(__file__).parents[2] / "config" / "depthlm.yaml"
 
 
@@ -31,8 +33,8 @@ def test_before_the_first_picture_the_node_names_topics_that_there_are(namespace
     assert not response.success
     robot.wait(lambda: "/right/image" in robot.ask().message)
     response = robot.ask()
-    assert "waiting for image on /left/image, which nobody publishes" in response.message
-    assert "-r image:=TOPIC" in response.message
+    assert response.code == Code.NO_IMAGE
+    assert "/left/image" in response.message and "-r image:=TOPIC" in response.message
     robot.wait(lambda: "waiting for image on /left/image" in namespaced.output())
 
 
@@ -42,8 +44,8 @@ def test_a_picture_without_intrinsics_is_not_guessed_about(namespaced, make_robo
         lambda: robot.images.publish(robot.picture()) or "camera_info" in robot.ask().message
     )
     response = robot.ask()
-    assert not response.success
-    assert response.message.startswith("waiting for camera_info on /left/camera_info")
+    assert (response.success, response.code) == (False, Code.NO_IMAGE)
+    assert "/left/camera_info" in response.message
 
 
 def test_a_namespace_and_a_parameter_file_go_together(namespaced, make_robot):
@@ -74,6 +76,7 @@ def test_a_checkpoint_that_is_not_there_is_told_in_every_answer(node_process, ma
     robot = make_robot("", "/lost")
     response = robot.wait(lambda: _not_loading(robot))
     assert not response.success
+    assert response.code == Code.UNCONFIGURED
     assert "checkpoint '/no/such/folder' is neither a folder nor known" in response.message
     assert robot.ask().message == response.message
     assert child.stop() == 0
@@ -83,7 +86,7 @@ def test_a_checkpoint_that_is_not_there_is_told_in_every_answer(node_process, ma
 
 def _not_loading(robot):
     response = robot.ask()
-    return None if "loading" in response.message else response
+    return None if response.code == Code.LOADING else response
 
 
 BLOCKED = """
@@ -149,6 +152,6 @@ def test_a_callback_that_raises_is_told_once_and_the_node_goes_on(
     heard = []
     robot.node.create_subscription(DiagnosticArray, "/diagnostics", heard.append, 10)
     robot.wait(lambda: [s for m in heard for s in m.status if s.name == "raising: model"])
-    assert robot.wait(lambda: _not_loading(robot)).message.startswith("waiting for image")
+    assert robot.wait(lambda: _not_loading(robot)).code == Code.NO_IMAGE
     assert child.output().count("RuntimeError: a fault of ours") == 1
     assert child.stop() == 0
