@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from depthlm_ros.data.files import read_picture
-from depthlm_ros.errors import ImageError, MissingDependency
+from depthlm_ros.errors import ImageError, MissingDependency, first_line
 
 # encoding -> (bytes of a value, values of a pixel, its name in both libraries).
 ENCODINGS = {
@@ -107,9 +107,18 @@ def _in_colours(plain, target) -> np.ndarray:
         return np.ascontiguousarray(decode(plain, target))
     except Exception as error:  # OpenCV and the libraries raise classes of their own
         raise ImageError(
-            f"a {plain.width} x {plain.height} picture in '{plain.encoding}' cannot be decoded:"
-            f" {error}"
+            f"a {plain.width} x {plain.height} image in '{plain.encoding}' cannot be decoded:"
+            f" {_reason(plain, error)}"
         ) from error
+
+
+def _reason(plain, error) -> str:
+    """In words; an assertion of OpenCV names lines of its source and no cause."""
+    if plain.encoding.startswith("yuv422") and plain.width % 2:
+        return "its pixels share colours in pairs, so that the width must be even"
+    if "Assertion failed" in str(error):
+        return "its size or content does not fit the encoding"
+    return first_line(error)
 
 
 @functools.cache
