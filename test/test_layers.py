@@ -33,7 +33,7 @@ LAYERS = [
     ["engines"],
     ["dense", "batcher", "ranges"],
     ["predict", "scan", "regions"],
-    ["viz", "tasks", "evaluation", "worker"],
+    ["viz", "tasks", "evaluation", "worker", "msgs.streams"],
     ["bags", "bench"],
     ["ros"],
     ["cli", "demo"],
