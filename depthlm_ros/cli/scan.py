@@ -18,6 +18,7 @@ from depthlm_ros.cli.options import (
 from depthlm_ros.errors import InputError
 from depthlm_ros.scan import scan
 from depthlm_ros.viz.clouds import cloud_picture, write_ply
+from depthlm_ros.viz.overlay import overlay
 
 
 def add(subparsers) -> None:
@@ -46,14 +47,14 @@ def run(args) -> int:
 
 def write_pictures(folder, frame, found) -> list:
     """Write a Scan of a frame as overlay.png, cloud.png and cloud.ply; returns the paths."""
-    overlay, cloud, ply = (
+    picture, cloud, ply = (
         Path(folder) / name for name in ("overlay.png", "cloud.png", "cloud.ply")
     )
-    drawn = overlay.overlay(frame.image, found.ranges.asked, found.ranges.distance_m)
-    Image.fromarray(drawn).save(overlay)
+    drawn = overlay(frame.image, found.ranges.asked, found.ranges.distance_m)
+    Image.fromarray(drawn).save(picture)
     cloud_picture(cloud, found.points, found.colours)
     write_ply(ply, found.points, found.colours)
-    return [overlay, cloud, ply]
+    return [picture, cloud, ply]
 
 
 def _folder(path) -> Path:
