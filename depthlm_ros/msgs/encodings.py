@@ -144,8 +144,17 @@ def _in_colours(plain, target) -> np.ndarray:
     except Exception as error:  # OpenCV and the libraries raise classes of their own
         raise ImageError(
             f"a {plain.width} x {plain.height} image in '{plain.encoding}' cannot be decoded:"
-            f" {first_line(error)}"
+            f" {_reason(plain, error)}"
         ) from error
+
+
+def _reason(plain, error) -> str:
+    """In words; an assertion of OpenCV names lines of its source and no cause."""
+    if plain.encoding.startswith("yuv422") and plain.width % 2:
+        return "its pixels share colours in pairs, so that the width must be even"
+    if "Assertion failed" in str(error):
+        return "its size or content does not fit the encoding"
+    return first_line(error)
 
 
 @functools.cache

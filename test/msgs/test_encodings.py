@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_refused_by_name(image, words):
 
 
 def test_half_a_yuv_pair_is_refused_and_not_a_crash_of_the_library():
-    with pytest.raises(ImageError, match="3 x 2 image in 'yuv422' cannot be decoded"):
+    with pytest.raises(ImageError, match="3 x 2 image in .yuv422.*width must be even"):
         encodings.image_array(message("yuv422", np.zeros((2, 3, 2), np.uint8)))
 
 

@@ -171,4 +171,4 @@ def test_subscribers_of_every_qos_hear_every_output(start, client, make_robot):
             node.node.create_subscription(
                 kind, f"{client.target}/{stream}", lambda _, ear=ear: heard.add(ear), qos
             )
-    node.wait(lambda: len(heard) == 4 * 6, PATIENCE_S)
+    node.wait(lambda: len(heard) == 4 * (len(STREAMS) + 1), PATIENCE_S)
