@@ -12,7 +12,7 @@ from PIL import Image
 
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
 from depthlm_ros.cli import main
-from depthlm_ros.data.records import read_records
+from depthlm_ros.data.records import Records
 from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import load_predictor
@@ -70,7 +70,7 @@ def test_the_predictor_then_answers_with_the_wider_interval(checkpoint, records)
     path = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
     run("calibrate", path, "--checkpoint", checkpoint, *FAKE)
     told = load_predictor(str(checkpoint), "scripted").ranges(
-        next(read_records(path)).frame(), [(32, 24)]
+        Records(path)[0].frame(), [(32, 24)]
     )
     assert told.upper_m == pytest.approx([3.0])
     assert told.lower_m == pytest.approx([1.8 * 2.2 / 3.0])

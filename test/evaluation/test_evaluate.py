@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from depthlm_ros.checkpoints import Checkpoint
-from depthlm_ros.data.records import read_records
+from depthlm_ros.data.records import Records
 from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import RecordError
@@ -46,7 +46,7 @@ def records(tmp_path):
             line |= {"pixel_coords": pixels, "depth": [2.0] * len(pixels)}
             lines.append(json.dumps(line | ({"kind": kind} if kind else {})))
         (tmp_path / "r.jsonl").write_text("\n".join(lines))
-        return read_records(tmp_path / "r.jsonl")
+        return Records(tmp_path / "r.jsonl")
 
     return write
 
