@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthlm_ros.data.records import Record, Records, strict_json, write_records
 from depthlm_ros.camera import Camera
+from depthlm_ros.data.records import Record, Records, strict_json, write_records
 from depthlm_ros.errors import InputError, RecordError
 
 GOOD = {

@@ -9,36 +9,13 @@ from math import isfinite
 
 import numpy as np
 
-from depthlm_ros.cli.bars import progress_bar
-from depthlm_ros.cli.options import box, grid, pixel, positive
 from depthlm_ros.errors import InputError
 from depthlm_ros.msgs.fields import cloud_points
 from depthlm_ros.ranges import Status
 from depthlm_ros.ros.convert import duration_message
 from depthlm_ros.ros.tools.client import Client
 from depthlm_ros.viz.clouds import write_ply
-
-
-def add_arguments(parser) -> None:
-    """The options of the subcommand."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--at", type=pixel, action="append", metavar="U,V", help="may be repeated")
-    what.add_argument(
-        "--between", type=pixel, nargs=2, metavar="U,V", help="from one point to the other"
-    )
-    what.add_argument(
-        "--box", type=box, action="append", metavar="X,Y,W,H", help="a thing; may be repeated"
-    )
-    what.add_argument("--grid", type=grid, metavar="COLUMNSxROWS", help="many; Ctrl+C ends it")
-    parser.add_argument("--ply", metavar="FILE", help="write the cloud of the grid")
-    parser.add_argument("--node", default="/depthlm", help="full name (default: /depthlm)")
-    parser.add_argument("--camera", default="", help="its name (default: the only one)")
-    parser.add_argument(
-        "--max-age", type=float, default=0.0, metavar="S", help="oldest picture (default: any)"
-    )
-    parser.add_argument(
-        "--timeout", type=positive, default=10.0, metavar="S", help="patience (default: 10)"
-    )
+from depthlm_ros.viz.progress import progress_bar
 
 
 def main(args) -> int:
