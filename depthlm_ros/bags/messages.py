@@ -8,8 +8,8 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
-from rosbags.typesys import Stores, get_typestore
 
+from depthlm_ros.bags.reader import STORE
 from depthlm_ros.msgs.fields import (
     CLOUD_FIELDS,
     FLOAT32,
@@ -21,7 +21,6 @@ from depthlm_ros.msgs.fields import (
 from depthlm_ros.scan import grid_camera
 from depthlm_ros.viz.overlay import overlay
 
-STORE = get_typestore(Stores.ROS2_JAZZY)
 _ROI = ("x_offset", "y_offset", "height", "width")
 
 

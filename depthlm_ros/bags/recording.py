@@ -7,9 +7,7 @@ about what is written.
 
 from pathlib import Path
 
-from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
-
+from depthlm_ros.bags.reader import RawReader
 from depthlm_ros.errors import InputError
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -26,7 +24,7 @@ class Recording:
 
     def __init__(self, path, topic="", info=""):
         self.path = Path(path)
-        self.reader = self._opened()
+        self.reader = RawReader(self.path)
         try:
             self.topic = self._chosen(topic, (IMAGE, COMPRESSED), "pictures", "--topic")
             self.info = info
@@ -69,22 +67,6 @@ class Recording:
                 image = self.reader.deserialize(raw, connection.msgtype)
                 yield index, time_ns, image, info and self.reader.deserialize(info, INFO)
             index += 1
-
-    def _opened(self):
-        if self.path.suffix == ".bag":
-            raise InputError(f"{self.path} is of ROS 1: convert it with `rosbags-convert`")
-        reader = None
-        try:
-            reader = AnyReader([self.path], default_typestore=get_typestore(Stores.LATEST))
-            reader.open()
-        except FileNotFoundError as error:
-            raise InputError(f"there is no recording at {self.path}") from error
-        except Exception as error:  # of many kinds, where a file is cut off or of another format
-            raise InputError(
-                f"{self.path} cannot be read as a rosbag2 recording ({error}); one that was cut"
-                " off is mended by `ros2 bag reindex FOLDER` or `mcap recover FILE`"
-            ) from error
-        return reader
 
     def _chosen(self, topic, kinds, what, option) -> str:
         """The topic, or the only one of these kinds; InputError says which there are."""
