@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whatever holds a space is a value for argparse.
     words = [f" {word}" if _NEGATIVE.fullmatch(word) else word for word in argv]
     try:
-        args = _parser().parse_args(words)
+        args = parser().parse_args(words)
         code = args.run(args)
         sys.stdout.flush()
         return code
@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
     # Inside, since the subcommands import their siblings of this package.
     from depthlm_ros.cli import (
         ask,
@@ -53,12 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         scan,
     )
 
-    parser = argparse.ArgumentParser(prog="depthlm", description="How far away is that pixel?")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    whole = argparse.ArgumentParser(prog="depthlm", description="How far away is that pixel?")
+    subparsers = whole.add_subparsers(metavar="COMMAND", required=True)
     commands = (
         *(ask, scan, bag, evaluate, calibrate, intervals, checkpoints, bench),
         *(call, demo),  # these need ROS 2
     )
     for command in commands:
         command.add(subparsers)
-    return parser
+    return whole
