@@ -11,7 +11,7 @@ help:
 	@echo "              [TORCH=<a .whl file, a version, or the URL of an index>]"
 	@echo "make demo     a node, a camera and a question over DDS  [IMAGE=picture.jpg FX=560]"
 	@echo "make test     everything that needs no GPU              [ARGS='-k camera']"
-	@echo "make lint     ruff"
+	@echo "make lint     ruff and mypy"
 	@echo "make bench    how long the steps take on this machine"
 	@echo "make build    colcon build of both packages into install/"
 	@echo "make clean    removes what these made, .venv too"
@@ -27,6 +27,7 @@ test: setup
 
 lint: setup
 	@$(IN_VENV) ruff check .
+	@$(IN_VENV) mypy
 
 bench: setup
 	@$(IN_VENV) depthlm_ros bench
@@ -35,5 +36,5 @@ build: setup
 	@$(IN_VENV) colcon build --cmake-args "-DPython3_EXECUTABLE=$(CURDIR)/.venv/bin/python"
 
 clean:
-	rm -rf .venv build install log .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,48 +1,71 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Jobs of several callers -> steps of one engine.
 
-Knows neither torch nor ROS, and nothing of what a question means. Order: higher priority, then
-earlier deadline, then whoever waited longest, so that equal jobs (one a camera) take turns; one
-step in LOW_SHARE begins with the lowest priority, so that grids are never starved. A job that is
-overtaken or cancelled waits one step at most.
+What scenes, questions and replies are does not matter here. Order: higher priority, then earlier
+deadline, then whoever waited longest, so that equal jobs (one per camera) take turns; one step in
+LOW_SHARE begins with the lowest priority, so that grids are never starved. A job that is overtaken
+or cancelled waits for one step at most.
 """
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from math import inf
+from typing import Any, Protocol
 
 from depthlm_ros.errors import DepthLMError, EngineError, first_line
 
 LOW_SHARE = 5
 
 
-class Job:
-    """Questions about one scene on their way; row i of the replies answers question i.
+class Steps(Protocol):
+    """What the batcher needs of an engine; see engines.engine.Engine."""
 
-    Thread-safe. A row is None until it is answered, and stays None if the job is cancelled or
-    its deadline passes first. done: questions answered so far. error: what the engine raised, or
-    None.
+    def room(self, scene: Any, seconds: float) -> int:
+        """How many questions about the scene one step of `seconds` may take, at least 1."""
+
+    def step(self, batch: Sequence[tuple[Any, Any]]) -> list[Any]:
+        """Replies to (scene, question) pairs; reply i answers pair i."""
+
+
+class Job:
+    """Questions about one scene and the replies so far; reply i answers question i. Thread-safe.
+
+    A reply is None until it came, and stays None if the job is cancelled or its deadline passes
+    first.
+
+    scene: what the questions are about.
+    done: how many questions are answered.
+    error: what the engine raised, or None.
+    cancelled: whether cancel() was called.
     """
 
-    def __init__(self, batcher, scene, questions, priority, deadline):
+    def __init__(
+        self,
+        batcher: "Batcher",
+        scene: Any,
+        questions: Sequence[Any],
+        priority: int,
+        deadline: float | None,
+    ) -> None:
         self.scene = scene
         self.questions = questions
         self.priority = priority
         self.deadline = inf if deadline is None else deadline
         self.done = 0
-        self.error = None
+        self.error: Exception | None = None
         self.cancelled = False
         self._batcher = batcher
-        self._replies = [None] * len(self.questions)
+        self._replies: list[Any] = [None] * len(questions)
         self._next = 0  # the first question that no step has taken yet
         self._turn = 0  # the last step that took some
         self._finished = threading.Event()
-        self._callbacks = []
+        self._callbacks: list[Callable[[Job], None]] = []
         self._lock = threading.Lock()
 
     @property
     def total(self) -> int:
-        """Questions asked."""
+        """How many questions there are."""
         return len(self.questions)
 
     @property
@@ -59,48 +82,49 @@ class Job:
         """Finish now, as when the deadline passes; late replies are dropped."""
         self._finish()
 
-    def snapshot(self) -> list:
+    def snapshot(self) -> list[Any]:
         """The replies so far, None where there is none yet."""
         return list(self._replies)
 
-    def wait(self, timeout=None) -> list:
-        """The replies when the job is finished, `timeout` seconds or its deadline are over.
+    def wait(self, timeout: float | None = None) -> list[Any]:
+        """The replies, once the job is finished, its deadline or `timeout` seconds are over.
 
-        Drives the batcher itself where no worker does. Raises what the engine raised.
+        Takes the steps itself unless another thread does. Raises what the engine raised.
         """
         end = inf if timeout is None else time.monotonic() + timeout
         while not self.finished and (now := time.monotonic()) < end:
             if now >= self.deadline:
                 self._finish()
-            elif self._batcher.has_worker or not self._batcher.run_once():
+            elif self._batcher.is_driven_by_another_thread or not self._batcher.run_once():
                 self._finished.wait(min(0.05, end - now, self.deadline - now))
         if self.error is not None:
             raise self.error
         return self.snapshot()
 
-    def add_done_callback(self, callback) -> None:
-        """Call callback(job) once finished, from the thread that finishes it; now if it is."""
+    def add_done_callback(self, callback: Callable[["Job"], None]) -> None:
+        """Call callback(job) once finished, in the thread that finishes it; now if it is."""
         with self._lock:
             if not self.finished:
                 self._callbacks.append(callback)
                 return
         callback(self)
 
-    def _take(self, room, turn) -> list:
-        rows = list(range(self._next, min(self._next + room, self.total)))
-        self._next += len(rows)
+    def _take(self, room: int, turn: int) -> list[int]:
+        """Indices of the next questions, `room` at most."""
+        taken = list(range(self._next, min(self._next + room, self.total)))
+        self._next += len(taken)
         self._turn = turn
-        return rows
+        return taken
 
-    def _answer(self, rows, replies) -> None:
+    def _answer(self, indices: list[int], replies: list[Any]) -> None:
         if not self.finished:
-            for row, reply in zip(rows, replies, strict=True):
-                self._replies[row] = reply
-            self.done += len(rows)
+            for index, reply in zip(indices, replies, strict=True):
+                self._replies[index] = reply
+            self.done += len(indices)
             if self.done == self.total:
                 self._finish()
 
-    def _finish(self, error=None) -> None:
+    def _finish(self, error: Exception | None = None) -> None:
         with self._lock:
             if self.finished:
                 return
@@ -114,24 +138,29 @@ class Job:
 class Batcher:
     """Fills the steps of one engine with the questions of all jobs.
 
-    step_s: how long one step should take, since that is what a new question waits for.
-    has_worker: set by a thread that calls run_once for everybody; waiters then only wait.
-    step_rows: questions of the newest step.
+    step_s: seconds that one step should take, since that is what a new question waits for.
+    batch_size: questions of the newest step.
     """
 
-    def __init__(self, engine, step_s: float = 0.1):
-        self.engine = engine
+    def __init__(self, engine: Steps, step_s: float = 0.1) -> None:
         self.step_s = step_s
-        self.has_worker = False
-        self.step_rows = 0
-        self._jobs = []
+        self.batch_size = 0
+        self._engine = engine
+        self._driver: threading.Thread | None = None
+        self._jobs: list[Job] = []
         self._turn = 0
-        self._row_s = 0.0  # measured: what a question took in the last steps
+        self._question_s = 0.0  # measured: what a question took in the last steps
         self._queue = threading.Lock()
         self._stepping = threading.Lock()
 
-    def submit(self, scene, questions, priority=0, deadline=None) -> Job:
-        """Queue a sequence of questions about an open scene; deadline as in time.monotonic()."""
+    def submit(
+        self,
+        scene: Any,
+        questions: Sequence[Any],
+        priority: int = 0,
+        deadline: float | None = None,
+    ) -> Job:
+        """Queue questions about an open scene; deadline as in time.monotonic(), None: none."""
         job = Job(self, scene, questions, priority, deadline)
         if not job.total:
             job._finish()
@@ -139,6 +168,20 @@ class Batcher:
         with self._queue:
             self._jobs.append(job)
         return job
+
+    def drive(self) -> bool:
+        """run_once(), from now on for all: who waits in another thread then only waits, for as
+        long as this thread lives."""
+        self._driver = threading.current_thread()
+        return self.run_once()
+
+    @property
+    def is_driven_by_another_thread(self) -> bool:
+        """Whether a living thread other than this one calls drive()."""
+        driver = self._driver
+        if driver is None or driver is threading.current_thread():
+            return False
+        return driver.is_alive()
 
     def run_once(self) -> bool:
         """Take one step if there is something to ask; whether it did."""
@@ -152,66 +195,75 @@ class Batcher:
         finally:
             self._stepping.release()
 
-    def _fill(self) -> list:
-        """[(job, rows)] for the next step; jobs that are over leave the queue."""
+    def _fill(self) -> list[tuple[Job, list[int]]]:
+        """What the next step takes, as (job, indices of its questions)."""
         self._drop_over()
         with self._queue:
             now = time.monotonic()
             self._turn += 1
-            taken, used, room = [], 0, inf
-            for job in self._ordered():
+            taken: list[tuple[Job, list[int]]] = []
+            used, room = 0, inf
+            for job in self._ordered(now):
                 room = min(room, self._room(job, now))
                 if room <= used:
                     break
-                taken.append((job, job._take(room - used, self._turn)))
+                taken.append((job, job._take(int(room) - used, self._turn)))
                 used += len(taken[-1][1])
             self._jobs = [j for j in self._jobs if j._next < j.total]
             return taken
 
-    def _ordered(self) -> list:
-        jobs = sorted(self._jobs, key=lambda j: (-j.priority, j.deadline, j._turn))
+    def _ordered(self, now: float) -> list[Job]:
+        """Jobs in the order in which a step takes them.
+
+        One whose next answer would probably come too late goes last of its priority, so that it
+        makes no other late. It is asked all the same where nothing else is: the measure may be of
+        one slow step (a stall, a kernel that was compiled), and only steps renew it.
+        """
+        soon = now + self._question_s
+        jobs = sorted(
+            self._jobs, key=lambda j: (-j.priority, soon > j.deadline, j.deadline, j._turn)
+        )
         if jobs and self._turn % LOW_SHARE == 0:
             lowest = next(j for j in jobs if j.priority == jobs[-1].priority)
             jobs.remove(lowest)
             jobs.insert(0, lowest)
         return jobs
 
-    def _room(self, job, now) -> int:
-        """Rows that a step may have for this job: until step_s is over, or its deadline."""
-        return self.engine.room(job.scene, min(self.step_s, job.deadline - now))
+    def _room(self, job: Job, now: float) -> int:
+        """Questions that a step may take for this job: until step_s is over, or its deadline."""
+        return self._engine.room(job.scene, min(self.step_s, job.deadline - now))
 
     def _drop_over(self) -> None:
-        """Finish what is past its deadline, or would be by the time of its next answer; without
-        the lock, since whoever hears of it may submit."""
-        soon = time.monotonic() + self._row_s
+        """Finish what is past its deadline; without the lock, since whoever is told may submit."""
+        now = time.monotonic()
         with self._queue:
-            over = [j for j in self._jobs if soon > j.deadline]
+            over = [j for j in self._jobs if now >= j.deadline]
         for job in over:
             job._finish()
         with self._queue:
             self._jobs = [j for j in self._jobs if not j.finished]
 
-    def _step(self, taken) -> None:
-        batch = [(job.scene, job.questions[row]) for job, rows in taken for row in rows]
-        self.step_rows = len(batch)
+    def _step(self, taken: list[tuple[Job, list[int]]]) -> None:
+        batch = [(job.scene, job.questions[index]) for job, indices in taken for index in indices]
+        self.batch_size = len(batch)
         begun = time.monotonic()
         try:
-            replies = self.engine.step(batch)
+            replies = self._engine.step(batch)
             if len(replies) != len(batch):
                 raise EngineError(f"{len(batch)} questions got {len(replies)} replies")
-        except Exception as error:  # noqa: BLE001 - whatever a model raises, the callers hear it
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, the callers are told
             if not isinstance(error, DepthLMError):
-                said = f"{type(error).__name__}: {first_line(error)}"
-                error = EngineError(f"the engine failed: {said}")
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                error = EngineError(f"the engine failed: {reason}")
             self._fail(taken, error)
             return
-        row_s = (time.monotonic() - begun) / len(batch)
-        self._row_s += (row_s - self._row_s) * (0.3 if self._row_s else 1.0)
-        for job, rows in taken:
-            job._answer(rows, replies[: len(rows)])
-            del replies[: len(rows)]
+        question_s = (time.monotonic() - begun) / len(batch)
+        self._question_s += (question_s - self._question_s) * (0.3 if self._question_s else 1.0)
+        for job, indices in taken:
+            job._answer(indices, replies[: len(indices)])
+            replies = replies[len(indices) :]
 
-    def _fail(self, taken, error) -> None:
+    def _fail(self, taken: list[tuple[Job, list[int]]], error: Exception) -> None:
         for job, _ in taken:
             job._finish(error)
         with self._queue:

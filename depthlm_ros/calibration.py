@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from depthlm_ros.errors import InputError
 
@@ -25,14 +26,14 @@ class Calibration:
     """
 
     widening: float
-    interval: tuple = ()
+    interval: tuple[float, ...] = ()
     level: float = LEVEL
     kind: str = "distance"
     points: int = 0
     pictures: int = 0
-    data: list = field(default_factory=list)
+    data: list[dict[str, str]] = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "interval", tuple(self.interval))
         if not isinstance(self.widening, (int, float)) or not isfinite(self.widening):
             raise InputError(f"calibration: widening is {self.widening!r}, it must be a number")
@@ -41,10 +42,10 @@ class Calibration:
         if self.kind not in ("distance", "z"):
             raise InputError(f"calibration: kind is {self.kind!r}, allowed: distance, z")
 
-    def widened(self, lower_m, upper_m) -> tuple:
+    def widened(self, lower_m: ArrayLike, upper_m: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """(lower, upper) as arrays, c wider on both sides; where c is negative they meet at
         most in their geometric mean."""
-        lower_m, upper_m = np.asarray(lower_m, np.float64), np.asarray(upper_m, np.float64)
+        lower, upper = np.asarray(lower_m, np.float64), np.asarray(upper_m, np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            c = np.fmax(self.widening, -np.log(upper_m / lower_m) / 2)  # fmax: 0 / 0 is no width
-        return lower_m / np.exp(c), upper_m * np.exp(c)
+            c = np.fmax(self.widening, -np.log(upper / lower) / 2)  # fmax: 0 / 0 is no width
+        return lower / np.exp(c), upper * np.exp(c)

@@ -5,10 +5,12 @@ Knows nothing about pictures, models or ROS. Frames are optical (REP-103): x rig
 z forward; metres; pixels are (u, v) with the origin at the centre of the top-left pixel.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from depthlm_ros.errors import CameraError
 
@@ -37,9 +39,9 @@ class Camera:
     cx: float
     cy: float
     distortion: str = "none"
-    coefficients: tuple = ()
+    coefficients: tuple[float, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "coefficients", tuple(float(c) for c in self.coefficients))
         if self.distortion != "none" and not any(self.coefficients):
             object.__setattr__(self, "distortion", "none")  # all zero: the plain pinhole
@@ -49,7 +51,7 @@ class Camera:
         if problems:
             raise CameraError("; ".join(problems))
 
-    def _problems(self):
+    def _problems(self) -> Iterator[str]:
         if self.width < 1 or self.height < 1:
             yield f"the picture size is {self.width} x {self.height}, it must be at least 1 x 1"
         values = (self.fx, self.fy, self.cx, self.cy, *self.coefficients)
@@ -71,20 +73,20 @@ class Camera:
                 f" got {len(self.coefficients)}"
             )
 
-    def rays(self, pixels) -> np.ndarray:
+    def rays(self, pixels: ArrayLike) -> np.ndarray:
         """Unit rays (N, 3) through pixels (N, 2); NaN where the distortion has no inverse."""
         xy = self._undistorted(as_pixels(pixels))
         rays = np.concatenate([xy, np.ones((len(xy), 1))], axis=1)
         return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 
-    def pixels(self, points) -> np.ndarray:
+    def pixels(self, points: ArrayLike) -> np.ndarray:
         """Pixels (N, 2) of points (N, 3) in metres; NaN for points at or behind the camera."""
-        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        xyz = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         with np.errstate(divide="ignore", invalid="ignore"):
-            xy = np.where(points[:, 2:] > 0, points[:, :2] / points[:, 2:], np.nan)
+            xy = np.where(xyz[:, 2:] > 0, xyz[:, :2] / xyz[:, 2:], np.nan)
         return self._distorted(xy) * (self.fx, self.fy) + (self.cx, self.cy)
 
-    def scaled(self, sx, sy, width, height) -> "Camera":
+    def scaled(self, sx: float, sy: float, width: int, height: int) -> "Camera":
         """The camera of the picture resized to width x height, intrinsics times the exact sx, sy.
 
         The size is given apart since the published rule truncates it (DepthLM, section 3.2
@@ -100,19 +102,19 @@ class Camera:
             cy=self.cy * sy,
         )
 
-    def cropped(self, left, top, width, height) -> "Camera":
+    def cropped(self, left: int, top: int, width: int, height: int) -> "Camera":
         """The camera of the window of width x height pixels whose corner is (left, top)."""
         return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
 
-    def z_from_distance(self, pixels, distance_m) -> np.ndarray:
+    def z_from_distance(self, pixels: ArrayLike, distance_m: ArrayLike) -> np.ndarray:
         """Metres along the optical axis (N,) from metres along the rays of pixels (N, 2)."""
         return np.asarray(distance_m, dtype=np.float64) * self.rays(pixels)[:, 2]
 
-    def distance_from_z(self, pixels, z_m) -> np.ndarray:
+    def distance_from_z(self, pixels: ArrayLike, z_m: ArrayLike) -> np.ndarray:
         """Metres along the rays of pixels (N, 2) from metres along the optical axis (N,)."""
         return np.asarray(z_m, dtype=np.float64) / self.rays(pixels)[:, 2]
 
-    def contains(self, pixels) -> np.ndarray:
+    def contains(self, pixels: ArrayLike) -> np.ndarray:
         """(N,) bool: whether pixels (N, 2) lie on the picture (half a pixel beyond centres)."""
         u, v = as_pixels(pixels).T
         return (u >= -0.5) & (u < self.width - 0.5) & (v >= -0.5) & (v < self.height - 0.5)
@@ -120,7 +122,7 @@ class Camera:
     def _matrix(self) -> np.ndarray:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
 
-    def _undistorted(self, pixels) -> np.ndarray:
+    def _undistorted(self, pixels: np.ndarray) -> np.ndarray:
         """Normalised image coordinates (N, 2) of the ray through each pixel."""
         if self.distortion == "none" or not len(pixels):
             return (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
@@ -139,13 +141,13 @@ class Camera:
             )
         return self._only_inverses(xy.reshape(-1, 2), pixels)
 
-    def _only_inverses(self, xy, pixels) -> np.ndarray:
+    def _only_inverses(self, xy: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """NaN where the iteration did not find a ray that projects back onto the pixel."""
         back = self._distorted(xy) * (self.fx, self.fy) + (self.cx, self.cy)
         good = np.linalg.norm(back - pixels, axis=1) < 0.1
         return np.where(good[:, None], xy, np.nan)
 
-    def _distorted(self, xy) -> np.ndarray:
+    def _distorted(self, xy: np.ndarray) -> np.ndarray:
         """Normalised coordinates (N, 2) after the lens; the inverse of _undistorted."""
         if self.distortion == "none" or not len(xy):
             return xy
@@ -161,13 +163,13 @@ class Camera:
         return bent.reshape(-1, 2)
 
 
-def as_pixels(pixels) -> np.ndarray:
+def as_pixels(pixels: ArrayLike) -> np.ndarray:
     """pixels as (N, 2) float64; raises CameraError for another shape."""
-    pixels = np.asarray(pixels, dtype=np.float64)
-    if pixels.size == 0:
-        return pixels.reshape(0, 2)
-    if pixels.ndim == 1 and pixels.shape == (2,):
-        return pixels.reshape(1, 2)
-    if pixels.ndim != 2 or pixels.shape[1] != 2:
-        raise CameraError(f"pixels must have shape (N, 2), got {pixels.shape}")
-    return pixels
+    found = np.asarray(pixels, dtype=np.float64)
+    if found.size == 0:
+        return found.reshape(0, 2)
+    if found.ndim == 1 and found.shape == (2,):
+        return found.reshape(1, 2)
+    if found.ndim != 2 or found.shape[1] != 2:
+        raise CameraError(f"pixels must have shape (N, 2), got {found.shape}")
+    return found

@@ -7,13 +7,15 @@ published models have theirs here. Knows nothing about how a model is run.
 
 import json
 import struct
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from depthlm_ros.calibration import Calibration
 from depthlm_ros.data.files import sha256
 from depthlm_ros.errors import CheckpointError
-from depthlm_ros.question import STYLES, WORDINGS
+from depthlm_ros.question import STYLES, WORDINGS, PointingStyle
 from depthlm_ros.view import TRAINED_VIEW
 
 ROW_FILE = "depthlm.json"
@@ -38,7 +40,7 @@ class Checkpoint:
     focal_px: float
     style: str
     grid_style: str
-    wording: dict
+    wording: dict[str, str]
     kind: str = "distance"
     axes: str = "fx"
     coordinate_range: int = 2000
@@ -47,17 +49,17 @@ class Checkpoint:
     integer_digits: int = 3
     report: str = "greedy"
     system: str | None = None
-    largest_view: tuple = TRAINED_VIEW
-    calibration: dict = field(default_factory=dict)
+    largest_view: tuple[int, int] = TRAINED_VIEW
+    calibration: dict[str, Calibration] = field(default_factory=dict)
     licence: str = ""
     note: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         problems = list(self._problems())
         if problems:
             raise CheckpointError(f"checkpoint '{self.name}': " + "; ".join(problems))
 
-    def _problems(self):
+    def _problems(self) -> Iterator[str]:
         for name, value, allowed in (
             ("kind", self.kind, ("distance", "z")),
             ("axes", self.axes, ("fx", "both")),
@@ -78,14 +80,14 @@ class Checkpoint:
         if not self.focal_px > 0:
             yield f"focal_px is {self.focal_px}, it must be positive"
 
-    def asker(self, style: str = ""):
+    def asker(self, style: str = "") -> PointingStyle:
         """The Style object for `style`, by default the one for few pixels."""
         name = style or self.style
         if name not in self.wording:
             raise CheckpointError(
                 f"checkpoint '{self.name}' speaks {', '.join(self.wording)}, not '{name}'"
             )
-        special = {
+        special: dict[str, dict[str, Any]] = {
             "marker": {"scale": self.marker_scale},
             "coordinates": {"range": self.coordinate_range},
         }
@@ -95,7 +97,7 @@ class Checkpoint:
         """Whether the quantiles of this style were widened to hold what they promise."""
         return (style or self.style) in self.calibration
 
-    def write(self, folder) -> None:
+    def write(self, folder: str | Path) -> None:
         """Write the row into the folder of its weights; the old one stays until it is whole."""
         row = {k: v for k, v in asdict(self).items() if k != "model"}
         part = Path(folder, ROW_FILE + ".part")
@@ -103,7 +105,7 @@ class Checkpoint:
         part.replace(Path(folder, ROW_FILE))
 
 
-def _published(name, architecture, focal_px, style, note):
+def _published(name: str, architecture: str, focal_px: float, style: str, note: str) -> Checkpoint:
     return Checkpoint(
         name=name,
         model=name,
@@ -150,7 +152,7 @@ def find_checkpoint(name: str, row: str = "") -> Checkpoint:
     )
 
 
-def from_folder(folder, row: str = "") -> Checkpoint:
+def from_folder(folder: str | Path, row: str = "") -> Checkpoint:
     """The row in a checkpoint folder, after a look at whether the folder is complete."""
     folder = Path(folder)
     check_folder(folder)
@@ -159,7 +161,7 @@ def from_folder(folder, row: str = "") -> Checkpoint:
     return _read_row(folder)
 
 
-def _read_row(folder) -> Checkpoint:
+def _read_row(folder: Path) -> Checkpoint:
     path = folder / ROW_FILE
     if not path.exists():
         raise CheckpointError(
@@ -179,7 +181,7 @@ def _read_row(folder) -> Checkpoint:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
-def check_folder(folder) -> None:
+def check_folder(folder: str | Path) -> None:
     """Raise CheckpointError unless the folder holds a complete model in safetensors."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -201,12 +203,12 @@ def check_folder(folder) -> None:
         _check_length(path)
 
 
-def weights_sha256(folder) -> dict:
+def weights_sha256(folder: str | Path) -> dict[str, str]:
     """name -> SHA-256 of each file of weights in a checkpoint folder; empty for a hub id."""
     return {path.name: sha256(path) for path in sorted(Path(folder).glob("*.safetensors"))}
 
 
-def _shards(folder) -> set:
+def _shards(folder: Path) -> set[str]:
     index = folder / "model.safetensors.index.json"
     if not index.exists():
         return set()
@@ -216,7 +218,7 @@ def _shards(folder) -> set:
         raise CheckpointError(f"{index} cannot be read: copy it again") from error
 
 
-def _check_length(path) -> None:
+def _check_length(path: Path) -> None:
     """A safetensors file names the length of its data in its header."""
     try:
         with open(path, "rb") as file:

@@ -1,63 +1,331 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Predictor: a frame and pixels in, Ranges out. What node, command line and evaluation call.
+"""Predictor: a frame and pixels in, Ranges out. What node, command line and evaluation hold.
 
-Knows nothing about ROS, and of engines only the contract.
-
-OpenScenes: a view is opened in an engine once, however many ask about it at one time.
-
-Knows of engines only the contract.
+load_predictor makes one. AskingPredictor is the one that asks an engine about each pixel; of the
+engine it uses the contract alone (engines/engine.py).
 """
 
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
+from itertools import chain
+from math import nan
+from operator import attrgetter
+from typing import Any, Protocol, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from depthlm_ros.batcher import Batcher
-from depthlm_ros.camera import as_pixels
+from depthlm_ros.batcher import Batcher, Job
+from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
-from depthlm_ros.engines import make_engine
-from depthlm_ros.ranges import Ranges, RangesJob, Status
+from depthlm_ros.engines import ENGINES, make_engine
+from depthlm_ros.engines.engine import Engine, Reply, Scene
+from depthlm_ros.errors import DepthLMError, InputError, UnsupportedError
+from depthlm_ros.models.progress import silent, span
+from depthlm_ros.question import PointingStyle, Question, Style
+from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, SharedFrame, View, unify_focal
+
+# Of the focal length: the image of a camera that sees 60 degrees across, four by three.
+USUAL_WIDTH, USUAL_HEIGHT = 1.143, 0.857
+
+
+@dataclass(frozen=True)
+class PredictorStats:
+    """What a predictor did so far and holds now.
+
+    batch_size: pixels that the newest step answered.
+    checked: replies that were checked, see engines.engine.Engine.
+    fell_back: those of them that were decoded freely.
+    memory_bytes: allocated on a GPU, or held by this process on a CPU; 0 without a model.
+    """
+
+    batch_size: int = 0
+    checked: int = 0
+    fell_back: int = 0
+    memory_bytes: int = 0
+
+
+class Predictor(Protocol):
+    """Whatever answers pixels of a frame; who holds one uses nothing else of it.
+
+    checkpoint: what it expects, and in which styles it can be asked.
+    device: where it runs, as torch writes it ("cpu", "cuda:0"); "none" without a model.
+
+    start(), ask() and run_once() belong to one thread, the others to any.
+    """
+
+    @property
+    def checkpoint(self) -> Checkpoint: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def start(
+        self,
+        frame: Frame,
+        pixels: ArrayLike,
+        *,
+        style: str = "",
+        priority: int = 0,
+        deadline: float | None = None,
+    ) -> RangesJob:
+        """Ask about pixels (N, 2) of a frame.
+
+        style: a style of the checkpoint, "" for the one for few pixels.
+        priority: higher goes first.
+        deadline: time.monotonic() seconds at which what is not answered is TIMED_OUT.
+
+        Raises InputError, CheckpointError, EngineError or OutOfMemory.
+        """
+
+    def ranges(self, frame: Frame, pixels: ArrayLike, *, style: str = "") -> Ranges:
+        """start(...).wait()"""
+
+    def map(self, frame: Frame) -> RangeMap:
+        """Every pixel; UnsupportedError, with the reason, where the checkpoint cannot."""
+
+    def ask(self, images: Sequence[View], style: Style, question: Question) -> Reply:
+        """The reply to one question about one view, or two in PlainStyle, which need not be about
+        a distance; UnsupportedError, with the reason, where it cannot be asked."""
+
+    def prepare(self, frame: Frame) -> None:
+        """Do now, in any thread, what the first question about this frame would wait for."""
+
+    def run_once(self) -> bool:
+        """One step; whether there was one to take. The thread that calls this drives it for all
+        others, which from then on only wait."""
+
+    def stats(self) -> PredictorStats:
+        """What it did so far and holds now."""
+
+    def close(self) -> None:
+        """Give the model back."""
+
+
+def load_predictor(
+    checkpoint: str | Checkpoint = "tiny",
+    engine: str = "local",
+    entry: str = "",
+    style: str = "",
+    grid_style: str = "",
+    warm_up: bool = True,
+    **options: Any,
+) -> Predictor:
+    """A predictor of a checkpoint.
+
+    checkpoint: "tiny", a folder, a published name, or a Checkpoint.
+    engine: a key of PREDICTORS.
+    entry: the published checkpoint entry to use for a folder that carries none.
+    style, grid_style: how to point, for few pixels and for grids, instead of what the entry says.
+    warm_up: ask once in each style first, so that the first question takes no longer than others.
+    options: device, dtype, threads, check, progress; see engines.make_engine.
+
+    Raises CheckpointError, MissingDependency, InputError or OutOfMemory.
+    """
+    if engine not in PREDICTORS:
+        raise InputError(f"engine '{engine}' is unknown, allowed: {', '.join(PREDICTORS)}")
+    found = choose_checkpoint(checkpoint, entry, style, grid_style)
+    return PREDICTORS[engine](found, warm_up=warm_up, **options)
+
+
+def choose_checkpoint(
+    checkpoint: str | Checkpoint = "tiny", entry: str = "", style: str = "", grid_style: str = ""
+) -> Checkpoint:
+    """The checkpoint that load_predictor would load, checked as far as goes without loading it.
+
+    Raises CheckpointError.
+    """
+    if isinstance(checkpoint, Checkpoint):
+        found = checkpoint
+    else:
+        found = find_checkpoint(checkpoint, entry)
+    return replace(found, style=style or found.style, grid_style=grid_style or found.grid_style)
+
+
+def _asking(
+    engine: str,
+    checkpoint: Checkpoint,
+    *,
+    warm_up: bool = True,
+    progress: Callable[[float, str], None] = silent,
+    **options: Any,
+) -> "AskingPredictor":
+    warm_up = warm_up and engine == "local"  # a fake needs none, and the yardstick is slow
+    loading = span(progress, 0.0, 0.9 if warm_up else 1.0)
+    made = AskingPredictor(make_engine(engine, checkpoint, loading, **options), checkpoint)
+    if warm_up:
+        _warm_up(made, span(progress, 0.9, 1.0))
+    return made
+
+
+# engine -> (Checkpoint, warm_up=, progress=, **options) -> Predictor. A predictor that is added
+# here can be named wherever an engine can.
+PREDICTORS: dict[str, Callable[..., Predictor]] = {
+    name: partial(_asking, name) for name in ENGINES
+}
+
+
+def _warm_up(predictor: Predictor, progress: Callable[[float, str], None]) -> None:
+    """Ask once in each style: else the first user would wait for what happens once, weights
+    fetched from disk and kernels compiled, and the pace of this machine would be unknown.
+
+    What fails is logged and no error: the user's own images may be smaller.
+    """
+    frame = usual_frame(predictor.checkpoint)
+    middle = [(frame.camera.cx, frame.camera.cy)]
+    styles = list(predictor.checkpoint.wording)
+    for index, style in enumerate(styles):
+        progress(index / len(styles), f"warming up, {style}")
+        try:
+            predictor.ranges(frame, middle, style=style)
+        except DepthLMError as error:
+            logging.getLogger(__name__).warning("no warm-up in %s style: %s", style, error)
+    progress(1.0, "ready")
+
+
+def usual_frame(checkpoint: Checkpoint) -> Frame:
+    """A grey Frame at the checkpoint's focal length, of the size that most cameras have then."""
+    focal_px, largest = checkpoint.focal_px, checkpoint.largest_view
+    width = min(int(focal_px * USUAL_WIDTH), largest[0])
+    height = min(int(focal_px * USUAL_HEIGHT), largest[1])
+    camera = Camera(width, height, focal_px, focal_px, width / 2, height / 2)
+    return Frame(np.full((height, width, 3), 128, np.uint8), camera)
+
+
+class AskingPredictor:
+    """A Predictor that asks an engine about each pixel; see there for the methods."""
+
+    def __init__(self, engine: Engine, checkpoint: Checkpoint) -> None:
+        self.engine = engine
+        self.checkpoint = checkpoint
+        self._batcher = Batcher(engine)
+        self._scenes = OpenScenes(engine)
+
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return self.engine.device
+
+    def start(
+        self,
+        frame: Frame,
+        pixels: ArrayLike,
+        *,
+        style: str = "",
+        priority: int = 0,
+        deadline: float | None = None,
+    ) -> RangesJob:
+        """Ask about pixels (N, 2) of a frame; views that are cut into windows take a job each."""
+        asker = self.checkpoint.asker(style)
+        self._check_support(asker, 1)
+        plan = _Plan(frame, self._views(frame), asker, as_pixels(pixels))
+        jobs: list[Job] = []
+        try:
+            for questions in plan.questions:
+                scene = self._scenes.take(questions.view, asker)
+                job = self._batcher.submit(scene, questions, priority, deadline)
+                job.add_done_callback(lambda done: self._scenes.give_back(done.scene))
+                jobs.append(job)
+        except Exception:
+            for job in jobs:  # nobody will read the windows that did open
+                job.cancel()
+            raise
+        return RangesJob(jobs, partial(_read, jobs, plan, self.checkpoint))
+
+    def ranges(self, frame: Frame, pixels: ArrayLike, *, style: str = "") -> Ranges:
+        """Ranges of pixels (N, 2) of a frame, all answered."""
+        return self.start(frame, pixels, style=style).wait()
+
+    def map(self, frame: Frame) -> RangeMap:
+        """Raises UnsupportedError: this predictor asks pixel by pixel."""
+        raise UnsupportedError(
+            f"checkpoint '{self.checkpoint.name}' is asked pixel by pixel and gives no whole map:"
+            " ask for a grid, or take a checkpoint for dense maps"
+        )
+
+    def ask(self, images: Sequence[View], style: Style, question: Question) -> Reply:
+        """The reply to one question about one view or two."""
+        self._check_support(style, len(images))
+        scene = self.engine.open(images, style)
+        try:
+            reply: Reply = self._batcher.submit(scene, [question]).wait()[0]
+            return reply
+        finally:
+            scene.close()
+
+    def prepare(self, frame: Frame) -> None:
+        """Resize the image; kept where the frame is a SharedFrame."""
+        self._views(frame)
+
+    def run_once(self) -> bool:
+        """One step of the engine; see Predictor."""
+        return self._batcher.drive()
+
+    def stats(self) -> PredictorStats:
+        """Of the engine and its steps."""
+        counts = self.engine.counts
+        return PredictorStats(
+            batch_size=self._batcher.batch_size,
+            checked=counts["checked"],
+            fell_back=counts["fell_back"],
+            memory_bytes=self.engine.memory_bytes,
+        )
+
+    def close(self) -> None:
+        """Give the model back."""
+        self.engine.close()
+
+    def _views(self, frame: Frame) -> list[View]:
+        """The views in which a frame is asked about, several of a large one."""
+        view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
+        return view.windows(self.checkpoint.largest_view)
+
+    def _check_support(self, style: Style, images: int) -> None:
+        reason = self.engine.supports(style, images)
+        if reason:
+            raise UnsupportedError(reason)
 
 
 @dataclass
 class _Entry:
     """An open scene; key: what it shows."""
 
-    scene: object
+    scene: Scene
     key: object
-    frame: object  # as long as it lives, its id is its own
+    frame: Frame  # as long as it lives, its id is its own
     users: int = 1
 
 
 class OpenScenes:
-    """The scenes of one engine that somebody uses. take() is for one thread, give_back() for any.
+    """The scenes of one engine that are in use: a view is opened once, however many ask about it.
 
-    Only views of a SharedFrame are shared: the picture of another Frame may change.
+    take() is for one thread, give_back() for any. Only views of a SharedFrame are shared: the
+    image of another Frame may change.
     """
 
-    def __init__(self, engine):
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._entries = {}  # id of the scene -> entry
+        self._entries: dict[int, _Entry] = {}  # by id of the scene
         self._lock = threading.Lock()
 
-    def take(self, view, asker):
-        """The scene of a View in a Style, to be given back. Raises what Engine.open raises."""
-        key = _key(view, asker)
+    def take(self, view: View, style: Style) -> Scene:
+        """The scene of a view in a style, to be given back. Raises what Engine.open raises."""
+        key = _key(view, style)
         with self._lock:
             for entry in self._entries.values():
                 if entry.key == key:
                     entry.users += 1
                     return entry.scene
-        scene = self._engine.open([view], asker)
+        scene: Scene = self._engine.open([view], style)
         with self._lock:
             self._entries[id(scene)] = _Entry(scene, key, view.frame)
         return scene
 
-    def give_back(self, scene) -> None:
+    def give_back(self, scene: Scene) -> None:
         """Close it if nobody else uses it."""
         with self._lock:
             entry = self._entries[id(scene)]
@@ -68,143 +336,121 @@ class OpenScenes:
         scene.close()
 
 
-def _key(view, asker):
+def _key(view: View, style: Style) -> object:
     if not isinstance(view.frame, SharedFrame):
         return object()  # equal to no other
-    return id(view.frame), view.camera, view.offset, asker.name
+    return id(view.frame), view.camera, view.offset, style.name
 
 
-class Predictor(Protocol):
-    """Whatever answers pixels of a frame."""
-
-    def start(self, frame: Frame, pixels, style="", priority=0, deadline=None):
-        """A job whose wait() and snapshot() return Ranges."""
-
-    def ranges(self, frame: Frame, pixels, style="") -> Ranges:
-        """start(...).wait()"""
-
-
-def load_predictor(
-    checkpoint="tiny", engine="local", row="", style="", grid_style="", warm_up=True, **options
-) -> "AskingPredictor":
-    """A predictor for "tiny", a checkpoint folder or a published name.
-
-    engine: see engines.ENGINES; warm_up and options (device, dtype, threads, progress) go to
-    make_engine. row: the published row to use for a folder that carries none. style, grid_style:
-    how to point, for few pixels and for grids, instead of what the row says. Raises
-    CheckpointError, MissingDependency, InputError or OutOfMemory.
-    """
-    found = choose_checkpoint(checkpoint, row, style, grid_style)
-    return AskingPredictor(make_engine(engine, found, warm_up, **options), found)
-
-
-def choose_checkpoint(checkpoint="tiny", row="", style="", grid_style="") -> Checkpoint:
-    """The checkpoint that load_predictor would load, checked as far as goes without loading.
-
-    Raises CheckpointError.
-    """
-    found = find_checkpoint(checkpoint, row)
-    return replace(found, style=style or found.style, grid_style=grid_style or found.grid_style)
-
-
-class AskingPredictor:
-    """Asks an engine about each pixel. start() and the stepping belong to one thread."""
-
-    def __init__(self, engine, checkpoint):
-        self.engine = engine
-        self.checkpoint = checkpoint
-        self.batcher = Batcher(engine)
-        self._scenes = OpenScenes(engine)
-
-    def look(self, frame) -> list:
-        """The Views in which a frame is asked about, several of a large one; from any thread."""
-        view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
-        return view.windows(self.checkpoint.largest_view)
-
-    def start(self, frame, pixels, style="", priority=0, deadline=None) -> RangesJob:
-        """Ask about frame pixels (N, 2); style "" is the checkpoint's for few pixels."""
-        asker = self.checkpoint.asker(style)
-        plan = _plan(frame, as_pixels(pixels))
-        found = RangesJob([], plan, frame.camera, self.checkpoint, asker.name)
-        try:
-            for view, rows, places in _shared_out(self.look(frame), plan):
-                questions = _questions(asker, view, plan, rows, places)
-                scene = self._scenes.take(view, asker)
-                job = self.batcher.submit(scene, questions, priority, deadline)
-                job.add_done_callback(lambda done: self._scenes.give_back(done.scene))
-                found.parts.append((job, rows))
-        except Exception:
-            found.cancel()  # nobody will read the windows that did open
-            raise
-        return found
-
-    def ranges(self, frame, pixels, style="") -> Ranges:
-        """Ranges of frame pixels (N, 2), all answered."""
-        return self.start(frame, pixels, style).wait()
-
-    @property
-    def device(self) -> str:
-        """Where the model runs; "none" for an engine that has no model."""
-        loaded = getattr(self.engine, "loaded", None)
-        return str(loaded.device) if loaded else "none"
-
-    def close(self) -> None:
-        """Give the model back."""
-        self.engine.close()
-
-
-@dataclass
 class _Plan:
-    """Per pixel: its status so far and the frame pixel that is asked."""
+    """Which pixels of a frame are asked, where, and what is known of the others.
 
-    status: np.ndarray
-    asked: np.ndarray
+    camera: of the frame.
+    style: in which they are asked.
+    status: (N,) uint8 of Status, of each pixel if it is answered.
+    asked: (N, 2) pixels of the frame that are asked.
+    questions: those of each window of the frame.
+    """
+
+    def __init__(
+        self, frame: Frame, views: list[View], style: PointingStyle, pixels: np.ndarray
+    ) -> None:
+        self.camera = frame.camera
+        self.style = style.name
+        self.status = _checked(frame.camera, pixels)
+        self.asked = pixels.copy()
+        self.questions = [
+            self._snapped(view, style, indices, places)
+            for view, indices, places in self._shared_out(views)
+        ]
+
+    def _shared_out(self, views: list[View]) -> Iterator[tuple[View, np.ndarray, np.ndarray]]:
+        """(view, indices, their pixels of the view): each pixel goes to the window in whose
+        middle it lies best."""
+        indices = np.flatnonzero(self.status == Status.OK)
+        if not len(indices):
+            return
+        centres = np.array([(v.camera.width / 2, v.camera.height / 2) for v in views])
+        places = np.stack([v.to_view(self.asked[indices]) for v in views])  # (views, indices, 2)
+        best = np.abs(places - centres[:, None]).max(axis=2).argmin(axis=0)
+        for number in np.unique(best):
+            mine = best == number
+            yield views[number], indices[mine], places[number, mine]
+
+    def _snapped(
+        self, view: View, style: PointingStyle, indices: np.ndarray, places: np.ndarray
+    ) -> "_Questions":
+        """The questions of a window; a pixel without space for a marker is snapped."""
+        for i in np.flatnonzero(~style.can_ask(view, places)):
+            places[i] = style.nearest_askable(view, places[i])
+            self.status[indices[i]] = Status.SNAPPED
+            self.asked[indices[i]] = view.to_frame(places[i])[0]
+        return _Questions(style, view, indices, places)
 
 
-def _plan(frame, pixels) -> _Plan:
+def _checked(camera: Camera, pixels: np.ndarray) -> np.ndarray:
+    """(N,) OK, or why a pixel (N, 2) cannot be asked."""
     status = np.full(len(pixels), Status.OK, np.uint8)
-    status[~frame.camera.contains(pixels)] = Status.OUTSIDE
+    status[~camera.contains(pixels)] = Status.OUTSIDE
     with np.errstate(invalid="ignore"):
-        rayless = ~np.isfinite(frame.camera.rays(np.nan_to_num(pixels))).all(axis=1)
+        rayless = ~np.isfinite(camera.rays(np.nan_to_num(pixels))).all(axis=1)
     status[rayless & (status == Status.OK)] = Status.INVALID
     status[~np.isfinite(pixels).all(axis=1)] = Status.INVALID
-    return _Plan(status, pixels.copy())
-
-
-def _shared_out(views, plan):
-    """(view, rows, their pixels of the view): each pixel goes to the window in whose middle it
-    lies best."""
-    rows = np.flatnonzero(plan.status == Status.OK)
-    if not len(rows):
-        return
-    centres = np.array([(v.camera.width / 2, v.camera.height / 2) for v in views])
-    places = np.stack([v.to_view(plan.asked[rows]) for v in views])  # (views, rows, 2)
-    best = np.abs(places - centres[:, None]).max(axis=2).argmin(axis=0)
-    for index in np.unique(best):
-        mine = best == index
-        yield views[index], rows[mine], places[index, mine]
-
-
-def _questions(asker, view, plan, rows, places) -> "_Questions":
-    """One a row; a pixel without room for a marker is snapped, and says so."""
-    for i in np.flatnonzero(~asker.can_ask(view, places)):
-        places[i] = asker.nearest_askable(view, places[i])
-        plan.status[rows[i]] = Status.SNAPPED
-        plan.asked[rows[i]] = view.to_frame(places[i])[0]
-    return _Questions(asker, view, places)
+    return status
 
 
 @dataclass(frozen=True)
-class _Questions(Sequence):
+class _Questions(Sequence[Question]):
     """About pixels (N, 2) of a view, each made when a step takes it: a million at once would keep
-    all other callers waiting for seconds, and take hundreds of megabytes."""
+    all other callers waiting for seconds, and take hundreds of megabytes.
 
-    asker: object
+    indices: (N,) the pixels of the plan that they are about.
+    """
+
+    style: PointingStyle
     view: View
+    indices: np.ndarray
     places: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, row):
-        return self.asker.question(self.view, self.places[row].tolist())
+    @overload
+    def __getitem__(self, index: int) -> Question: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "_Questions": ...
+
+    def __getitem__(self, index: int | slice) -> "Question | _Questions":
+        if isinstance(index, slice):
+            return replace(self, indices=self.indices[index], places=self.places[index])
+        return self.style.question(self.view, self.places[index].tolist())
+
+
+_NUMBERS = attrgetter("value", "median", "lower", "upper")
+_NO_REPLY = Reply(nan, "")
+
+
+def _read(jobs: list[Job], plan: _Plan, checkpoint: Checkpoint, report: str) -> Ranges:
+    """The Ranges of a plan as far as its jobs, one for each window, are answered."""
+    use_median = (report or checkpoint.report) == "median"
+    status = plan.status.copy()
+    told = np.full((len(status), 3), nan)  # value, lower, upper in the checkpoint's kind
+    for job, questions in zip(jobs, plan.questions, strict=True):
+        replies, indices = job.snapshot(), questions.indices
+        told[indices] = _numbers(replies, use_median)
+        lost = Status.CANCELLED if job.cancelled else Status.TIMED_OUT
+        answered = np.array([reply is not None for reply in replies])
+        unknown = np.where(answered, Status.NO_NUMBER, lost)
+        status[indices] = np.where(np.isfinite(told[indices, 0]), status[indices], unknown)
+    return Ranges.of_checkpoint(told, status, plan.asked, plan.camera, checkpoint, plan.style)
+
+
+def _numbers(replies: list[Reply | None], use_median: bool) -> np.ndarray:
+    """(N, 3) number, lower and upper of replies, NaN where there is none yet.
+
+    The number is the median only where there is one: without a distribution there are digits.
+    """
+    flat = chain.from_iterable(_NUMBERS(reply or _NO_REPLY) for reply in replies)
+    value, middle, lower, upper = np.fromiter(flat, float, 4 * len(replies)).reshape(-1, 4).T
+    return np.stack([np.where(use_median & np.isfinite(middle), middle, value), lower, upper], 1)

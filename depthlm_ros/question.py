@@ -10,10 +10,12 @@ The words of every question and the form of its answer, published ones and ours.
 Knows nothing about how they are filled in or asked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from depthlm_ros.answer import FORMS, FREE, AnswerForm
 from depthlm_ros.errors import InputError
@@ -67,55 +69,77 @@ class Question:
     """pixel (u, v) of the view that is asked about, () for none; the user's words; the form of
     the answer: one of FORMS, or FREE for what is no number in known words."""
 
-    pixel: tuple
+    pixel: tuple[int, ...]
     text: str
     form: AnswerForm
 
 
 class Style(Protocol):
-    """A way to point. shares_picture: whether all questions see the same picture. pictures: how
-    many pictures a question may be about. probes: two questions that differ as early as any."""
+    """A way to ask about images.
 
-    name: str
-    shares_picture: bool
-    pictures: tuple
+    name: of the style.
+    shares_picture: whether all questions see the same image.
+    pictures: about how many images a question may be.
+    """
 
-    def probes(self, view: View) -> list: ...
+    name: ClassVar[str]
+    pictures: ClassVar[tuple[int, ...]]
 
-    def can_ask(self, view: View, pixel) -> bool: ...
+    @property
+    def shares_picture(self) -> bool: ...
 
-    def nearest_askable(self, view: View, pixel) -> tuple: ...
+    def probes(self, view: View) -> list[Question]:
+        """Two questions that differ as early as any."""
 
-    def picture(self, view: View, pixel) -> np.ndarray: ...
+    def picture(self, view: View, pixel: ArrayLike) -> np.ndarray:
+        """(h, w, 3) uint8: what the model sees for this pixel."""
 
-    def question(self, view: View, pixel) -> Question: ...
+
+class PointingStyle(Style, Protocol):
+    """A way to point at a pixel of a view."""
+
+    def can_ask(self, view: View, pixel: ArrayLike) -> np.ndarray:
+        """Whether view pixels (N, 2) can be pointed at, (N,) bool."""
+
+    def nearest_askable(self, view: View, pixel: ArrayLike) -> tuple[int, ...]:
+        """The closest view pixel that can be asked; InputError if the view has none."""
+
+    def question(self, view: View, pixel: Sequence[float]) -> Question:
+        """The question about a view pixel (u, v)."""
 
 
 class _Style:
-    """What the styles have in common; margin is the border, in pixels, that cannot be asked.
+    """What the styles that point have in common.
 
     words: (text, AnswerForm) of another question about the pixel, instead of a wording's; the
     text holds the places that the style's wordings hold.
     """
 
-    name = ""
-    wording = ""
-    words = ()
-    margin = 0
-    pictures = (1,)
+    name: ClassVar[str] = ""
+    pictures: ClassVar[tuple[int, ...]] = (1,)
 
-    def _limits(self, view):
+    # Fields of the styles, which are dataclasses; wording is a key of WORDINGS.
+    wording: str
+    words: tuple[str, AnswerForm] | tuple[()]
+
+    @property
+    def margin(self) -> int:
+        """The border, in view pixels, that cannot be asked."""
+        return 0
+
+    def _limits(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest askable (u, v). Without a margin the sliver that truncating
         the size cut off belongs to the view (VLM3's coordinates include their upper end)."""
         size = np.array([view.camera.width, view.camera.height])
         return np.full(2, self.margin), size - self.margin - (1 if self.margin else 0)
 
-    def can_ask(self, view, pixel) -> bool:
+    def can_ask(self, view: View, pixel: ArrayLike) -> np.ndarray:
         """Whether this view pixel can be pointed at; of pixels (N, 2): (N,) bool."""
         low, high = self._limits(view)
-        return np.all((low <= np.asarray(pixel)) & (pixel <= high), axis=-1)
+        place = np.asarray(pixel)
+        return np.asarray(np.all((low <= place) & (place <= high), axis=-1))
 
-    def nearest_askable(self, view, pixel) -> tuple:
+    def nearest_askable(self, view: View, pixel: ArrayLike) -> tuple[int, ...]:
         """The closest view pixel that can be asked; InputError if the view has none."""
         low, high = self._limits(view)
         if np.any(high < low):
@@ -123,27 +147,27 @@ class _Style:
                 f"a view of {view.camera.width} x {view.camera.height} has no room for a"
                 f" {self.name} with {self.margin} px on each side: give a larger picture"
             )
-        return tuple(int(c) for c in np.clip(pixel, low, high))
+        return tuple(int(c) for c in np.clip(np.asarray(pixel), low, high))
 
-    def picture(self, view, pixel) -> np.ndarray:
+    def picture(self, view: View, pixel: ArrayLike) -> np.ndarray:
         """(h, w, 3) uint8: what the model sees for this pixel."""
         return view.image
 
-    def question(self, view, pixel) -> Question:
+    def question(self, view: View, pixel: Sequence[float]) -> Question:
         """The question about a view pixel (u, v)."""
         text, form = self.words or self._published()
         return Question((int(pixel[0]), int(pixel[1])), self._filled(view, pixel, text), form)
 
-    def _published(self) -> tuple:
+    def _published(self) -> tuple[str, AnswerForm]:
         text, form = WORDINGS[self.name][self.wording]
         return text, FORMS[form]
 
-    def probes(self, view) -> list:
+    def probes(self, view: View) -> list[Question]:
         """Two questions that have no more in common than all have."""
         corners = ((0, 0), (view.camera.width - 1, view.camera.height - 1))
         return [self.question(view, corner) for corner in corners]
 
-    def _filled(self, view, pixel, text) -> str:
+    def _filled(self, view: View, pixel: Sequence[float], text: str) -> str:
         return text
 
 
@@ -157,10 +181,10 @@ class MarkerStyle(_Style):
 
     scale: int = 1
     wording: str = "tags"
-    words: tuple = ()
+    words: tuple[str, AnswerForm] | tuple[()] = ()
 
-    name = "marker"
-    shares_picture = False
+    name: ClassVar[str] = "marker"
+    shares_picture: ClassVar[bool] = False
     CELLS = tuple((-i, 0) for i in range(1, 6)) + ((-2, -1), (-2, 1), (-3, -2), (-3, 2))
     COLOUR = (255, 0, 0)
 
@@ -169,7 +193,7 @@ class MarkerStyle(_Style):
         """5 px at scale 1, as published."""
         return 5 * self.scale + self.scale // 2
 
-    def painted(self, pixel) -> np.ndarray:
+    def painted(self, pixel: ArrayLike) -> np.ndarray:
         """(9 * scale**2, 2) int: the view pixels (u, v) that the arrow covers."""
         inside = np.arange(self.scale) - self.scale // 2
         du, dv = np.meshgrid(inside, inside)
@@ -177,19 +201,22 @@ class MarkerStyle(_Style):
         cells = np.array(self.CELLS) * self.scale + np.asarray(pixel)
         return (cells[:, None] + block[None]).reshape(-1, 2)
 
-    def drawn(self, view, pixel) -> np.ndarray:
+    def drawn(self, view: View, pixel: ArrayLike) -> np.ndarray:
         """(h, w, 3) uint8: a copy of the view with the arrow; InputError too near the border."""
         if not self.can_ask(view, pixel):
             raise InputError(
-                f"an arrow at {tuple(pixel)} leaves the view of {view.camera.width} x"
-                f" {view.camera.height}: it needs {self.margin} px to every border"
+                f"an arrow at {tuple(np.asarray(pixel).tolist())} extends outside the view of"
+                f" {view.camera.width} x {view.camera.height}: it needs {self.margin} px to every"
+                " border"
             )
         image = view.image.copy()
         u, v = self.painted(pixel).T
         image[v, u] = self.COLOUR
         return image
 
-    picture = drawn
+    def picture(self, view: View, pixel: ArrayLike) -> np.ndarray:
+        """drawn()"""
+        return self.drawn(view, pixel)
 
 
 @dataclass(frozen=True)
@@ -198,19 +225,19 @@ class CoordinateStyle(_Style):
 
     range: int = 2000
     wording: str = "tags"
-    words: tuple = ()
+    words: tuple[str, AnswerForm] | tuple[()] = ()
 
-    name = "coordinates"
-    shares_picture = True
+    name: ClassVar[str] = "coordinates"
+    shares_picture: ClassVar[bool] = True
 
-    def normalised(self, view, pixel) -> tuple:
+    def normalised(self, view: View, pixel: Sequence[float]) -> tuple[int, int]:
         """(x, y): a view pixel as the integers that the text holds."""
         return (
             round(pixel[0] / view.camera.width * self.range),
             round(pixel[1] / view.camera.height * self.range),
         )
 
-    def _filled(self, view, pixel, text) -> str:
+    def _filled(self, view: View, pixel: Sequence[float], text: str) -> str:
         x, y = self.normalised(view, pixel)
         return text.format(x=x, y=y, range=self.range)
 
@@ -223,13 +250,13 @@ class PositionStyle(_Style):
     """
 
     wording: str = "number"
-    words: tuple = ()
+    words: tuple[str, AnswerForm] | tuple[()] = ()
 
-    name = "position"
-    shares_picture = True
+    name: ClassVar[str] = "position"
+    shares_picture: ClassVar[bool] = True
 
     @staticmethod
-    def place(view, pixel, grid) -> tuple:
+    def place(view: View, pixel: Sequence[float], grid: tuple[int, int]) -> tuple[float, float]:
         """(row, column), fractional, of a view pixel on the grid (rows, columns) of merged
         picture tokens: the middle of the first token is 0, 0."""
         column = (pixel[0] + 0.5) / view.camera.width * grid[1] - 0.5
@@ -245,22 +272,26 @@ class PlainStyle:
     style of Predictors, which ask about pixels.
     """
 
-    name = "plain"
-    shares_picture = True
-    pictures = (1, 2)
+    name: ClassVar[str] = "plain"
+    shares_picture: ClassVar[bool] = True
+    pictures: ClassVar[tuple[int, ...]] = (1, 2)
 
     @staticmethod
-    def ask(text, form=FREE) -> Question:
+    def ask(text: str, form: AnswerForm = FREE) -> Question:
         """The question in these words."""
         return Question((), text, form)
 
-    def probes(self, view) -> list:
+    def probes(self, view: View) -> list[Question]:
         """Two questions that differ from the first word on."""
         return [self.ask("How?"), self.ask("1")]
 
-    def picture(self, view, pixel) -> np.ndarray:
+    def picture(self, view: View, pixel: ArrayLike) -> np.ndarray:
         """(h, w, 3) uint8: the view as it is."""
         return view.image
 
 
-STYLES = {"marker": MarkerStyle, "coordinates": CoordinateStyle, "position": PositionStyle}
+STYLES: dict[str, type[MarkerStyle | CoordinateStyle | PositionStyle]] = {
+    "marker": MarkerStyle,
+    "coordinates": CoordinateStyle,
+    "position": PositionStyle,
+}

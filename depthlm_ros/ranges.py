@@ -1,30 +1,27 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Ranges: what is known of N pixels, and RangesJob, the replies of an engine read as Ranges.
-
-Knows cameras, replies and jobs; nothing about who asked, nor how a question is put.
-"""
+"""Ranges: the answers to N pixels. RangesJob: such answers on their way. RangeMap: every pixel."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import chain
-from math import nan
-from operator import attrgetter
+from typing import Protocol
 
 import numpy as np
 
-from depthlm_ros.engines import Reply
+from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import Checkpoint
 
-_NUMBERS = attrgetter("value", "median", "lower", "upper")
-_NO_REPLY = Reply(nan, "")
+# Width of the interval from 5 % to 95 % of a normal distribution, in standard deviations.
+INTERVAL_SIGMAS = 3.29
 
 
 class Status(IntEnum):
     """What became of one pixel; the numbers of depthlm_interfaces/msg/PixelDistances."""
 
     OK = 0
-    SNAPPED = 1  # too near the border for an arrow: the nearest askable pixel was asked
-    OUTSIDE = 2  # not on the picture
+    SNAPPED = 1  # too close to the border for an arrow: the nearest askable pixel was asked
+    OUTSIDE = 2  # outside the image
     INVALID = 3  # not a number, or without a ray
     NO_NUMBER = 4  # the model's reply held no distance
     TIMED_OUT = 5
@@ -33,11 +30,15 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class Ranges:
-    """Answers to N pixels; row i answers pixel i. Float64, NaN where unknown.
+    """The answers to N pixels; entry i answers pixel i. Float64, NaN where unknown.
 
-    distance_m (N,): metres along the ray. z_m (N,): metres along the optical axis.
-    lower_m, upper_m (N,): 5 % and 95 % quantiles of the distance, stddev_m their width / 3.29.
-    points (N, 3): metres in the optical frame. status (N,) uint8. asked (N, 2): frame pixels.
+    distance_m: (N,) metres along the ray.
+    z_m: (N,) metres along the optical axis.
+    lower_m, upper_m: (N,) 5 % and 95 % quantiles of the distance.
+    stddev_m: (N,) the width of that interval / 3.29.
+    points: (N, 3) metres in the optical frame.
+    status: (N,) uint8 of Status.
+    asked: (N, 2) the pixels (u, v) of the frame that were asked.
     """
 
     distance_m: np.ndarray
@@ -50,7 +51,9 @@ class Ranges:
     asked: np.ndarray
 
     @classmethod
-    def along(cls, rays, told, status, asked) -> "Ranges":
+    def along(
+        cls, rays: np.ndarray, told: np.ndarray, status: np.ndarray, asked: np.ndarray
+    ) -> "Ranges":
         """Ranges of told (N, 3), distance, lower and upper in metres, along unit rays (N, 3)."""
         distance, lower, upper = told.T
         return cls(
@@ -58,122 +61,175 @@ class Ranges:
             z_m=distance * rays[:, 2],
             lower_m=lower,
             upper_m=upper,
-            stddev_m=(upper - lower) / 3.29,
+            stddev_m=(upper - lower) / INTERVAL_SIGMAS,
             points=distance[:, None] * rays,
             status=status,
             asked=asked,
         )
 
-    def __len__(self):
+    @classmethod
+    def of_checkpoint(
+        cls,
+        told: np.ndarray,
+        status: np.ndarray,
+        asked: np.ndarray,
+        camera: Camera,
+        checkpoint: Checkpoint,
+        style: str,
+    ) -> "Ranges":
+        """Ranges of what a checkpoint answered in a style, with its calibration.
+
+        told: (N, 3) value, lower and upper in metres of the checkpoint's kind, NaN where unknown.
+        """
+        calibration = checkpoint.calibration.get(style)
+        if calibration:
+            lower, upper = calibration.widened(told[:, 1], told[:, 2])
+            told = np.stack([told[:, 0], lower, upper], axis=1)
+        asked = np.where((status != Status.INVALID)[:, None], asked, np.nan)
+        rays = np.full((len(status), 3), np.nan)
+        inside = (status != Status.INVALID) & (status != Status.OUTSIDE)
+        rays[inside] = camera.rays(asked[inside])
+        if checkpoint.kind == "z":
+            told = told / rays[:, 2:]
+        return cls.along(rays, told, status, asked)
+
+    def __len__(self) -> int:
         return len(self.status)
 
 
-class RangesJob:
-    """Jobs of the windows of one frame, read as Ranges; the interface of batcher.Job.
+@dataclass(frozen=True)
+class RangeMap:
+    """Distances of a whole frame. NaN where unknown.
 
-    parts: [(job, rows)], the pixels that each job asks about.
+    distance_m: (H, W) metres along the rays.
+    lower_m, upper_m: (H, W) 5 % and 95 % quantiles of the distance.
+    camera: whose pixels the entries are; its size is (W, H), which may be coarser than the frame.
     """
 
-    def __init__(self, parts, plan, camera, checkpoint, style):
-        self.parts = parts
-        self._plan = plan
-        self._camera = camera
-        self._checkpoint = checkpoint
-        self._calibration = checkpoint.calibration.get(style)
+    distance_m: np.ndarray
+    lower_m: np.ndarray
+    upper_m: np.ndarray
+    camera: Camera
+
+    @property
+    def points(self) -> np.ndarray:
+        """(H, W, 3) metres in the optical frame."""
+        return self.distance_m[..., None] * self._rays
+
+    @property
+    def z_m(self) -> np.ndarray:
+        """(H, W) metres along the optical axis."""
+        return self.distance_m * self._rays[..., 2]
+
+    @property
+    def stddev_m(self) -> np.ndarray:
+        """(H, W) the width of the interval / 3.29."""
+        return (self.upper_m - self.lower_m) / INTERVAL_SIGMAS
+
+    @property
+    def _rays(self) -> np.ndarray:
+        height, width = self.distance_m.shape
+        u, v = np.meshgrid(np.arange(width), np.arange(height))
+        rays = self.camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
+        return rays.reshape(height, width, 3)
+
+
+class Part(Protocol):
+    """What a RangesJob waits for: a batcher.Job, or any job with its interface."""
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def done(self) -> int: ...
+
+    @property
+    def finished(self) -> bool: ...
+
+    @property
+    def error(self) -> Exception | None: ...
+
+    def cancel(self) -> None: ...
+
+    def expire(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> object: ...
+
+    def add_done_callback(self, callback: Callable[[object], None]) -> None: ...
+
+
+class RangesJob:
+    """The answers to some pixels of a frame, on their way. Thread-safe.
+
+    parts: the jobs that it consists of; without any it is finished.
+    read: (report) -> Ranges as far as the parts are answered; what is not is NaN with TIMED_OUT
+        or CANCELLED. report: "greedy" or "median", "" for what the checkpoint says.
+    """
+
+    def __init__(self, parts: Sequence[Part], read: Callable[[str], Ranges]) -> None:
+        self._parts = tuple(parts)
+        self._read = read
 
     @property
     def total(self) -> int:
-        """Pixels that were sent to the model."""
-        return sum(job.total for job, _ in self.parts)
+        """How many pixels the model was given."""
+        return sum(part.total for part in self._parts)
 
     @property
     def done(self) -> int:
-        """Pixels answered so far."""
-        return sum(job.done for job, _ in self.parts)
+        """How many of them are answered."""
+        return sum(part.done for part in self._parts)
 
     @property
     def finished(self) -> bool:
         """Whether nothing more will come."""
-        return all(job.finished for job, _ in self.parts)
+        return all(part.finished for part in self._parts)
+
+    @property
+    def error(self) -> Exception | None:
+        """What the engine raised, or None."""
+        return next((part.error for part in self._parts if part.error), None)
 
     def cancel(self) -> None:
-        """Stop after the step under way; what is answered stays."""
-        for job, _ in self.parts:
-            job.cancel()
+        """Stop after the step under way; what is answered stays, the rest is CANCELLED."""
+        for part in self._parts:
+            part.cancel()
 
     def expire(self) -> None:
         """Finish now, as when the deadline passes: what is not answered is TIMED_OUT."""
-        for job, _ in self.parts:
-            job.expire()
+        for part in self._parts:
+            part.expire()
 
-    def wait(self, timeout=None) -> Ranges:
+    def wait(self, timeout: float | None = None) -> Ranges:
         """Ranges when finished or after `timeout` seconds; raises what the engine raised."""
         end = None if timeout is None else time.monotonic() + timeout
-        for job, _ in self.parts:
-            job.wait(None if end is None else max(end - time.monotonic(), 0))
+        for part in self._parts:
+            part.wait(None if end is None else max(end - time.monotonic(), 0.0))
         return self.snapshot()
 
-    def add_done_callback(self, callback) -> None:
-        """Call callback(self) once all parts are finished."""
-        if not self.parts:
+    def add_done_callback(self, callback: Callable[["RangesJob"], None]) -> None:
+        """Call callback(self) once all parts are finished, in the thread that finishes the last;
+        now if they are."""
+        if not self._parts:
             callback(self)
             return
-        countdown = _Countdown(len(self.parts), lambda: callback(self))
-        for job, _ in self.parts:
-            job.add_done_callback(countdown)
+        countdown = _Countdown(len(self._parts), lambda: callback(self))
+        for part in self._parts:
+            part.add_done_callback(countdown)
 
-    @property
-    def error(self):
-        """What the engine raised, or None."""
-        return next((job.error for job, _ in self.parts if job.error), None)
-
-    def snapshot(self, report="") -> Ranges:
-        """Ranges so far; unanswered pixels are NaN with TIMED_OUT or CANCELLED.
-
-        report: "greedy" or "median", how to read the replies instead of as the checkpoint says.
-        """
-        use_median = (report or self._checkpoint.report) == "median"
-        status = self._plan.status.copy()
-        told = np.full((len(status), 3), nan)  # value, lower, upper in the checkpoint's kind
-        for job, rows in self.parts:
-            replies = job.snapshot()
-            told[rows] = _numbers(replies, use_median)
-            lost = Status.CANCELLED if job.cancelled else Status.TIMED_OUT
-            answered = np.array([reply is not None for reply in replies])
-            unknown = np.where(answered, Status.NO_NUMBER, lost)
-            status[rows] = np.where(np.isfinite(told[rows, 0]), status[rows], unknown)
-        return self._ranges(status, told)
-
-    def _ranges(self, status, told) -> Ranges:
-        if self._calibration:
-            told[:, 1], told[:, 2] = self._calibration.widened(told[:, 1], told[:, 2])
-        asked = np.where((status != Status.INVALID)[:, None], self._plan.asked, nan)
-        rays = np.full((len(status), 3), nan)
-        inside = (status != Status.INVALID) & (status != Status.OUTSIDE)
-        rays[inside] = self._camera.rays(asked[inside])
-        if self._checkpoint.kind == "z":
-            told = told / rays[:, 2:]
-        return Ranges.along(rays, told, status, asked)
-
-
-def _numbers(replies, use_median) -> np.ndarray:
-    """(N, 3) number, lower and upper of replies, NaN where there is none yet.
-
-    The number is the median only where there is one: without a distribution there are digits.
-    """
-    flat = chain.from_iterable(_NUMBERS(reply or _NO_REPLY) for reply in replies)
-    value, middle, lower, upper = np.fromiter(flat, float, 4 * len(replies)).reshape(-1, 4).T
-    return np.stack([np.where(use_median & np.isfinite(middle), middle, value), lower, upper], 1)
+    def snapshot(self, report: str = "") -> Ranges:
+        """Ranges so far. report: how to read the replies, instead of as the checkpoint says."""
+        return self._read(report)
 
 
 class _Countdown:
     """Calls `action` when it is called for the last of `count` times, from whichever thread."""
 
-    def __init__(self, count, action):
-        self._left = [None] * (count - 1)
+    def __init__(self, count: int, action: Callable[[], None]) -> None:
+        self._left: list[None] = [None] * (count - 1)
         self._action = action
 
-    def __call__(self, _):
+    def __call__(self, _: object) -> None:
         try:
             self._left.pop()
         except IndexError:

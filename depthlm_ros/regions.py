@@ -4,16 +4,19 @@
 A box is (left, top, width, height) in pixels. Knows neither who found the boxes nor who answers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 
 import numpy as np
 
+from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
 from depthlm_ros.ranges import Ranges, Status
 
 SAMPLES, MOST_SAMPLES = 9, 400  # pixels asked in a box: by default, and at most
 MIDDLE = 0.5  # the share of a box, each way, that is asked: its borders see what is behind
+Box = Sequence[float]  # left, top, width, height
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 OUTLYING = 3.0  # scaled median absolute deviations
 ALIKE = 0.1  # answers so near to the median, relatively, are never outliers
@@ -46,7 +49,7 @@ class BoxRanges:
     inliers: np.ndarray
 
 
-def box_pixels(camera, boxes, samples: int = 0) -> BoxPixels:
+def box_pixels(camera: Camera, boxes: Sequence[Box], samples: int = 0) -> BoxPixels:
     """The pixels of boxes [(left, top, width, height)]: a square grid over the middle of each.
 
     What hangs over the border of the picture is cut off first. samples: pixels a box, rounded up
@@ -72,33 +75,33 @@ def box_sample_count(samples: int = 0) -> int:
     return _side(samples) ** 2
 
 
-def _side(samples) -> int:
+def _side(samples: int) -> int:
     if not 0 <= samples <= MOST_SAMPLES:
         raise InputError(f"{samples} samples a box are not possible: at most {MOST_SAMPLES}")
     return ceil(sqrt(samples or SAMPLES))
 
 
-def _standing(camera, box) -> Status:
+def _standing(camera: Camera, box: Box) -> Status:
     _, _, width, height = box
     if not np.isfinite(box).all() or width <= 0 or height <= 0:
         return Status.INVALID
     return Status.OK if (_cut(camera, box)[1] > 0).all() else Status.OUTSIDE
 
 
-def _cut(camera, box):
+def _cut(camera: Camera, box: Box) -> tuple[np.ndarray, np.ndarray]:
     """Corner (2,) and size (2,) of the part of a box that is on the picture."""
     low = np.clip(box[:2], 0, None)
     high = np.minimum(np.add(box[:2], box[2:]), (camera.width, camera.height))
     return low.astype(np.float64), high - low
 
 
-def _offsets(side) -> np.ndarray:
+def _offsets(side: int) -> np.ndarray:
     """(side**2, 2) places about the middle of a box of size 1."""
     steps = ((np.arange(side) + 0.5) / side - 0.5) * MIDDLE
     return np.stack([axis.ravel() for axis in np.meshgrid(steps, steps)], axis=1)
 
 
-def box_ranges(camera, asked: BoxPixels, ranges: Ranges) -> BoxRanges:
+def box_ranges(camera: Camera, asked: BoxPixels, ranges: Ranges) -> BoxRanges:
     """What the answers to asked.pixels say about the boxes.
 
     distance: the median of the inliers, which lie within OUTLYING scaled median absolute
@@ -123,17 +126,17 @@ def box_ranges(camera, asked: BoxPixels, ranges: Ranges) -> BoxRanges:
     return BoxRanges(_along(camera, asked.centres, told, status), spread, answered, inliers)
 
 
-def _with_answer(ranges, rows):
+def _with_answer(ranges: Ranges, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     known = np.isfinite(ranges.distance_m[rows])
     return rows[known], rows[~known]
 
 
-def _is_inlier(metres) -> np.ndarray:
+def _is_inlier(metres: np.ndarray) -> np.ndarray:
     away = np.abs(np.log(metres) - np.log(np.median(metres)))
     return away <= max(OUTLYING * MAD_TO_SIGMA * np.median(away), np.log1p(ALIKE))
 
 
-def _along(camera, centres, told, status) -> Ranges:
+def _along(camera: Camera, centres: np.ndarray, told: np.ndarray, status: np.ndarray) -> Ranges:
     """Ranges of distances along the rays through the middles."""
     rays = np.full((len(status), 3), np.nan)
     has_ray = np.isfinite(centres).all(axis=1)

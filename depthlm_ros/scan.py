@@ -1,17 +1,26 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """A grid of pixels -> organised points. A client of Predictor, never a second way to infer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
-from depthlm_ros.ranges import Ranges
+from depthlm_ros.predict import Predictor
+from depthlm_ros.ranges import Ranges, RangesJob
+from depthlm_ros.view import Frame
+
+Region = tuple[int, int, int, int]  # left, top, width, height
 
 LARGEST_GRID = 1_000_000  # points
 
 
-def grid_pixels(camera, columns: int, rows: int, region=None) -> np.ndarray:
+def grid_pixels(
+    camera: Camera, columns: int, rows: int, region: Region | None = None
+) -> np.ndarray:
     """(rows * columns, 2) pixels, row by row: the middles of equal cells, to whole pixels.
 
     region: (left, top, width, height), the part of the picture that is divided; None: all of it.
@@ -28,7 +37,7 @@ def grid_pixels(camera, columns: int, rows: int, region=None) -> np.ndarray:
     return np.stack([axis.ravel() for axis in grid], axis=1)
 
 
-def grid_camera(camera, columns: int, rows: int):
+def grid_camera(camera: Camera, columns: int, rows: int) -> Camera:
     """The Camera whose pixels are the cells of grid_pixels(), to the rounding of these.
 
     Other than Camera.scaled it keeps the middles of pixels in place: (u + 1/2) scales, not u.
@@ -53,18 +62,24 @@ class Scan:
         return self.ranges.points.reshape(self.rows, self.columns, 3)
 
 
-def colours_at(image, pixels) -> np.ndarray:
+def colours_at(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """(N, 3) uint8 of the picture (H, W, 3) at pixels (N, 2), to the nearest pixel inside."""
     u, v = np.round(np.nan_to_num(pixels)).astype(int).T
     return image[np.clip(v, 0, image.shape[0] - 1), np.clip(u, 0, image.shape[1] - 1)]
 
 
-def start_scan(predictor, frame, pixels):
+def start_scan(predictor: Predictor, frame: Frame, pixels: ArrayLike) -> RangesJob:
     """The job of many pixels (N, 2) in the checkpoint's style for grids, below few pixels."""
-    return predictor.start(frame, pixels, predictor.checkpoint.grid_style, priority=-1)
+    return predictor.start(frame, pixels, style=predictor.checkpoint.grid_style, priority=-1)
 
 
-def scan(predictor, frame, columns, rows, progress=None) -> Scan:
+def scan(
+    predictor: Predictor,
+    frame: Frame,
+    columns: int,
+    rows: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scan:
     """A whole grid; progress(done, total) is called about five times a second."""
     job = start_scan(predictor, frame, grid_pixels(frame.camera, columns, rows))
     while not job.finished:
@@ -74,7 +89,7 @@ def scan(predictor, frame, columns, rows, progress=None) -> Scan:
     return gathered(job.wait(), frame, columns, rows)
 
 
-def gathered(ranges, frame, columns, rows) -> Scan:
+def gathered(ranges: Ranges, frame: Frame, columns: int, rows: int) -> Scan:
     """The Scan of the answers to a grid, or to a list as one row; coloured as where asked."""
     colours = colours_at(frame.image, ranges.asked).reshape(rows, columns, 3)
     return Scan(ranges, columns, rows, colours)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from depthlm_ros.camera import Camera, as_pixels
@@ -22,7 +23,7 @@ from depthlm_ros.errors import CameraError, ImageError, InputError
 STRIP = 200_000  # pixels; less is not worth a thread
 
 
-def bicubic(image, width, height) -> np.ndarray:
+def bicubic(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """The picture (H, W, 3) uint8 in this size, as the released preprocessing resizes it.
 
     Pillow resizes all rows, then all columns, and none needs another: so strips of them can be
@@ -35,10 +36,10 @@ def bicubic(image, width, height) -> np.ndarray:
     wide = np.empty((len(image), width, 3), np.uint8)
     found = np.empty((height, width, 3), np.uint8)
 
-    def rows(strip):
+    def rows(strip: slice) -> None:
         wide[strip] = _pillow(image[strip], width, strip.stop - strip.start)
 
-    def columns(strip):
+    def columns(strip: slice) -> None:
         found[:, strip] = _pillow(wide[:, strip], strip.stop - strip.start, height)
 
     with ThreadPoolExecutor(count) as pool:
@@ -47,11 +48,11 @@ def bicubic(image, width, height) -> np.ndarray:
     return found
 
 
-def _pillow(image, width, height):
+def _pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _strips(length, count) -> list:
+def _strips(length: int, count: int) -> list[slice]:
     edges = np.linspace(0, length, count + 1).astype(int).tolist()
     return [slice(low, high) for low, high in pairwise(edges) if low < high]
 
@@ -79,7 +80,7 @@ class Frame:
     stamp_ns: int = 0
     frame_id: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         image = self.image
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
             raise ImageError(f"a picture is an (H, W, 3) uint8 array, got {_form(image)}")
@@ -92,7 +93,7 @@ class Frame:
                 f" {self.camera.width} x {self.camera.height}: calibrate at the size you publish"
             )
 
-    def resized(self, width, height) -> np.ndarray:
+    def resized(self, width: int, height: int) -> np.ndarray:
         """A copy of the picture in this size, bicubic."""
         if self.image.shape[:2] == (height, width):
             return self.image.copy()
@@ -104,12 +105,14 @@ class SharedFrame(Frame):
     """A Frame whose picture stays as it is, so that all who ask share it in another size, made
     once and read-only. Thread-safe."""
 
-    _sizes: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    _sizes: dict[tuple[int, int], np.ndarray] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _lock: threading.Lock = field(
         default_factory=threading.Lock, init=False, repr=False, compare=False
     )
 
-    def resized(self, width, height) -> np.ndarray:
+    def resized(self, width: int, height: int) -> np.ndarray:
         """The picture in this size, bicubic; whoever comes while it is made waits for it."""
         with self._lock:
             if (width, height) not in self._sizes:
@@ -119,7 +122,7 @@ class SharedFrame(Frame):
             return self._sizes[width, height]
 
 
-def _form(image) -> str:
+def _form(image: object) -> str:
     return f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
 
 
@@ -134,10 +137,10 @@ class View:
     image: np.ndarray
     camera: Camera
     frame: Frame = field(repr=False)
-    scale: tuple
-    offset: tuple = (0, 0)
+    scale: tuple[float, float]
+    offset: tuple[int, int] = (0, 0)
 
-    def to_view(self, pixels) -> np.ndarray:
+    def to_view(self, pixels: ArrayLike) -> np.ndarray:
         """Frame pixels (N, 2) -> view pixels (N, 2) int, truncated as published."""
         # The published code computes (x - cx) * s + cx * s and truncates; this order keeps
         # its float rounding.
@@ -145,11 +148,11 @@ class View:
         scaled = (as_pixels(pixels) - principal) * self.scale + principal * self.scale
         return np.trunc(scaled).astype(np.int64) - np.array(self.offset)
 
-    def to_frame(self, pixels) -> np.ndarray:
+    def to_frame(self, pixels: ArrayLike) -> np.ndarray:
         """View pixels (N, 2) -> frame pixels (N, 2): the middle of what to_view maps there."""
         return (as_pixels(pixels) + self.offset + 0.5) / self.scale
 
-    def cropped(self, left, top, width, height) -> "View":
+    def cropped(self, left: int, top: int, width: int, height: int) -> "View":
         """The window of this view with its corner at (left, top), in view pixels."""
         image = self.image[top : top + height, left : left + width]
         if left < 0 or top < 0 or image.shape[:2] != (height, width):
@@ -161,7 +164,7 @@ class View:
         camera = self.camera.cropped(left, top, width, height)
         return View(np.ascontiguousarray(image), camera, self.frame, self.scale, offset)
 
-    def windows(self, largest=TRAINED_VIEW) -> list:
+    def windows(self, largest: tuple[int, int] = TRAINED_VIEW) -> list["View"]:
         """Views of at most `largest` (width, height) that cover this one, evenly overlapping.
 
         A view beyond the training range is cut and not shrunk: shrinking would change the
@@ -174,7 +177,7 @@ class View:
         return [self.cropped(left, top, width, height) for top in tops for left in lefts]
 
 
-def _tiles(length, largest):
+def _tiles(length: int, largest: int) -> tuple[list[int], int]:
     """Starts of the fewest equal windows that cover `length`, and the windows' length."""
     count = -(-length // largest)
     if count > 1:  # a quarter of overlap, so that a pixel has context on both sides

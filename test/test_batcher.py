@@ -34,11 +34,10 @@ def _worker(batcher):
 
     def work():
         while not stop.is_set():
-            if not batcher.run_once():
+            if not batcher.drive():
                 time.sleep(0.001)
 
     thread = threading.Thread(target=work)
-    batcher.has_worker = True
     thread.start()
     yield batcher
     stop.set()
@@ -126,13 +125,74 @@ def test_grids_keep_one_step_in_five():
     assert names.count("grid") == 10
 
 
-def test_a_step_that_would_miss_a_deadline_is_not_started_for_it():
-    engine = Recorder(room=1, seconds=0.1)
+class Clock:
+    """Stands in for the module time: passes only by sleep()."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class Timed:
+    """An engine whose steps take what `seconds` says, by the clock of the test."""
+
+    def __init__(self, clock, seconds=0.1):
+        self.clock, self.seconds, self.steps = clock, seconds, []
+
+    def room(self, scene, seconds):
+        return 1
+
+    def step(self, batch):
+        self.clock.sleep(self.seconds)
+        self.steps += [scene for scene, _ in batch]
+        return list(batch)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr("depthlm_ros.batcher.time", made)
+    return made
+
+
+@pytest.mark.parametrize("answered_before", [0, 5])
+def test_one_slow_step_makes_no_later_question_time_out(clock, answered_before):
+    """A stall of ten seconds, or a first step that compiles kernels, is no reason not to ask."""
+    engine = Timed(clock)
     batcher = Batcher(engine)
-    batcher.submit("a", range(2)).wait()
-    hopeless = batcher.submit("b", range(2), deadline=time.monotonic() + 0.05)
-    assert hopeless.wait() == [None, None]
-    assert len(engine.steps) == 2
+    for _ in range(answered_before):
+        assert batcher.submit("a", [0], deadline=clock.now + 1.5).wait() == [("a", 0)]
+    engine.seconds = 10.0
+    batcher.submit("stalled", [0], deadline=clock.now + 1.5).wait()
+    engine.seconds = 0.1
+    for _ in range(10):
+        job = batcher.submit("b", range(3), deadline=clock.now + 1.5)
+        assert job.wait() == [("b", row) for row in range(3)]
+
+
+def test_a_question_that_will_be_late_makes_no_other_late(clock):
+    engine = Timed(clock)
+    batcher = Batcher(engine)
+    batcher.submit("a", range(4)).wait()
+    hopeless = batcher.submit("hopeless", [0], deadline=clock.now + 0.05)
+    good = batcher.submit("good", [0], deadline=clock.now + 0.15)
+    assert good.wait() == [("good", 0)] and not hopeless.finished
+    batcher.run_once()
+    assert hopeless.finished and hopeless.wait() == [None]
+    assert "hopeless" not in engine.steps
+
+
+def test_where_nothing_else_is_asked_a_question_that_may_be_late_is_tried(clock):
+    engine = Timed(clock)
+    batcher = Batcher(engine)
+    batcher.submit("a", range(4)).wait()
+    batcher.submit("b", [0], deadline=clock.now + 0.05).wait()
+    assert engine.steps[-1] == "b"
 
 
 def test_late_rows_are_dropped_and_the_waiter_does_not_wait_for_them():

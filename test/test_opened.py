@@ -55,7 +55,7 @@ def test_who_asks_later_opens_it_again(predictor):
 
 def test_other_styles_frames_and_windows_have_scenes_of_their_own(predictor):
     frame, other = (SharedFrame(PICTURE, CAMERA) for _ in range(2))
-    jobs = [predictor.start(frame, PIXEL), predictor.start(frame, PIXEL, "marker")]
+    jobs = [predictor.start(frame, PIXEL), predictor.start(frame, PIXEL, style="marker")]
     jobs.append(predictor.start(other, PIXEL))
     assert len(predictor.engine.scenes) == 3
     corners = [(5, 5), (900, 700)]

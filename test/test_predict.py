@@ -108,7 +108,7 @@ def test_a_window_that_does_not_open_takes_the_others_back():
     asking.engine.open = second_fails
     with pytest.raises(EngineError, match="no room"):
         asking.start(FRAME, [(20, 20), (620, 460)])
-    assert not asking.batcher.run_once()
+    assert not asking.run_once()
     assert opened[0].view is None
 
 
@@ -128,7 +128,7 @@ def test_the_questions_of_a_scan_are_made_when_they_are_asked(monkeypatch):
     asking.engine.room = lambda scene, seconds: 10
     job = asking.start(FRAME, grid_pixels(FRAME.camera, 60, 50))
     assert job.total == 3000 and made == []
-    asking.batcher.run_once()
+    asking.run_once()
     assert job.done == len(made) == 10
 
 

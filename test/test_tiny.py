@@ -49,12 +49,12 @@ def test_it_beats_the_best_constant_and_its_intervals_hold(tiny, asked, style):
 @pytest.mark.parametrize("style", STYLES)
 def test_plain_generate_says_the_same(tiny, style):
     one, pixels = shot(3, "heldout"), [(100, 100), (200, 150), (60, 180)]
-    view_told = tiny.ranges(one.frame, pixels, style)
+    view_told = tiny.ranges(one.frame, pixels, style=style)
     free = AskingPredictor(ReferenceEngine(tiny.checkpoint), _greedy(tiny.checkpoint))
     own = AskingPredictor(tiny.engine, _greedy(tiny.checkpoint))
     assert (view_told.status == Status.OK).all()
-    expected = free.ranges(one.frame, pixels, style).distance_m
-    assert np.array_equal(own.ranges(one.frame, pixels, style).distance_m, expected)
+    expected = free.ranges(one.frame, pixels, style=style).distance_m
+    assert np.array_equal(own.ranges(one.frame, pixels, style=style).distance_m, expected)
 
 
 def _greedy(row):
@@ -67,8 +67,8 @@ def test_half_precision_says_nearly_the_same_on_a_cpu(tiny, dtype):
     one, pixels = shot(3, "heldout"), [(100, 100), (200, 150), (60, 180)]
     half = load_predictor("tiny", device="cpu", dtype=dtype, warm_up=False)
     for style in STYLES:
-        expected = tiny.ranges(one.frame, pixels, style).distance_m
-        found = half.ranges(one.frame, pixels, style).distance_m
+        expected = tiny.ranges(one.frame, pixels, style=style).distance_m
+        found = half.ranges(one.frame, pixels, style=style).distance_m
         assert found == pytest.approx(expected, rel=0.05)
 
 

@@ -35,7 +35,7 @@ HEADER = f"{'style':<14}{'answers':>9}{'equal':>8}{'median':>13}{'largest':>13}"
 def drift(exact, other, frame, style) -> Drift:
     """Drift of a Predictor from another in a style, on a grid of pixels of a frame."""
     pixels = grid_pixels(frame.camera, *GRID)
-    one, two = (p.ranges(frame, pixels, style).distance_m for p in (exact, other))
+    one, two = (p.ranges(frame, pixels, style=style).distance_m for p in (exact, other))
     both = np.isfinite(one) & np.isfinite(two)
     moved = np.abs(np.log(two[both] / one[both]))
     known = bool(both.any())

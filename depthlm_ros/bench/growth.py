@@ -34,10 +34,10 @@ HEADER = f"{'style':<14}{'n':>8}{'a question':>17}{'peak memory':>15}"
 def growth(predictor, frame, style, memory, counts=COUNTS, clock=time.perf_counter):
     """A Grown for each number of random pixels asked in a style. memory: see memory.py."""
     size = frame.camera.width, frame.camera.height
-    predictor.ranges(frame, [(size[0] / 2, size[1] / 2)], style)  # what happens once
+    predictor.ranges(frame, [(size[0] / 2, size[1] / 2)], style=style)  # what happens once
     for n in counts:
         pixels = np.random.default_rng(n).uniform(0, 1, (n, 2)) * size - 0.5
         memory.reset()
         begin = clock()
-        predictor.ranges(frame, pixels, style)
+        predictor.ranges(frame, pixels, style=style)
         yield Grown(style, n, (clock() - begin) / n, memory.peak())

@@ -22,7 +22,7 @@ class CpuMemory:
 
 
 class CudaMemory:
-    """What torch allocated on a GPU. device: its torch device."""
+    """What torch allocated on a GPU. device: such as "cuda:0"."""
 
     def __init__(self, device):
         self._device = device
@@ -41,5 +41,5 @@ class CudaMemory:
 
 
 def memory_of(device):
-    """The memory to watch for a torch device."""
-    return CudaMemory(device) if device.type == "cuda" else CpuMemory()
+    """The memory to watch for a torch device, or its name."""
+    return CudaMemory(device) if str(device).startswith("cuda") else CpuMemory()

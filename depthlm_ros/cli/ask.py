@@ -2,7 +2,7 @@
 """depthlm ask: how far away are pixels of an image?"""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from depthlm_ros.cli.options import (
     add_image_options,
@@ -13,6 +13,7 @@ from depthlm_ros.cli.options import (
     predictor_from,
 )
 from depthlm_ros.data.records import strict_json
+from depthlm_ros.predict import PredictorStats
 from depthlm_ros.ranges import Ranges, Status
 from depthlm_ros.viz.tables import answers_table
 
@@ -43,23 +44,23 @@ def run(args: argparse.Namespace) -> int:
     frame = frame_from(args)
     predictor = predictor_from(args)
     ranges = predictor.ranges(frame, args.at)
-    checkpoint, counts = predictor.checkpoint, predictor.engine.counts
+    checkpoint, stats = predictor.checkpoint, predictor.stats()
     if args.json:
         about = {"checkpoint": checkpoint.name, "calibrated": checkpoint.is_calibrated()}
-        about |= {name: counts[name] for name in ("checked", "fell_back")}
+        about |= {"checked": stats.checked, "fell_back": stats.fell_back}
         print(strict_json({**about, "answers": list(answers(args.at, ranges))}))
     else:
         print(answers_table([f"{u:g}, {v:g}" for u, v in args.at], ranges))
         if not checkpoint.is_calibrated():
             print("The intervals are the model's own; this checkpoint is not calibrated.")
-        if counts["fell_back"]:
-            print(f"Decoded freely, without the known words: {told(counts)}.")
+        if stats.fell_back:
+            print(f"Decoded freely, without the known words: {told(stats)}.")
     return exit_code(ranges)
 
 
-def told(counts: Mapping[str, int]) -> str:
-    """An engine's counts of checked answers, in words."""
-    return f"{counts['fell_back']} of {counts['checked']} checked answers"
+def told(stats: PredictorStats) -> str:
+    """How many checked answers a predictor decoded freely, in words."""
+    return f"{stats.fell_back} of {stats.checked} checked answers"
 
 
 def answers(pixels, ranges: Ranges) -> Iterator[dict]:

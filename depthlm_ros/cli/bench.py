@@ -13,7 +13,7 @@ import numpy as np
 
 from depthlm_ros.bench import drift, growth, latency, report
 from depthlm_ros.bench.compare import compare
-from depthlm_ros.bench.memory import CpuMemory, memory_of
+from depthlm_ros.bench.memory import memory_of
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import add_model_options, count, positive, predictor_from
@@ -96,8 +96,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _grow(args) -> int:
     predictor = predictor_from(args)
-    loaded = getattr(predictor.engine, "loaded", None)
-    memory = memory_of(loaded.device) if loaded else CpuMemory()
+    memory = memory_of(predictor.device)
     print(growth.HEADER)
     for grown in growth.growth(predictor, demo_frame(), predictor.checkpoint.grid_style, memory):
         print(grown.line(), flush=True)
@@ -214,13 +213,13 @@ def _answers(args):
     yield f"{'loading':<44}{time.perf_counter() - begin:10.2f} s"
     for style in row.wording:
         yield _line(
-            f"one pixel, {style}", lambda s=style: predictor.ranges(frame, [(320, 240)], s)
+            f"one pixel, {style}", lambda s=style: predictor.ranges(frame, [(320, 240)], style=s)
         )
     columns, rows = GRID
     title = f"a grid of {columns} x {rows}, {row.grid_style}"
     yield _line(title, lambda: scan(predictor, frame, *GRID), 1)
-    if predictor.engine.counts["checked"]:
-        yield f"decoded freely: {told(predictor.engine.counts)}"
+    if predictor.stats().checked:
+        yield f"decoded freely: {told(predictor.stats())}"
 
 
 def _line(title, action, times=5) -> str:

@@ -21,7 +21,7 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate
 from depthlm_ros.evaluation.fit import fitted
 from depthlm_ros.evaluation.uncertainty import Coverage, covered
-from depthlm_ros.predict import AskingPredictor, Predictor
+from depthlm_ros.predict import Predictor
 from depthlm_ros.viz.progress import progress_bar
 from depthlm_ros.viz.tables import text_table
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     entry = find_checkpoint(args.checkpoint or "tiny", args.entry)
     folder = _target(entry, args.out)
     data = [{"name": Path(path).name, "sha256": sha256(path)} for path in args.records]
-    predictor, found, rows = uncalibrated(args), {}, []
+    predictor, found, rows = uncalibrated(args, entry), {}, []
     for style in styles(args, entry):
         points = asked(predictor, style, args.records, args.kind)
         found[style] = fitted(points, data, entry.kind)
@@ -68,10 +68,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def uncalibrated(args: argparse.Namespace) -> Predictor:
+def uncalibrated(args: argparse.Namespace, entry: Checkpoint) -> Predictor:
     """The predictor of the options, whose intervals are the model's own."""
-    given = predictor_from(args, style="")
-    return AskingPredictor(given.engine, replace(given.checkpoint, calibration={}))
+    return predictor_from(args, style="", checkpoint=replace(entry, calibration={}))
 
 
 def styles(args: argparse.Namespace, entry: Checkpoint) -> list[str]:

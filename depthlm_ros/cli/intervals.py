@@ -40,7 +40,7 @@ def add(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print coverage of each records file, style, bin and camera, then rejection."""
     entry = find_checkpoint(args.checkpoint or "tiny", args.entry)
-    names, predictor = styles(args, entry), uncalibrated(args)
+    names, predictor = styles(args, entry), uncalibrated(args, entry)
     coverage, rejection = [], []
     for path in args.records:
         title = Path(path).stem

@@ -6,10 +6,11 @@ from math import inf
 
 import numpy as np
 
+from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.data.frames import read_frame
 from depthlm_ros.data.records import KINDS
-from depthlm_ros.engines import CHECKS, ENGINES
-from depthlm_ros.predict import Predictor, load_predictor
+from depthlm_ros.engines import CHECKS
+from depthlm_ros.predict import PREDICTORS, Predictor, load_predictor
 from depthlm_ros.ranges import Ranges
 from depthlm_ros.view import Frame
 from depthlm_ros.viz.progress import loading_bar
@@ -50,7 +51,7 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) ->
     )
     model.add_argument(
         "--engine",
-        choices=ENGINES,
+        choices=list(PREDICTORS),
         default="local",
         help="local (default); reference: plain generate, slow; scripted: a fake that always"
         " answers 2 m",
@@ -91,16 +92,17 @@ def add_grid_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def predictor_from(args: argparse.Namespace, style: str | None = None) -> Predictor:
-    """The predictor that the model options name; style: used instead of --style."""
+def predictor_from(
+    args: argparse.Namespace, style: str | None = None, checkpoint: Checkpoint | None = None
+) -> Predictor:
+    """The predictor that the model options name; style, checkpoint: used instead of theirs."""
     given = {name: getattr(args, name) for name in ("device", "dtype", "threads", "check")}
     options = {name: value for name, value in given.items() if value is not None}
     style = args.style if style is None else style
     styles = {"style": style, "grid_style": style}
-    checkpoint = args.checkpoint or "tiny"
     with loading_bar() as progress:
         return load_predictor(
-            checkpoint,
+            checkpoint or args.checkpoint or "tiny",
             args.engine,
             args.entry,
             **styles,

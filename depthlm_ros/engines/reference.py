@@ -18,7 +18,7 @@ from depthlm_ros.engines import CLOSED, LONGEST, Reply
 from depthlm_ros.engines.capacity import Pace, threads_for
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.models.loading import load
-from depthlm_ros.models.memory import give_back
+from depthlm_ros.models.memory import give_back, used_bytes
 from depthlm_ros.models.positions import batch_positions
 from depthlm_ros.models.prompts import Prompts
 
@@ -62,6 +62,7 @@ class ReferenceEngine:
         **options,
     ):
         self.loaded = load(checkpoint, device, dtype, **options)
+        self.device = str(self.loaded.device)
         checkpoint = self.loaded.checkpoint
         self.prompts = Prompts(self.loaded, forced=force_opening)
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
@@ -70,6 +71,15 @@ class ReferenceEngine:
         self.seen_focal_px = None
         self.counts = Counter()
         self._pace = Pace()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Allocated on a GPU, or held by this process on a CPU."""
+        return used_bytes(self.device)
+
+    def supports(self, style, images=1) -> str:
+        """Why this model cannot be asked in a style about so many images, "" if it can."""
+        return self.prompts.unsupported(style, images)
 
     def open(self, pictures, style) -> ReferenceScene:
         """A scene of Views as LocalEngine.open takes them, with its errors."""

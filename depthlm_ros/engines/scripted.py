@@ -48,11 +48,17 @@ class ScriptedEngine:
         threads=0,
         check="",
     ):
+        self.device = "none"
         self.answer = answer if callable(answer) else lambda view, pixel: answer
         self.seconds_per_question = seconds_per_question
         self.spread = spread
         self.seen_focal_px = (nan, nan)
         self.counts = Counter()
+        self.memory_bytes = 0
+
+    def supports(self, style, images=1) -> str:
+        """Always "": a fake can be asked anything."""
+        return ""
 
     def open(self, pictures, style) -> ScriptedScene:
         """A scene of Views, of which the first is shown to `answer`."""

@@ -138,7 +138,7 @@ class PredictorAnswers:
 
     def __call__(self, record: Record) -> Answers:
         label_kind = record.stated_kind()
-        job = self._predictor.start(record.frame(), record.pixels, self._style)
+        job = self._predictor.start(record.frame(), record.pixels, style=self._style)
         told = job.wait()
         greedy, median = (job.snapshot(report).distance_m for report in ("greedy", "median"))
         in_z = record.camera.rays(told.asked)[:, 2]  # z of a metre along the ray

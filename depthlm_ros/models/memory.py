@@ -8,6 +8,7 @@ much, found out by halving. Knows nothing about what the memory is for.
 """
 
 import gc
+import os
 from math import inf
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def free_bytes(device, root="/") -> int:
         free = _kernels(root) if _shares(device) else torch.cuda.mem_get_info(device)[0]
         return free + reserved
     return _kernels(root)
+
+
+def used_bytes(device: str) -> int:
+    """Bytes that torch allocated on a GPU, or that this process holds on a CPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.memory_allocated(device))
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _shares(device) -> bool:

@@ -39,23 +39,30 @@ class Prompts:
         grids = [grid for one in pictures for grid in vision.grids(one, 1)]
         return prompt_positions(ids, vision.image_id, grids, vision.merge)
 
-    def check_style(self, style, pictures) -> None:
-        """InputError if this model cannot be asked in the style about so many pictures."""
-        if pictures not in style.pictures:
-            raise InputError(
-                f"a question in {style.name} style is about one picture, got {pictures}: two are"
+    def check_style(self, style, images) -> None:
+        """InputError if this model cannot be asked in the style about so many images."""
+        reason = self.unsupported(style, images)
+        if reason:
+            raise InputError(reason)
+
+    def unsupported(self, style, images) -> str:
+        """Why this model cannot be asked in a style about so many images, "" if it can."""
+        if images not in style.pictures:
+            return (
+                f"a question in {style.name} style is about one image, got {images}: two are"
                 " asked in plain style"
             )
         if style.name != "position":
-            return
+            return ""
         if not self.loaded.vision.multimodal_positions:
-            raise InputError(
+            return (
                 "position style needs a model with multimodal rotary positions, and"
                 f" '{self.loaded.checkpoint.architecture}' has one-dimensional ones: ask by"
                 " marker or coordinates"
             )
         if self.loaded.point_id is None:
-            raise InputError("position style needs the token that points in the vocabulary")
+            return "position style needs the token that points in the vocabulary"
+        return ""
 
     def check_room(self, style, view, grids) -> None:
         """EngineError if questions in the style are longer than the model's context, beside

@@ -5,13 +5,17 @@ Every reply is judged by its text, as greedy decoding gave it; failures count as
 nothing about how an engine answers.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from depthlm_ros.data.records import strict_json
 from depthlm_ros.errors import RecordError
 from depthlm_ros.evaluation.metrics import share_interval
+from depthlm_ros.predict import Predictor
+from depthlm_ros.tasks.item import Item, Task
 from depthlm_ros.tasks.poses import recall_to
 
 AUC_LIMIT_DEG = 30.0
@@ -26,8 +30,8 @@ class TaskReport:
     name: str
     style: str
     questions: int
-    skipped: tuple
-    scores: dict
+    skipped: tuple[str, ...]
+    scores: dict[str, tuple[float, float, float]]
 
     def to_json(self) -> str:
         """All of it; null where a figure is not defined."""
@@ -43,7 +47,14 @@ class TaskReport:
         return "\n".join([head, *left_out[:1], "", title, *figures])
 
 
-def evaluate_task(task, records, predictor, style="", each=1, progress=None) -> TaskReport:
+def evaluate_task(
+    task: Task,
+    records: Iterable[Any],
+    predictor: Predictor,
+    style: str = "",
+    each: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> TaskReport:
     """The TaskReport of a predictor on records, `each` questions a record, always the same ones.
 
     progress(records): called after each. Raises ImageError, InputError or the engine's error.
@@ -58,7 +69,7 @@ def evaluate_task(task, records, predictor, style="", each=1, progress=None) -> 
             except RecordError as error:
                 skipped.append(str(error))
                 break
-            scores.append(task.judge(asked(predictor.engine, item), item.truth))
+            scores.append(task.judge(asked(predictor, item), item.truth))
             numbers.append(number)
             shown = item.style.name
         if progress:
@@ -67,17 +78,14 @@ def evaluate_task(task, records, predictor, style="", each=1, progress=None) -> 
     return TaskReport(task.name, checkpoint.name, shown, len(scores), tuple(skipped), found)
 
 
-def asked(engine, item) -> str:
-    """What the engine replies to an item."""
-    scene = engine.open(list(item.views), item.style)
-    try:
-        (reply,) = engine.step([(scene, item.question)])
-        return reply.text
-    finally:
-        scene.close()
+def asked(predictor: Predictor, item: Item) -> str:
+    """The text that a predictor replies to an item."""
+    return predictor.ask(item.views, item.style, item.question).text
 
 
-def scores_of(scores, records) -> dict:
+def scores_of(
+    scores: list[dict[str, float]], records: Sequence[int]
+) -> dict[str, tuple[float, float, float]]:
     """name -> (mean, low, high): of the judge's scores, where a missing answer has none over the
     others; low and high are 95 % over resamples of the records that the questions belong to.
 
@@ -86,14 +94,14 @@ def scores_of(scores, records) -> dict:
     columns = {name: np.array([s[name] for s in scores]) for name in (scores[0] if scores else ())}
     if "error_deg" in columns:
         columns["auc_30"] = recall_to(columns["error_deg"], AUC_LIMIT_DEG)
-    _, records = np.unique(records, return_inverse=True)
-    found = {name: _mean(values, records) for name, values in columns.items()}
+    _, numbers = np.unique(records, return_inverse=True)
+    found = {name: _mean(values, numbers) for name, values in columns.items()}
     if "l2" in found:
         found["rmse"] = tuple(np.sqrt(found.pop("l2")).tolist())
     return found
 
 
-def _mean(values, records) -> tuple:
+def _mean(values: np.ndarray, records: np.ndarray) -> tuple[float, float, float]:
     known = np.isfinite(values)
     sums = np.bincount(records[known], values[known], minlength=records.max() + 1)
     counts = np.bincount(records[known], minlength=records.max() + 1)

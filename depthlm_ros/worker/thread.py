@@ -91,7 +91,6 @@ class ModelThread:
         except Exception as error:  # noqa: BLE001, of whatever library: the node stays up and tells it
             self._change(str(as_ours(error, "the model cannot be loaded")))
             return False
-        self.predictor.batcher.has_worker = True
         self._change("")
         return True
 
@@ -113,7 +112,7 @@ class ModelThread:
         try:
             while not self._stopping.is_set():
                 with self._working():
-                    stepped = self.predictor.batcher.run_once()
+                    stepped = self.predictor.run_once()
                 self._begin_new(wait=not stepped)
         except Exception as error:  # noqa: BLE001, nobody must wait for a model that is gone
             died = as_ours(error, "the model stopped")

@@ -26,7 +26,7 @@ def test_an_engine_takes_every_task_in_every_style(tiny, records, pairs, task):
     for style in tiny.checkpoint.wording:
         if (task, style) != ("points", "position"):
             item = TASKS[task].item(record, tiny.checkpoint, np.random.default_rng(0), style)
-            assert TASKS[task].judge(asked(tiny.engine, item), item.truth)["answered"] in (0, 1)
+            assert TASKS[task].judge(asked(tiny, item), item.truth)["answered"] in (0, 1)
 
 
 @pytest.mark.parametrize("style", ["marker", "coordinates", "position"])
@@ -35,5 +35,5 @@ def test_the_distance_task_asks_what_the_predictor_asks(tiny, records, style):
     item = TASKS["distance"].item(record, tiny.checkpoint, np.random.default_rng(0), style)
     (row,) = np.flatnonzero(np.isclose(record.label_as("distance"), item.truth))
     greedy = AskingPredictor(tiny.engine, replace(tiny.checkpoint, report="greedy"))
-    expected = greedy.ranges(record.frame(), record.pixels[[row]], style).distance_m[0]
-    assert parse(asked(tiny.engine, item)).metres == expected
+    expected = greedy.ranges(record.frame(), record.pixels[[row]], style=style).distance_m[0]
+    assert parse(asked(tiny, item)).metres == expected

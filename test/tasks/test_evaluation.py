@@ -9,32 +9,35 @@ import numpy as np
 import pytest
 
 from depthlm_ros.engines import Reply
+from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.tasks import TASKS
 from depthlm_ros.tasks.evaluation import evaluate_task, scores_of
 
 
-class Parrot:
+class Parrot(ScriptedEngine):
     """An engine that says one text, and remembers what it was asked."""
 
     def __init__(self, text):
+        super().__init__()
         self.text = text
-        self.asked = []
-        self.open_scenes = 0
+        self.asked, self.scenes = [], []
 
-    def open(self, pictures, style):
-        self.asked.append((len(pictures), style.name))
-        self.open_scenes += 1
-        return SimpleNamespace(close=self._close)
-
-    def _close(self):
-        self.open_scenes -= 1
+    def open(self, images, style):
+        self.asked.append((len(images), style.name))
+        self.scenes.append(super().open(images, style))
+        return self.scenes[-1]
 
     def step(self, batch):
         return [Reply(np.nan, self.text) for _ in batch]
 
+    @property
+    def open_scenes(self):
+        return sum(scene.view is not None for scene in self.scenes)
+
 
 def predictor(row, text):
-    return SimpleNamespace(engine=Parrot(text), checkpoint=row)
+    return AskingPredictor(Parrot(text), row)
 
 
 def test_every_record_is_asked_and_judged(records, row, points):

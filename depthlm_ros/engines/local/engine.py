@@ -29,7 +29,14 @@ from depthlm_ros.engines.local.rows import Rows, prefill
 from depthlm_ros.errors import InputError
 from depthlm_ros.models.linear import fast_products, linear_patches
 from depthlm_ros.models.loading import load
-from depthlm_ros.models.memory import at_once, check_fits, free_bytes, give_back, in_passes
+from depthlm_ros.models.memory import (
+    at_once,
+    check_fits,
+    free_bytes,
+    give_back,
+    in_passes,
+    used_bytes,
+)
 from depthlm_ros.models.prompts import Prompts
 
 
@@ -81,6 +88,7 @@ class LocalEngine:
         if check not in CHECKS:
             raise InputError(f"check is {check!r}, allowed: {', '.join(CHECKS)}")
         self.loaded = load(checkpoint, device, dtype, **options)
+        self.device = str(self.loaded.device)
         checkpoint = self.loaded.checkpoint
         linear_patches(self.loaded.model)
         fast_products(self.loaded.model)
@@ -93,6 +101,15 @@ class LocalEngine:
         self.counts = Counter()
         self.seen_focal_px = None
         self._pace = Pace()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Allocated on a GPU, or held by this process on a CPU."""
+        return used_bytes(self.device)
+
+    def supports(self, style, images=1) -> str:
+        """Why this model cannot be asked in a style about so many images, "" if it can."""
+        return self.prompts.unsupported(style, images)
 
     @torch.inference_mode()
     def open(self, pictures, style) -> LocalScene:

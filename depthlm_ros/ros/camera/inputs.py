@@ -52,7 +52,7 @@ class Ahead:
 
 def _ready(predictor, picture):
     with contextlib.suppress(Exception):  # whoever asks about the picture meets it and is told
-        predictor.look(picture.frame)
+        predictor.prepare(picture.frame)
 
 
 LOOK_S = 0.5  # how often the publishers are looked at

@@ -108,7 +108,7 @@ def _model_values(node, worker, settings):
         yield f"{kind} answered a second", statistics.per_second(kind)
         yield f"{kind} latency median ms", median * 1000
         yield f"{kind} latency 95 % ms", high * 1000
-    yield "batch size", predictor.batcher.step_rows if predictor else 0
+    yield "batch size", predictor.stats().batch_size if predictor else 0
     yield "questions waiting", questions
     yield "pixels waiting", pixels
     for name, count in sorted(statistics.failures.items()):
