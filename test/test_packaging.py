@@ -82,7 +82,9 @@ def test_every_package_and_every_file_beside_its_modules_is_installed(metadata):
 def test_every_console_script_names_a_function_that_exists(metadata):
     for script in metadata["entry_points"]["console_scripts"]:
         module, function = re.fullmatch(r"[a-z_]+ = ([a-z_.]+):([a-z_]+)", script).groups()
-        tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+        path = ROOT / module.replace(".", "/")
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        tree = ast.parse(path.read_text())
         assert function in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
