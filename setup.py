@@ -30,8 +30,8 @@ setup(
     entry_points={
         "console_scripts": [
             "depthlm = depthlm_ros.cli:main",
-            "depthlm_node = depthlm_ros.ros.node:main",
-            "depthlm_demo_camera = depthlm_ros.ros.tools.demo_camera:main",
+            "depthlm_node = depthlm_ros.cli.programs:depthlm_node",
+            "depthlm_demo_camera = depthlm_ros.cli.programs:depthlm_demo_camera",
         ]
     },
 )

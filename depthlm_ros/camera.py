@@ -56,7 +56,8 @@ class Camera:
             yield f"the picture size is {self.width} x {self.height}, it must be at least 1 x 1"
         values = (self.fx, self.fy, self.cx, self.cy, *self.coefficients)
         if not all(isfinite(v) for v in values):
-            yield f"intrinsics must be finite numbers, got {values}"
+            given = ", ".join(f"{value:g}" for value in values)
+            yield f"intrinsics must be finite numbers, got {given}"
         elif self.fx <= 0 or self.fy <= 0:
             yield (
                 f"the focal length is fx = {self.fx:g}, fy = {self.fy:g} pixels, it must be"

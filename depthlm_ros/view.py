@@ -198,12 +198,13 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
     camera = frame.camera
     sx = focal_px / camera.fx
     sy = sx if axes == "fx" else focal_px / camera.fy
-    width, height = int(camera.width * sx), int(camera.height * sy)
+    sides = np.trunc([camera.width * sx, camera.height * sy])  # may be beyond any integer
+    width, height = (int(min(side, LARGEST_VIEW + 1)) for side in sides)
     if not 1 <= width * height <= LARGEST_VIEW:
         raise CameraError(
             f"at {focal_px:g} px a {camera.width} x {camera.height} picture with"
-            f" fx = {camera.fx:g} becomes {width} x {height}, between 1 and {LARGEST_VIEW}"
-            " pixels are allowed: check the intrinsics"
+            f" fx = {camera.fx:g} becomes {sides[0]:g} x {sides[1]:g}, between 1 and"
+            f" {LARGEST_VIEW} pixels are allowed: check the intrinsics"
         )
     scaled = camera.scaled(sx, sy, width, height)
     return View(frame.resized(width, height), scaled, frame, (sx, sy))

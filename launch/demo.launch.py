@@ -1,14 +1,20 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""A camera that shows one picture, the node, and RViz: ros2 launch depthlm_ros demo.launch.py"""
+"""A camera that shows one image, the node, and RViz: ros2 launch depthlm_ros demo.launch.py"""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from depthlm_ros.ros.arguments import boolean, check_installed, is_installed, number
 from depthlm_ros.ros.dds import profile_environment
 
 LAUNCH_FILE = PathJoinSubstitution(
@@ -16,7 +22,7 @@ LAUNCH_FILE = PathJoinSubstitution(
 )
 
 CAMERA = {
-    "picture": ("", "A picture file; default: the rendered scene that comes with the package"),
+    "picture": ("", "An image file; default: the rendered scene that comes with the package"),
     "camera": ("", "Its camera_info file"),
     "fx": ("0.0", "Or its focal length in pixels"),
     "fy": ("0.0", "The same along v; 0.0: as fx"),
@@ -27,17 +33,40 @@ PASSED_ON = {
     "checkpoint": ("", "The model; default: as the parameters file says"),
     "engine": ("", "What runs the model; default: as the parameters file says"),
     "device": ("", "Where the model runs; default: as the parameters file says"),
-    "rviz": ("true", "Whether to start RViz"),
+    "respawn": ("false", "Whether the node is started again 2 s after it has ended"),
+    "rviz": ("auto", "Whether to start RViz; auto: where it is installed"),
 }
 
 
 def generate_launch_description():
-    """Camera, node, RViz, and where the camera is mounted."""
+    """All arguments, then what they describe."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in {**CAMERA, **PASSED_ON}.items()
     ]
-    passed_on = {name: LaunchConfiguration(name) for name in PASSED_ON}
+    return LaunchDescription([*declared, OpaqueFunction(function=_all)])
+
+
+def _all(context):
+    """Node, RViz, camera, and where the camera is mounted.
+
+    Nothing is started before all of it is known to be there. The included launch file, which
+    checks its own arguments, comes first.
+    """
+    given = {n: LaunchConfiguration(n).perform(context) for n in (*CAMERA, *PASSED_ON)}
+    camera = _camera(given)
+    check_installed(
+        {"depthlm_ros": "depthlm_demo_camera", "tf2_ros": "static_transform_publisher"}
+    )
+    passed_on = {name: given[name] for name in PASSED_ON}
+    actions = []
+    if given["rviz"].strip().lower() == "auto":
+        rviz = is_installed("rviz2", "rviz2")
+        passed_on["rviz"] = str(rviz).lower()
+        if not rviz:
+            actions.append(LogInfo(msg="RViz is not installed (package rviz2): going on without"))
+    else:
+        boolean("rviz", given["rviz"])
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(LAUNCH_FILE),
         launch_arguments={"image": "/camera/image_raw", **passed_on}.items(),
@@ -47,24 +76,21 @@ def generate_launch_description():
     turned = _transform(
         "camera_link", "camera_optical_frame", "--roll", "-1.570796", "--yaw", "-1.570796"
     )
-    return LaunchDescription([*declared, OpaqueFunction(function=_camera), node, mounted, turned])
+    return [*actions, node, camera, mounted, turned]
 
 
-def _camera(context):
-    given = {name: LaunchConfiguration(name).perform(context) for name in CAMERA}
-    parameters = {name: float(given[name]) for name in ("fx", "fy", "cx", "cy")}
+def _camera(given):
+    parameters = {name: number(name, given[name]) for name in ("fx", "fy", "cx", "cy")}
     for name in ("picture", "camera"):
         parameters[name] = ParameterValue(given[name], value_type=str)
-    return [
-        Node(
-            package="depthlm_ros",
-            executable="depthlm_demo_camera",
-            namespace="camera",
-            parameters=[parameters],
-            additional_env=profile_environment(),
-            output="screen",
-        )
-    ]
+    return Node(
+        package="depthlm_ros",
+        executable="depthlm_demo_camera",
+        namespace="camera",
+        parameters=[parameters],
+        additional_env=profile_environment(),
+        output="screen",
+    )
 
 
 def _transform(parent, child, *place):

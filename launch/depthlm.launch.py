@@ -8,6 +8,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from depthlm_ros.ros.arguments import boolean, camera_topics, check_installed
 from depthlm_ros.ros.dds import profile_environment
 
 SHARE = FindPackageShare("depthlm_ros")
@@ -16,19 +17,21 @@ ONE_VIEW = PathJoinSubstitution([SHARE, "config", "depthlm.rviz"])
 TWO_VIEW = PathJoinSubstitution([SHARE, "config", "two_cameras.rviz"])
 
 ARGUMENTS = {
-    "image": ("image", "Topic of the pictures (sensor_msgs/Image)"),
+    "image": ("image", "Topic of the images (sensor_msgs/Image)"),
     "camera_info": ("", "Topic of their intrinsics; default: the sibling of image"),
-    "cameras": ("", "Several instead: left=/left/image_raw,right=/right/image_raw"),
+    "cameras": ("", "Named cameras instead: left=/left/image_raw,right=/right/image_raw"),
     "namespace": ("", "Namespace of the node"),
     "params_file": (PARAMS_FILE, "Parameters of the node"),
     "checkpoint": ("", "The model; default: as params_file says"),
     "engine": ("", "What runs the model; default: as params_file says"),
     "device": ("", "Where the model runs; default: as params_file says"),
     "autostart": ("", "Whether the node brings itself up; default: as params_file says"),
+    "respawn": ("false", "Whether the node is started again 2 s after it has ended"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "use_sim_time": ("false", "Whether time comes from /clock"),
     "rviz": ("false", "Whether to start RViz too"),
 }
+RESPAWN_DELAY_S = 2.0
 
 
 def generate_launch_description():
@@ -41,49 +44,57 @@ def generate_launch_description():
 
 
 def _nodes(context):
+    """Nothing is started before all of it is known to be there and every argument is read."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    given["cameras"] = camera_topics(given["cameras"])
+    for name in ("respawn", "use_sim_time", "rviz"):
+        given[name] = boolean(name, given[name])
+    programs = {"depthlm_ros": "depthlm_node"}
     nodes = [_depthlm(given)]
-    if _is_true(given["rviz"]):
+    if given["rviz"]:
+        programs["rviz2"] = "rviz2"
         nodes.append(_rviz(given))
+    check_installed(programs)
     return nodes
 
 
 def _depthlm(given):
     chosen = {n: given[n] for n in ("checkpoint", "engine", "device") if given[n]}
     parameters = {name: ParameterValue(text, value_type=str) for name, text in chosen.items()}
-    parameters["use_sim_time"] = _is_true(given["use_sim_time"])
+    parameters["use_sim_time"] = given["use_sim_time"]
     if given["autostart"]:
-        parameters["autostart"] = _is_true(given["autostart"])
-    several = _several(given["cameras"])
-    if several:
-        parameters["cameras"] = list(several)
+        parameters["autostart"] = boolean("autostart", given["autostart"])
+    if given["cameras"]:
+        parameters["cameras"] = list(given["cameras"])
     return Node(
         package="depthlm_ros",
         executable="depthlm_node",
         name="depthlm",
         namespace=given["namespace"],
         parameters=[given["params_file"], parameters],
-        remappings=list(_remappings(given, several)),
+        remappings=list(_remappings(given)),
         ros_arguments=["--log-level", f"{_logger(given)}:={given['log_level']}"],
         additional_env=profile_environment(),
+        respawn=given["respawn"],
+        respawn_delay=RESPAWN_DELAY_S,
         output="screen",
         emulate_tty=True,
     )
 
 
-def _several(text):
-    """Camera's name -> its topic of pictures."""
-    return dict(pair.strip().split("=", 1) for pair in text.split(",") if pair.strip())
-
-
-def _remappings(given, several):
-    """Both inputs of each camera; the intrinsics lie beside the pictures."""
-    if not several:
+def _remappings(given):
+    """Both inputs of each camera; the intrinsics lie beside the images."""
+    if not given["cameras"]:
         yield "image", given["image"]
         yield "camera_info", given["camera_info"] or _sibling(given["image"])
-    for name, topic in several.items():
-        yield f"{name}/image", topic
-        yield f"{name}/camera_info", _sibling(topic)
+    for name, topic in given["cameras"].items():
+        yield f"{_prefix(name, given)}image", topic
+        yield f"{_prefix(name, given)}camera_info", _sibling(topic)
+
+
+def _prefix(name, given):
+    """What stands before the topics of a camera; nothing where it is called as by default."""
+    return "" if list(given["cameras"]) == ["camera"] else f"{name}/"
 
 
 def _logger(given):
@@ -92,23 +103,23 @@ def _logger(given):
 
 
 def _rviz(given):
-    several = _several(given["cameras"])
     return Node(
         package="rviz2",
         executable="rviz2",
-        arguments=["-d", TWO_VIEW if several else ONE_VIEW],
-        remappings=list(_shown(given, several)),
-        parameters=[{"use_sim_time": _is_true(given["use_sim_time"])}],
+        arguments=["-d", TWO_VIEW if given["cameras"] else ONE_VIEW],
+        remappings=list(_shown(given)),
+        parameters=[{"use_sim_time": given["use_sim_time"]}],
     )
 
 
-def _shown(given, several):
+def _shown(given):
     """From the topics that the views name to those of here; of several cameras the first two."""
     own = f"/{given['namespace'].strip('/')}/depthlm".replace("//", "/")
     yield "/camera/image_raw", given["image"]
     places = {"": ""}
-    if several:
-        places = {f"{place}/": f"{name}/" for place, name in zip(("left", "right"), several)}
+    if given["cameras"]:
+        names = zip(("left", "right"), given["cameras"], strict=False)
+        places = {f"{place}/": _prefix(name, given) for place, name in names}
     for place, name in places.items():
         for stream in ("points", "overlay", "markers", "depth/image"):
             yield f"/depthlm/{place}{stream}", f"{own}/{name}{stream}"
@@ -118,7 +129,3 @@ def _sibling(image):
     """The topic of camera_info: the last word of the image's topic replaced, as cameras do."""
     folder, slash, _ = image.rpartition("/")
     return f"{folder}{slash}camera_info"
-
-
-def _is_true(text):
-    return text.strip().lower() in ("true", "1")

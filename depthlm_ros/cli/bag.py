@@ -114,7 +114,7 @@ def _answer(args, recording, parts) -> int:
     fixed = info_message(None, read_camera(args.camera)) if args.camera else None
     predictor, skipped = predictor_from(args), 0
     with progress_bar("images") as progress:
-        for index, time_ns, image, info in recording.pictures(parts.done, args.every):
+        for index, time_ns, image, info in recording.images(parts.done, args.every):
             progress(index, recording.total)
             try:
                 frame = frame_from(image, info or fixed, args.rectified)
@@ -125,4 +125,4 @@ def _answer(args, recording, parts) -> int:
             found = scan(predictor, frame, *args.grid)
             told = streams(image.header, frame, found, recording.is_compressed)
             parts.write(index, time_ns, [(f"{args.node}/{name}", m) for name, m in told])
-    return skipped
+    return skipped + recording.damaged

@@ -3,7 +3,7 @@
 
 import argparse
 
-from depthlm_ros.cli.options import box, grid, pixel, positive
+from depthlm_ros.cli.options import box, grid, pixel, positive, seconds
 
 
 def add(subparsers) -> None:
@@ -41,10 +41,15 @@ def add(subparsers) -> None:
     parser.add_argument("--camera", default="", help="name of the camera (default: the only one)")
     parser.add_argument(
         "--max-age",
-        type=float,
+        type=seconds,
         default=0.0,
         metavar="S",
         help="age in seconds of the oldest image to use (default: any)",
+    )
+    parser.add_argument(
+        "--frame",
+        default="",
+        help="TF frame of the points (default: the node's, else the optical frame)",
     )
     parser.add_argument(
         "--timeout",
@@ -52,6 +57,14 @@ def add(subparsers) -> None:
         default=10.0,
         metavar="S",
         help="seconds to wait for an answer (default: 10)",
+    )
+    parser.add_argument(
+        "--wait",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds to wait while the model is loading or no image has come (default: 60; 0: do"
+        " not wait)",
     )
     parser.set_defaults(run=run)
 

@@ -2,6 +2,7 @@
 """Options that several subcommands share, and what they stand for: a Frame, a Predictor."""
 
 import argparse
+from contextlib import suppress
 from math import inf
 
 import numpy as np
@@ -174,3 +175,11 @@ def positive(text: str) -> float:
     if not 0 < found < inf:
         raise argparse.ArgumentTypeError(f"a number above 0, got '{text}'")
     return found
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, 0 or more."""
+    with suppress(ValueError):
+        if 0 <= (found := float(text)) < 2**31:
+            return found
+    raise argparse.ArgumentTypeError(f"a number of seconds, 0 or more, got '{text.strip()}'")

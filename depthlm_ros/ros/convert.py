@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The house's own values -> rclpy messages.
 
-Knows nothing about nodes, topics or models; what the fields hold is known by messages.py.
+Knows nothing about nodes, topics or models; msgs/fields.py knows what the fields hold.
 """
 
 from array import array
@@ -24,22 +24,22 @@ from depthlm_ros.msgs.fields import (
 
 def camera_info_message(header, camera: Camera) -> CameraInfo:
     """The CameraInfo of a camera, with R the identity and P = K."""
-    return _filled(CameraInfo(header=header), info_content(camera))
+    return filled_message(CameraInfo, header, info_content(camera))
 
 
 def image_message(header, image) -> Image:
     """Image message (rgb8) of an array (H, W, 3) uint8 RGB."""
-    return _filled(Image(header=header), image_content(image))
+    return filled_message(Image, header, image_content(image))
 
 
 def depth_message(header, scan) -> Image:
     """Depth image of a Scan (REP-118: 32FC1, z), one pixel a cell of its grid."""
-    return _filled(Image(header=header), depth_content(scan))
+    return filled_message(Image, header, depth_content(scan))
 
 
 def cloud_message(header, scan) -> PointCloud2:
     """Organised cloud (height = rows, width = columns) of a Scan; NaN where unknown."""
-    return _filled(PointCloud2(header=header, fields=point_fields()), cloud_content(scan))
+    return filled_message(PointCloud2, header, cloud_content(scan))
 
 
 def point_fields() -> list:
@@ -50,39 +50,48 @@ def point_fields() -> list:
     ]
 
 
-def _filled(message, content):
+def filled_message(kind, header, content):
+    """A message of a class with a header and the content of its other fields (msgs/fields.py)."""
+    message = kind(header=header)
+    if kind is PointCloud2:
+        message.fields = point_fields()
     for name, value in content.items():
         setattr(message, name, _bytes(value) if name == "data" else value)
     return message
 
 
-def fill_answers(answers, ranges) -> None:
-    """Write Ranges into a PixelDistances message, row by row in the order asked."""
+def fill_answers(answers, ranges, frame_id, points=None) -> None:
+    """Write Ranges into a PixelDistances message, in the order asked.
+
+    points (N, 3): in frame_id [m]; None: those of ranges, in the optical frame that it names.
+    """
+    points = ranges.points if points is None else points
+    answers.frame_id = frame_id
     answers.status = _bytes(ranges.status)
     for name, values in (
         ("distance", ranges.distance_m),
         ("lower", ranges.lower_m),
         ("upper", ranges.upper_m),
         ("stddev", ranges.stddev_m),
-        ("x", ranges.points[:, 0]),
-        ("y", ranges.points[:, 1]),
-        ("z", ranges.points[:, 2]),
+        ("x", points[:, 0]),
+        ("y", points[:, 1]),
+        ("z", points[:, 2]),
         ("asked_u", ranges.asked[:, 0]),
         ("asked_v", ranges.asked[:, 1]),
     ):
         setattr(answers, name, _floats(values))
 
 
-def fill_box_answers(response, found) -> None:
-    """Write BoxRanges into a QueryRegions response, row by row in the order asked."""
-    fill_answers(response.answers, found.ranges)
+def fill_box_answers(response, found, frame_id, points=None) -> None:
+    """Write BoxRanges into a QueryRegions response, in the order asked; points as above."""
+    fill_answers(response.answers, found.ranges, frame_id, points)
     response.spread = _floats(found.spread_m)
     response.answered = found.answered.tolist()
     response.inliers = found.inliers.tolist()
 
 
 def duration_message(seconds: float) -> Duration:
-    """Duration of non-negative seconds."""
+    """Duration of non-negative seconds, below 2**31."""
     nanoseconds = int(seconds * 1e9)
     return Duration(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
 

@@ -1,32 +1,49 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Environment variables for ROS processes: Fast DDS's profile, and a graph of one's own.
 
-Knows neither rclpy nor messages. Both Fast DDS names are set: Jazzy and older read one, Kilted
-and newer the other.
+A stock Fast DDS has 512 KiB of shared memory: a publisher of images stalls for seconds as soon as
+somebody watches them, and answers with it. Both names of the variable are set: Jazzy and older
+read one, Kilted and newer the other.
 """
 
 import contextlib
 import fcntl
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from depthlm_ros.errors import DepthLMError
 
 PROFILE = Path(__file__).with_name("fastdds_16mib.xml")
 _PROFILE_NAMES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+_CHOICES = (*_PROFILE_NAMES, "FASTDDS_BUILTIN_TRANSPORTS")
+_FILES = "DEFAULT_FASTRTPS_PROFILES.xml", "DEFAULT_FASTDDS_PROFILES.xml"  # read where it starts
 DOMAINS = range(1, 102)  # those whose ports are safe on every system
 
 
-def profile_environment(environment=os.environ) -> dict:
-    """Variables that give a process 16 MiB of shared memory; none if the user chose a profile."""
-    if any(environment.get(name) for name in _PROFILE_NAMES):
+def profile_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that give a process 16 MiB of shared memory.
+
+    None if the user has chosen: a profile, transports, or another middleware than Fast DDS.
+    """
+    middleware = environment.get("RMW_IMPLEMENTATION", "")
+    if any(environment.get(name) for name in _CHOICES) or "fastrtps" not in (
+        middleware or "rmw_fastrtps_cpp"
+    ):
+        return {}
+    if any(Path(name).exists() for name in _FILES):
         return {}
     return dict.fromkeys(_PROFILE_NAMES, str(PROFILE))
 
 
+def choose_profile() -> None:
+    """Give this process the profile, unless the user has chosen; before rclpy.init()."""
+    os.environ.update(profile_environment())
+
+
 @contextlib.contextmanager
-def private_graph():
+def private_graph() -> Iterator[dict[str, str]]:
     """Variables for processes that see each other and nothing else, as long as this holds.
 
     They stay on this machine, on a ROS_DOMAIN_ID that no other holder uses.
@@ -63,7 +80,7 @@ def _opened(path):
 
 
 @contextlib.contextmanager
-def environment(variables):
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
     """os.environ with these variables, put back afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

@@ -4,9 +4,16 @@
 Knows nothing about models or topics: the node says what each step does.
 """
 
+from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from depthlm_ros.errors import DepthLMError
+from depthlm_ros.errors import Code, DepthLMError, InputError, Problem
+from depthlm_ros.ros.compat import (
+    forget_lifecycle,
+    lifecycle_state,
+    parameter_problem,
+    wrap_change_state,
+)
 
 _DONE, _FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -14,23 +21,25 @@ _DONE, _FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAIL
 class ManagedNode(LifecycleNode):
     """A lifecycle node whose steps are configure(), activate(), deactivate() and cleanup().
 
-    A subclass defines these four, standing(reason), which is told why nobody may ask now and
-    what to type, and '' once everybody may, and settled(), called after each transition. A step
+    A subclass defines these four, standing(problem), which is told why nobody may ask now and
+    what to type, and None once everybody may, and settled(), called after each transition. A step
     that raises fails: the reason is logged and told, and the node stays where it was.
     failure: why the last step failed, or empty.
     """
 
     def __init__(self, name, **node_options):
-        super().__init__(name, **node_options)
+        try:
+            super().__init__(name, **node_options)
+        except ParameterException as error:  # of those that every node has: use_sim_time:=ture
+            raise InputError(parameter_problem(error)) from error
         self.failure = ""
         # A transition that is impossible now raises in there, which would end the executor.
-        service = self._service_change_state
-        service.callback = self._guarded(service.callback)
+        wrap_change_state(self, self._guarded)
 
     @property
     def state(self) -> str:
         """unconfigured, inactive, active or finalized, or the name of the transition under way."""
-        return self._state_machine.current_state[1]
+        return lifecycle_state(self)
 
     @property
     def namesakes(self) -> int:
@@ -51,13 +60,13 @@ class ManagedNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Leave the graph; rclpy's state machine would hold the node in it."""
         super().destroy_node()
-        self._state_machine.destroy_when_not_in_use()
+        forget_lifecycle(self)
 
     def on_configure(self, state):
         return self._tried(self.configure, "configure", self._inactive)
 
     def on_activate(self, state):
-        return self._tried(self.activate, "activate", "")
+        return self._tried(self.activate, "activate", None)
 
     def on_deactivate(self, state):
         return self._tried(self.deactivate, "deactivate", self._inactive)
@@ -66,43 +75,46 @@ class ManagedNode(LifecycleNode):
         return self._tried(self.cleanup, "cleanup", self.unconfigured)
 
     def on_shutdown(self, state):
-        self.standing("the node was shut down: start it again")
+        ended = Problem(Code.SHUTTING_DOWN, "the node was shut down: start it again")
+        self.standing(ended)
         if state.label == "active":
-            self._tried(self.deactivate, "deactivate", None)
+            self._tried(self.deactivate, "deactivate", ended)
         if state.label != "unconfigured":
-            self._tried(self.cleanup, "cleanup", None)
+            self._tried(self.cleanup, "cleanup", ended)
         return _DONE
 
     @property
-    def unconfigured(self) -> str:
+    def unconfigured(self) -> Problem:
         """Why a node that is not configured answers nothing."""
-        return (
+        return Problem(
+            Code.UNCONFIGURED,
             f"the node is unconfigured: type {self.command('configure')}, then"
-            f" {self.command('activate')}"
+            f" {self.command('activate')}",
         )
 
     @property
-    def _inactive(self) -> str:
-        return f"the node is inactive: type {self.command('activate')}"
+    def _inactive(self) -> Problem:
+        return Problem(Code.INACTIVE, f"the node is inactive: type {self.command('activate')}")
 
     def _tried(self, step, name, standing):
-        """Take one step of the lifecycle; standing: what to tell afterwards, None: nothing."""
+        """Take one step of the lifecycle; standing: why nobody may ask afterwards, or None."""
         try:
             step()
         except Exception as error:  # noqa: BLE001, rclpy would swallow it and finalize the node
             self._failed(name, error)
             return _FAILED
         self.failure = ""
-        if standing is not None:
-            self.standing(standing)
+        self.standing(standing)
         return _DONE
 
     def _failed(self, name, error):
         ours = isinstance(error, DepthLMError)
         reason = str(error) if ours else f"{type(error).__name__}: {error}"
         self.failure = f"{name} failed: {reason}"
-        self.get_logger().error(self.failure)
-        self.standing(f"{self.failure}. Mend it and type {self.command(name)}")
+        told = f"{self.failure}. Fix it, then type {self.command(name)}"
+        self.get_logger().error(told)
+        code = Code.UNCONFIGURED if name == "configure" else Code.INACTIVE
+        self.standing(Problem(code, told))
 
     def _guarded(self, callback):
         def changed(request, response):

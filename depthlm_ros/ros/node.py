@@ -15,18 +15,20 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.msgs.encodings import decoder
 from depthlm_ros.predict import choose_checkpoint, load_predictor
+from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.camera.cameras import Cameras
+from depthlm_ros.ros.heartbeat import Heartbeat
 from depthlm_ros.ros.lifecycle import ManagedNode
 from depthlm_ros.ros.parameters import Parameters
-from depthlm_ros.ros.process import check_arguments, interrupt_once
+from depthlm_ros.ros.process import Stop, start_ros
 from depthlm_ros.ros.publish.diagnostics import Diagnostics
 from depthlm_ros.ros.serve.action import ScanAction
-from depthlm_ros.ros.serve.asking import Asking
 from depthlm_ros.ros.serve.detections import open_detections
-from depthlm_ros.ros.serve.queries import Queries
+from depthlm_ros.ros.serve.frames import Frames
+from depthlm_ros.ros.serve.queries import Asking, Queries
 from depthlm_ros.ros.serve.replies import Replies
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.worker.worker import Worker
+from depthlm_ros.worker.worker import CLOSING, Worker
 
 ABOUT = """\
 The node depthlm: distances of the pixels of a camera, by a vision-language model.
@@ -38,6 +40,8 @@ Parameters: `ros2 param list /depthlm`, `ros2 param describe /depthlm NAME`, doc
 Questions: `depthlm call --at 320,240`.
 """
 EXPIRE_S = 0.1  # how often overdue questions are looked for
+LOOK_S = 0.1  # how often a signal to stop is looked for
+ANSWERS_S, QUIET_S = 1.5, 0.1  # most that the end waits for refusals to leave, and after the last
 
 
 class DepthLMNode(ManagedNode):
@@ -51,6 +55,9 @@ class DepthLMNode(ManagedNode):
         self._told = None
         self._own_load = load
         self._settings = Parameters(self, self._on_parameters)
+        for problem in self._settings.unknown():
+            self.get_logger().warning(problem)
+        self._heartbeat = Heartbeat(self)
         autostart = self.get_parameter("autostart").value
         if autostart:  # a service that is seen and then gone would keep a client waiting
             self._settings.checked()
@@ -59,20 +66,25 @@ class DepthLMNode(ManagedNode):
         self._scans = None
         self._diagnostics = Diagnostics(self, self._cameras, self._worker, self._settings)
         self._detections = []
-        self._asking = Asking(self, self._cameras, self._worker, self._settings)
+        self._frames = Frames(self)
+        self._asking = Asking(self, self._cameras, self._worker, self._settings, self._frames)
         self.create_timer(EXPIRE_S, self._worker.expire, clock=STEADY)
         try:
             Queries(self, self._asking)
             self._scans = ScanAction(self, self._asking)
         except MissingDependency as error:  # clouds do not need them
             self.get_logger().error(str(error))
-        Replies(self)
+        self._replies = Replies(self)
         if autostart:
             self.bring_up()
+        else:
+            self.get_logger().info(self.unconfigured.text)
 
     def tell_once(self, error) -> None:
         """Log a problem, but not again and again, nor what is told of the whole node."""
-        if str(error) not in (self._told, self._worker.problem) and self.context.ok():
+        problem = self._worker.problem
+        known = self._told, problem.text if problem else ""
+        if str(error) not in known and self.context.ok():
             self._told = str(error)
             self.get_logger().error(self._told)
 
@@ -87,11 +99,14 @@ class DepthLMNode(ManagedNode):
             choose_checkpoint(
                 settings.checkpoint, settings.row, settings.style, settings.grid_style
             )
+        if settings.query_frame:
+            self._frames.listen()
         self._cameras.open(self, self._worker, self._settings)
         self._detections = open_detections(self, self._cameras, self._asking)
         back = " and ".join(self.command(step) for step in ("deactivate", "cleanup"))
         self._settings.locked = f"type {back}, then set it and configure again"
         self._started = time.monotonic()
+        self.get_logger().info(f"loading {self._model}")
         self._worker.load(self._own_load or self._load)
 
     def activate(self) -> None:
@@ -110,19 +125,34 @@ class DepthLMNode(ManagedNode):
         self._cameras.close()
         self._settings.locked = ""
 
-    def standing(self, reason) -> None:
-        """Refuse all questions for a reason, or allow them if there is none."""
-        if reason:
-            self._worker.pause(reason)
+    def standing(self, problem) -> None:
+        """Refuse all requests for a Problem, or allow them if there is none."""
+        if problem:
+            self._worker.pause(problem)
         else:
             self._worker.resume()
 
     def settled(self) -> None:
-        """Tell the new state."""
+        """Tell the new state, a lifecycle manager by heartbeats while the node is active."""
+        period_s = self._settings.now.bond_heartbeat_period
+        if self.state == "active" and period_s and not self._settings.now.autostart:
+            self._heartbeat.beat(period_s)
+        else:
+            self._heartbeat.end()
         self._diagnostics.publish()
+
+    def refuse_all(self) -> None:
+        """Answer all that is open or still comes with the news that the node ends."""
+        self._worker.pause(CLOSING)
+
+    @property
+    def answering(self) -> bool:
+        """Whether a response has not left, or has not been heard."""
+        return bool(self._asking.open or self._replies.unheard)
 
     def close(self) -> bool:
         """End the worker and destroy the node; False if the model cannot be stopped."""
+        self._heartbeat.end()
         ended = self._worker.close()
         if self._scans is not None:
             self._scans.destroy()
@@ -149,28 +179,50 @@ class DepthLMNode(ManagedNode):
             self._cameras.changed()
 
     def _on_model(self, problem):
-        now = self._settings.now
-        what = f"checkpoint '{now.checkpoint}', engine '{now.engine}'"
         if problem:
-            self.get_logger().error(f"{what}: {problem}")
+            self.get_logger().error(f"{self._model}: {problem.text}")
         else:
             spent = time.monotonic() - self._started
-            self.get_logger().info(f"ready after {spent:.1f} s: {what}")
+            self.get_logger().info(f"ready after {spent:.1f} s: {self._model}")
         self._diagnostics.publish()
 
+    @property
+    def _model(self) -> str:
+        now = self._settings.now
+        return f"checkpoint '{now.checkpoint}', engine '{now.engine}', device '{now.device}'"
 
-def _spin(node) -> None:
-    """Spin until shutdown. What a callback raises is told once, and ends neither the node nor its
-    other callbacks."""
+
+def _spin(node: DepthLMNode, stop: Stop) -> None:
+    """Spin until a signal comes. What a callback raises is told once, and ends neither the node
+    nor its other callbacks."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while node.context.ok():
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            raise
-        except Exception as error:  # noqa: BLE001, a robot needs the rest of the node
-            node.tell_fault(error)
+    try:
+        while not stop.requested:
+            _spin_once(node, executor)
+        _refuse_open(node, executor)
+    finally:
+        executor.shutdown()
+
+
+def _refuse_open(node: DepthLMNode, executor: SingleThreadedExecutor) -> None:
+    """Nobody is to wait for a node that is gone."""
+    node.refuse_all()
+    end = time.monotonic() + ANSWERS_S
+    quiet = time.monotonic() + QUIET_S
+    while time.monotonic() < min(quiet, end):
+        _spin_once(node, executor)
+        if node.answering:
+            quiet = time.monotonic() + QUIET_S
+
+
+def _spin_once(node: DepthLMNode, executor: SingleThreadedExecutor) -> None:
+    try:
+        executor.spin_once(timeout_sec=LOOK_S)
+    except ExternalShutdownException:
+        raise
+    except Exception as error:  # noqa: BLE001, a robot needs the rest of the node
+        node.tell_fault(error)
 
 
 def main(args=None, load=None) -> int:
@@ -180,13 +232,13 @@ def main(args=None, load=None) -> int:
     load: see DepthLMNode.
     """
     check_arguments("depthlm_node", ABOUT, args)
-    interrupt_once()
+    stop = Stop()
     node = None
     try:
-        rclpy.init(args=args)
+        start_ros(args)
         node = DepthLMNode(load)
-        _spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+        _spin(node, stop)
+    except ExternalShutdownException:
         pass
     except InputError as error:
         print(f"depthlm: {error}", file=sys.stderr)

@@ -1,18 +1,18 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The ROS parameters of the node: declared with description and range, changed only when safe.
+"""The parameters of the node: what each may be, and how ROS gives and changes them.
 
-What is allowed stands in settings.py. A bad value at the start does not stop the declaration: it
-is kept as a problem until a good one is set, and checked() names all of them.
-
-What the parameters of the node may be: one frozen Settings, every problem reported at once.
-
-Knows what is allowed, not what it is used for, and nothing about ROS (parameters.py does).
+Settings is the one frozen object that the rest of the node reads. Parameters declares its fields
+on the node with description and range, takes what the user typed in every form that ROS lets
+through, and changes only what is safe to change. Every problem is kept until a good value comes,
+and checked() names all of them at once.
 """
 
+import difflib
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -21,9 +21,13 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.errors import InputError
+from depthlm_ros.ros.arguments import CAMERA_NAME, CAMERA_NAMES, LONGEST_NAME
+from depthlm_ros.ros.compat import given_parameters
 from depthlm_ros.scan import LARGEST_GRID
 
 _WORDS = {
@@ -33,13 +37,20 @@ _WORDS = {
     float: "a number",
     tuple: "a list of texts",
 }
+DEVICES = r"auto|cpu|cuda(:\d+)?"  # what the engines know; importing them here would need torch
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+AT_THE_START = "autostart"  # nobody reads it later
 
 
-def _parameter(name, default, description, choices=(), limits=(), live=False, own=False):
-    """live: it may change at any time; the others while the node is unconfigured. own: a camera
-    may have its own."""
+def _parameter(
+    name, default, description, choices=(), limits=(), pattern="", live=False, own=False
+):
+    """pattern: a regular expression for a text; the description says what it allows. live: it
+    may change at any time, the others while the node is unconfigured. own: a camera may have its
+    own."""
     about = {"name": name, "description": description, "choices": choices, "limits": limits}
-    return field(default=default, metadata={**about, "live": live, "own": own})
+    about |= {"pattern": pattern, "live": live, "own": own}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,13 @@ class Settings:
         True,
         "Whether the node configures and activates itself at its start; false: a lifecycle"
         " manager does",
+    )
+    bond_heartbeat_period: float = _parameter(
+        "bond_heartbeat_period",
+        0.25,
+        "Seconds between two heartbeats for the lifecycle manager that activated the node, where"
+        " bondpy is installed and autostart is false; 0: none",
+        limits=(0, 60),
     )
     checkpoint: str = _parameter(
         "checkpoint", "tiny", "The model: tiny (shipped), a checkpoint folder, or a published name"
@@ -70,10 +88,14 @@ class Settings:
     device: str = _parameter(
         "device",
         "auto",
-        "Where the model runs: auto (the first GPU that works), cpu, cuda, cuda:1",
+        "Where the model runs: auto (the first GPU that works), cpu, cuda, cuda:1 and so on",
+        pattern=DEVICES,
     )
     dtype: str = _parameter(
-        "dtype", "auto", "Number format of the weights: auto, float32, bfloat16 or float16"
+        "dtype",
+        "auto",
+        "Number format of the weights; auto: bfloat16 on a GPU that has it, else float32",
+        choices=DTYPES,
     )
     check: str = _parameter(
         "check",
@@ -85,8 +107,8 @@ class Settings:
     cameras: tuple = _parameter(
         "cameras",
         ("camera",),
-        "Names of the cameras. One: its topics are image, camera_info, ~/points. Several share the"
-        " model: left/image, left/camera_info, ~/left/points",
+        "Names of the cameras, which share the model. Their topics: left/image, left/camera_info,"
+        " ~/left/points; of the default alone: image, camera_info, ~/points",
     )
     input_reliability: str = _parameter(
         "input.reliability",
@@ -110,7 +132,8 @@ class Settings:
     input_pairing: str = _parameter(
         "input.pairing",
         "latest",
-        "Which camera_info holds for a picture: the latest, or exactly the one of its stamp",
+        "Which camera_info holds for an image: latest (the one of its stamp if there is one, else"
+        " the newest) or exact (the one of its stamp, or none)",
         choices=("latest", "exact"),
         own=True,
     )
@@ -123,6 +146,21 @@ class Settings:
         0.5,
         "Clouds a second while somebody listens; 0: none",
         limits=(0, 60),
+        live=True,
+    )
+    grid_max_age: float = _parameter(
+        "grid.max_age",
+        5.0,
+        "Seconds; a grid of an image that came longer ago is given up for one of the newest;"
+        " 0: never",
+        limits=(0, 86_400),
+        live=True,
+    )
+    overlay_max_width: int = _parameter(
+        "overlay.max_width",
+        1280,
+        "Pixels; the overlay of a wider image is made smaller; 0: never",
+        limits=(0, 65_535),
         live=True,
     )
     query_max_pixels: int = _parameter(
@@ -140,85 +178,128 @@ class Settings:
         limits=(0, 86_400),
         live=True,
     )
+    query_frame: str = _parameter(
+        "query.frame",
+        "",
+        "Frame of the answered points where a request names none: map, base_link ..., by TF at the"
+        " stamp of the image; empty: the optical frame of the camera",
+        live=True,
+    )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for about in fields(self):
-            object.__setattr__(self, about.name, natural(getattr(self, about.name), about.type))
-        problems = [p for a in fields(self) for p in value_problems(a, getattr(self, a.name))]
-        problems = problems or list(self._together())
+            object.__setattr__(self, about.name, natural(about, getattr(self, about.name)))
+        problems = settings_problems(vars(self))
         if problems:
             raise InputError("; ".join(problems))
 
-    def _together(self):
-        """What is wrong with values that are allowed one by one."""
-        if self.grid_columns * self.grid_rows > LARGEST_GRID:
-            yield (
-                f"grid.columns x grid.rows is {self.grid_columns} x {self.grid_rows}, at most"
-                f" {LARGEST_GRID} points are allowed"
-            )
-        bad = [name for name in self.cameras if not is_camera_name(name)]
-        if bad or not self.cameras:
-            yield (
-                f"parameter cameras holds {bad or 'no name'}: name at least one camera, each name"
-                " a letter, then letters, digits and underscores"
-            )
-        twice = [name for name, count in Counter(self.cameras).items() if count > 1]
-        if twice:
-            yield f"parameter cameras holds {', '.join(twice)} more than once"
-
 
 class Own(NamedTuple):
-    """A parameter that one camera has instead of all; as a field of Settings, and empty it holds
+    """A parameter that one camera has instead of all; like a field of Settings. Empty it holds
     what all have."""
 
     name: str
     type: type
     default: str
-    metadata: dict
+    metadata: Mapping[str, Any]
 
 
-def own_parameters(camera) -> list:
+def own_parameters(camera: str) -> list[Own]:
     """What a camera may have of its own: left.input.rectified instead of input.rectified."""
     return [_own(camera, about) for about in fields(Settings) if about.metadata["own"]]
 
 
-def _own(camera, about):
+def _own(camera, about) -> Own:
     name, text = (about.metadata[key] for key in ("name", "description"))
     told = {"name": f"{camera}.{name}", "description": f"{text}; empty: as {name}"}
     return Own(about.name, about.type, "", {**about.metadata, **told})
 
 
-def is_camera_name(text) -> bool:
+def is_camera_name(text: str) -> bool:
     """Whether topics can be named after a camera of this name."""
-    return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text))
+    return bool(re.fullmatch(CAMERA_NAME, text))
 
 
-def natural(value, kind):
-    """rate: 2 is as good as 2.0 and columns: 32.0 as 32; everything else stays what it is."""
+def natural(about, value):
+    """The value in the type of its parameter, where ROS lets a user type it in another one.
+
+    rate: 2 is as good as 2.0, columns: 32.0 as 32, and check: on arrives as a boolean, since that
+    is what YAML makes of it. Everything else stays what it is. about: a field of Settings, or Own.
+    """
+    kind, choices = about.type, about.metadata["choices"]
     if kind is float and type(value) is int:
         return float(value)
     if kind is int and type(value) is float and value.is_integer():
         return int(value)
     if kind is tuple and isinstance(value, (list, tuple)):
         return tuple(value)
+    if kind is str and type(value) is bool and {"on", "off"} <= set(choices):
+        return "on" if value else "off"
     return value
 
 
-def value_problems(about, value):
-    """What is wrong with the value of one field of Settings or Own, in sentences."""
+def value_problem(about, value) -> str:
+    """What is wrong with the value of one parameter, in a sentence; empty if nothing is."""
     if type(about) is Own and value == about.default:
-        return
-    name, choices, limits = (about.metadata[key] for key in ("name", "choices", "limits"))
+        return ""
+    name, choices, limits, pattern = (
+        about.metadata[key] for key in ("name", "choices", "limits", "pattern")
+    )
     texts = type(value) is not tuple or all(type(v) is str for v in value)
     if type(value) is not about.type or not texts:
-        yield f"parameter {name} is {value!r}, it must be {_WORDS[about.type]}"
-    elif choices and value not in choices:
-        yield f"parameter {name} is '{value}', allowed: {', '.join(choices)}"
-    elif limits and not limits[0] <= value <= limits[1]:
-        yield f"parameter {name} is {value:g}, allowed: {limits[0]} to {limits[1]}"
+        return f"parameter {name} is {_shown(value)}, it must be {_WORDS[about.type]}"
+    if choices and value not in choices:
+        return f"parameter {name} is {_shown(value)}, allowed: {', '.join(choices)}"
+    if pattern and not re.fullmatch(pattern, value):
+        description = about.metadata["description"]
+        return f"parameter {name} is {_shown(value)}, allowed: {description.partition(': ')[2]}"
+    if limits and not limits[0] <= value <= limits[1]:
+        return f"parameter {name} is {value:g}, allowed: {limits[0]} to {limits[1]}"
+    return ""
 
 
-AT_THE_START = "autostart"  # nobody reads it later
+def _shown(value) -> str:
+    text = repr(list(value) if type(value) is tuple else value)
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
+
+
+def settings_problems(values: Mapping[str, Any]) -> list[str]:
+    """Everything that is wrong with the values (field of Settings -> value), one by one and
+    together."""
+    found = {a.name: value_problem(a, values[a.name]) for a in fields(Settings)}
+    bad = {name for name, problem in found.items() if problem}
+    problems = [problem for problem in found.values() if problem]
+    for names, rule in _TOGETHER:
+        if not bad & set(names):
+            problems += rule(*(values[name] for name in names))
+    return problems
+
+
+def _grid_problems(columns, rows) -> Iterator[str]:
+    if columns * rows > LARGEST_GRID:
+        yield (
+            f"grid.columns x grid.rows is {columns} x {rows}, at most {LARGEST_GRID} points are"
+            " allowed"
+        )
+
+
+def _camera_problems(cameras) -> Iterator[str]:
+    bad = [name for name in cameras if not is_camera_name(name)]
+    if bad or not cameras:
+        yield (
+            f"parameter cameras holds {_shown(bad) if bad else 'no name'}: name at least one"
+            f" camera, each name {CAMERA_NAMES}"
+        )
+    twice = [name for name, count in Counter(cameras).items() if count > 1]
+    if twice:
+        yield f"parameter cameras holds {_shown(twice)} more than once"
+
+
+# Rules for values that are allowed one by one: (fields of Settings, their problems).
+_TOGETHER = (
+    (("grid_columns", "grid_rows"), _grid_problems),
+    (("cameras",), _camera_problems),
+)
 
 
 class Parameters:
@@ -229,38 +310,56 @@ class Parameters:
     on_change() is called after now has changed.
     """
 
-    def __init__(self, node, on_change=lambda: None):
+    def __init__(self, node: Node, on_change: Callable[[], None] = lambda: None) -> None:
         self.now = Settings()
         self.locked = ""
         self._node = node
         self._on_change = on_change
-        self._problems = {}
-        self._values = {}
-        self._fields = {}  # name -> field of Settings, or Own
+        self._fields: dict[str, Any] = {}  # name -> field of Settings, or Own
+        self._values: dict[str, Any] = {}  # name -> value in its natural type
+        self._problems: dict[str, str] = {}  # name -> what is wrong with what was given for it
         for about in fields(Settings):
             self._declare(about)
         self._follow_cameras()
+        if hasattr(node, "add_pre_set_parameters_callback"):  # not in Humble
+            node.add_pre_set_parameters_callback(self._before_set)
         node.add_on_set_parameters_callback(self._on_set)
 
     def checked(self) -> Settings:
         """The Settings that hold from now on; InputError names every problem."""
-        if self._problems:
-            raise InputError("; ".join(self._problems.values()))
-        self.now = self._together(self._values)
+        problems = [*self._problems.values(), *self._problems_of(self._values)]
+        if problems:
+            raise InputError("; ".join(dict.fromkeys(problems)))
+        self.now = self._settings(self._values)
         return self.now
 
-    def of_camera(self, name) -> Settings:
+    def of_camera(self, name: str) -> Settings:
         """now, with what this camera has of its own."""
         own = {about.name: self._values[about.metadata["name"]] for about in own_parameters(name)}
         return replace(self.now, **{key: value for key, value in own.items() if value != ""})
 
-    def _together(self, values) -> Settings:
-        shared = {a.name: values[name] for name, a in self._fields.items() if type(a) is not Own}
-        return Settings(**shared)
+    def unknown(self) -> Iterator[str]:
+        """A sentence for each parameter that was given and that the node does not have."""
+        for name in given_parameters(self._node):
+            if not self._node.has_parameter(name) and not name.startswith("qos_overrides."):
+                yield _unknown(name, self._fields)
 
-    def _follow_cameras(self):
+    def _shared(self, values) -> dict[str, Any]:
+        """Field of Settings -> value, of those that are not one camera's own."""
+        return {a.name: values[name] for name, a in self._fields.items() if type(a) is not Own}
+
+    def _settings(self, values) -> Settings:
+        return Settings(**self._shared(values))
+
+    def _problems_of(self, values) -> Iterable[str]:
+        """What is wrong with values (name -> value), but for those with a problem already."""
+        own = [value_problem(a, values[n]) for n, a in self._fields.items() if type(a) is Own]
+        return [*settings_problems(self._shared(values)), *filter(None, own)]
+
+    def _follow_cameras(self) -> None:
         """Declare what each camera may have of its own, and take back what another had."""
-        cameras = () if "cameras" in self._problems else self._values["cameras"]
+        given = self._values["cameras"]
+        cameras = given if type(given) is tuple else ()
         wanted = [a for c in cameras if is_camera_name(c) for a in own_parameters(c)]
         names = {about.metadata["name"] for about in wanted}
         for name in [n for n, a in self._fields.items() if type(a) is Own and n not in names]:
@@ -271,51 +370,66 @@ class Parameters:
             if about.metadata["name"] not in self._fields:
                 self._declare(about)
 
-    def _declare(self, about):
+    def _declare(self, about) -> None:
         name = about.metadata["name"]
-        self._fields[name] = about
         default = list(about.default) if about.type is tuple else about.default
-        descriptor = _descriptor(name, about)
+        descriptor = _descriptor(about)
         try:
             value = self._node.declare_parameter(name, default, descriptor).value
-            self._take(name, value)
-        except ParameterException as error:  # out of its range, or not of its type
+        except ParameterException:  # rclpy holds it to the range of the descriptor
+            given = natural(about, given_parameters(self._node)[name])
+            self._problems[name] = value_problem(about, given)
+            value = default
             self._node.declare_parameter(name, default, descriptor, ignore_override=True)
-            self._take(name, default)
-            self._problems[name] = f"parameter {name}: {error}"
+        if type(natural(about, value)) not in (type(value), tuple):
+            # What `ros2 param dump` writes has the type of the parameter.
+            self._node.set_parameters([Parameter(name, value=natural(about, value))])
+        self._values[name] = natural(about, value)
+        self._fields[name] = about  # from now on _on_set() judges it
 
-    def _take(self, name, value):
-        about = self._fields[name]
-        self._values[name] = natural(value, about.type)
-        problems = list(value_problems(about, self._values[name]))
-        self._problems.pop(name, None)
-        if problems:
-            self._problems[name] = problems[0]
+    def _before_set(self, parameters: list[Parameter]) -> list[Parameter]:
+        return [self._natural(p) if p.name in self._fields else p for p in parameters]
 
-    def _on_set(self, parameters):
-        ours = {p.name: p.value for p in parameters if p.name in self._fields}
-        reason = "; ".join(self._refused(ours))
-        if not reason and ours:
-            reason = self._applied(ours)
+    def _natural(self, parameter) -> Parameter:
+        value = natural(self._fields[parameter.name], parameter.value)
+        if type(value) in (type(parameter.value), tuple):
+            return parameter
+        return Parameter(parameter.name, value=value)
+
+    def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        ours = {
+            p.name: natural(self._fields[p.name], p.value)
+            for p in parameters
+            if p.name in self._fields
+        }
+        # A file that `ros2 param dump` wrote holds the locked ones too, with the values they have.
+        changed = {n: v for n, v in ours.items() if v != self._values[n] or n in self._problems}
+        reason = "; ".join(self._refused(changed))
+        if not reason and changed:
+            reason = self._applied(changed)
         return SetParametersResult(successful=not reason, reason=reason)
 
-    def _refused(self, values):
+    def _refused(self, values) -> Iterator[str]:
         for name, value in values.items():
             about = self._fields[name]
-            if self.locked and not about.metadata["live"]:
+            problem = value_problem(about, value)
+            if name == AT_THE_START:
+                yield f"parameter {name} is read when the node starts: give it to a new start"
+            elif self.locked and not about.metadata["live"]:
                 yield f"parameter {name} is read-only while the node is configured: {self.locked}"
-            else:
-                yield from value_problems(about, natural(value, about.type))
+            elif problem:
+                yield problem
 
     def _applied(self, values) -> str:
         """Take the values, or say why they cannot stand together with the others."""
         if self.locked:
             try:
-                self.now = self._together({**self._values, **values})
+                self.now = self._settings({**self._values, **values})
             except InputError as error:
                 return str(error)
-        for name, value in values.items():
-            self._take(name, value)
+        self._values |= values
+        for name in values:
+            self._problems.pop(name, None)
         if self.locked:
             self._on_change()
         elif "cameras" in values:
@@ -323,14 +437,20 @@ class Parameters:
         return ""
 
 
-def _descriptor(name, about):
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = f"did you mean {near[0]}?" if near else "it changes nothing (`ros2 param list`)"
+    return f"there is no parameter {name}: {advice}"
+
+
+def _descriptor(about) -> ParameterDescriptor:
     limits = about.metadata["limits"]
     descriptor = ParameterDescriptor(
         description=about.metadata["description"],
-        additional_constraints=_constraints(name, about),
-        read_only=name == AT_THE_START,
-        # A number may come as 2 or as 2.0, what a camera has of its own as an empty text.
-        dynamic_typing=bool(limits) or type(about) is Own,
+        additional_constraints=_constraints(about),
+        # A number may come as 2 or as 2.0, on and off as booleans, what a camera has of its own as
+        # an empty text; and a value of another type is refused in our words.
+        dynamic_typing=True,
     )
     if limits:
         low, high = limits
@@ -341,9 +461,11 @@ def _descriptor(name, about):
     return descriptor
 
 
-def _constraints(name, about) -> str:
-    choices = about.metadata["choices"]
+def _constraints(about) -> str:
+    choices, live = about.metadata["choices"], about.metadata["live"]
     parts = [f"one of: {', '.join(choices)}"] if choices else []
-    if name != AT_THE_START and not about.metadata["live"]:
+    if about.metadata["name"] == AT_THE_START:
+        parts.append("read when the node starts")
+    elif not live:
         parts.append("read-only while the node is configured")
     return "; ".join(parts)

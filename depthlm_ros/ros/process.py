@@ -1,37 +1,111 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The command line of a program that has parameters of ROS instead of options of its own.
+"""A process of ours among ROS's: how it starts rclpy, where it logs, and how a signal ends it."""
 
-Knows nothing about what the parameters are.
-
-When SIGINT ends what is under way: programs that run on, and a wait among rclpy's callbacks.
-"""
-
-import argparse
+import os
 import signal
 import sys
+import tempfile
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 
-from rclpy.utilities import remove_ros_args
+import rclpy
+from rclpy.context import Context
+from rclpy.signals import SignalHandlerOptions
+
+from depthlm_ros.errors import InputError
+from depthlm_ros.ros.dds import choose_profile
+
+NO_LOG_FILES = ["--ros-args", "--disable-external-lib-logs", "--"]
 
 
-def interrupt_once() -> None:
-    """Raise KeyboardInterrupt at the first SIGINT and ignore the others; before rclpy.init, whose
-    own handler calls this one. For the main thread.
+class Stop:
+    """Whether SIGINT or SIGTERM has asked the process to end; made in the main thread.
 
-    A terminal sends SIGINT to the whole process group, and launch, which is in it too, passes it
-    on: the second one would break off an orderly end.
+    A signal raises nothing: inside rclpy's C++ an exception would come out as another one, or be
+    lost. The first signal sets `requested`; further SIGINTs are ignored, since a terminal sends
+    one to the whole process group and launch, which is in it too, passes it on. A SIGTERM after
+    the first signal ends the process at once.
     """
-    signal.signal(signal.SIGINT, _first)
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._come)
+
+    def _come(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGTERM:
+            os._exit(128 + number)
+        self.requested = True
 
 
-def _first(number, frame):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def start_ros(args: Sequence[str] | None = None, context: Context | None = None) -> None:
+    """rclpy.init() without its signal handlers, which would cut off the answers under way, and
+    with shared memory that images fit into (dds.py).
+
+    Where no log file can be written (HOME is missing or read-only), logs go to the folder of
+    temporary files, and a line on stderr says so. InputError if the user chose such a folder by
+    ROS_LOG_DIR.
+    """
+    choose_profile()
+    args = [*(sys.argv if args is None else args), *_log_arguments()]
+    rclpy.init(args=args, context=context, signal_handler_options=SignalHandlerOptions.NO)
+
+
+def _log_arguments() -> list[str]:
+    """What rclpy must be told so that its logging starts; may set ROS_LOG_DIR."""
+    chosen = os.environ.get("ROS_LOG_DIR")
+    if chosen:
+        trouble = _cannot_write(Path(chosen))
+        if trouble:
+            raise InputError(
+                f"ROS_LOG_DIR is {chosen}, where no log can be written ({trouble}): name another"
+                " folder"
+            )
+        return []
+    trouble = _cannot_write(_usual_log_folder())
+    if not trouble:
+        return []
+    folder = _temporary_folder()
+    where = "no log files are written"
+    if folder is not None:
+        os.environ["ROS_LOG_DIR"] = str(folder)
+        where = f"logs go to {folder}"
+    print(f"{where}, since {trouble}; choose a folder by ROS_LOG_DIR", file=sys.stderr)
+    return [] if folder else NO_LOG_FILES
+
+
+def _usual_log_folder() -> Path | None:
+    """Where rcl logs if ROS_LOG_DIR is not set; None without a home."""
+    home = os.environ.get("HOME")
+    ros_home = os.environ.get("ROS_HOME") or (home and os.path.join(home, ".ros"))
+    return Path(ros_home, "log") if ros_home else None
+
+
+def _temporary_folder() -> Path | None:
+    """One for each user, so that nobody finds that of another; None if it cannot be written."""
+    try:
+        folder = Path(tempfile.gettempdir(), f"ros_log_{os.getuid()}")
+    except FileNotFoundError:  # no place at all
+        return None
+    return None if _cannot_write(folder) else folder
+
+
+def _cannot_write(folder: Path | None) -> str:
+    """Why no file can be written into a folder, which is made; empty if one can."""
+    if folder is None:
+        return "HOME is not set"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"{folder} cannot be made: {error.strerror}"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder} cannot be written"
 
 
 @contextmanager
-def interrupt_after():
+def interrupt_after() -> Iterator[Callable[[], bool]]:
     """Raise KeyboardInterrupt at the end of the block; yields whether() SIGINT has come.
 
     rclpy makes messages from within C++, where an exception comes out as a TypeError. Nothing
@@ -48,25 +122,3 @@ def interrupt_after():
             signal.signal(signal.SIGINT, before)
     if came.is_set():
         raise KeyboardInterrupt
-
-
-def check_arguments(program, about, args=None) -> None:
-    """Nothing for ROS's own arguments; exits with the help for --help, with 2 for any other.
-
-    args: without the program's name; None: those of this process.
-    """
-    parser = argparse.ArgumentParser(
-        program,
-        usage=f"{program} [--help] [--ros-args -p NAME:=VALUE ... -r FROM:=TO ...]",
-        description=about,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    try:
-        given = remove_ros_args(sys.argv[1:] if args is None else args)
-    except RuntimeError as error:  # what rcl raises has no public name
-        parser.error(str(error))
-    _, unknown = parser.parse_known_args(given)
-    if unknown:
-        parser.error(
-            f"unknown: {' '.join(unknown)}. Parameters and remappings stand behind --ros-args"
-        )

@@ -1,8 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""One subscribed topic that follows its publishers' reliability and durability.
-
-Knows nothing about what the messages mean.
-"""
+"""One subscribed topic that follows its publishers' reliability and durability."""
 
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import (
@@ -69,16 +66,18 @@ class Topic:
         return self._wish == "reliable" and best == {ReliabilityPolicy.BEST_EFFORT}
 
     def alternatives(self) -> list:
-        """Names of other topics on which such messages are published, but for the node's own."""
+        """Names of other topics on which other nodes publish such messages."""
         module, name = self._kind.__module__.split(".")[0], self._kind.__name__
-        own = self._node.get_fully_qualified_name() + "/"
+        own = self._node.get_namespace(), self._node.get_name()
         return sorted(
             topic
             for topic, kinds in self._node.get_topic_names_and_types()
             if f"{module}/msg/{name}" in kinds
             and topic != self.resolved
-            and self._node.count_publishers(topic)
-            and not topic.startswith(own)
+            and any(
+                (p.node_namespace, p.node_name) != own
+                for p in self._node.get_publishers_info_by_topic(topic)
+            )
         )
 
     def _wanted(self, publishers) -> dict:

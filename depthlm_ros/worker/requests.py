@@ -1,46 +1,146 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""One question on its way to the model: waited for, looked at, cancelled, settled exactly once.
+"""What is asked of the model, as values, and one request on its way: waited for, looked at,
+cancelled, settled exactly once.
 
-Knows neither ROS nor who asks; worker.py begins it in the thread that owns the model.
+Knows neither ROS nor who asks; thread.py begins requests in the thread that owns the model.
 """
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from math import inf
+from typing import Protocol
 
-from depthlm_ros.errors import DepthLMError, EngineError, first_line
-from depthlm_ros.predict import Ranges
+import numpy as np
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.errors import Code, DepthLMError, EngineError, InputError, Problem, first_line
+from depthlm_ros.predict import Predictor
+from depthlm_ros.ranges import Ranges, RangesJob
+from depthlm_ros.regions import box_pixels
+from depthlm_ros.scan import grid_pixels
 from depthlm_ros.view import Frame
+
+GRID_STYLE = "grid"  # the checkpoint's style for grids, whichever that is
+GRID_PRIORITY = -1  # grids give way to few pixels
+
+
+class FrameSource(Protocol):
+    """An image whose Frame is decoded when it is first wanted, by the thread that wants it."""
+
+    @property
+    def frame(self) -> Frame:
+        """Raises ImageError or CameraError."""
+
+
+class PixelSet(Protocol):
+    """Which pixels of an image, once its size is known."""
+
+    def on(self, camera: Camera) -> np.ndarray:
+        """(N, 2) pixels of the camera's image; raises InputError."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A list. values: (N, 2) float pixels."""
+
+    values: np.ndarray
+
+    def on(self, camera: Camera) -> np.ndarray:
+        """The list, whatever the camera."""
+        return self.values
+
+
+@dataclass(frozen=True)
+class Grid:
+    """columns x rows pixels, row by row. region: (left, top, width, height) or None for all."""
+
+    columns: int
+    rows: int
+    region: tuple[int, int, int, int] | None = None
+
+    def on(self, camera: Camera) -> np.ndarray:
+        """The middles of equal cells; InputError for a region that is wholly off the image."""
+        if self.region is not None:
+            left, top, width, height = self.region
+            if left >= camera.width or top >= camera.height:
+                raise InputError(
+                    f"the region {width} x {height} at ({left}, {top}) is wholly off the image of"
+                    f" {camera.width} x {camera.height}"
+                )
+        return grid_pixels(camera, self.columns, self.rows, self.region)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Some pixels of each box. boxes: [(left, top, width, height)] in pixels; samples: in each, 0
+    for the default (regions.py)."""
+
+    boxes: tuple[tuple[float, float, float, float], ...]
+    samples: int = 0
+
+    def on(self, camera: Camera) -> np.ndarray:
+        """Of all boxes that are on the image; none where none is."""
+        return box_pixels(camera, self.boxes, self.samples).pixels
+
+
+@dataclass(frozen=True)
+class PixelRequest:
+    """Pixels of one image, to be measured.
+
+    camera: its name, empty for an image that came with the request.
+    frame: the image, decoded or still to be.
+    style: how to point at the pixels; empty: the checkpoint's for few, GRID_STYLE: for grids.
+    priority: higher goes first. deadline: time.monotonic() seconds at which it ends with what is
+    answered by then; inf: never. kind: what it is counted as in statistics.
+    """
+
+    camera: str
+    frame: Frame | FrameSource
+    pixels: PixelSet
+    style: str = ""
+    priority: int = 0
+    deadline: float = inf
+    kind: str = "query"
+
+    @classmethod
+    def many(
+        cls, camera: str, frame: Frame | FrameSource, pixels: PixelSet, kind: str = "grid"
+    ) -> "PixelRequest":
+        """A request for many pixels, which gives way to all others and has no deadline."""
+        return cls(camera, frame, pixels, GRID_STYLE, GRID_PRIORITY, kind=kind)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """ranges: row i is pixel i of the question about frame."""
+    """ranges: row i is pixel i of the request about frame."""
 
     frame: Frame
     ranges: Ranges
 
 
 class Pending:
-    """A question that the model has been given, or will be. Thread-safe.
+    """A request that the model has been given, or will be. Thread-safe.
 
     future: of its Answered, or of the DepthLMError that ended it.
-    deadline: time.monotonic() seconds at which it ends with what is answered by then; inf: never.
-    on_settled(pending) is called when it has ended. kind: what it is counted as.
-    frame: the picture asked about, None until the model has begun.
+    asked: time.monotonic() seconds of its arrival.
+    on_settled(pending) is called when it has ended.
     """
 
-    def __init__(self, frame_of, start, deadline=inf, kind="", on_settled=lambda pending: None):
-        self.future = Future()
-        self.kind = kind
+    def __init__(
+        self,
+        request: PixelRequest,
+        on_settled: Callable[["Pending"], None] = lambda pending: None,
+    ) -> None:
+        self.future: Future[Answered] = Future()
+        self.kind = request.kind
+        self.deadline = request.deadline
         self.asked = time.monotonic()
-        self.deadline = deadline
-        self.frame = None
-        self._frame_of = frame_of
-        self._start = start
+        self._request = request
         self._on_settled = on_settled
-        self._job = None
+        self._frame: Frame | None = None
+        self._job: RangesJob | None = None
 
     @property
     def done(self) -> int:
@@ -52,59 +152,81 @@ class Pending:
         """Pixels that the model was given; 0 until it has begun."""
         return self._job.total if self._job else 0
 
-    def snapshot(self):
+    def snapshot(self) -> Answered | None:
         """Answered so far, the rest NaN; None until the model has begun."""
-        return Answered(self.frame, self._job.snapshot()) if self._job else None
+        if self._job is None or self._frame is None:
+            return None
+        return Answered(self._frame, self._job.snapshot())
 
-    def begin(self, predictor) -> None:
-        """Get the frame and start the job; what either raises ends this question alone."""
+    def begin(self, predictor: Predictor) -> None:
+        """Decode the image and start the job; what either raises ends this request alone."""
         if self.future.done():
             return
         try:
-            self.frame = self._frame_of()
-            job = self._start(predictor, self.frame)
-        except Exception as error:  # noqa: BLE001, bad input, or an engine that cannot open it
-            self.refuse(as_ours(error, "the picture cannot be asked about"))
+            job = self._started(predictor)
+        except DepthLMError as error:
+            self.refuse(error)
+            return
+        except Exception as error:  # noqa: BLE001, an engine that cannot open it
+            self.refuse(as_ours(error, "this image cannot be asked about"))
             return
         self._job = job
-        if self.future.done():  # it was ended while the picture was opened
+        if self.future.done():  # it was ended while the image was opened
             job.cancel()
         job.add_done_callback(self._settle)
 
+    def _started(self, predictor: Predictor) -> RangesJob:
+        request = self._request
+        frame = request.frame if isinstance(request.frame, Frame) else request.frame.frame
+        self._frame = frame
+        style = request.style
+        if style == GRID_STYLE:
+            style = predictor.checkpoint.grid_style
+        return predictor.start(
+            frame,
+            request.pixels.on(frame.camera),
+            style=style,
+            priority=request.priority,
+            deadline=request.deadline,
+        )
+
     def cancel(self) -> None:
         """End it now with what is answered; the other pixels are CANCELLED."""
-        self._end(lambda job: job.cancel(), "the question was cancelled before the model began")
+        if self._job:
+            self._job.cancel()
+        else:
+            text = "the request was cancelled before the model began with it"
+            self.refuse(EngineError(text, Code.CANCELLED))
 
     def expire(self) -> None:
         """End it now with what is answered; the other pixels are TIMED_OUT."""
-        self._end(
-            lambda job: job.expire(),
-            "no answer in the time allowed: the model was busy and has not begun this question."
-            " Ask fewer pixels, or allow more time (parameter query.timeout)",
+        if self._job:
+            self._job.expire()
+            return
+        text = (
+            "no answer in the time allowed: the model was busy and has not begun this request."
+            " Ask fewer pixels per request, or allow more time (parameter query.timeout)"
         )
+        self.refuse(EngineError(text, Code.TIMED_OUT))
 
-    def refuse(self, error) -> None:
+    def refuse(self, error: DepthLMError) -> None:
         """End it now with an error, whatever is answered."""
-        self._settled(lambda: self.future.set_exception(error))
+        self._settled(lambda: self.future.set_exception(untraced(error)))
         if self._job:
             self._job.cancel()
 
-    def _end(self, end, unbegun):
-        if self._job:
-            end(self._job)
-        else:
-            self.refuse(EngineError(unbegun))
-
-    def _settle(self, job):
+    def _settle(self, job: RangesJob) -> None:
         if self.future.done():  # refused: what is answered is not read any more
             return
         if job.error is not None:
-            self._settled(lambda: self.future.set_exception(job.error))
+            failed = untraced(as_ours(job.error, "the engine failed"))
+            self._settled(lambda: self.future.set_exception(failed))
         else:
-            answered = Answered(self.frame, job.snapshot())
+            answered = self.snapshot()
+            assert answered is not None
             self._settled(lambda: self.future.set_result(answered))
 
-    def _settled(self, settle):
+    def _settled(self, settle: Callable[[], None]) -> None:
         try:
             settle()
         except InvalidStateError:  # it was ended before: that holds
@@ -112,8 +234,19 @@ class Pending:
         self._on_settled(self)
 
 
-def as_ours(error, what) -> DepthLMError:
+def untraced(error: DepthLMError) -> DepthLMError:
+    """The same error without its traceback, whose frames hold the image until the next full
+    garbage collection."""
+    return type(error)(str(error), error.code)
+
+
+def refusal(problem: Problem) -> DepthLMError:
+    """The error with which a request ends for a problem of the whole node."""
+    return EngineError(problem.text, problem.code)
+
+
+def as_ours(error: Exception, what: str, code: Code | None = None) -> DepthLMError:
     """The error itself if it is one of ours, else one that says what failed and how."""
     if isinstance(error, DepthLMError):
         return error
-    return EngineError(f"{what}: {type(error).__name__}: {first_line(error)}")
+    return EngineError(f"{what}: {type(error).__name__}: {first_line(error)}", code)

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What became of the questions: rates, latencies, failures. Counts, and judges nothing.
+"""What became of the requests: rates, latencies, failures. Counts, and judges nothing.
 
 Knows neither ROS nor models. Written by one thread at a time a name, read by any.
 """
@@ -16,8 +16,8 @@ KEPT = 1000  # events of a kind that are remembered
 class Rate:
     """Events a second, as they came lately."""
 
-    def __init__(self):
-        self._times = deque(maxlen=KEPT)
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=KEPT)
 
     def count(self) -> None:
         """One more."""
@@ -33,22 +33,22 @@ class Rate:
 
 
 class Statistics:
-    """Of questions that were settled, by the kind they were asked as (query, grid ...).
+    """Of requests that were settled, by the kind they were asked as (query, grid ...).
 
-    failures: error class or status of a pixel -> how many questions or pixels, since the start.
-    in_a_row: questions that failed since the last one that did not; last_failure: why.
+    failures: error class or status of a pixel -> how many requests or pixels, since the start.
+    in_a_row: requests that failed since the last one that did not; last_failure: why.
     """
 
-    def __init__(self):
-        self.failures = Counter()
+    def __init__(self) -> None:
+        self.failures: Counter[str] = Counter()
         self.in_a_row = 0
         self.last_failure = ""
-        self._rates = {}
-        self._latencies = {}
+        self._rates: dict[str, Rate] = {}
+        self._latencies: dict[str, deque[float]] = {}
         self._timed_out = Rate()
 
-    def answered(self, kind, seconds, statuses) -> None:
-        """A question of this kind was answered after some seconds; statuses: name -> pixels."""
+    def answered(self, kind: str, seconds: float, statuses: dict[str, int]) -> None:
+        """A request of this kind was answered after some seconds; statuses: name -> pixels."""
         self._rates.setdefault(kind, Rate()).count()
         self._latencies.setdefault(kind, deque(maxlen=KEPT)).append(seconds)
         self.failures.update(statuses)
@@ -56,25 +56,26 @@ class Statistics:
         if statuses.get("TIMED_OUT"):
             self._timed_out.count()
 
-    def failed(self, error) -> None:
-        """A question ended with this error."""
+    def failed(self, error: BaseException) -> None:
+        """A request ended with this error."""
         self.failures[type(error).__name__] += 1
         self.in_a_row += 1
         self.last_failure = str(error)
 
-    def kinds(self) -> list:
-        """Kinds of which a question was answered."""
+    def kinds(self) -> list[str]:
+        """Kinds of which a request was answered."""
         return sorted(self._rates)
 
-    def per_second(self, kind) -> float:
-        """Questions of a kind that were answered, as of lately."""
+    def per_second(self, kind: str) -> float:
+        """Requests of a kind that were answered, as of lately."""
         return self._rates[kind].per_second()
 
-    def latency_s(self, kind) -> tuple:
-        """(median, 95 %) seconds of the last KEPT questions of a kind."""
-        return tuple(np.percentile(list(self._latencies[kind]), (50, 95)))
+    def latency_s(self, kind: str) -> tuple[float, float]:
+        """(median, 95 %) seconds of the last KEPT requests of a kind."""
+        median, high = np.percentile(list(self._latencies[kind]), (50, 95))
+        return float(median), float(high)
 
     @property
     def late(self) -> bool:
-        """Whether a question timed out within the last WINDOW_S seconds."""
+        """Whether a request timed out within the last WINDOW_S seconds."""
         return self._timed_out.per_second() > 0

@@ -1,47 +1,49 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Where questions are asked, whatever the model does: loads, answers, hangs, dies or is gone.
+"""Where requests are put, whatever the model does: loads, answers, hangs, dies or is gone.
 
-Lives as long as the node; a model comes by load() and goes by unload(). Every question accepted
+Lives as long as the node; a model comes by load() and goes by unload(). Every request accepted
 is settled exactly once. Knows nothing about ROS.
 """
 
 import threading
 import time
 from collections import Counter
-from math import inf
 
-from depthlm_ros.errors import EngineError
-from depthlm_ros.predict import Status
-from depthlm_ros.scan import grid_pixels, start_scan
-from depthlm_ros.worker.requests import Pending
+from depthlm_ros.errors import Code, Problem
+from depthlm_ros.predict import Predictor
+from depthlm_ros.ranges import Status
+from depthlm_ros.worker.requests import Pending, PixelRequest, refusal
 from depthlm_ros.worker.statistics import Statistics
-from depthlm_ros.worker.thread import ModelThread
+from depthlm_ros.worker.thread import Load, ModelThread, OnChange
 
-QUERY_PRIORITY = 0  # grids, with theirs in scan.py, give way
 END_S = 2.0  # launch loses patience 5 s after SIGINT, and an interpreter with torch ends slowly
-NO_MODEL = "there is no model"
-FAILED = Status.NO_NUMBER, Status.TIMED_OUT, Status.CANCELLED  # not the question's own fault
+MOST_OPEN = 500  # requests; each may hold an image of its own, and a client should hear of it
+NO_MODEL = Problem(Code.UNCONFIGURED, "there is no model")
+CLOSING = Problem(Code.SHUTTING_DOWN, "the node is shutting down")
+FAILED = Status.NO_NUMBER, Status.TIMED_OUT, Status.CANCELLED  # not the request's own fault
 
 
 class Worker:
-    """Answers ask(), scan() and submit() from any thread.
+    """Answers submit() from any thread.
 
-    on_change(problem) is called in the model's thread when it was loaded (problem empty), could
-    not be, or died. paused: why nobody may ask yet, empty: everybody may. statistics: of the
-    questions accepted and settled.
+    on_change(problem) is called in the model's thread when it was loaded (problem None), could
+    not be, or died. paused: why nobody may ask yet, None: everybody may. statistics: of the
+    requests accepted and settled.
     """
 
-    def __init__(self, on_change=lambda problem: None, paused=""):
+    def __init__(
+        self, on_change: OnChange = lambda problem: None, paused: Problem | None = None
+    ) -> None:
         self._on_change = on_change
         self._paused = paused
-        self._model = None
-        self._open = set()  # questions that are not settled
+        self._model: ModelThread | None = None
+        self._open: set[Pending] = set()  # requests that are not settled
         self.statistics = Statistics()
         self._lock = threading.Lock()
 
     @property
-    def problem(self) -> str:
-        """Why nothing can be asked now, in one sentence; empty if it can."""
+    def problem(self) -> Problem | None:
+        """Why nothing can be asked now; None if it can."""
         model = self._model
         return self._paused or (NO_MODEL if model is None else model.problem)
 
@@ -52,86 +54,74 @@ class Worker:
         return 0.0 if model is None else model.stuck_s
 
     @property
-    def queued(self) -> tuple:
-        """(questions, pixels) that are not settled."""
-        questions = self._questions()
-        return len(questions), sum(q.total - q.done for q in questions)
+    def queued(self) -> tuple[int, int]:
+        """(requests, pixels) that are not settled."""
+        pending = self._pending()
+        return len(pending), sum(p.total - p.done for p in pending)
 
     @property
-    def predictor(self):
+    def predictor(self) -> Predictor | None:
         """The model that answers now, or None."""
         model = self._model
         return None if model is None else model.predictor
 
-    def load(self, load) -> None:
+    def load(self, load: Load) -> None:
         """Load a model, load(progress) -> Predictor, once the one before it is given back."""
         self._model = ModelThread(load, self._on_model, earlier=self._model)
 
-    def unload(self, timeout=0.0) -> bool:
+    def unload(self, timeout: float = 0.0) -> bool:
         """Give the model back after the step under way; whether it was within `timeout` s."""
-        if self._model is None:
+        model = self._model
+        if model is None:
             return True
-        self._model.stop()
-        self._refuse_open(self._model.problem)
-        return self._model.join(timeout)
+        model.stop()
+        self._refuse_open(model.problem or NO_MODEL)
+        return model.join(timeout)
 
-    def pause(self, reason) -> None:
-        """Refuse every question, under way or to come, with this reason."""
-        self._paused = reason
-        self._refuse_open(reason)
+    def pause(self, problem: Problem) -> None:
+        """Refuse every request, under way or to come, for this reason."""
+        self._paused = problem
+        self._refuse_open(problem)
 
     def resume(self) -> None:
         """Let everybody ask again."""
-        self._paused = ""
+        self._paused = None
 
-    def close(self, timeout=END_S) -> bool:
+    def close(self, timeout: float = END_S) -> bool:
         """Refuse all and give the model back; False if that does not end in time."""
-        self.pause("the node is shutting down")
+        self.pause(CLOSING)
         return self.unload(timeout)
 
     def expire(self) -> None:
-        """End every question that is past its deadline, also one that the model hangs on."""
+        """End every request that is past its deadline, also one that the model hangs on."""
         now = time.monotonic()
-        for pending in self._questions():
+        for pending in self._pending():
             if now >= pending.deadline:
                 pending.expire()
 
-    def ask(self, frame_of, pixels, deadline=inf) -> Pending:
-        """A question about pixels (N, 2) of frame_of(), before all grids.
+    def submit(self, request: PixelRequest) -> Pending:
+        """The request on its way; refused at once where nothing can be asked now.
 
-        frame_of runs in the model's thread; what it raises, the future raises.
+        The image is decoded in the model's thread; what that raises, the future raises.
         """
-
-        def start(predictor, frame):
-            return predictor.start(frame, pixels, priority=QUERY_PRIORITY, deadline=deadline)
-
-        return self.submit(frame_of, start, deadline)
-
-    def scan(self, frame_of, columns, rows) -> Pending:
-        """A grid of columns x rows pixels, row by row."""
-
-        def start(predictor, frame):
-            return start_scan(predictor, frame, grid_pixels(frame.camera, columns, rows))
-
-        return self.submit(frame_of, start, kind="grid")
-
-    def submit(self, frame_of, start, deadline=inf, kind="query") -> Pending:
-        """Any question: start(predictor, frame) -> job, called in the model's thread.
-
-        kind: what it is counted as in statistics.
-        """
-        pending = Pending(frame_of, start, deadline, kind, self._on_settled)
+        pending = Pending(request, self._on_settled)
         with self._lock:
             problem, model = self.problem, self._model
-            if not problem:
+            if problem is None and len(self._open) >= MOST_OPEN:
+                problem = Problem(
+                    Code.BUSY,
+                    f"{MOST_OPEN} requests are open, and more are not taken: ask again when some"
+                    " of them are answered, and ask several pixels per request",
+                )
+            if problem is None:
                 self._open.add(pending)
-        if problem:
-            pending.refuse(EngineError(problem))
-            return pending
-        model.put(pending)
+        if problem is not None or model is None:
+            pending.refuse(refusal(problem or NO_MODEL))
+        else:
+            model.put(pending)
         return pending
 
-    def _on_settled(self, pending):
+    def _on_settled(self, pending: Pending) -> None:
         with self._lock:
             if pending not in self._open:  # it was never accepted
                 return
@@ -144,19 +134,19 @@ class Worker:
         bad = {Status(s).name: n for s, n in counts.items() if s in FAILED}
         self.statistics.answered(pending.kind, time.monotonic() - pending.asked, bad)
 
-    def _on_model(self, problem):
-        if problem:
+    def _on_model(self, problem: Problem | None) -> None:
+        if problem is not None:
             self._refuse_open(problem)
         self._on_change(problem)
 
-    def _refuse_open(self, reason):
+    def _refuse_open(self, problem: Problem) -> None:
         with self._lock:
             refused = list(self._open)
             self._open.clear()  # so that they do not count as what the model failed at
         self.statistics.failures["refused"] += len(refused)
         for pending in refused:
-            pending.refuse(EngineError(reason))
+            pending.refuse(refusal(problem))
 
-    def _questions(self) -> list:
+    def _pending(self) -> list[Pending]:
         with self._lock:
             return list(self._open)

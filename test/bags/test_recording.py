@@ -1,11 +1,16 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What depthlm bag reads: topics and cameras that are there or not, and what it keeps of them."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rosbags")
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from depthlm_ros.bags.messages import STORE, image_message
 from depthlm_ros.camera import Camera
 
+CAMERA = Camera(64, 48, 40.0, 42.0, 31.0, 23.0)
 NS = 10**9
 
 
@@ -24,6 +29,24 @@ def test_the_newest_camera_info_holds_and_before_the_first_one_the_first(record,
     _, content, _ = bag(record(messages))
     focal = [info.k[0] for _, info in content["/depthlm/depth/camera_info"]]
     assert focal == [2.5, 2.5, 5.0]  # 4 of 64 columns of 40, 40 and 80 px
+
+
+def test_a_camera_info_stored_after_its_image_holds_while_lens_and_size_change(record, shots, bag):
+    cameras = [
+        CAMERA,
+        Camera(64, 48, 80.0, 84.0, 31.0, 23.0),
+        Camera(32, 24, 20.0, 21.0, 15.0, 11.0),
+    ]
+    messages = []
+    for second, camera in enumerate(cameras):
+        (_, topic, info), (time_ns, images, image) = list(shots(3, camera))[2 * second :][:2]
+        if camera.width == 32:
+            image = image_message(image.header, np.zeros((24, 32, 3), np.uint8))
+        messages += [(time_ns, images, image), (time_ns + 5_000_000, topic, info)]
+    code, content, said = bag(record(messages))
+    assert code == 0 and "skipped:" not in said
+    told = content["/depthlm/depth/camera_info"]
+    assert [(i.header.stamp.sec, i.k[0]) for _, i in told] == [(1, 2.5), (2, 5.0), (3, 2.5)]
 
 
 def test_a_picture_that_cannot_be_used_is_skipped_and_said(record, shots, bag):
@@ -85,3 +108,17 @@ def test_the_demo_recording_shows_picture_and_answers_together(bag):
     assert counts["/camera/image_raw"] == counts["/depthlm/points"] == 4
     frames = {m.header.frame_id for messages in content.values() for _, m in messages}
     assert frames == {"camera_optical_frame"}
+
+
+def test_an_image_whose_bytes_are_damaged_is_skipped_and_said(tmp_path, shots, bag):
+    with Writer(tmp_path / "in", version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {}
+        for index, (time_ns, topic, message) in enumerate(shots()):
+            kind = message.__msgtype__
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
+            raw = STORE.serialize_cdr(message, kind)
+            writer.write(connections[topic], time_ns, raw[:30] if index == 3 else raw)
+    code, content, said = bag(tmp_path / "in")
+    assert code == 0 and len(said.splitlines()) == 1
+    assert [m.header.stamp.sec for _, m in content["/depthlm/points"]] == [1, 3, 4]

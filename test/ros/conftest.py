@@ -11,6 +11,7 @@ import pytest
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.errors import Code
 
 try:
     import rclpy
@@ -25,7 +26,7 @@ else:
 
     from depthlm_ros.ros.convert import camera_info_message, image_message
     from depthlm_ros.ros.dds import environment, private_graph
-    from depthlm_ros.ros.serve.asking import interfaces
+    from depthlm_ros.ros.serve.queries import interfaces
     from depthlm_ros.ros.tools.child import Child
 
 CAMERA = Camera(320, 240, 250.0, 250.0, 160.0, 120.0)
@@ -149,13 +150,14 @@ class Robot:
     def show(self, image=None, info=None):
         """Publish until the node's newest picture is this one; the response that said so."""
         image, info = image or self.picture(), info or self.info()
+        info.header.stamp = image.header.stamp  # as cameras do
 
         def seen():
             self.infos.publish(info)
             self.infos.wait_for_all_acked(Duration(seconds=1))  # else the picture may overtake it
             self.images.publish(image)
             response = self.ask()
-            same = response.header == image.header and "loading" not in response.message
+            same = response.header == image.header and response.code != Code.LOADING
             return response if same else None
 
         return self.wait(seen)

@@ -6,19 +6,22 @@ import pytest
 
 pytest.importorskip("rclpy")
 from action_msgs.msg import GoalStatus
+from builtin_interfaces.msg import Duration
 from rclpy.action import ActionClient
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, RegionOfInterest
 
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.errors import Code
 from depthlm_ros.msgs.fields import cloud_columns
 from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.ros.node import DepthLMNode
-from depthlm_ros.ros.serve.asking import interfaces
+from depthlm_ros.ros.serve.queries import interfaces
 
 WORDING = {"marker": "tags", "coordinates": "tags"}
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "coordinates", WORDING)
+OFF = RegionOfInterest(x_offset=320, width=4, height=4)  # right beside the image
 PARAMETERS = {"grid.rate": 0, "grid.columns": 6, "grid.rows": 5, "query.max_pixels": 5}
 
 
@@ -142,7 +145,7 @@ def test_a_cancel_keeps_what_is_done_and_ends_within_a_step(scanner):
     step = scanner.engine.room(None, 0.1)
     assert len(asked) <= result.answered + step + 1
     assert status == GoalStatus.STATUS_CANCELED and result.success
-    assert result.message.startswith("cancelled after") and "of 1600 pixels" in result.message
+    assert result.code == Code.CANCELLED and "of 1600" in result.message
     states = set(result.answers.status)
     assert states == {Status.OK, Status.CANCELLED}
     known = np.isfinite(cloud_columns(result.cloud)["distance"])
@@ -169,19 +172,21 @@ def test_two_scans_at_a_time_both_end(scanner):
 
 
 @pytest.mark.parametrize(
-    "goal, words",
+    "goal, code, words",
     [
-        ({"camera": "rear"}, "there is no camera 'rear'"),
-        ({"columns": 3}, "a grid of 3 x 0 is not possible"),
-        ({"u": [1.0]}, "must have the same length"),
-        ({"image": Image(width=5, height=5, encoding="rgb8")}, "got a step of 0"),
+        ({"camera": "rear"}, Code.BAD_REQUEST, "'rear'"),
+        ({"columns": 3}, Code.BAD_REQUEST, "3 x 0"),
+        ({"u": [1.0]}, Code.BAD_REQUEST, "u and v"),
+        ({"max_age": Duration(sec=-3)}, Code.BAD_REQUEST, "-3"),
+        ({"columns": 2, "rows": 2, "region": OFF}, Code.BAD_REQUEST, "4 x 4 at (320, 0)"),
+        ({"image": Image(width=5, height=5, encoding="rgb8")}, Code.BAD_IMAGE, "step"),
     ],
 )
-def test_a_goal_that_cannot_be_carried_out_says_why(scanner, goal, words):
+def test_a_goal_that_cannot_be_carried_out_says_why(scanner, goal, code, words):
     scanner.robot.show()
     status, result = scanner.run(**goal)
     assert status == GoalStatus.STATUS_ABORTED
-    assert not result.success and words in result.message
+    assert (result.success, result.code) == (False, code) and words in result.message
 
 
 def test_a_scan_ends_with_the_reason_when_the_node_is_deactivated(scanner):
@@ -192,7 +197,7 @@ def test_a_scan_ends_with_the_reason_when_the_node_is_deactivated(scanner):
     scanner.node.trigger_deactivate()
     status, result = scanner.end(handle)
     assert status == GoalStatus.STATUS_ABORTED
-    assert "the node is inactive" in result.message
+    assert result.code == Code.INACTIVE
 
 
 @pytest.fixture

@@ -51,8 +51,10 @@ def resized(robot, node):
 
 
 def send(robot):
-    """Publish a picture; seconds of its stamp."""
-    picture = robot.picture()
+    """Publish an image and its camera_info; seconds of its stamp."""
+    picture, info = robot.picture(), robot.info()
+    info.header.stamp = picture.header.stamp
+    robot.infos.publish(info)
     robot.images.publish(picture)
     return picture.header.stamp.sec
 

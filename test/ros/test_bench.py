@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.cli import main
-from depthlm_ros.msgs.fields import cloud_columns
+from depthlm_ros.msgs.fields import cloud_columns, cloud_content
 from depthlm_ros.predict import AskingPredictor, choose_checkpoint
 from depthlm_ros.ros.convert import cloud_message
 from depthlm_ros.ros.tools import bench
-from depthlm_ros.ros.tools.bench_node import ClockEngine, created_cloud, seconds_since
+from depthlm_ros.ros.tools.bench_node import ClockEngine, created_message, seconds_since
 from depthlm_ros.scan import scan
 from depthlm_ros.view import Frame
 
@@ -74,6 +75,7 @@ def test_a_busy_engine_takes_its_time_and_fills_no_longer_steps_than_others():
 
 def test_the_other_library_publishes_the_same_points(answered):
     pytest.importorskip("sensor_msgs_py.point_cloud2", exc_type=ImportError)
-    own, other = cloud_message(Header(), answered), created_cloud(Header(), answered)
+    own = cloud_message(Header(), answered)
+    other = created_message(PointCloud2, Header(), cloud_content(answered))
     assert bytes(own.data) == bytes(other.data) and own.fields == other.fields
     assert own.width * own.height == other.width * other.height == 6

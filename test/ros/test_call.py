@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 from depthlm_ros.cli import main
-from depthlm_ros.ros.serve.asking import interfaces
+from depthlm_ros.ros.serve.queries import interfaces
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,9 @@ def test_call_prints_an_answer_for_each_pixel(node, robot, capsys, monkeypatch):
         (["--box=-1,2,3,4"], "100,40,120,60, got '-1,2,3,4'"),
         (["--grid=-3x4"], "a grid is COLUMNSxROWS such as 32x24, got '-3x4'"),
         (["--at", "1,2", "--timeout=-1"], "a number above 0, got '-1'"),
+        (["--at", "1,2", "--max-age=-1"], "got '-1'"),
+        (["--at", "1,2", "--max-age", "1e300"], "got '1e300'"),
+        (["--at", "1,2", "--wait", "nan"], "got 'nan'"),
         (["--at", "1,2", "--ply", "a.ply"], "give --grid COLUMNSxROWS with it"),
     ],
 )
@@ -127,6 +130,31 @@ def test_call_passes_on_what_the_node_says(node, robot, capsys):
     robot.show()
     assert main(["call", "--at", "1,2", "--camera", "rear"]) == 1
     assert "/depthlm says: there is no camera 'rear'" in capsys.readouterr().err
+
+
+def calling(*options):
+    command = [sys.executable, "-m", "depthlm_ros", "call", "--node", "/blind", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_call_waits_for_a_model_and_a_first_image_and_says_what_it_waits_for(
+    node_process, checkpoint, make_robot
+):
+    child = node_process(
+        *("-r", "__node:=blind", "-r", "__ns:=/", "-r", "image:=late/image"),
+        *("-r", "camera_info:=late/camera_info"),
+        *("-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"),
+    )
+    impatient = calling("--at", "160,120", "--wait", "0")
+    _, err = impatient.communicate(timeout=60)
+    assert impatient.returncode == 1 and "late/image" in err
+    process = calling("--at", "160,120")
+    line = process.stderr.readline()
+    assert "/blind" in line and process.poll() is None
+    make_robot("/late", "/blind").show()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "2.00" in out
+    assert child.stop() == 0
 
 
 def test_call_names_nodes_that_there_are_when_its_own_is_not(node, robot, capsys):

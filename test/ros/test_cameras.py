@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.errors import InputError
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.camera import inputs
 from depthlm_ros.ros.convert import image_message
@@ -93,6 +94,62 @@ def test_several_cameras_share_one_model_and_have_topics_of_their_own(start):
     assert loads == [1]
 
 
+def test_a_single_camera_with_a_name_has_topics_of_that_name(start):
+    robot = start(cameras=["left"], grid__rate=20, grid__columns=2, grid__rows=2)
+    images, infos = camera_publishers(robot, "left")
+    clouds = []
+    robot.node.create_subscription(PointCloud2, "/depthlm/left/points", clouds.append, 1)
+
+    def answered():
+        infos.publish(robot.info())
+        images.publish(grey(robot, 30))
+        return clouds and robot.ask().success and robot.ask(camera="left").success
+
+    robot.wait(answered)
+
+
+@pytest.mark.parametrize("names", [["left", "left"], ["x" * 65], ["a"] * 500])
+def test_names_that_cannot_be_used_are_refused_and_not_repeated_at_length(context, names):
+    overrides = [Parameter("cameras", value=names)]
+    with pytest.raises(InputError) as refused:
+        DepthLMNode(lambda progress: None, context=context, parameter_overrides=overrides)
+    assert "cameras" in str(refused.value) and len(str(refused.value)) < 300
+
+
+def test_a_long_name_in_a_request_is_not_repeated_at_length(start):
+    robot = start()
+    refused = robot.ask(camera="x" * 5000)
+    assert not refused.success and len(refused.message) < 300
+
+
+def test_the_camera_info_of_the_images_stamp_holds_though_a_newer_one_has_come(start):
+    robot = start()
+    image, own, newer = grey(robot, 40), robot.info(WIDE), robot.info()
+    own.header, newer.header = image.header, robot.header()
+
+    def answered():
+        robot.infos.publish(own)
+        robot.infos.publish(newer)
+        robot.images.publish(image)
+        response = robot.ask([285.0], [120.0])
+        return response if response.header == image.header else None
+
+    answers = robot.wait(answered).answers
+    assert answers.x[0] == pytest.approx(answers.z[0])  # 45 degrees by the wide lens
+
+
+def test_a_camera_info_that_comes_after_its_image_is_waited_for(start):
+    robot = start()
+    robot.show()
+    image, own = grey(robot, 40), robot.info(WIDE)
+    own.header = image.header
+    robot.images.publish(image)
+    robot.executor.spin_once(timeout_sec=0.05)
+    robot.infos.publish(own)
+    response = robot.wait(lambda: (r := robot.ask([285.0], [120.0])).header == image.header and r)
+    assert response.answers.x[0] == pytest.approx(response.answers.z[0])
+
+
 def test_exact_pairing_takes_the_camera_info_of_the_pictures_stamp_whichever_comes_first(start):
     robot = start(input__pairing="exact")
     for first, second in itertools.permutations((robot.images, robot.infos)):
@@ -136,6 +193,7 @@ def test_a_camera_info_that_changes_holds_from_then_on(start):
 
     def is_wide():
         robot.infos.publish(robot.info(WIDE))
+        robot.images.publish(robot.picture())
         answers = robot.ask([285.0], [120.0]).answers
         return answers.x[0] == pytest.approx(answers.z[0])
 

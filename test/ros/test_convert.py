@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.errors import CameraError
+from depthlm_ros.errors import CameraError, Code
 from depthlm_ros.msgs import fields
 from depthlm_ros.ranges import Ranges, Status
 from depthlm_ros.ros import convert
@@ -133,7 +133,8 @@ def test_a_frame_has_the_stamp_frame_and_pixels_of_its_message():
 
 def test_answers_stand_in_the_order_asked_with_nan_where_unknown():
     answers = SimpleNamespace()
-    convert.fill_answers(answers, ranges_of([2.0, np.nan, 4.0]))
+    convert.fill_answers(answers, ranges_of([2.0, np.nan, 4.0]), "eye")
+    assert answers.frame_id == "eye"
     assert list(answers.status) == [Status.OK, Status.OUTSIDE, Status.OK]
     told = {name: np.array(values) for name, values in vars(answers).items()}
     expected = {
@@ -155,11 +156,22 @@ def test_answers_fit_the_real_message():
     messages = pytest.importorskip("depthlm_interfaces.msg", exc_type=ImportError)
     if not hasattr(messages, "PixelDistances"):
         pytest.skip("depthlm_interfaces is not built")
-    answers = fields.PixelDistances()
-    convert.fill_answers(answers, ranges_of([2.0, np.nan]))
+    answers = messages.PixelDistances()
+    convert.fill_answers(answers, ranges_of([2.0, np.nan]), "eye")
     assert answers.distance[0] == 2.0 and np.isnan(answers.distance[1])
-    named = {s.name: getattr(fields.PixelDistances, s.name) for s in Status}
-    assert named == {s.name: int(s) for s in Status}
+    assert {s.name: getattr(messages.PixelDistances, s.name) for s in Status} == {
+        s.name: int(s) for s in Status
+    }
+    assert {c.name: getattr(messages.ResultCode, c.name) for c in Code} == {
+        c.name: int(c) for c in Code
+    }
+
+
+def test_points_may_stand_in_another_frame_than_the_ranges():
+    answers = SimpleNamespace()
+    convert.fill_answers(answers, ranges_of([2.0]), "map", np.array([[7.0, 8.0, 9.0]]))
+    assert answers.frame_id == "map"
+    assert (answers.x[0], answers.y[0], answers.z[0]) == (7.0, 8.0, 9.0)
 
 
 def scan_of(rows, columns, unknown=()):

@@ -22,10 +22,55 @@ def test_two_graphs_at_a_time_have_different_domains_on_this_machine_only():
         assert again["ROS_DOMAIN_ID"] == freed
 
 
-def test_a_profile_of_the_user_is_left_alone():
-    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        assert dds.profile_environment({name: "mine.xml"}) == {}
-        assert dds.profile_environment({})[name] == str(dds.PROFILE)
+NAMES = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
+def test_what_the_user_has_chosen_is_left_alone(tmp_path, monkeypatch):
+    chosen = dict.fromkeys(NAMES, str(dds.PROFILE))
+    assert dds.profile_environment({}) == chosen
+    assert dds.profile_environment({"RMW_IMPLEMENTATION": "rmw_fastrtps_dynamic_cpp"}) == chosen
+    for name, value in (
+        (NAMES[0], "mine.xml"),
+        (NAMES[1], "mine.xml"),
+        ("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4"),
+        ("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp"),
+        ("RMW_IMPLEMENTATION", "rmw_zenoh_cpp"),
+    ):
+        assert dds.profile_environment({name: value}) == {}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "DEFAULT_FASTRTPS_PROFILES.xml").write_text("<profiles/>")
+    assert dds.profile_environment({}) == {}
+
+
+def shared_memory(pid):
+    """Bytes of the largest segment of Fast DDS that a process has mapped."""
+    sizes = [0]
+    with open(f"/proc/{pid}/maps") as maps:
+        for line in maps:
+            if "/fastrtps_" in line or "/fastdds_" in line:
+                begin, end = (int(part, 16) for part in line.split()[0].split("-"))
+                sizes.append(end - begin)
+    return max(sizes)
+
+
+@pytest.mark.parametrize(
+    "module", ["depthlm_ros.ros.tools.bench_node", "depthlm_ros.ros.tools.demo_camera"]
+)
+def test_node_and_camera_have_it_though_nobody_has_set_it(graph, tmp_path, monkeypatch, module):
+    for name in NAMES:
+        monkeypatch.delenv(name)
+    with dds.private_graph() as alone:  # it maps the segments of its peers too
+        apart = {"ROS_DOMAIN_ID": alone["ROS_DOMAIN_ID"]}
+        with Child(module, environment=apart, log=tmp_path / "log") as child:
+            assert segment_of(child) >= 16 * 2**20, child.output()
+
+
+def segment_of(child):
+    """Bytes of the shared memory of a process that has no peers, once it has any."""
+    end = time.monotonic() + 60
+    while not shared_memory(child.pid) and child.status is None and time.monotonic() < end:
+        time.sleep(0.05)
+    return shared_memory(child.pid)
 
 
 def test_the_profile_gives_sixteen_mib_of_shared_memory():

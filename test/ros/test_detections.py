@@ -1,12 +1,11 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Boxes of a detector come back as things in space.
+"""Boxes of a detector come back as things in space, measured on the image that it saw.
 
-vision_msgs does not come as wheels: its classes, and the node's topics, are stand-ins here, with
-the fields of vision_msgs 4.
+vision_msgs does not come as wheels: its classes, and the topics of detections, are stand-ins here,
+with the fields of vision_msgs 4. The camera's inputs are the node's own.
 """
 
 import asyncio
-import copy
 import sys
 import time
 from dataclasses import dataclass, field
@@ -22,17 +21,17 @@ from std_msgs.msg import Header
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.errors import InputError
 from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.ros.camera.inputs import Ahead, Inputs
+from depthlm_ros.ros.convert import camera_info_message, image_message
 from depthlm_ros.ros.parameters import Settings
-from depthlm_ros.ros.serve.asking import Asking
+from depthlm_ros.ros.serve import detections
 from depthlm_ros.ros.serve.detections import open_detections
-from depthlm_ros.view import Frame
+from depthlm_ros.ros.serve.queries import Asking
 from depthlm_ros.worker.worker import Worker
 
 CAMERA = Camera(320, 240, 250.0, 250.0, 159.5, 119.5)
 ROW = Checkpoint("fake", "", "none", 250.0, "coordinates", "coordinates", {"coordinates": "tags"})
-HEADER = Header(frame_id="eye")
 
 
 @dataclass
@@ -66,6 +65,7 @@ class Topics:
         self.callbacks, self.sent, self.told = {}, [], []
         self.listeners = 1
         self.tell_once = self.told.append
+        self.timers = []
 
     def create_publisher(self, kind, name, qos):
         self.publishes = name, kind
@@ -73,8 +73,21 @@ class Topics:
             publish=self.sent.append, get_subscription_count=lambda: self.listeners
         )
 
-    def create_subscription(self, kind, name, callback, qos, callback_group):
-        self.callbacks[name, kind] = callback
+    def create_subscription(self, kind, name, callback, qos, callback_group=None, **others):
+        self.callbacks[name.removeprefix("/"), kind] = callback
+        return SimpleNamespace(topic_name=f"/{name}")
+
+    def create_timer(self, period, callback, **others):
+        self.timers.append(callback)
+
+    def count_publishers(self, name):
+        return 1
+
+    def get_publishers_info_by_topic(self, name):
+        return []
+
+    def resolve_topic_name(self, name):
+        return f"/{name}"
 
     def get_logger(self):
         return SimpleNamespace(debug=self.told.append)
@@ -83,7 +96,7 @@ class Topics:
 class Immediate(Asking):
     """Waits where the executor would have gone on with other things."""
 
-    async def answered(self, pending, source):
+    async def settled(self, pending, source):
         return pending.future.result(5)
 
 
@@ -97,7 +110,7 @@ def detection(left, top, width, height, name):
 
 @pytest.fixture
 def detector(monkeypatch):
-    """(topics, a function that sends detections to the one camera's topic)."""
+    """A Detector on the one camera's topic."""
     package, msg = ModuleType("vision_msgs"), ModuleType("vision_msgs.msg")
     for kind in (Detection2DArray, Detection3DArray, Detection3D):
         setattr(msg, kind.__name__, kind)
@@ -105,60 +118,143 @@ def detector(monkeypatch):
     monkeypatch.setitem(sys.modules, "vision_msgs", package)
     monkeypatch.setitem(sys.modules, "vision_msgs.msg", msg)
     topics, worker = Topics(), Worker()
-    worker.load(lambda progress: AskingPredictor(ScriptedEngine(4.0), ROW))
-    frame = Frame(np.zeros((240, 320, 3), np.uint8), CAMERA)
+    worker.load(lambda progress: AskingPredictor(ScriptedEngine(brightness), ROW))
     port = SimpleNamespace(
+        name="left",
         topic=lambda stream: f"~/left/{stream}",
-        inputs=SimpleNamespace(newest=lambda: SimpleNamespace(header=HEADER, frame=frame)),
+        inputs=Inputs(topics, Settings(), "left/", Ahead(worker)),
         outputs=SimpleNamespace(show=lambda header, answered: None),
     )
     asking = Immediate(topics, [port], worker, SimpleNamespace(now=Settings()))
     while worker.problem:
         time.sleep(0.01)
+    port.inputs.start()
     open_detections(topics, [port], asking)
-
-    def send(*detections):
-        callback = topics.callbacks["left/detections", Detection2DArray]
-        asyncio.run(callback(Detection2DArray(detections=list(detections))))
-
-    yield topics, port, send
+    made = Detector(topics, port)
+    made.look()
+    yield made
     assert worker.close()
 
 
+def brightness(view, pixel):
+    return float(view.image[0, 0, 0])
+
+
+class Detector:
+    """Sends images and boxes; sent: the arrays of things, told: the warnings."""
+
+    def __init__(self, topics, port):
+        self.topics, self.inputs = topics, port.inputs
+        self.sent, self.told = topics.sent, topics.told
+
+    def show(self, second, grey):
+        """An image, and the camera_info of its stamp."""
+        header = Header(frame_id="eye")
+        header.stamp.sec = second
+        for topic, message in (
+            ("camera_info", camera_info_message(header, CAMERA)),
+            ("image", image_message(header, np.full((240, 320, 3), grey, np.uint8))),
+        ):
+            self.topics.callbacks[f"left/{topic}", type(message)](message)
+
+    def send(self, second, *detections):
+        header = Header(frame_id="eye")
+        header.stamp.sec = second
+        callback = self.topics.callbacks["left/detections", Detection2DArray]
+        asyncio.run(callback(Detection2DArray(header=header, detections=list(detections))))
+
+    def look(self):
+        asyncio.run(self.topics.timers[-1]())
+
+
+CUP = detection(120, 80, 80, 80, "cup")
+
+
 def test_each_box_becomes_a_thing_at_its_distance_with_its_size(detector):
-    topics, _, send = detector
-    send(detection(120, 80, 80, 80, "cup"), detection(400, 0, 10, 10, "ghost"))
-    (told,) = topics.sent
-    assert topics.publishes == ("~/left/detections", Detection3DArray)
-    assert told.header == HEADER and [d.id for d in told.detections] == ["cup"]
+    detector.show(7, 4)
+    detector.send(7, CUP, detection(400, 0, 10, 10, "ghost"))
+    (told,) = detector.sent
+    assert detector.topics.publishes == ("~/left/detections", Detection3DArray)
+    assert (told.header.stamp.sec, told.header.frame_id) == (7, "eye")
+    assert [d.id for d in told.detections] == ["cup"]
     thing = told.detections[0]
     place = thing.bbox.center.position
-    assert (place.x, place.y, place.z) == pytest.approx((0, 0, 4))  # the middle of the picture
+    assert (place.x, place.y, place.z) == pytest.approx((0, 0, 4))  # the middle of the image
     assert (thing.bbox.size.x, thing.bbox.size.y) == pytest.approx((80 * 4 / 250,) * 2)
     assert thing.results[0].hypothesis.class_id == "cup"
     assert thing.results[0].pose.pose.position == place
 
 
+def metres(told):
+    return [thing.bbox.center.position.z for thing in told.detections]
+
+
+def test_boxes_are_measured_on_the_image_of_their_stamp_though_newer_ones_came(detector):
+    for second, grey in ((1, 3), (2, 5), (3, 9)):
+        detector.show(second, grey)
+    detector.send(2, CUP)
+    (told,) = detector.sent
+    assert told.header.stamp.sec == 2 and metres(told) == pytest.approx([5.0])
+
+
+def test_boxes_that_come_before_their_image_wait_for_it(detector):
+    detector.show(1, 3)
+    detector.send(2, CUP)
+    assert detector.sent == []
+    detector.show(2, 5)
+    detector.look()
+    (told,) = detector.sent
+    assert told.header.stamp.sec == 2 and metres(told) == pytest.approx([5.0])
+
+
+def test_boxes_of_no_image_are_refused_by_name_and_the_next_ones_are_measured(
+    detector, monkeypatch
+):
+    monkeypatch.setattr(detections, "EARLY_S", 0.0)
+    detector.show(1, 3)
+    detector.send(9, CUP)
+    assert detector.sent == []
+    (refused,) = map(str, detector.told)
+    assert all(told in refused for told in ("/left/detections", "9.000000000", "/left/image"))
+    detector.send(1, CUP)
+    assert len(detector.sent) == 1
+
+
+def test_images_are_kept_for_a_while_only_and_only_while_somebody_listens(detector, monkeypatch):
+    monkeypatch.setattr(detections, "EARLY_S", 0.0)
+    monkeypatch.setattr(detections, "HISTORY_S", 0.05)
+    detector.look()
+    detector.show(1, 3)
+    time.sleep(0.1)
+    detector.show(2, 5)
+    detector.show(3, 6)
+    detector.send(1, CUP)
+    assert detector.sent == [] and len(detector.told) == 1
+    detector.topics.listeners = 0
+    detector.look()
+    detector.show(4, 7)
+    assert detector.inputs.span == "none"
+
+
 def test_without_a_listener_nothing_is_measured(detector):
-    topics, port, send = detector
-    topics.listeners, port.inputs.newest = 0, lambda: 1 / 0
-    send(detection(120, 80, 80, 80, "cup"))
-    assert topics.sent == []
+    detector.topics.listeners = 0
+    detector.show(1, 3)
+    detector.send(1, CUP)
+    assert detector.sent == [] and detector.told == []
 
 
-def test_what_cannot_be_measured_is_told_and_the_next_array_is_taken(detector):
-    topics, port, send = detector
-    newest = copy.copy(port.inputs.newest)
-
-    def none_yet():
-        raise InputError("waiting for image")
-
-    port.inputs.newest = none_yet
-    send(detection(120, 80, 80, 80, "cup"))
-    assert [str(error) for error in topics.told] == ["waiting for image"]
-    port.inputs.newest = newest
-    send(detection(120, 80, 80, 80, "cup"))
-    assert len(topics.sent) == 1
+def test_images_that_cannot_be_measured_are_told_and_the_next_ones_are(detector):
+    header = Header(frame_id="eye")
+    header.stamp.sec = 1
+    odd = image_message(header, np.zeros((240, 320, 3), np.uint8))
+    odd.encoding = "vendor8"
+    detector.show(1, 3)
+    detector.topics.callbacks["left/image", type(odd)](odd)
+    detector.send(1, CUP)
+    assert detector.sent == [] and "vendor8" in str(detector.told[0])
+    detector.show(2, 5)
+    detector.send(2, CUP)
+    assert len(detector.sent) == 1
 
 
 def test_without_vision_msgs_there_is_no_such_topic(monkeypatch):

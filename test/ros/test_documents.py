@@ -13,6 +13,7 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.errors import Code
 from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.ros.node import DepthLMNode
 from depthlm_ros.ros.parameters import Settings, own_parameters
@@ -158,9 +159,10 @@ def _as_written(value):
     return f"[{', '.join(value)}]" if isinstance(value, tuple) else str(value)
 
 
-def test_the_page_tells_every_status_and_its_code():
-    rows = table(PAGE, "## Services", first="code")
-    assert {row[1]: int(row[0]) for row in rows} == {s.name: s.value for s in Status}
+@pytest.mark.parametrize("first, numbers", [("code", Code), ("status", Status)])
+def test_the_page_tells_every_code_and_every_status_with_its_number(first, numbers):
+    rows = table(PAGE, "## Services", first=first)
+    assert {row[1]: int(row[0]) for row in rows} == {n.name: n.value for n in numbers}
 
 
 @pytest.mark.parametrize(

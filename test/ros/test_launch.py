@@ -6,7 +6,10 @@ The launch system itself is used where it is installed; it does not come as whee
 
 import ast
 import dataclasses
+import os
 import re
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,11 @@ import pytest
 yaml = pytest.importorskip("yaml")
 rclpy = pytest.importorskip("rclpy")
 from depthlm_ros.demo.scene import FRAME_ID
+from depthlm_ros.errors import InputError
 from depthlm_ros.predict import choose_checkpoint
+from depthlm_ros.ros.arguments import boolean, camera_topics, check_installed, is_installed
 from depthlm_ros.ros.parameters import Parameters, Settings
+from depthlm_ros.ros.tools.child import Child
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -23,7 +29,7 @@ PARAMETERS = {about.metadata["name"]: about.default for about in dataclasses.fie
 PARAMETERS["cameras"] = ["camera"]
 PROMISED = {
     *("image", "camera_info", "namespace", "params_file", "checkpoint", "engine", "device"),
-    *("log_level", "use_sim_time", "rviz", "autostart", "cameras"),
+    *("log_level", "use_sim_time", "rviz", "autostart", "cameras", "respawn"),
 }
 
 
@@ -120,16 +126,20 @@ def function(path, name, others):
     return space[name]
 
 
-def test_intrinsics_are_looked_for_beside_the_pictures_of_each_camera():
+def test_intrinsics_are_looked_for_beside_the_images_of_each_camera():
     path = ROOT / "launch/depthlm.launch.py"
-    remappings = function(path, "_remappings", ["_sibling"])
-    one = {"image": "/camera/image_raw", "camera_info": ""}
-    assert dict(remappings(one, {})) == {
-        "image": "/camera/image_raw",
-        "camera_info": "/camera/camera_info",
+    remappings = function(path, "_remappings", ["_sibling", "_prefix"])
+    given = {"image": "/camera/image_raw", "camera_info": "", "cameras": {}}
+    plain = {"image": "/camera/image_raw", "camera_info": "/camera/camera_info"}
+    assert dict(remappings(given)) == plain
+    one = {"camera": "/camera/image_raw"}  # the name that the node's only camera has by default
+    assert dict(remappings({**given, "cameras": one})) == plain
+    assert dict(remappings({**given, "cameras": {"left": "/l/image_raw"}})) == {
+        "left/image": "/l/image_raw",
+        "left/camera_info": "/l/camera_info",
     }
-    several = function(path, "_several", [])("left=/l/image_raw, right=/r/image")
-    assert dict(remappings(one, several)) == {
+    several = {"left": "/l/image_raw", "right": "/r/image"}
+    assert dict(remappings({**given, "cameras": several})) == {
         "left/image": "/l/image_raw",
         "left/camera_info": "/l/camera_info",
         "right/image": "/r/image",
@@ -137,13 +147,177 @@ def test_intrinsics_are_looked_for_beside_the_pictures_of_each_camera():
     }
 
 
+def test_cameras_are_read_from_the_command_line():
+    assert camera_topics("") == camera_topics(" , ") == {}
+    assert camera_topics("left=/a/image") == {"left": "/a/image"}
+    assert list(camera_topics("b = image, a=/a/image_raw").items()) == [
+        ("b", "image"),
+        ("a", "/a/image_raw"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("left", ["'left' names no topic"]),
+        ("left=", ["'left=' names no topic"]),
+        ("=/a/image", ["'' is no name"]),
+        ("2=/a/image", ["'2' is no name"]),
+        ("left=/a/image,left=/b/image", ["'left' is given twice"]),
+        (
+            "a=/a b,right,right=x",
+            ["'/a b' is no topic", "'right' names", "'right' is given twice"],
+        ),
+        (f"{'c' * 5000}=/a/image", ["is no name"]),
+    ],
+)
+def test_cameras_that_cannot_be_are_all_named(text, named):
+    with pytest.raises(InputError) as caught:
+        camera_topics(text)
+    for part in named:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["true", "True", " yes", "ON", "1", "y"])
+def test_words_that_ros_reads_as_true_are_true(word):
+    assert boolean("rviz", word) is True
+
+
+@pytest.mark.parametrize("word", ["false", "No", "off ", "0", "n"])
+def test_words_that_ros_reads_as_false_are_false(word):
+    assert boolean("rviz", word) is False
+
+
+@pytest.mark.parametrize("word", ["ture", "", "t", "enabled", "2"])
+def test_other_words_are_neither(word):
+    with pytest.raises(InputError, match="rviz is"):
+        boolean("rviz", word)
+
+
+def test_a_program_is_there_if_ros2_run_would_start_it(prefix):
+    assert is_installed("depthlm_ros", "depthlm_node")
+    assert not is_installed("depthlm_ros", "no_such_program")
+    assert not is_installed("rviz2", "rviz2")
+    with pytest.raises(InputError) as caught:
+        check_installed({"depthlm_ros": "depthlm_node", "rviz2": "rviz2", "tf2_ros": "any"})
+    assert "rviz2" in str(caught.value) and "tf2_ros" in str(caught.value)
+    prefix("rviz2", "rviz2")
+    assert is_installed("rviz2", "rviz2")
+
+
+@pytest.fixture
+def prefix(tmp_path, monkeypatch):
+    """prefix(package, program): adds a package whose program says its name and waits; of this
+    package the real programs, launch files and parameters are there."""
+
+    def add(package, program, target=None):
+        index = tmp_path / "share/ament_index/resource_index/packages"
+        for folder in (index, tmp_path / "lib" / package, tmp_path / "share" / package):
+            folder.mkdir(parents=True, exist_ok=True)
+        (index / package).touch()
+        path = tmp_path / "lib" / package / program
+        if target is None:
+            path.write_text(f"#!/bin/sh\necho '{program} runs'\nexec sleep 60\n")
+            path.chmod(0o755)
+        else:
+            path.symlink_to(target)
+
+    for program in ("depthlm_node", "depthlm_demo_camera"):
+        add("depthlm_ros", program, Path(sys.executable).parent / program)
+    for name in ("launch", "config", "package.xml"):
+        (tmp_path / "share/depthlm_ros" / name).symlink_to(ROOT / name)
+    known = os.environ.get("AMENT_PREFIX_PATH", "")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path}{os.pathsep}{known}")
+    return add
+
+
+LAUNCHED = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+path, *words = sys.argv[1:]
+file = IncludeLaunchDescription(
+    PythonLaunchDescriptionSource(path),
+    launch_arguments=[word.split(":=", 1) for word in words],
+)
+service = LaunchService()
+service.include_launch_description(LaunchDescription([file]))
+sys.exit(service.run())
+"""
+
+
+@pytest.fixture
+def launched(graph, prefix, tmp_path):
+    """launched(file, "rviz:=true", ...) -> Child that runs what `ros2 launch` runs."""
+    pytest.importorskip("launch_ros", reason="the launch system is not installed")
+    started = []
+    (tmp_path / "launched.py").write_text(LAUNCHED)
+
+    def start(file, *words):
+        path = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        child = Child(
+            "launched",
+            [str(ROOT / "launch" / file), *words],
+            {"PYTHONPATH": os.pathsep.join(path), "ROS_LOG_DIR": str(tmp_path / "log")},
+            log=tmp_path / "output",
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.stop()
+
+
+@pytest.mark.parametrize(
+    "file, words, named",
+    [
+        ("depthlm.launch.py", ["rviz:=true"], "not installed: rviz2"),
+        ("depthlm.launch.py", ["autostart:=ture"], "autostart is 'ture'"),
+        ("depthlm.launch.py", ["use_sim_time:=maybe"], "use_sim_time is 'maybe'"),
+        ("depthlm.launch.py", ["respawn:=2"], "respawn is '2'"),
+        ("depthlm.launch.py", ["cameras:=left"], "'left' names no topic"),
+        ("demo.launch.py", [], "not installed: tf2_ros"),
+        ("demo.launch.py", ["fx:=wide"], "fx is 'wide'"),
+    ],
+)
+def test_where_something_is_wrong_launch_ends_before_it_starts_anything(
+    launched, robot, file, words, named
+):
+    child = launched(file, "engine:=scripted", *words)
+    robot.wait(lambda: child.status is not None)
+    assert child.status == 1 and named in child.output()
+    assert "process started" not in child.output()
+
+
+@pytest.mark.parametrize("has_rviz", [False, True])
+def test_the_demo_starts_rviz_where_there_is_one(launched, prefix, robot, has_rviz):
+    prefix("tf2_ros", "static_transform_publisher")
+    if has_rviz:
+        prefix("rviz2", "rviz2")
+    child = launched("demo.launch.py", "engine:=scripted")
+    robot.wait(lambda: robot.node.count_publishers("/camera/image_raw"))
+    robot.wait(lambda: "ready after" in child.output())
+    started = re.findall(r"\[(\w+)-\d\]: process started", child.output())
+    assert started.count("static_transform_publisher") == 2
+    assert ("rviz2" in started) == has_rviz
+
+
+def test_the_node_comes_back_where_it_is_wanted(launched, robot):
+    child = launched("depthlm.launch.py", "engine:=scripted", "respawn:=on")
+    robot.wait(lambda: child.output().count("ready after") == 1)
+    (pid,) = re.findall(r"process started with pid \[(\d+)\]", child.output())
+    os.kill(int(pid), signal.SIGKILL)
+    robot.wait(lambda: child.output().count("ready after") == 2)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_the_launch_system_reads_the_file(path):
-    try:
-        from launch import LaunchContext
-        from launch.launch_description_sources import PythonLaunchDescriptionSource
-    except ImportError:
-        pytest.skip("the launch system is not installed")
+    pytest.importorskip("launch_ros", reason="the launch system is not installed")
+    from launch import LaunchContext
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
     description = PythonLaunchDescriptionSource(str(path)).get_launch_description(LaunchContext())
     names = {argument.name for argument in description.get_launch_arguments()}
-    assert names >= {"checkpoint", "engine", "device", "rviz"}
+    assert names >= {"checkpoint", "engine", "device", "rviz", "respawn"}

@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.errors import Code
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.node import DepthLMNode
 from depthlm_ros.ros.publish.streams import Streams
@@ -60,9 +61,11 @@ class Managed:
         (result,) = self.robot.call(self._set, SetParameters.Request(parameters=[message])).results
         return "" if result.successful else result.reason
 
-    def refusal(self):
+    def refusal(self, code=None):
+        """The message of a question that is refused, with this code."""
         response = self.robot.ask()
         assert not response.success
+        assert response.code == code or code is None
         return response.message
 
 
@@ -84,15 +87,17 @@ def manage(context, make_robot):
 def test_each_state_answers_with_the_command_to_type_and_an_active_node_with_its_progress(manage):
     managed = manage()
     assert managed.state == "unconfigured"
-    assert "unconfigured: type `ros2 lifecycle set /depthlm configure`" in managed.refusal()
+    refusal = managed.refusal(Code.UNCONFIGURED)
+    assert "`ros2 lifecycle set /depthlm configure`" in refusal
     assert managed.change("configure") and managed.state == "inactive"
-    assert "inactive: type `ros2 lifecycle set /depthlm activate`" in managed.refusal()
+    assert "`ros2 lifecycle set /depthlm activate`" in managed.refusal(Code.INACTIVE)
     assert managed.change("activate") and managed.state == "active"
-    assert managed.refusal().startswith("loading the model, 25% (reading weights)")
+    refusal = managed.refusal(Code.LOADING)
+    assert "25%" in refusal and "reading weights" in refusal
     managed.may_load.set()
     assert managed.robot.show().success
     assert managed.change("deactivate") and managed.state == "inactive"
-    assert "inactive: type" in managed.refusal()
+    managed.refusal(Code.INACTIVE)
 
 
 def test_cleanup_frees_the_model_and_the_node_can_be_configured_again(manage):
@@ -110,7 +115,7 @@ def test_a_model_that_still_loads_holds_up_no_transition(manage):
     managed = manage()
     for label in ("configure", "activate", "deactivate", "cleanup", "configure", "activate"):
         assert managed.change(label), label
-    assert managed.refusal().startswith("loading the model")
+    managed.refusal(Code.LOADING)
 
 
 def test_a_step_of_the_model_that_hangs_holds_up_no_transition(manage):
@@ -156,7 +161,7 @@ def test_a_configuration_that_fails_says_all_reasons_and_can_be_mended(manage):
     assert not managed.change("configure") and managed.state == "unconfigured"
     message = managed.refusal()
     assert "configure failed" in message and "grid.rate" in message and "grid.rows" in message
-    assert "type `ros2 lifecycle set /depthlm configure`" in message
+    assert "`ros2 lifecycle set /depthlm configure`" in message
     assert managed.set("grid.rate", 2.0) == "" and managed.set("grid.rows", 24) == ""
     assert managed.change("configure") and managed.state == "inactive"
 

@@ -16,6 +16,7 @@ from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import Image, PointCloud2
 
 from depthlm_ros.camera import Camera
+from depthlm_ros.errors import Code
 from depthlm_ros.ranges import Status
 from depthlm_ros.ros.convert import image_message
 
@@ -31,7 +32,8 @@ def node(node_process, checkpoint):
 def test_the_answer_copies_stamp_and_frame_of_the_picture(robot):
     image = robot.picture()
     response = robot.show(image)
-    assert response.success and response.message == ""
+    assert response.success and response.code == Code.OK and response.message == ""
+    assert response.answers.frame_id == "robot_eye"
     assert response.header == image.header and response.header.frame_id == "robot_eye"
     assert list(response.answers.distance) == [2.0]
     assert response.answers.z[0] == pytest.approx(2.0)  # on the optical axis
@@ -61,25 +63,44 @@ def test_a_hundred_good_and_bad_pixels_keep_their_order_and_their_fate(robot):
 
 
 @pytest.mark.parametrize(
-    "u, v, words",
+    "request_fields, words",
     [
-        ([1.0, 2.0], [1.0], "got 2 and 1"),
-        ([], [], "got 0 and 0"),
-        ([9.0] * 10_001, [9.0] * 10_001, "10001 pixels were asked, at most 10000"),
+        ({"u": [1.0, 2.0], "v": [1.0]}, ["2", "1"]),
+        ({"u": [], "v": []}, ["0"]),
+        ({"u": [9.0] * 10_001, "v": [9.0] * 10_001}, ["10001", "10000", "query.max_pixels"]),
+        ({"max_age": Duration(sec=-1)}, ["-1"]),
+        ({"max_age": Duration(sec=-1, nanosec=500_000_000)}, ["-0.5"]),
+        ({"camera": "x" * 5000}, ["x"]),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused_with_what_is_allowed(robot, u, v, words):
+def test_a_question_that_makes_no_sense_is_refused_with_what_is_allowed(
+    robot, request_fields, words
+):
     robot.show()
-    response = robot.ask(u, v)
-    assert not response.success and words in response.message
+    response = robot.ask(**request_fields)
+    assert (response.success, response.code) == (False, Code.BAD_REQUEST)
+    assert all(word in response.message for word in words) and len(response.message) <= 1000
     assert len(response.answers.distance) == 0
+
+
+def test_differing_bad_requests_do_not_flood_the_log(robot, node):
+    robot.show()
+    lines = len(node.output().splitlines())
+    for size in range(1, 31):
+        image = Image(header=robot.header(), encoding="rgb8", width=size, height=1)
+        request = robot.query_image.Request(
+            image=image, camera_info=robot.info(), u=[0.0], v=[0.0]
+        )
+        assert robot.call(robot.image, request).code == Code.BAD_IMAGE
+    assert len(node.output().splitlines()) <= lines + 10
 
 
 def test_only_the_camera_that_exists_can_be_named(robot):
     robot.show()
     assert robot.ask(camera="camera").success
     refused = robot.ask(camera="rear")
-    assert not refused.success and "no camera 'rear'" in refused.message
+    assert (refused.success, refused.code) == (False, Code.BAD_REQUEST)
+    assert "'rear'" in refused.message
 
 
 def test_questions_are_answered_at_once_while_nothing_else_moves(robot):
@@ -108,7 +129,7 @@ def test_a_picture_older_than_allowed_is_refused_and_its_age_told(robot):
     assert robot.ask(max_age=Duration(sec=30)).success
     time.sleep(0.3)
     refused = robot.ask(max_age=Duration(nanosec=200_000_000))
-    assert not refused.success
+    assert (refused.success, refused.code) == (False, Code.STALE_IMAGE)
     assert "/image came 0." in refused.message and "at most 0.20 s" in refused.message
 
 
@@ -134,6 +155,7 @@ def test_intrinsics_that_cannot_be_true_are_told_in_every_reply_and_once_in_the_
     first = robot.show(info=broken(robot, **changes))
     second = robot.ask()
     assert not first.success and not second.success and first.message == second.message
+    assert first.code == second.code == Code.BAD_INTRINSICS
     assert all(word in first.message for word in words)
     sentence = first.message.partition(": ")[2]
     told = [line for line in node.output().splitlines() if sentence in line]
@@ -145,7 +167,8 @@ def test_intrinsics_that_cannot_be_true_are_told_in_every_reply_and_once_in_the_
 def test_a_picture_that_cannot_be_read_is_refused_and_the_node_lives_on(robot, encoding, words):
     bad = Image(header=robot.header(), encoding=encoding)
     refused = robot.show(bad)
-    assert not refused.success and words in refused.message
+    assert (refused.success, refused.code) == (False, Code.BAD_IMAGE)
+    assert words in refused.message
     assert robot.show().success
 
 
@@ -161,7 +184,7 @@ def test_a_picture_in_the_request_is_answered_with_its_own_camera(robot):
     assert response.answers.z[0] == pytest.approx(2**0.5, rel=1e-6)  # 45 degrees off the axis
     request.camera_info.k = [0.0] * 9
     refused = robot.call(robot.image, request)
-    assert not refused.success and "fx = 0" in refused.message
+    assert (refused.success, refused.code) == (False, Code.BAD_INTRINSICS)
 
 
 def test_a_cloud_of_the_grid_comes_while_somebody_listens(robot):
@@ -199,7 +222,9 @@ def test_the_states_change_from_outside_and_the_node_goes_on(robot):
 
     assert not change("configure")  # it is active: refused, and no end of the process
     assert change("deactivate")
-    assert "type `ros2 lifecycle set /depthlm activate`" in robot.ask().message
+    inactive = robot.ask()
+    assert inactive.code == Code.INACTIVE
+    assert "`ros2 lifecycle set /depthlm activate`" in inactive.message
     assert change("cleanup") and change("configure") and change("activate")
     assert robot.show().success
 

@@ -13,7 +13,7 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.msgs.fields import camera_from
 from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.ros.node import DepthLMNode
-from depthlm_ros.ros.serve.asking import interfaces
+from depthlm_ros.ros.serve.queries import interfaces
 
 # The plane of all points p with p . NORMAL = 1: a slope that every pixel of the camera sees.
 NORMAL = np.array([0.1, 0.3, 0.5])

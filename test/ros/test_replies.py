@@ -9,6 +9,7 @@ pytest.importorskip("rclpy")
 import rclpy
 from std_srvs.srv import Trigger
 
+from depthlm_ros.errors import Code
 from depthlm_ros.ros.serve import replies
 from depthlm_ros.ros.tools.client import Client
 
@@ -38,7 +39,7 @@ def test_a_response_that_is_not_heard_at_first_comes_later(node_from):
     child = node_from(DEAF, "-r", "__node:=deaf")
     with Client("/deaf") as client:
         answer = client.ask([(1.0, 2.0)])
-    assert "waiting for image" in answer.message
+    assert answer.code == Code.NO_IMAGE
     assert "failed to send response" not in child.output()
 
 

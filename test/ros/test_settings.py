@@ -9,7 +9,7 @@ rclpy = pytest.importorskip("rclpy")
 from rclpy.parameter import Parameter
 
 from depthlm_ros.errors import InputError
-from depthlm_ros.ros.parameters import Parameters, Settings
+from depthlm_ros.ros.parameters import DEVICES, DTYPES, Parameters, Settings
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,9 @@ def test_every_parameter_is_described_and_numbers_have_ranges(declared):
     _, node, _ = declared()
     for about in dataclasses.fields(Settings):
         descriptor = node.describe_parameter(about.metadata["name"])
-        assert descriptor.read_only == (about.name == "autostart")
+        assert (
+            descriptor.dynamic_typing and not descriptor.read_only
+        )  # so that a dump can be loaded
         assert len(descriptor.description) > 10
         assert bool(descriptor.floating_point_range) == (about.type in (int, float))
     rate = node.describe_parameter("grid.rate")
@@ -150,6 +152,99 @@ def test_what_a_camera_has_of_its_own_is_described_and_locked_like_what_all_have
     parameters.locked = "the camera is heard"
     refused = node.set_parameters([Parameter("left.input.rectified", value=True)])[0]
     assert "read-only while the node is configured: the camera is heard" in refused.reason
+
+
+@pytest.mark.parametrize("given, means", [(True, "on"), (False, "off"), ("auto", "auto")])
+def test_what_yaml_makes_of_on_and_off_is_what_was_typed(declared, given, means):
+    settings, node, parameters = declared(check=given)
+    assert settings.check == node.get_parameter("check").value == means
+    set_one(node, "check", not given)
+    assert parameters.checked().check == node.get_parameter("check").value
+    assert parameters.now.check == ("off" if given else "on")
+    refused = node.set_parameters([Parameter("check", value="perhaps")])[0]
+    assert not refused.successful
+
+
+@pytest.mark.parametrize("word", ["gpu0", "CPU", "cuda:", "cuda:x", "cuda1", ""])
+def test_a_device_that_cannot_be_is_refused_before_anything_is_loaded(declared, word):
+    with pytest.raises(InputError, match="parameter device is"):
+        declared(device=word)
+
+
+def test_devices_and_dtypes_are_those_of_the_models():
+    loading = pytest.importorskip("depthlm_ros.models.loading")
+    assert (DEVICES, DTYPES) == (loading.DEVICES, loading.DTYPES)
+
+
+def test_one_by_one_and_together_everything_is_told_at_once(declared):
+    with pytest.raises(InputError) as caught:
+        declared(engine="warp", grid__columns=4096, grid__rows=4096, cameras=["a", "a", "9"])
+    said = str(caught.value)
+    for part in (
+        "engine is",
+        "grid.columns x grid.rows",
+        "cameras holds ['9']",
+        "['a'] more than",
+    ):
+        assert part in said, part
+
+
+def test_a_value_of_a_thousand_characters_is_not_repeated(declared):
+    with pytest.raises(InputError) as caught:
+        declared(engine="w" * 5000, cameras=["c" * 5000])
+    assert len(str(caught.value)) < 500
+
+
+def test_a_parameter_that_does_not_exist_is_told_with_its_nearest_neighbour(declared):
+    *_, parameters = declared(
+        cameras=["left", "right"],
+        grid__colums=8,
+        lfet__input__rectified=True,
+        zebra=1,
+        left__input__pairing="exact",
+        qos_overrides__x="y",
+    )
+    told = list(parameters.unknown())
+    assert len(told) == 3
+    assert "grid.colums" in told[0] and "grid.columns" in told[0]
+    assert "lfet.input.rectified" in told[1] and "left.input.rectified" in told[1]
+    assert "zebra" in told[2]
+
+
+def test_the_own_dump_of_a_node_can_be_loaded_while_it_is_configured(declared):
+    given = {"grid__rate": 2, "grid__columns": 16.0, "query__timeout": 5, "check": True}
+    _, node, parameters = declared(cameras=["left", "right"], left__input__rectified=True, **given)
+    parameters.locked = "the camera is heard"
+    before = parameters.now
+    of_rclpy = {"use_sim_time", "start_type_description_service"}  # the latter is read-only
+    names = [n for n in node.list_parameters([], 0).names if n not in of_rclpy]
+    dump = node.get_parameters(names)
+    types = {p.name: p.type_.name for p in dump}
+    assert (types["grid.rate"], types["grid.columns"], types["check"]) == (
+        *("DOUBLE", "INTEGER"),
+        "STRING",
+    )
+    assert {"autostart", "cameras", "left.input.rectified"} <= set(names)
+    results = node.set_parameters(dump)
+    assert [r.reason for r in results if not r.successful] == []
+    assert parameters.now == before
+    again = declared(**{p.name.replace(".", "__"): p.value for p in dump})[0]
+    assert again == before
+
+
+def test_whole_numbers_that_are_set_keep_the_type_of_their_parameter(declared):
+    _, node, _ = declared()
+    set_one(node, "grid.rate", 3)
+    set_one(node, "grid.columns", 8.0)
+    values = [node.get_parameter(name).value for name in ("grid.rate", "grid.columns")]
+    assert values == [3.0, 8] and [type(v) for v in values] == [float, int]
+
+
+def test_the_parameter_of_the_start_is_not_changed_later(declared):
+    _, node, _ = declared()
+    set_one(node, "autostart", True)
+    assert not node.set_parameters([Parameter("autostart", value=False)])[0].successful
+    assert node.get_parameter("autostart").value is True
 
 
 def set_one(node, name, value):

@@ -10,6 +10,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from depthlm_ros.errors import Code
+
 PARAMETERS = Path(__file__).parents[2] / "config" / "depthlm.yaml"
 
 
@@ -83,7 +85,7 @@ def test_a_checkpoint_that_is_not_there_is_told_in_every_answer(node_process, ma
 
 def _not_loading(robot):
     response = robot.ask()
-    return None if "loading" in response.message else response
+    return None if response.code == Code.LOADING else response
 
 
 BLOCKED = """
@@ -149,6 +151,6 @@ def test_a_callback_that_raises_is_told_once_and_the_node_goes_on(
     heard = []
     robot.node.create_subscription(DiagnosticArray, "/diagnostics", heard.append, 10)
     robot.wait(lambda: [s for m in heard for s in m.status if s.name == "raising: model"])
-    assert robot.wait(lambda: _not_loading(robot)).message.startswith("waiting for image")
+    assert robot.wait(lambda: _not_loading(robot)).code == Code.NO_IMAGE
     assert child.output().count("RuntimeError: a fault of ours") == 1
     assert child.stop() == 0

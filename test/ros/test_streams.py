@@ -1,12 +1,16 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What the node does unasked, seen from inside: nothing without a listener, nothing twice."""
 
+import threading
+from io import BytesIO
+
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
+from PIL import Image as PictureFile
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from depthlm_ros.checkpoints import Checkpoint
@@ -109,6 +113,64 @@ def test_a_question_shows_its_own_overlay_and_markers(made):
     robot.node.create_subscription(MarkerArray, "/depthlm/markers", markers.append, 1)
     robot.wait(lambda: robot.ask([160.0, 20.0], [120.0, 120.0]) and overlays and markers)
     assert [m.text for m in markers[-1].markers if m.text] == ["2.00 m", "2.00 m"]
+
+
+def test_overlays_are_made_smaller_raw_and_compressed(made):
+    node, robot, _ = made
+    node.set_parameters(
+        [Parameter("grid.rate", value=0.0), Parameter("overlay.max_width", value=80)]
+    )
+    robot.show()
+    raw, jpegs = [], []
+    robot.node.create_subscription(Image, "/depthlm/overlay", raw.append, 1)
+    robot.node.create_subscription(CompressedImage, "/depthlm/overlay/compressed", jpegs.append, 1)
+    robot.wait(lambda: robot.ask([240.0], [60.0]) and raw and jpegs)
+    assert (raw[-1].width, raw[-1].height) == (80, 60)
+    pixels = np.frombuffer(raw[-1].data, np.uint8).reshape(60, 80, 3).astype(int)
+    assert np.ptp(pixels[15, 60]) > 50 > np.ptp(pixels[15, 20])  # a coloured disc on grey
+    assert jpegs[-1].format == "jpeg"
+    decoded = np.asarray(PictureFile.open(BytesIO(jpegs[-1].data))).astype(int)
+    assert np.abs(decoded - pixels).mean() < 8
+
+
+def test_no_cloud_is_older_than_allowed_and_the_newest_image_takes_its_turn(context, make_robot):
+    held, began = threading.Event(), threading.Event()
+
+    def answer(view, pixel):
+        if not held.is_set():
+            began.set()
+            held.wait(20)
+        return 2.0
+
+    overrides = [Parameter(n, value=v) for n, v in {**PARAMETERS, "grid.max_age": 0.5}.items()]
+    node = DepthLMNode(
+        lambda progress: AskingPredictor(ScriptedEngine(answer), ROW),
+        context=context,
+        parameter_overrides=overrides,
+    )
+    robot = make_robot()
+    robot.executor.add_node(node)
+    clouds = []
+    robot.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, 10)
+    first, second = robot.picture(), robot.picture()
+
+    def send(image):
+        info = robot.info()
+        info.header.stamp = image.header.stamp
+        robot.infos.publish(info)
+        robot.images.publish(image)
+        return True
+
+    robot.wait(lambda: send(first) and began.is_set())
+    robot.wait(_after(robot, 0.7))
+    held.set()
+    robot.wait(lambda: send(second) and clouds)
+    assert {cloud.header.stamp.sec for cloud in clouds} == {second.header.stamp.sec}
+    robot.wait(_after(robot, 1.0))  # the camera is silent: its last image is no news
+    count = len(clouds)
+    robot.wait(_after(robot, 0.5))
+    assert len(clouds) == count
+    assert node.close()
 
 
 def test_a_request_of_more_pixels_than_allowed_is_refused(made):

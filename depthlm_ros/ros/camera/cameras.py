@@ -1,26 +1,24 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The cameras of the node: each has its inputs and its streams, all share one worker.
-
-Knows nothing about lenses (camera.py) or models.
-"""
+"""The cameras of the node: each has its inputs and its outputs, all share one worker."""
 
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.camera.inputs import Ahead, Inputs
+from depthlm_ros.ros.parameters import LONGEST_NAME, Settings
 from depthlm_ros.ros.publish.outputs import Outputs
 
 
 class CameraPort:
     """One camera: its name, its inputs, its outputs, and what its topics are called.
 
-    A node's only camera has plain topics (image, ~/points); of several each has its own name
-    before (left/image, ~/left/points).
+    Topics have its name before them (left/image, ~/left/points); they are plain (image, ~/points)
+    where no camera was named.
     """
 
-    def __init__(self, node, name, alone, worker, parameters):
+    def __init__(self, node, name, is_named, worker, parameters):
         self.name = name
-        self._prefix = "" if alone else f"{name}/"
-        ahead = Ahead(worker)
-        self.inputs = Inputs(node, parameters.of_camera(name), self._prefix, ahead.replaced)
+        self._prefix = f"{name}/" if is_named else ""
+        settings = parameters.of_camera(name)
+        self.inputs = Inputs(node, settings, self._prefix, Ahead(worker))
         self.outputs = Outputs(node, self, worker, parameters)
 
     def topic(self, stream) -> str:
@@ -40,10 +38,10 @@ class Cameras:
     def open(self, node, worker, parameters) -> None:
         """Make a port for each camera that the parameters name; none if one cannot be made."""
         names = parameters.now.cameras
-        alone = len(names) == 1
+        is_named = names != Settings().cameras
         try:
             for name in names:
-                self._ports[name] = CameraPort(node, name, alone, worker, parameters)
+                self._ports[name] = CameraPort(node, name, is_named, worker, parameters)
         except Exception:
             self.close()
             raise
@@ -84,7 +82,8 @@ class Cameras:
         names = " or ".join(f"'{known}'" for known in self._ports)
         if not name:
             raise InputError(f"there are several cameras here, name one: {names}")
+        shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
         raise InputError(
-            f"there is no camera '{name}' here: give {names} (parameter cameras), or leave the"
+            f"there is no camera '{shown}' here: give {names} (parameter cameras), or leave the"
             " name empty where there is only one"
         )

@@ -1,12 +1,10 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What a camera sends: the newest picture, its camera_info, and what to do while none comes.
+"""What a camera sends: its images with their camera_info, and why they cannot be used.
 
-Knows nothing about models or questions.
-
-Pictures are made ready before they are asked about, while nearly every one of them is.
-
-To convert and resize a picture takes longer than all else that the node does for a question.
-Nothing is done for pictures that are rarely asked about. Knows nothing about messages.
+The newest image is kept, and converted when the first question needs it: to decode and resize an
+image takes longer than all else that the node does for a question. While nearly every image is
+asked about, the next one is made ready before its question comes; and now and then one is decoded
+unasked, so that a stream that cannot be decoded is reported before somebody asks.
 """
 
 import contextlib
@@ -17,89 +15,125 @@ from math import inf
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from depthlm_ros.errors import CameraError, InputError
+from depthlm_ros.errors import CameraError, Code, DepthLMError, InputError, Problem
 from depthlm_ros.msgs.fields import camera_from, frame_from, picture_size
-from depthlm_ros.ros.camera.pairing import PAIRINGS, lens
+from depthlm_ros.msgs.pairing import Pair, Pairing, lens
 from depthlm_ros.ros.dds import PROFILE
 from depthlm_ros.ros.topic import STEADY, Topic
 from depthlm_ros.view import SharedFrame
 from depthlm_ros.worker.statistics import Rate
 
-LAST, ENOUGH = 4, 3  # of the last four pictures three were asked about; half would hit the others
-
-
-class Ahead:
-    """Readies the pictures of one camera, one at a time, in a thread of their own."""
-
-    def __init__(self, worker):
-        self._worker = worker
-        self._asked = deque(maxlen=LAST)
-        self._thread = None
-
-    def replaced(self, before, picture) -> None:
-        """A Picture has come in the place of another, which says whether it was asked about."""
-        self._asked.append(before.asked)
-        predictor = self._worker.predictor
-        if predictor is None or sum(self._asked) < ENOUGH or self._busy:
-            return
-        self._thread = threading.Thread(target=_ready, args=(predictor, picture), name="ahead")
-        self._thread.start()
-
-    @property
-    def _busy(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
-
-def _ready(predictor, picture):
-    with contextlib.suppress(Exception):  # whoever asks about the picture meets it and is told
-        predictor.prepare(picture.frame)
-
-
 LOOK_S = 0.5  # how often the publishers are looked at
-REMIND_S = 10.0  # how often a missing picture is reported
-SILENT_S = 5.0  # a publisher without a message for so long is worth an advice
+REMIND_S = 10.0  # how often a missing image is reported
+SILENT_S = 5.0  # a publisher that sent nothing for so long gets a hint about the likely causes
+PROBE_S = 5.0  # how often an image is decoded though nobody asks
+LAST, ENOUGH = 4, 3  # of the last four images three were asked about; half would hit the others
+REMEMBERED = 64  # images, for detections: two seconds of a camera at 30 Hz
+REMEMBERED_BYTES = 256 * 2**20
 _COMPRESSED = "/compressed"
 
 
-class Picture:
-    """A Pair of messages, converted when the first question needs it. asked: whether one did."""
+class CameraImage:
+    """An image with its camera_info, converted when the first question needs it. Thread-safe.
 
-    def __init__(self, pair, rectified):
+    pair: the messages.
+    header: of the image.
+    asked: whether anybody asked about it.
+    error: why it could not be converted; None while that has not failed.
+    """
+
+    def __init__(self, pair: Pair, rectified: bool) -> None:
         self.pair = pair
         self.header = pair.image.header
         self.asked = False
+        self.error: Problem | None = None
         self._rectified = rectified
         self._lock = threading.Lock()
-        self._frame = None
+        self._frame: SharedFrame | None = None
 
     @property
     def frame(self) -> SharedFrame:
-        """Converted when first wanted, by one thread; raises ImageError or CameraError."""
+        """Converted when first needed, by one thread; raises ImageError or CameraError."""
         with self._lock:
             if self._frame is None:
-                self._frame = frame_from(*self.pair[:2], self._rectified, kind=SharedFrame)
+                try:
+                    image, info, _ = self.pair
+                    self._frame = frame_from(image, info, self._rectified, kind=SharedFrame)
+                except DepthLMError as error:
+                    self.error = error.problem  # the error itself would hold the image
+                    raise
             return self._frame
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether its conversion has succeeded or failed."""
+        return self._frame is not None or self.error is not None
+
+    @property
+    def form(self) -> tuple:
+        """What decides whether it can be decoded, but for its content."""
+        image = self.pair.image
+        if isinstance(image, CompressedImage):
+            return (image.format,)
+        return image.encoding, image.width, image.height, image.step
+
+
+class Ahead:
+    """Makes images of one camera ready, one at a time, in a thread of their own."""
+
+    def __init__(self, worker) -> None:
+        self._worker = worker
+        self._asked: deque[bool] = deque(maxlen=LAST)
+        self._thread: threading.Thread | None = None
+
+    def replaced(self, before: CameraImage, image: CameraImage) -> None:
+        """An image has come in the place of another, which says whether it was asked about."""
+        self._asked.append(before.asked)
+        predictor = self._worker.predictor
+        if predictor is not None and sum(self._asked) >= ENOUGH:
+            self._start(lambda: predictor.prepare(image.frame))
+
+    def probe(self, image: CameraImage) -> bool:
+        """Convert an image; whether the thread was free to begin."""
+        return self._start(lambda: image.frame)
+
+    def _start(self, work) -> bool:
+        if self._thread is not None and self._thread.is_alive():
+            return False
+
+        def run():
+            with contextlib.suppress(Exception):  # whoever asks about it gets the same error
+                work()
+
+        self._thread = threading.Thread(target=run, name="ahead")
+        self._thread.start()
+        return True
 
 
 class Inputs:
-    """Subscribes `image` and `camera_info` under a prefix and keeps the newest pair of them, from
-    start() to stop().
+    """Subscribes `image` and `camera_info` under a prefix, from start() to stop().
 
-    received, dropped: pictures that came, and those that another replaced before they were used.
-    rate: Rate of the former. jumps: how often a stamp was earlier than the one before.
-    on_replaced(before, picture) is called when a Picture has come in the place of another.
+    settings: of this camera.
+    ahead: makes its images ready.
+    received: images that came.
+    dropped: images that another one replaced before they were asked about.
+    rate: Rate of those received.
+    jumps: how often a stamp was earlier than the one before.
+    remember_s: for how many seconds images are kept for at(); 0: only the newest is.
     """
 
-    def __init__(self, node, settings, prefix="", on_replaced=lambda before, picture: None):
+    def __init__(self, node, settings, prefix: str, ahead: Ahead) -> None:
         self.received = self.dropped = self.jumps = 0
         self.rate = Rate()
-        self._jumped = -inf
+        self.remember_s = 0.0
+        self._jumped = self._reminded = self._changed = -inf
+        self._refused = ""  # what was last told of intrinsics
         self._node = node
-        self._on_replaced = on_replaced
+        self._ahead = ahead
         self._own = prefix.replace("/", ".")  # left.input.compressed is left/image's alone
         self._rectified = settings.input_rectified
-        self._new_pairing = PAIRINGS[settings.input_pairing]
-        images, infos = self._new_pairing.depths
+        self._exact = settings.input_pairing == "exact"
+        images, infos = Pairing(self._exact).depths
         wish = settings.input_reliability
         self._images = _image_topic(node, f"{prefix}image", settings, self._on_image, images)
         self._infos = Topic(node, CameraInfo, f"{prefix}camera_info", self._on_info, wish, infos)
@@ -114,7 +148,7 @@ class Inputs:
         self._timer = self._node.create_timer(LOOK_S, self._look, clock=STEADY)
 
     def stop(self) -> None:
-        """Unsubscribe and forget the pictures."""
+        """Unsubscribe and forget the images."""
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
         self._timer = None
@@ -122,27 +156,49 @@ class Inputs:
         self._infos.stop()
         self._forget()
 
-    def newest(self, max_age_s=0.0) -> Picture:
-        """The newest picture; InputError if there is none, or none younger than max_age_s > 0."""
+    def newest(self, max_age_s: float = 0.0) -> CameraImage:
+        """The newest image; InputError if there is none, or none younger than max_age_s > 0."""
+        self._take_settled()
         if self._picture is None:
-            raise InputError(self._missing())
+            raise InputError(self._missing(), Code.NO_IMAGE)
         age = self.age_s
         if 0 < max_age_s < age:
             raise InputError(
-                f"the newest picture on {self._images.resolved} came {age:.2f} s ago and at most"
-                f" {max_age_s:.2f} s are allowed: is the camera still running?"
+                f"the newest image on {self._images.resolved} came {age:.2f} s ago and at most"
+                f" {max_age_s:.2f} s are allowed: is the camera still running?",
+                Code.STALE_IMAGE,
             )
         self._picture.asked = True
         return self._picture
 
+    def at(self, stamp) -> CameraImage | None:
+        """The image with this stamp (builtin_interfaces/Time), if it came within remember_s."""
+        self._take_settled()
+        newest = self._picture
+        if newest is not None and newest.header.stamp == stamp:
+            newest.asked = True
+            return newest
+        for pair in reversed(self._history):
+            if pair.image.header.stamp == stamp:
+                return CameraImage(pair, self._rectified)
+        return None
+
+    @property
+    def span(self) -> str:
+        """The stamps that at() knows, to be told."""
+        stamps = [pair.image.header.stamp for pair in self._history]
+        if not stamps:
+            return "none"
+        return " to ".join(f"{s.sec}.{s.nanosec:09d}" for s in (stamps[0], stamps[-1]))
+
     @property
     def topic(self) -> str:
-        """The full name of the topic of pictures."""
+        """The full name of the topic of images."""
         return self._images.resolved
 
     @property
     def age_s(self) -> float:
-        """Seconds since the newest usable picture came; inf if there is none."""
+        """Seconds since the newest usable image came; inf if there is none."""
         return inf if self._picture is None else time.monotonic() - self._picture.pair.arrived
 
     @property
@@ -151,24 +207,30 @@ class Inputs:
         return time.monotonic() - self._jumped < REMIND_S
 
     @property
-    def problem(self) -> str:
-        """Why its pictures cannot be asked about now, or hardly; empty if they can."""
-        if self._picture is None:
-            return self._missing()
+    def problem(self) -> Problem | None:
+        """Why its images cannot be asked about now, or hardly; None if they can."""
+        picture = self._picture
+        if picture is None:
+            return Problem(Code.NO_IMAGE, self._missing())
         try:
-            self._fitting(self._picture.pair)
+            self._fitting(picture.pair)
         except CameraError as error:
-            return f"{self._infos.resolved} cannot be used: {error}"
+            return Problem(error.code, f"{self._infos.resolved} cannot be used: {error}")
+        if bad := self._undecodable(picture):
+            return Problem(bad.code, f"{self._images.resolved} cannot be used: {bad.text}")
         if self.age_s > SILENT_S:
-            return (
-                f"the newest picture on {self._images.resolved} came {self.age_s:.0f} s ago: is"
-                " the camera still running?"
+            return Problem(
+                Code.STALE_IMAGE,
+                f"the newest image on {self._images.resolved} came {self.age_s:.0f} s ago: is"
+                " the camera still running?",
             )
-        return ""
+        return None
 
     def _forget(self):
-        self._pairing = self._new_pairing()
-        self._picture = self._image = self._info = None
+        self._pairing = Pairing(self._exact)
+        self._picture = self._image = self._info = self._probed = None
+        self._probed_at = -inf
+        self._history = deque(maxlen=REMEMBERED)
         self._started = time.monotonic()
 
     def _on_image(self, message):
@@ -179,56 +241,94 @@ class Inputs:
             self._jumped = time.monotonic()
         self._image = message
         self._pairing.put_image(message, time.monotonic())
-        self._take_newest()
+        self._take_settled()
 
     def _on_info(self, message):
         if self._info is None or lens(message) != lens(self._info):
-            self._check(message, changed=self._info is not None)
+            self._check(message)
         self._info = message
         self._pairing.put_info(message)
-        self._take_newest()
+        self._take_settled()
 
-    def _take_newest(self):
-        before, pair = self._picture, self._pairing.newest
-        if pair is None or (before and before.pair is pair):
-            return
-        self._picture = Picture(pair, self._rectified)
-        if before and before.pair.image is not pair.image:
-            self.dropped += not before.asked
-            self._on_replaced(before, self._picture)
+    def _take_settled(self):
+        """The images whose camera_info is certain by now take their place."""
+        for pair in self._pairing.settled(time.monotonic()):
+            before, self._picture = self._picture, CameraImage(pair, self._rectified)
+            is_new = before is None or before.pair.image is not pair.image  # not only its lens
+            self._remember(pair)
+            if before is not None and is_new:
+                self.dropped += not before.asked
+                self._ahead.replaced(before, self._picture)
 
-    def _check(self, info, changed):
-        """Complain about intrinsics when they come, once, and not only when somebody asks."""
-        if changed:
-            self._node.get_logger().info(f"{self._infos.resolved} has changed: it holds from now")
+    def _remember(self, pair):
+        history, oldest = self._history, time.monotonic() - self.remember_s
+        history.append(pair)  # of two with one image at() finds the later one first
+        size = sum(len(kept.image.data) for kept in history)
+        while history and (history[0].arrived <= oldest or size > REMEMBERED_BYTES):
+            size -= len(history.popleft().image.data)
+
+    def _check(self, info):
+        """Complain about intrinsics when they come, and not only when somebody asks; a lens that
+        zooms is told of now and then."""
+        now = time.monotonic()
         try:
             camera_from(info, *picture_size(info), self._rectified)
         except CameraError as error:
-            self._node.get_logger().error(f"{self._infos.resolved} cannot be used: {error}")
+            if str(error) != self._refused:
+                self._refused = str(error)
+                self._node.get_logger().error(f"{self._infos.resolved} cannot be used: {error}")
+        else:
+            if self._info is not None and now - self._changed > REMIND_S:
+                self._changed = now
+                self._node.get_logger().info(f"{self._infos.resolved} has changed")
 
     def _fitting(self, pair):
-        """CameraError if the intrinsics are wrong, or not of a picture of this size."""
+        """CameraError if the intrinsics are wrong, or not of an image of this size."""
         image = pair.image
         raw = not isinstance(image, CompressedImage)  # else its size is known once it is decoded
         size = (image.width, image.height) if raw else picture_size(pair.info)
         camera_from(pair.info, *size, self._rectified)
 
+    def _undecodable(self, newest) -> Problem | None:
+        """Why images cannot be decoded, as the newest shows, or the last that was tried."""
+        if newest.is_converted or self._probed is None:
+            return newest.error
+        return self._probed.error
+
+    def _probe(self):
+        """Decode the newest image where its form is new, the last one failed, or now and then."""
+        newest, now = self._picture, time.monotonic()
+        if newest is None or newest.is_converted:
+            return
+        last = self._probed
+        is_known = last and last.form == newest.form and not last.error
+        if is_known and now - self._probed_at < PROBE_S:
+            return
+        if self._ahead.probe(newest):
+            self._probed, self._probed_at = newest, now
+
     def _look(self):
         """Follow the publishers; explain a missing input, once they had time to be discovered."""
         self._images.follow()
         self._infos.follow()
-        if self._picture is None and time.monotonic() - self._started > 2 * LOOK_S:
-            logger = self._node.get_logger()
-            logger.warning(self._missing(), throttle_duration_sec=REMIND_S)
+        self._take_settled()
+        self._probe()
+        now = time.monotonic()
+        missing = self._picture is None and now - self._started > 2 * LOOK_S
+        if missing and now - self._reminded > REMIND_S:  # each camera for itself
+            self._reminded = now
+            self._node.get_logger().warning(self._missing())
 
     def _missing(self) -> str:
         """Which input is missing, and what to do about it."""
-        if self._image is not None and self._info is not None:
+        if self._image is not None and self._info is not None and self._exact:
             gap = self._pairing.gap(self._images.resolved, self._infos.resolved)
             advice = f"set {self._own}input.pairing to latest, or let the camera stamp both alike"
             return f"{gap}: {advice}"
         topic = self._images if self._image is None else self._infos
         waiting = f"waiting for {topic.name} on {topic.resolved}"
+        if self._image is not None and self._info is not None:
+            return f"{waiting}: that of the first image may still come"
         if not topic.publishers():
             return f"{waiting}, which nobody publishes; {self._advice(topic)}"
         if topic.deaf:
@@ -257,7 +357,7 @@ class Inputs:
             return f"{twin} is published: set {self._own}input.compressed to {value}"
         others = ", ".join(topic.alternatives()) or "none"
         argument = f"{topic.name}:=TOPIC"
-        if self._own:  # of several cameras; their camera_info lies beside the pictures
+        if self._own:  # of a named camera; its camera_info lies beside the images
             argument = f"cameras:={self._own[:-1]}=IMAGE_TOPIC,..."
         return (
             f"topics of its type: {others}. Remap it with --ros-args -r {topic.name}:=TOPIC or the"
@@ -266,7 +366,7 @@ class Inputs:
 
 
 def _image_topic(node, name, settings, callback, depth):
-    """The pictures; compressed ones lie beside the raw ones, as image_transport names them."""
+    """The images; compressed ones lie beside the raw ones, as image_transport names them."""
     wish = settings.input_reliability
     if not settings.input_compressed:
         return Topic(node, Image, name, callback, wish, depth)

@@ -1,13 +1,9 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """/diagnostics, once a second, and ~/status, kept for late subscribers: how the node is.
 
-One DiagnosticStatus for the model and one for each camera; ~/status is all in one. Whether that
-is well is judged in py. diagnostic_updater is not used: it is not everywhere, and calls a
-node that is asked on demand an error while nobody asks.
-
-Judgements on the model and on a camera: how bad, in one sentence with what to do, and figures.
-
-Knows nothing about messages (diagnostics.py writes them).
+One DiagnosticStatus for the model and one for each camera; ~/status is all in one: the worst, said
+in one sentence with what to do, and the figures of all. diagnostic_updater is not used: it is not
+everywhere, and calls a node that is asked on demand an error while nobody asks.
 """
 
 import contextlib
@@ -15,15 +11,17 @@ import functools
 import os
 import sys
 from enum import IntEnum
+from math import isfinite
 from typing import NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from depthlm_ros.errors import Code
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.worker.thread import is_loading
 
-STUCK_S = 10.0  # a step of the model takes about 0.1 s; a slow picture a few seconds
+PERIOD_S = 1.0
+STUCK_S = 10.0  # a step of the model takes about 0.1 s; a slow image a few seconds
 ROW = 3  # so many failures one after the other are no accident
 
 
@@ -49,34 +47,40 @@ def of_model(node, worker, settings) -> Health:
     return Health(level, message, dict(_model_values(node, worker, settings)))
 
 
-def of_camera(inputs) -> Health:
-    """The pictures and intrinsics of one camera."""
+def of_camera(port) -> Health:
+    """The images, intrinsics and grids of one camera."""
+    inputs, outputs = port.inputs, port.outputs
     values = {
         "topic": inputs.topic,
-        "pictures a second": inputs.rate.per_second(),
-        "pictures received": inputs.received,
-        "pictures replaced unused": inputs.dropped,
-        "age of the newest picture s": inputs.age_s,
+        "images per second": inputs.rate.per_second(),
+        "images received": inputs.received,
+        "images replaced unused": inputs.dropped,
+        "age of the newest image s": inputs.age_s,
         "stamps that jumped back": inputs.jumps,
+        "grids given up": outputs.given_up,
     }
+    if (held := outputs.per_second) is not None:
+        values["grids per second"] = held
     problem = inputs.problem
     if problem:
-        level = Level.ERROR if "cannot be used" in problem else Level.WARN
-        return Health(level, problem, values)
+        is_bad = problem.code in (Code.BAD_INTRINSICS, Code.BAD_IMAGE, Code.INTERNAL)
+        level = Level.ERROR if is_bad else Level.WARN
+        return Health(level, problem.text, values)
     if inputs.jumped:
         message = "stamps jump back: a recording starts again, or the camera's clock was set"
         return Health(Level.WARN, message, values)
-    return Health(Level.OK, "pictures come", values)
+    if problem := outputs.problem:
+        return Health(Level.WARN, problem, values)
+    return Health(Level.OK, "receiving images", values)
 
 
 def _model_troubles(node, worker):
     """(level, sentence), the worst first."""
     statistics, problem, stuck_s = worker.statistics, worker.problem, worker.stuck_s
-    if node.failure:
-        yield Level.ERROR, problem
     if problem:
-        on_purpose = node.state != "active" or is_loading(problem)
-        yield (Level.WARN if on_purpose else Level.ERROR), problem
+        on_purpose = node.state != "active" or problem.code == Code.LOADING
+        on_purpose = on_purpose and not node.failure
+        yield (Level.WARN if on_purpose else Level.ERROR), problem.text
     if stuck_s > STUCK_S:
         silent = f"the model has been silent for {stuck_s:.0f} s in one step"
         advice = "requests end by query.timeout; if it does not come back, restart the node"
@@ -105,7 +109,7 @@ def _model_values(node, worker, settings):
     yield from _memory(device)
     for kind in statistics.kinds():
         median, high = statistics.latency_s(kind)
-        yield f"{kind} answered a second", statistics.per_second(kind)
+        yield f"{kind} answered per second", statistics.per_second(kind)
         yield f"{kind} latency median ms", median * 1000
         yield f"{kind} latency 95 % ms", high * 1000
     yield "batch size", predictor.stats().batch_size if predictor else 0
@@ -127,9 +131,6 @@ def _statm() -> int:
     """Opened once: each call of the kernel lets go of the interpreter, and a model that computes
     in Python gives it back 5 ms later, for which a transition would wait."""
     return os.open("/proc/self/statm", os.O_RDONLY)
-
-
-PERIOD_S = 1.0
 
 
 class Diagnostics:
@@ -172,15 +173,17 @@ class Diagnostics:
         """The healths of model and cameras, as (name, Health), after ~/status has said them."""
         healths = [("model", of_model(self._node, self._worker, self._parameters.now))]
         if self._node.state == "active":
-            healths += [(f"camera {p.name}", of_camera(p.inputs)) for p in self._cameras]
+            healths += [(f"camera {p.name}", of_camera(p)) for p in self._cameras]
         self._status.publish(self._together(healths))
         return healths
 
     def _together(self, healths) -> DiagnosticStatus:
-        """The worst of all with its sentence, and the values of all."""
-        worst = max((h for _, h in healths), key=lambda h: h.level)
+        """The worst of all, with the sentence of each that is as bad, and the values of all."""
+        worst = max(h.level for _, h in healths)
+        said = [h.message for _, h in healths if h.level == worst]
+        message = "; ".join(said) if worst else said[0]
         values = {k: v for name, h in healths for k, v in _named(name, h.values)}
-        return self._message("", Health(worst.level, worst.message, values))
+        return self._message("", Health(worst, message, values))
 
     def _message(self, name, told) -> DiagnosticStatus:
         own = self._node.get_fully_qualified_name().lstrip("/")
@@ -200,6 +203,13 @@ def _named(name, values):
 
 
 def _text(value) -> str:
+    """For people to read: no exponents, and no more digits than mean something."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    if not isfinite(value):
+        return "unknown"
+    digits = next((n for n, least in enumerate((100, 10, 1, 0.1)) if abs(value) >= least), 4)
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if digits else text

@@ -1,38 +1,36 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The published topics of one camera; a message is made only while somebody listens to it.
 
-Knows nothing about who asks; called in the model's thread.
+Called in the thread that owns the model, so that drawing never delays the executor.
 """
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
-from depthlm_ros.ros.convert import (
-    camera_info_message,
-    cloud_message,
-    depth_message,
-    image_message,
-)
+from depthlm_ros.msgs.streams import KINDS, grid_contents, overlay_contents
+from depthlm_ros.ros.convert import filled_message
 from depthlm_ros.ros.publish.markers import markers_message
-from depthlm_ros.scan import gathered, grid_camera
-from depthlm_ros.viz.overlay import overlay
+from depthlm_ros.scan import gathered
 
-STREAMS = {
-    "points": PointCloud2,
-    "depth/image": Image,
-    "depth/camera_info": CameraInfo,
-    "overlay": Image,
-    "markers": MarkerArray,
+_CLASSES = {
+    f"sensor_msgs/msg/{kind.__name__}": kind
+    for kind in (CameraInfo, CompressedImage, Image, PointCloud2)
 }
+STREAMS = {**{name: _CLASSES[kind] for name, kind in KINDS.items()}, "markers": MarkerArray}
 
 
 class Streams:
-    """Publishers from the construction to close(). topic: stream -> its name."""
+    """Publishers from the construction to close().
 
-    def __init__(self, node, topic):
+    topic: stream -> its name.
+    parameters: overlay.max_width counts.
+    """
+
+    def __init__(self, node, topic, parameters) -> None:
         self._node = node
+        self._parameters = parameters
         self._publishers = {
             stream: _publisher(node, kind, topic(stream)) for stream, kind in STREAMS.items()
         }
@@ -43,27 +41,28 @@ class Streams:
         return any(p.get_subscription_count() for p in self._publishers.values())
 
     def show(self, header, answered) -> None:
-        """Overlay and markers of whatever was asked about a picture."""
-        frame, ranges = answered.frame, answered.ranges
-        self._send(
-            "overlay",
-            lambda: image_message(header, overlay(frame.image, ranges.asked, ranges.distance_m)),
-        )
-        self._send("markers", lambda: markers_message(header, frame, ranges))
+        """Overlay and markers of whatever was asked about an image."""
+        width = self._parameters.now.overlay_max_width
+        self._show(header, answered, overlay_contents(answered.frame, answered.ranges, width))
 
-    def show_grid(self, header, answered, columns, rows) -> None:
-        """All streams of a grid over the whole picture."""
+    def show_grid(self, header, answered, columns: int, rows: int) -> None:
+        """All streams of a grid over the whole image."""
         scan = gathered(answered.ranges, answered.frame, columns, rows)
-        camera = grid_camera(answered.frame.camera, columns, rows)
-        self._send("points", lambda: cloud_message(header, scan))
-        self._send("depth/camera_info", lambda: camera_info_message(header, camera))
-        self._send("depth/image", lambda: depth_message(header, scan))
-        self.show(header, answered)
+        width = self._parameters.now.overlay_max_width
+        self._show(header, answered, grid_contents(answered.frame, scan, width))
 
     def close(self) -> None:
         """Take the publishers back."""
         for publisher in self._publishers.values():
             self._node.destroy_publisher(publisher)
+
+    def _show(self, header, answered, contents):
+        for stream, content in contents.items():
+            kind = STREAMS[stream]
+            self._send(
+                stream, lambda kind=kind, make=content: filled_message(kind, header, make())
+            )
+        self._send("markers", lambda: markers_message(header, answered.frame, answered.ranges))
 
     def _send(self, stream, make):
         publisher = self._publishers[stream]

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The action ~/scan_grid: many pixels, with progress, partial clouds, and cancel.
 
-Knows what a goal holds; asking.py and the worker do the rest. Scans give way to few pixels.
+Knows what a goal holds; queries.py and the worker do the rest. Scans give way to few pixels.
 """
 
 import functools
@@ -13,10 +13,12 @@ from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from sensor_msgs.msg import PointCloud2
 
+from depthlm_ros.errors import Code, Problem
 from depthlm_ros.ros.convert import cloud_message, fill_answers
-from depthlm_ros.ros.serve.asking import interfaces, pixels_of
+from depthlm_ros.ros.serve.queries import DEEP, interfaces, pixels_of, remark
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.scan import gathered, grid_pixels, start_scan
+from depthlm_ros.scan import gathered
+from depthlm_ros.worker.requests import Grid, PixelRequest, Pixels
 
 LOOK_S = 0.05  # how often a cancel is looked for
 FEEDBACK_S = 0.25
@@ -41,6 +43,9 @@ class ScanAction:
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
             callback_group=ReentrantCallbackGroup(),
             result_timeout=RESULT_KEPT_S,
+            goal_service_qos_profile=DEEP,
+            result_service_qos_profile=DEEP,
+            cancel_service_qos_profile=DEEP,
         )
 
     def destroy(self) -> None:
@@ -59,20 +64,24 @@ class ScanAction:
         return result
 
     async def _scan(self, handle, result, began):
-        goal = handle.request
+        goal, asking = handle.request, self._asking
         shape = self._shape(goal)
-        source = self._asking.enclosed(goal) if goal.image.width else self._asking.newest(goal)
+        source = await asking.covered(goal, asking.enclosed if goal.image.width else asking.newest)
         result.header = source.header
-        start = functools.partial(_start, goal, shape)
-        pending = self._asking.worker.submit(source.frame_of, start, kind="scan")
+        pixels = _pixels(goal, shape)
+        request = PixelRequest.many(source.camera, source.image, pixels, kind="scan")
+        pending = asking.worker.submit(request)
         watch = _Watch(self._node, handle, pending, source.header, shape, self._type.Feedback)
         try:
-            answered = await self._asking.answered(pending, source)
+            answered = await asking.settled(pending, source)
         finally:
             watch.close()
-        _fill(result, source.header, answered, shape)
+        where = await asking.points(goal, source, answered.ranges)
+        _fill(result, source.header, answered, shape, where)
         if handle.is_cancel_requested:
-            result.message = f"cancelled after {pending.done} of {pending.total} pixels"
+            text = f"cancelled after {pending.done} of {pending.total} pixels"
+            return Problem(Code.CANCELLED, text)
+        return remark(answered.ranges)
 
     def _shape(self, goal):
         """(columns, rows) of the cloud; a list is one row."""
@@ -83,19 +92,18 @@ class ScanAction:
         return self._asking.parameters.now.grid_columns, self._asking.parameters.now.grid_rows
 
 
-def _start(goal, shape, predictor, frame):
-    """The job of a goal about a frame."""
+def _pixels(goal, shape):
+    """Which pixels a goal wants."""
     if goal.u and not goal.columns and not goal.rows:
-        return start_scan(predictor, frame, pixels_of(goal))
+        return Pixels(pixels_of(goal))
     roi = goal.region
-    region = (roi.x_offset, roi.y_offset, roi.width, roi.height)
     whole = not roi.width or not roi.height
-    pixels = grid_pixels(frame.camera, *shape, None if whole else region)
-    return start_scan(predictor, frame, pixels)
+    region = None if whole else (roi.x_offset, roi.y_offset, roi.width, roi.height)
+    return Grid(*shape, region)
 
 
-def _fill(result, header, answered, shape):
-    fill_answers(result.answers, answered.ranges)
+def _fill(result, header, answered, shape, where):
+    fill_answers(result.answers, answered.ranges, *where)
     result.cloud = cloud_message(header, gathered(answered.ranges, answered.frame, *shape))
     known = answered.ranges.distance_m[np.isfinite(answered.ranges.distance_m)]
     result.answered = len(known)

@@ -34,6 +34,11 @@ class Replies:
             )
         node.create_timer(AGAIN_S, self._again, clock=STEADY)
 
+    @property
+    def unheard(self) -> int:
+        """Responses that are still to reach their clients."""
+        return len(self._unheard)
+
     def _reply(self, name, send, response, header):
         once_more = functools.partial(send, response, header)
         if not _heard(once_more):

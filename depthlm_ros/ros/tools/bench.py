@@ -201,11 +201,12 @@ def _camera(folder, fx) -> Child:
 
 
 def _node(folder, options, rate) -> Child:
-    given = {"grid.rate": rate, "grid.columns": GRID[0], "grid.rows": GRID[1]}
+    shape = {"grid.columns": GRID[0], "grid.rows": GRID[1]}
+    given = {"grid.rate": rate, **shape, "grid.max_age": 0.0}  # the busy model takes its time
     return _process("bench_node", folder, options, given)
 
 
 def _process(name, folder, options, parameters, *remapped) -> Child:
     given = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     words = [*options, "--ros-args", *remapped, *given]
-    return Child(f"depthlm_ros.ros.{name}", words, log=folder / f"{name}.log")
+    return Child(f"depthlm_ros.ros.tools.{name}", words, log=folder / f"{name}.log")

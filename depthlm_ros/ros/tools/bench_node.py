@@ -10,11 +10,14 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
+from sensor_msgs.msg import PointCloud2
+
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.msgs.fields import cloud_values
+from depthlm_ros.msgs.fields import CLOUD_FIELDS
 from depthlm_ros.predict import AskingPredictor, choose_checkpoint
 from depthlm_ros.ros import node
-from depthlm_ros.ros.convert import point_fields
+from depthlm_ros.ros.convert import filled_message, point_fields
 from depthlm_ros.ros.publish import streams
 
 FOCAL_PX = 1000.0
@@ -46,11 +49,14 @@ class ClockEngine(ScriptedEngine):
         return super().step(batch)
 
 
-def created_cloud(header, scan):
-    """The points of convert.cloud_message() in one row, made by sensor_msgs_py."""
+def created_message(kind, header, content):
+    """As convert.filled_message(), but a cloud is made by sensor_msgs_py, in one row."""
+    if kind is not PointCloud2:
+        return filled_message(kind, header, content)
     from sensor_msgs_py.point_cloud2 import create_cloud
 
-    return create_cloud(header, point_fields(), cloud_values(scan))
+    values = np.frombuffer(content["data"], np.float32).reshape(-1, len(CLOUD_FIELDS))
+    return create_cloud(header, point_fields(), values)
 
 
 def main(argv=None) -> int:
@@ -60,7 +66,7 @@ def main(argv=None) -> int:
     parser.add_argument("--create-cloud", action="store_true")
     args, for_ros = parser.parse_known_args(argv)
     if args.create_cloud:
-        streams.cloud_message = created_cloud
+        streams.filled_message = created_message
     checkpoint = replace(choose_checkpoint("tiny"), focal_px=FOCAL_PX)
     return node.main(for_ros, lambda progress: AskingPredictor(ClockEngine(args.busy), checkpoint))
 

@@ -1,9 +1,11 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""depthlm call: ask the running node about pixels, boxes or a grid of its newest picture.
+"""depthlm call: ask the running node about pixels, boxes or a grid of its newest image.
 
 What `ros2 service call` and `ros2 action send_goal` do, where there is no `ros2`, with a table.
 """
 
+import contextlib
+import shutil
 import sys
 from math import isfinite
 
@@ -23,19 +25,43 @@ def main(args) -> int:
     if args.ply and not args.grid:
         raise InputError("--ply writes the cloud of a grid: give --grid COLUMNSxROWS with it")
     ask = _scan if args.grid else _boxes if args.box else _pixels
-    with Client(args.node) as client:
+    with _waiting(args.node) as told, Client(args.node, args.wait, told) as client:
         response, show = ask(client, args)
     if not response.success:
         print(f"depthlm: {args.node} says: {response.message}", file=sys.stderr)
         return 1
+    if response.message:
+        print(response.message)
     print_source(response)
     show()
     return 0
 
 
+@contextlib.contextmanager
+def _waiting(node):
+    """A function (response) that says on stderr what is waited for: in a line that is rewritten
+    where a terminal shows it, else in one line for each new reason."""
+    codes, terminal = [], sys.stderr.isatty()
+
+    def told(response):
+        line = f"depthlm: waiting, {node} says: {response.message}"
+        if terminal:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\033[K{line[:width]}")
+        elif codes[-1:] != [response.code]:
+            print(line, file=sys.stderr, flush=True)
+        codes.append(response.code)
+
+    try:
+        yield told
+    finally:
+        if codes and terminal:
+            sys.stderr.write("\r\033[K")
+
+
 def _pixels(client, args):
     pixels = args.at or args.between
-    response = client.ask(pixels, args.timeout, args.camera, args.max_age)
+    response = client.ask(pixels, args.timeout, args.camera, args.max_age, args.frame)
 
     def show():
         print_answers([f"{u:g}, {v:g}" for u, v in pixels], response.answers)
@@ -46,7 +72,7 @@ def _pixels(client, args):
 
 
 def _boxes(client, args):
-    response = client.ask_boxes(args.box, args.timeout, args.camera, args.max_age)
+    response = client.ask_boxes(args.box, args.timeout, args.camera, args.max_age, args.frame)
     names = [",".join(map(str, box)) for box in args.box]
     counts = [f"{i} of {a}" for i, a in zip(response.inliers, response.answered, strict=True)]
     more = {"spread m": [_metres(s) for s in response.spread], "pixels": counts}
@@ -56,6 +82,7 @@ def _boxes(client, args):
 def _scan(client, args):
     goal = client.action.ScanGrid.Goal(
         camera=args.camera,
+        frame=args.frame,
         max_age=duration_message(args.max_age),
         columns=args.grid[0],
         rows=args.grid[1],
@@ -79,19 +106,19 @@ def between(answers) -> float:
 
 
 def print_source(response) -> None:
-    """Which picture was answered, and how long that took."""
-    stamp = response.header.stamp
+    """Which image was answered, and how long that took."""
+    stamp, frame = response.header.stamp, response.header.frame_id
+    points = response.answers.frame_id
     latency = response.latency.sec + response.latency.nanosec / 1e9
     print(
-        f"picture of {stamp.sec}.{stamp.nanosec:09d} in {response.header.frame_id or '-'},"
-        f" answered in {latency:.2f} s"
+        f"image of {stamp.sec}.{stamp.nanosec:09d} in {frame or '-'},"
+        + (f" points in {points}," if points != frame else "")
+        + f" answered in {latency:.2f} s"
     )
 
 
 def print_scan(result) -> None:
     """The statistics of a scan."""
-    if result.message:
-        print(result.message)
     print(
         f"{result.answered} of {len(result.answers.status)} pixels have a distance: nearest"
         f" {_metres(result.nearest)} m, median {_metres(result.median)} m, farthest"

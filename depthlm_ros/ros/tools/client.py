@@ -14,22 +14,28 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import RegionOfInterest
 
-from depthlm_ros.errors import EngineError
+from depthlm_ros.errors import Code, EngineError
 from depthlm_ros.ros.convert import duration_message
-from depthlm_ros.ros.process import interrupt_after
-from depthlm_ros.ros.serve.asking import interfaces
-from depthlm_ros.worker.thread import is_loading
+from depthlm_ros.ros.process import interrupt_after, start_ros
+from depthlm_ros.ros.serve.queries import DEEP, interfaces
 
 AGAIN_S = 0.5  # between two questions while the model is loading
+PASSING = {Code.LOADING, Code.NO_IMAGE}  # what goes away by itself
 
 
 class Client:
-    """A node of its own that talks to the node `target`; a context manager."""
+    """A node of its own that talks to the node `target`; a context manager.
 
-    def __init__(self, target="/depthlm"):
+    wait_s: for so many seconds a question is asked again while the model is loading or no image
+    has come; told(response) hears of each time. None: only while the model is loading, for the
+    timeout of the question.
+    """
+
+    def __init__(self, target="/depthlm", wait_s=None, told=lambda response: None):
         self.target = target.rstrip("/")
+        self._wait_s, self._told = wait_s, told
         self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        start_ros(context=self._context)
         self._node = rclpy.create_node(
             f"depthlm_client_{os.getpid()}", context=self._context, enable_rosout=False
         )
@@ -54,19 +60,21 @@ class Client:
         """Whether the node's service is there."""
         return self._distance.service_is_ready()
 
-    def ask(self, pixels, timeout=10.0, camera="", max_age=0.0):
-        """The response about pixels (u, v) of the newest picture.
+    def ask(self, pixels, timeout=10.0, camera="", max_age=0.0, frame=""):
+        """The response about pixels (u, v) of the newest image, points in `frame`.
 
-        Waits for the node and, while it says that the model is loading, asks again, at most
-        `timeout` seconds. EngineError where no answer comes.
+        Waits for the node and for the answer at most `timeout` seconds each; EngineError where
+        none comes.
         """
-        request = self.srv.QueryDistance.Request(camera=camera, max_age=duration_message(max_age))
+        request = self.srv.QueryDistance.Request(camera=camera, frame=frame)
+        request.max_age = duration_message(max_age)
         request.u, request.v = ([float(p[axis]) for p in pixels] for axis in (0, 1))
         return self._asked(self._distance, request, timeout)
 
-    def ask_boxes(self, boxes, timeout=10.0, camera="", max_age=0.0):
+    def ask_boxes(self, boxes, timeout=10.0, camera="", max_age=0.0, frame=""):
         """The response about boxes (left, top, width, height), as ask()."""
-        request = self.srv.QueryRegions.Request(camera=camera, max_age=duration_message(max_age))
+        request = self.srv.QueryRegions.Request(camera=camera, frame=frame)
+        request.max_age = duration_message(max_age)
         for left, top, width, height in boxes:
             roi = RegionOfInterest(x_offset=left, y_offset=top, width=width, height=height)
             request.regions.append(roi)
@@ -81,7 +89,7 @@ class Client:
         """
         if self._scans is None:
             self._scans = self._introduced(timeout)
-        return self._once_loaded(lambda: self._scanned(goal, progress, timeout), timeout)
+        return self._again(lambda: self._scanned(goal, progress, timeout), timeout)
 
     def call(self, kind, name, request, timeout=10.0):
         """The response of any service of the node, by its name there; EngineError without one."""
@@ -111,7 +119,9 @@ class Client:
 
     def _client(self, kind, name):
         if name not in self._clients:
-            self._clients[name] = self._node.create_client(kind, self._named(name))
+            self._clients[name] = self._node.create_client(
+                kind, self._named(name), qos_profile=DEEP
+            )
         return self._clients[name]
 
     def _introduced(self, timeout):
@@ -131,18 +141,23 @@ class Client:
         return action
 
     def _asked(self, service, request, timeout):
-        end = time.monotonic() + timeout
         if not service.wait_for_service(timeout_sec=timeout):
             raise EngineError(self._not_found(service.srv_name, timeout))
-        return self._once_loaded(lambda: self._called(service, request, end), timeout)
 
-    def _once_loaded(self, ask, timeout):
-        """What ask() returns, asked again while it says that the model is loading."""
-        end = time.monotonic() + timeout
+        def ask():
+            return self._called(service, request, time.monotonic() + timeout)
+
+        return self._again(ask, timeout)
+
+    def _again(self, ask, timeout):
+        """What ask() returns, asked again for what goes away by itself."""
+        passing = {Code.LOADING} if self._wait_s is None else PASSING
+        end = time.monotonic() + (timeout if self._wait_s is None else self._wait_s)
         while True:
             answer = ask()
-            if not is_loading(answer.message) or time.monotonic() + AGAIN_S > end:
+            if answer.code not in passing or time.monotonic() + AGAIN_S > end:
                 return answer
+            self._told(answer)
             self.spin(AGAIN_S)
 
     def _not_found(self, name, timeout) -> str:

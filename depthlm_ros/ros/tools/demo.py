@@ -20,11 +20,10 @@ from depthlm_ros.msgs.fields import cloud_points
 from depthlm_ros.ros.dds import environment, private_graph
 from depthlm_ros.ros.tools.call import print_answers, print_source, truth_columns
 from depthlm_ros.ros.tools.child import Child, undisturbed
-from depthlm_ros.ros.tools.client import Client
+from depthlm_ros.ros.tools.client import PASSING, Client
 from depthlm_ros.scan import colours_at, grid_pixels
 from depthlm_ros.viz.files import output_folder, write_cloud, write_overlay
 from depthlm_ros.viz.progress import progress_bar
-from depthlm_ros.worker.thread import is_loading
 
 ASKED = 4, 2  # columns and rows of the pixels in the table
 _CAMERA = ("camera", "fx", "fy", "cx", "cy")
@@ -122,8 +121,7 @@ class _Demo:
 
         def answered():
             response = self._client.ask(pixels, self._timeout)
-            waits = is_loading(response.message) or response.message.startswith("waiting for")
-            if not response.success and not waits:
+            if not response.success and response.code not in PASSING:
                 raise EngineError(f"the node says: {response.message}")
             return response.success
 

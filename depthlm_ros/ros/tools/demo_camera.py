@@ -1,8 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""A camera that shows one picture: image_raw and camera_info, a few times a second.
+"""A camera that shows one image: image_raw and camera_info, a few times per second.
 
-Knows nothing about distances. By default the picture is the rendered scene that comes with the
-package.
+By default the image is the rendered scene that comes with the package.
 """
 
 import sys
@@ -18,20 +17,22 @@ from std_msgs.msg import Header
 
 from depthlm_ros.demo.scene import FRAME_ID, demo_frame
 from depthlm_ros.errors import InputError
+from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.convert import camera_info_message, image_message
-from depthlm_ros.ros.process import check_arguments, interrupt_once
+from depthlm_ros.ros.process import Stop, start_ros
 
 ABOUT = """\
-A camera that shows one picture on image_raw, with its camera_info, until Ctrl+C.
+A camera that shows one image on image_raw, with its camera_info, until Ctrl+C.
 
 parameters:
-  picture         a picture file; default: the rendered scene that comes with the package
+  picture         an image file; default: the rendered scene that comes with the package
   camera          its camera_info file (YAML)
   fx, fy, cx, cy  or its focal length and principal point in pixels; fx is enough
-  rate            pictures a second, default 4.0
+  rate            images per second, default 4.0
 
 depthlm_demo_camera --ros-args -p picture:=kitchen.jpg -p fx:=1150.0 -r image_raw:=image
 """
+LOOK_S = 0.1  # how often a signal to stop is looked for
 
 
 class DemoCamera(Node):
@@ -43,7 +44,7 @@ class DemoCamera(Node):
         given |= {name: self._given(name, 0.0) for name in ("fx", "fy", "cx", "cy")}
         rate = self._given("rate", 4.0)
         if not rate:
-            raise InputError("parameter rate is 0, it must be more: pictures a second")
+            raise InputError("parameter rate is 0, it must be more: images per second")
         frame = demo_frame(given.pop("picture", ""), **given)
         header = Header(frame_id=FRAME_ID)
         self._image = image_message(header, frame.image)
@@ -75,11 +76,13 @@ class DemoCamera(Node):
 def main(args=None) -> int:
     """Publish until SIGINT or SIGTERM."""
     check_arguments("depthlm_demo_camera", ABOUT, args)
-    interrupt_once()
+    stop = Stop()
     try:
-        rclpy.init(args=args)
-        rclpy.spin(DemoCamera())
-    except (KeyboardInterrupt, ExternalShutdownException):
+        start_ros(args)
+        camera = DemoCamera()
+        while not stop.requested:
+            rclpy.spin_once(camera, timeout_sec=LOOK_S)
+    except ExternalShutdownException:
         pass
     except InputError as error:
         print(f"demo_camera: {error}", file=sys.stderr)

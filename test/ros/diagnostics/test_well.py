@@ -25,14 +25,14 @@ def test_a_node_that_is_well_says_what_it_runs_and_how_fast(watch):
     model = watched.told("depthlm: model", OK, "ready")
     assert (model["state"], model["ready"]) == ("active", "true")
     assert (model["checkpoint"], model["engine"], model["device"]) == ("tiny", "local", "none")
-    assert float(model["query answered a second"]) >= 0.5
+    assert float(model["query answered per second"]) >= 0.5
     assert 0 < float(model["query latency median ms"]) <= float(model["query latency 95 % ms"])
     assert (model["batch size"], model["questions waiting"]) == ("30", "0")
     assert float(model["memory MB"]) > 10
     watched.robot.show()  # on a busy machine the first one is old by now
-    camera = watched.told("depthlm: camera camera", OK, "pictures come")
-    assert camera["topic"] == "/image" and int(camera["pictures received"]) >= 1
-    assert 0 <= float(camera["age of the newest picture s"]) < 10
+    camera = watched.told("depthlm: camera camera", OK, "receiving images")
+    assert camera["topic"] == "/image" and int(camera["images received"]) >= 1
+    assert 0 <= float(camera["age of the newest image s"]) < 10
 
 
 def test_status_is_kept_for_whoever_comes_late_and_holds_everything(watch):
@@ -76,6 +76,26 @@ def test_each_state_is_told_at_once(watch, monkeypatch):
         watched.statuses.clear()
         assert watched.robot.call(change, request).success
         watched.robot.wait(lambda state=state, words=words: watched.has_told(state, words))
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (12345.678, "12346"),
+        (439.2, "439"),
+        (99.04, "99"),
+        (4.5678, "4.57"),
+        (0.5, "0.5"),
+        (0.00012345, "0.0001"),
+        (float("inf"), "unknown"),
+        (np.float64(2.5), "2.5"),
+        (True, "true"),
+        (17, "17"),
+        ("cuda:0", "cuda:0"),
+    ],
+)
+def test_figures_are_for_people(value, text):
+    assert diagnostics._text(value) == text
 
 
 def test_the_memory_of_the_gpu_that_runs_the_model_is_told(monkeypatch):

@@ -2,13 +2,19 @@
 """What /diagnostics say of each thing that goes wrong, and when it is well again."""
 
 import threading
+import time
+from io import BytesIO
 
 import pytest
 
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus
+from PIL import Image as PictureFile
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.errors import Code
 from depthlm_ros.ros.camera import inputs
 from depthlm_ros.ros.publish import diagnostics
 
@@ -77,7 +83,7 @@ def test_an_engine_that_hangs_is_an_error_and_requests_still_end(watch, monkeypa
     response = watched.robot.ask([100.0, 300.0], [100.0, 100.0])
     assert response.success and list(response.answers.status) == [0, 5]  # OK, TIMED_OUT
     late = watched.robot.ask()
-    assert not late.success and "has not begun this question" in late.message
+    assert not late.success and late.code == Code.TIMED_OUT
     watched.told("depthlm: model", ERROR, "silent for")
     go_on.set()
     values = watched.told("depthlm: model", WARN, "requests time out")
@@ -92,7 +98,7 @@ def test_a_camera_that_stops_is_a_warning_until_it_returns(watch, monkeypatch):
     watched.robot.show()
     watched.told("depthlm: camera camera", WARN, "is the camera still running?")
     watched.robot.show()
-    watched.told("depthlm: camera camera", OK, "pictures come")
+    watched.told("depthlm: camera camera", OK, "receiving images")
 
 
 def test_a_camera_info_that_lies_is_an_error_though_nobody_asks(watch):
@@ -104,6 +110,85 @@ def test_a_camera_info_that_lies_is_an_error_though_nobody_asks(watch):
     watched.robot.wait(lambda: watched.robot.images.get_subscription_count())
     watched.robot.images.publish(watched.robot.picture())
     watched.told("depthlm: camera camera", ERROR, "the picture is 320 x 240 but camera_info")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_images_that_cannot_be_decoded_are_an_error_though_nobody_asks(watch, compressed):
+    watched = watch(input__compressed=compressed)
+    robot = watched.robot
+    if compressed:
+        robot.images = robot.node.create_publisher(CompressedImage, "image/compressed", 1)
+
+    def image(good):
+        header, content = robot.header(), BytesIO()
+        PictureFile.new("RGB", (320, 240), (80, 80, 80)).save(content, "jpeg")
+        if compressed:
+            data = content.getvalue() if good else b"no image"
+            return CompressedImage(header=header, format="jpeg", data=data)
+        message = robot.picture()
+        message.encoding = "rgb8" if good else "vendor8"
+        return message
+
+    def send(good):
+        message, info = image(good), robot.info()
+        info.header = message.header
+        robot.infos.publish(info)
+        robot.images.publish(message)
+
+    timers = [robot.node.create_timer(0.1, lambda: send(True))]
+    watched.told("depthlm: camera camera", OK, "receiving images")
+    robot.node.destroy_timer(timers.pop())
+    timers = [robot.node.create_timer(0.1, lambda: send(False))]
+    words = "jpeg" if compressed else "vendor8"
+    watched.told("depthlm: camera camera", ERROR, words)
+    robot.node.destroy_timer(timers.pop())
+    robot.node.create_timer(0.1, lambda: send(True))
+    watched.told("depthlm: camera camera", OK, "receiving images")
+
+
+def test_a_rate_of_grids_that_is_not_held_is_a_warning_with_the_rate_that_is(watch):
+    def answer(view, pixel):
+        time.sleep(0.02)
+        return 2.0
+
+    watched = watch(
+        ScriptedEngine(answer), grid__rate=10.0, grid__columns=6, grid__rows=5, grid__max_age=0.2
+    )
+    robot, clouds = watched.robot, []
+    robot.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, 1)
+
+    def send():
+        image, info = robot.picture(), robot.info()
+        info.header.stamp = image.header.stamp
+        robot.infos.publish(info)
+        robot.images.publish(image)
+
+    robot.node.create_timer(0.05, send)
+    values = watched.told("depthlm: camera camera", WARN, "grid.max_age (0.2 s)")
+    assert float(values["grids per second"]) == 0 and not clouds
+    assert int(values["grids given up"]) >= 1
+    watched.node.set_parameters([Parameter("grid.max_age", value=0.0)])
+    robot.wait(lambda: len(clouds) > 2)
+    values = watched.told("depthlm: camera camera", WARN, "instead of 10 (grid.rate)")
+    assert 0 < float(values["grids per second"]) < 7
+
+
+def test_cameras_that_are_missing_are_all_named(watch):
+    watched = watch(cameras=["left", "right"])
+    robot = watched.robot
+    robot.wait(lambda: watched.statuses and "/left/image" in watched.statuses[-1].message)
+    assert "/right/image" in watched.statuses[-1].message
+
+
+def test_the_advice_lists_no_topics_of_the_node_itself(watch):
+    watched = watch()
+    others = watched.robot.node.create_publisher(Image, "/other/image", 1)
+    watched.robot.node.destroy_publisher(watched.robot.images)
+    status = watched.robot.wait(
+        lambda: next((s for s in watched.statuses if "/other/image" in s.message), None)
+    )
+    assert "overlay" not in status.message and "depth/image" not in status.message
+    assert others
 
 
 def test_stamps_that_jump_back_are_a_warning(watch):

@@ -7,11 +7,9 @@ import weakref
 
 import pytest
 
-pytest.importorskip("rclpy")
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.errors import CheckpointError, EngineError
+from depthlm_ros.errors import CheckpointError, Code, EngineError, Problem
 from depthlm_ros.worker import thread as model
-from depthlm_ros.worker.thread import is_loading
 from depthlm_ros.worker.worker import Worker
 
 
@@ -34,9 +32,11 @@ def test_while_the_model_loads_every_question_is_told_how_far_it_is(
         return predictor_of(ScriptedEngine())
 
     worker = make_worker(load=load, wait=False)
-    assert begun.wait(5) and is_loading(worker.problem)
-    with pytest.raises(EngineError, match=r"loading the model, 42% \(reading weights\)"):
+    assert begun.wait(5) and worker.problem.code == Code.LOADING
+    with pytest.raises(EngineError) as caught:
         ask(worker, [(40, 30)], timeout=0)
+    assert caught.value.code == Code.LOADING
+    assert "42%" in str(caught.value) and "reading weights" in str(caught.value)
     may_load.set()
 
 
@@ -54,10 +54,10 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence_for_everybody(
         raise error
 
     worker = make_worker(load=load)
-    assert worker.problem == sentence
+    assert worker.problem == Problem(Code.MODEL_FAILED, sentence)
     with pytest.raises(EngineError) as caught:
         ask(worker, [(40, 30)], timeout=0)
-    assert str(caught.value) == sentence
+    assert caught.value.problem == worker.problem
 
 
 def test_a_load_that_fails_is_told_in_one_line(make_worker, ask):
@@ -88,16 +88,15 @@ def test_a_model_that_dies_leaves_nobody_waiting_and_is_loaded_again(
 
 
 def test_unloading_frees_the_model_and_the_next_one_waits_for_that(
-    make_worker, ask, frame_of, predictor_of, hanging
+    make_worker, ask, question, predictor_of, hanging
 ):
     freed, second = threading.Event(), threading.Event()
     worker = make_worker(hanging.engine)
     weakref.finalize(worker.predictor, freed.set)
-    asked = worker.ask(frame_of, [(10, 30)])
+    asked = worker.submit(question([(10, 30)]))
     assert hanging.stopped.wait(5)
     assert not worker.unload()
-    with pytest.raises(EngineError, match="given back"):
-        asked.future.result(0)
+    assert asked.future.exception(0).code == Code.UNCONFIGURED
     del asked
 
     def load(progress):
@@ -112,7 +111,7 @@ def test_unloading_frees_the_model_and_the_next_one_waits_for_that(
     assert ask(worker, [(40, 30)]).ranges.distance_m.tolist() == [7.0]
 
 
-def test_what_waits_when_the_worker_ends_is_refused_and_not_forgotten(make_worker, frame_of):
+def test_what_waits_when_the_worker_ends_is_refused_and_not_forgotten(make_worker, question):
     stepping, go_on = threading.Event(), threading.Event()
 
     def answer(view, pixel):
@@ -121,15 +120,14 @@ def test_what_waits_when_the_worker_ends_is_refused_and_not_forgotten(make_worke
         return 2.0
 
     worker = make_worker(ScriptedEngine(answer))
-    worker.ask(frame_of, [(40, 30)])
+    worker.submit(question([(40, 30)]))
     assert stepping.wait(5)
-    late = worker.ask(frame_of, [(40, 30)])
+    late = worker.submit(question([(40, 30)]))
     closing = threading.Thread(target=worker.close)
     closing.start()
     go_on.set()
     closing.join(5)
-    with pytest.raises(EngineError, match="shutting down"):
-        late.future.result(5)
+    assert late.future.exception(5).code == Code.SHUTTING_DOWN
 
 
 def test_a_load_that_reports_progress_is_broken_off_when_the_node_ends():

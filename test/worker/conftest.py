@@ -11,29 +11,29 @@ from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.view import Frame
-
-try:
-    import rclpy  # noqa: F401
-except ImportError:
-    pass  # then every module here skips itself and says so
-else:
-    from depthlm_ros.worker.worker import Worker
+from depthlm_ros.worker.requests import PixelRequest, Pixels
+from depthlm_ros.worker.worker import Worker
 
 WORDING = {"marker": "tags", "coordinates": "tags"}
-ROW = Checkpoint("fake", "", "none", 100.0, "marker", "coordinates", WORDING)
+ENTRY = Checkpoint("fake", "", "none", 100.0, "marker", "coordinates", WORDING)
 FRAME = Frame(np.zeros((60, 80, 3), np.uint8), Camera(80, 60, 100.0, 100.0, 39.5, 29.5))
 
 
 @pytest.fixture
-def frame_of():
-    """frame_of() -> a Frame of 80 x 60 pixels, the same each time."""
-    return lambda: FRAME
+def question():
+    """question(pixels) -> the PixelRequest of a few pixels of a Frame of 80 x 60, or of another
+    frame; fields=value for the rest."""
+
+    def made(pixels, frame=FRAME, **fields):
+        return PixelRequest("left", frame, Pixels(np.array(pixels, float)), **fields)
+
+    return made
 
 
 @pytest.fixture
 def predictor_of():
     """predictor_of(engine) -> the predictor that asks it."""
-    return lambda engine: AskingPredictor(engine, ROW)
+    return lambda engine: AskingPredictor(engine, ENTRY)
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def make_worker(predictor_of):
 
 
 @pytest.fixture
-def ask(frame_of):
+def ask(question):
     """ask(worker, pixels) -> what the worker answers."""
 
     def answered(worker, pixels, timeout=5):
-        return worker.ask(frame_of, pixels).future.result(timeout)
+        return worker.submit(question(pixels)).future.result(timeout)
 
     return answered
 

@@ -1,0 +1,154 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Points in the frame that a request names.
+
+tf2_ros does not come as wheels: a stand-in with its two classes holds one transform here, and the
+last test runs where the real one is installed, over a real /tf.
+"""
+
+import sys
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("rclpy")
+from geometry_msgs.msg import TransformStamped
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import RegionOfInterest
+
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.engines.scripted import ScriptedEngine
+from depthlm_ros.errors import Code
+from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.ros.node import DepthLMNode
+from depthlm_ros.ros.serve import frames
+from depthlm_ros.ros.serve.queries import interfaces
+
+WORDING = {"marker": "tags", "coordinates": "tags"}
+ENTRY = Checkpoint("fake", "", "none", 250.0, "marker", "coordinates", WORDING)
+
+
+def looking_ahead(parent, child):
+    """Where a camera that looks ahead sits on a robot, 1.5 m up."""
+    made = TransformStamped(child_frame_id=child)
+    made.header.frame_id = parent
+    made.transform.translation.z = 1.5
+    rotation = made.transform.rotation
+    rotation.x, rotation.y, rotation.z, rotation.w = -0.5, 0.5, -0.5, 0.5
+    return made
+
+
+class Buffer:
+    """Knows how robot_eye sits on base_link, from the third look-up on, and nothing else."""
+
+    def __init__(self):
+        self.asked = []
+
+    def lookup_transform(self, target, source, stamp):
+        self.asked.append((target, source, stamp.nanoseconds))
+        if (target, source) != ("base_link", "robot_eye") or len(self.asked) < 3:
+            raise LookupError(f'"{target}" does not exist')
+        return looking_ahead(target, source)
+
+    def all_frames_as_yaml(self):
+        return "robot_eye:\n  parent: 'base_link'\n"
+
+
+@pytest.fixture
+def tf2(monkeypatch):
+    """The buffers that the stand-in has made."""
+    module, made = ModuleType("tf2_ros"), []
+
+    def buffer():
+        made.append(Buffer())
+        return made[-1]
+
+    module.Buffer, module.TransformListener = buffer, lambda buffer, node: None
+    monkeypatch.setitem(sys.modules, "tf2_ros", module)
+    monkeypatch.setattr(frames, "LISTEN_S", 0.05)
+    return made
+
+
+@pytest.fixture
+def seen(context, make_robot):
+    """seen(parameter=value) -> a robot whose image the node in this process has seen."""
+    nodes = []
+
+    def start(**parameters):
+        overrides = [Parameter(n.replace("__", "."), value=v) for n, v in parameters.items()]
+        nodes.append(
+            DepthLMNode(
+                lambda progress: AskingPredictor(ScriptedEngine(), ENTRY),
+                context=context,
+                parameter_overrides=[Parameter("grid.rate", value=0.0), *overrides],
+            )
+        )
+        robot = make_robot()
+        robot.executor.add_node(nodes[-1])
+        return robot
+
+    yield start
+    for node in nodes:
+        assert node.close()
+
+
+def point(answers):
+    return answers.x[0], answers.y[0], answers.z[0]
+
+
+def test_points_stand_in_the_frame_asked_for_at_the_stamp_of_the_image(tf2, seen):
+    robot = seen()
+    shown = robot.show()
+    assert shown.answers.frame_id == "robot_eye" and not tf2
+    response = robot.ask(frame="base_link")
+    assert (response.code, response.answers.frame_id) == (Code.OK, "base_link")
+    assert point(response.answers) == pytest.approx((2.0, 0.0, 1.5))
+    assert response.header == shown.header and response.answers.distance[0] == 2.0
+    stamp = shown.header.stamp
+    assert {t for _, _, t in tf2[0].asked} == {stamp.sec * 1_000_000_000 + stamp.nanosec}
+
+
+def test_boxes_images_and_scans_answer_in_it_too(tf2, seen):
+    robot = seen(query__frame="base_link")
+    client = robot.node.create_client(interfaces()[0].QueryRegions, "/depthlm/query_regions")
+    robot.show()
+    box = RegionOfInterest(x_offset=140, y_offset=100, width=41, height=41)
+    response = robot.call(client, interfaces()[0].QueryRegions.Request(regions=[box]))
+    assert response.answers.frame_id == "base_link"
+    assert point(response.answers) == pytest.approx((2.0, 0.0, 1.5), abs=1e-6)
+    request = robot.query_image.Request(
+        image=robot.picture(), camera_info=robot.info(), u=[160.0], v=[120.0]
+    )
+    assert point(robot.call(robot.image, request).answers) == pytest.approx((2.0, 0.0, 1.5))
+    request.frame = "robot_eye"  # what a request names goes before the parameter
+    assert point(robot.call(robot.image, request).answers) == pytest.approx((0.0, 0.0, 2.0))
+
+
+def test_a_frame_to_which_nothing_leads_is_refused_with_what_is_known(tf2, seen, monkeypatch):
+    monkeypatch.setattr(frames, "WAIT_S", 0.1)
+    robot = seen()
+    robot.show()
+    response = robot.ask(frame="moon")
+    assert (response.success, response.code) == (False, Code.NO_TRANSFORM)
+    assert all(name in response.message for name in ("moon", "robot_eye"))
+    assert len(response.answers.distance) == 0
+
+
+def test_without_tf2_another_frame_is_refused_by_name_and_the_own_one_is_not(seen, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    robot = seen()
+    robot.show()
+    response = robot.ask(frame="base_link")
+    assert (response.success, response.code) == (False, Code.NO_TRANSFORM)
+    assert "tf2_ros" in response.message
+    assert robot.ask(frame="robot_eye").success
+
+
+def test_over_a_real_tf_topic(seen):
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: it has no wheels")
+    robot = seen()
+    broadcaster = tf2_ros.StaticTransformBroadcaster(robot.node)
+    broadcaster.sendTransform(looking_ahead("base_link", "robot_eye"))
+    robot.show()
+    response = robot.ask(frame="base_link")
+    assert (response.code, response.answers.frame_id) == (Code.OK, "base_link")
+    assert point(response.answers) == pytest.approx((2.0, 0.0, 1.5))
