@@ -35,7 +35,7 @@ LAYERS = [
     ["predict", "scan", "regions"],
     ["viz", "worker"],
     ["tasks", "evaluation"],
-    ["bags", "bench"],
+    ["bags", "bench", "msgs.streams"],
     ["ros"],
     ["cli"],
 ]

@@ -27,14 +27,14 @@ def text_table(
     table = Table(box=box.MARKDOWN if markdown else None, pad_edge=markdown, padding=(0, 1))
     for index, column in enumerate(columns):
         justify = "left" if index in left else "right"
-        table.add_column(column, justify=justify, no_wrap=True, overflow="ignore")
+        table.add_column(column, justify=justify, no_wrap=True)
     for row in rows:
         table.add_row(*row)
     file = StringIO()
     Console(
         file=file, width=10_000, color_system=None, markup=False, emoji=False, highlight=False
     ).print(table)
-    return "\n".join(line.rstrip() for line in file.getvalue().strip("\n").splitlines())
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).strip("\n")
 
 
 def answers_table(
@@ -45,23 +45,27 @@ def answers_table(
 ) -> str:
     """The table of N answers, one row per name.
 
-    title: heading of the names. more: heading -> N texts, shown instead of the points.
+    title: heading of the names. more: heading -> N texts, shown instead of z and points.
     """
     if more is None:
-        more = {"point x, y, z m": [numbers(point) for point in ranges.points]}
-    columns = (title, "distance m", "5 to 95 % m", "z m", *more, "status")
+        more = {"z m": [numbers([z]) for z in ranges.z_m], **points_column(ranges.points)}
+    columns = (title, "distance m", "5 to 95 % m", *more, "status")
     rows = (
         (
             name,
             numbers([ranges.distance_m[i]]),
             numbers([ranges.lower_m[i], ranges.upper_m[i]], between=" to "),
-            numbers([ranges.z_m[i]]),
             *(texts[i] for texts in more.values()),
             _status(ranges, i),
         )
         for i, name in enumerate(names)
     )
     return text_table(columns, rows, left=[len(columns) - 1])
+
+
+def points_column(points: np.ndarray) -> dict[str, list[str]]:
+    """The column of points (N, 3) for answers_table."""
+    return {"point x, y, z m": [numbers(point) for point in points]}
 
 
 def numbers(values: Sequence[float], form: str = "{:.2f}", between: str = ", ") -> str:

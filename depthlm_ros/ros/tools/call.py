@@ -13,11 +13,12 @@ import numpy as np
 
 from depthlm_ros.errors import InputError
 from depthlm_ros.msgs.fields import cloud_points
-from depthlm_ros.ranges import Status
+from depthlm_ros.ranges import Ranges
 from depthlm_ros.ros.convert import duration_message
 from depthlm_ros.ros.tools.client import Client
 from depthlm_ros.viz.clouds import write_ply
 from depthlm_ros.viz.progress import progress_bar
+from depthlm_ros.viz.tables import answers_table, points_column
 
 
 def main(args) -> int:
@@ -127,18 +128,19 @@ def print_scan(result) -> None:
 
 
 def print_answers(names, answers, more=None, title="pixel u, v") -> None:
-    """A table of PixelDistances, one row a name; more: columns instead of the point, as texts."""
-    from rich.console import Console
-    from rich.table import Table
-
-    more = more or {"point x, y, z m": [_point(answers, i) for i in range(len(names))]}
-    table = Table()
-    for column in (title, "distance m", "std m", *more, "status"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for i, name in enumerate(names):
-        metres = _metres(answers.distance[i]), _metres(answers.stddev[i])
-        table.add_row(name, *metres, *(texts[i] for texts in more.values()), _status(answers, i))
-    Console().print(table)
+    """A table of PixelDistances, one line per name; more: columns instead of the point."""
+    points = np.stack([answers.x, answers.y, answers.z], axis=1)
+    found = Ranges(
+        distance_m=np.asarray(answers.distance),
+        z_m=np.full(len(points), np.nan),  # along the optical axis, which only that frame tells
+        lower_m=np.asarray(answers.lower),
+        upper_m=np.asarray(answers.upper),
+        stddev_m=np.asarray(answers.stddev),
+        points=points,
+        status=np.asarray(answers.status, np.uint8),
+        asked=np.stack([answers.asked_u, answers.asked_v], axis=1),
+    )
+    print(answers_table(names, found, more or points_column(points), title))
 
 
 def truth_columns(answers, truth) -> dict:
@@ -148,16 +150,6 @@ def truth_columns(answers, truth) -> dict:
         "truth m": [_metres(true) for true in truth],
         "error": [f"{error:+.0%}" if isfinite(error) else "-" for error in errors],
     }
-
-
-def _point(answers, i) -> str:
-    return ", ".join(_metres(values[i]) for values in (answers.x, answers.y, answers.z))
-
-
-def _status(answers, i) -> str:
-    status = Status(answers.status[i])
-    where = f" {answers.asked_u[i]:.1f}, {answers.asked_v[i]:.1f}"
-    return status.name + (where if status == Status.SNAPPED else "")
 
 
 def _metres(value) -> str:
