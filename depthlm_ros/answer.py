@@ -1,8 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What a model says: metres -> the text it is trained on, a reply -> metres or why not.
-
-Knows nothing about pixels, pictures or engines.
-"""
+"""What a model replies: metres -> the text it is trained on, a reply -> metres or why not."""
 
 import re
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What a checkpoint expects: one row each.
+"""Checkpoint: what a model was trained for and how it must be asked, one entry each.
 
-A folder carries its own row in depthlm.json, written by the trainer and read by everyone; the
-published models have theirs here. Knows nothing about how a model is run.
+A folder carries its own entry in depthlm.json, written by the trainer and read by everyone; the
+published models have theirs here.
 """
 
 import json
@@ -24,14 +24,24 @@ TINY = Path(__file__).parent / "checkpoint_tiny"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How a model was trained and must be asked.
+    """How a model was trained and must be asked. Raises CheckpointError with every problem.
 
-    name: what the user types. model: a folder or a hub id. architecture: model_type of its
-    config. focal_px: unified focal length. kind: what its metres mean, "distance" (along the
-    ray) or "z". wording: style -> a key of question.WORDINGS[style]; its keys are the styles it
-    speaks. style, grid_style: for few pixels, for many. axes: see view.unify_focal.
-    decimals, integer_digits: the grammar of its numbers. largest_view: (width, height) beyond
-    which a view is cut into windows. calibration: style -> Calibration of its interval.
+    name: what the user types.
+    model: a folder or a hub id.
+    architecture: model_type of its config.
+    focal_px: unified focal length, in pixels.
+    style, grid_style: how it is asked about few pixels, and about grids.
+    wording: style -> a key of question.WORDINGS[style]; its keys are the styles it speaks.
+    kind: what its metres mean, "distance" (along the ray) or "z" (along the optical axis).
+    axes: see view.unify_focal.
+    coordinate_range: upper end of the coordinates in coordinates style.
+    marker_scale: pixels of the view per cell of the arrow in marker style.
+    decimals, integer_digits: the grammar of its numbers.
+    report: what it answers, "greedy" digits or the "median" of their distribution.
+    system: the system prompt, None for the chat template's own.
+    largest_view: (width, height) beyond which a view is cut into windows.
+    calibration: style -> Calibration of its interval.
+    licence, note: for `depthlm checkpoints`.
     """
 
     name: str
@@ -74,7 +84,8 @@ class Checkpoint:
                 yield f"wording {wording!r} of style {style!r} is unknown"
         for style, found in self.calibration.items():
             if style not in self.wording:
-                yield f"calibration of style {style!r}, which it does not speak"
+                styles = ", ".join(self.wording)
+                yield f"calibration is of style {style!r}, allowed: {styles}"
             if found.kind != self.kind:
                 yield f"calibration of style {style!r} is for kind {found.kind!r}"
         if not self.focal_px > 0:
@@ -85,7 +96,8 @@ class Checkpoint:
         name = style or self.style
         if name not in self.wording:
             raise CheckpointError(
-                f"checkpoint '{self.name}' speaks {', '.join(self.wording)}, not '{name}'"
+                f"checkpoint '{self.name}' cannot be asked in style '{name}', allowed:"
+                f" {', '.join(self.wording)}"
             )
         special: dict[str, dict[str, Any]] = {
             "marker": {"scale": self.marker_scale},
@@ -94,14 +106,14 @@ class Checkpoint:
         return STYLES[name](wording=self.wording[name], **special.get(name, {}))
 
     def is_calibrated(self, style: str = "") -> bool:
-        """Whether the quantiles of this style were widened to hold what they promise."""
+        """Whether the interval of this style is calibrated."""
         return (style or self.style) in self.calibration
 
     def write(self, folder: str | Path) -> None:
-        """Write the row into the folder of its weights; the old one stays until it is whole."""
-        row = {k: v for k, v in asdict(self).items() if k != "model"}
+        """Write the entry into the folder of its weights; the old one stays until it is whole."""
+        entry = {k: v for k, v in asdict(self).items() if k != "model"}
         part = Path(folder, ROW_FILE + ".part")
-        part.write_text(json.dumps(row, indent=2) + "\n")
+        part.write_text(json.dumps(entry, indent=2) + "\n")
         part.replace(Path(folder, ROW_FILE))
 
 
@@ -120,8 +132,8 @@ def _published(name: str, architecture: str, focal_px: float, style: str, note: 
 
 
 PUBLISHED = {
-    row.name: row
-    for row in (
+    entry.name: entry
+    for entry in (
         _published("facebook/DepthLM", "llava", 750.0, "marker", "DepthLM, Pixtral 12B; gated"),
         _published(
             "facebook/DepthLM-3B", "qwen2_5_vl", 1000.0, "marker", "announced, not yet released"
@@ -134,16 +146,17 @@ PUBLISHED = {
 }
 
 
-def find_checkpoint(name: str, row: str = "") -> Checkpoint:
-    """The row of "tiny", a folder, or a published name.
+def find_checkpoint(name: str, entry: str = "") -> Checkpoint:
+    """The entry of "tiny", a folder, or a published name.
 
-    row: the name of a published row to use for a folder that has none of its own.
+    entry: the name of a published entry to use for a folder that has none of its own.
+
     Raises CheckpointError that says what is missing and what to do.
     """
     if name in ("", "tiny"):
         return from_folder(TINY)
     if Path(name).expanduser().is_dir():
-        return from_folder(Path(name).expanduser(), row)
+        return from_folder(Path(name).expanduser(), entry)
     if name in PUBLISHED:
         return PUBLISHED[name]
     raise CheckpointError(
@@ -152,21 +165,21 @@ def find_checkpoint(name: str, row: str = "") -> Checkpoint:
     )
 
 
-def from_folder(folder: str | Path, row: str = "") -> Checkpoint:
-    """The row in a checkpoint folder, after a look at whether the folder is complete."""
+def from_folder(folder: str | Path, entry: str = "") -> Checkpoint:
+    """The entry in a checkpoint folder, once the folder is found to be complete."""
     folder = Path(folder)
     check_folder(folder)
-    if not (folder / ROW_FILE).exists() and row in PUBLISHED:
-        return Checkpoint(**{**asdict(PUBLISHED[row]), "model": str(folder)})
-    return _read_row(folder)
+    if not (folder / ROW_FILE).exists() and entry in PUBLISHED:
+        return Checkpoint(**{**asdict(PUBLISHED[entry]), "model": str(folder)})
+    return _read_entry(folder)
 
 
-def _read_row(folder: Path) -> Checkpoint:
+def _read_entry(folder: Path) -> Checkpoint:
     path = folder / ROW_FILE
     if not path.exists():
         raise CheckpointError(
-            f"{folder} has no {ROW_FILE}, so nobody knows how it was trained: name the row of a"
-            f" published model ({', '.join(PUBLISHED)}) or write the file"
+            f"{folder} has no {ROW_FILE}, so it is unknown how it was trained: name the entry of"
+            f" a published model ({', '.join(PUBLISHED)}) or write the file"
         )
     try:
         content = json.loads(path.read_text())
@@ -185,9 +198,9 @@ def check_folder(folder: str | Path) -> None:
     """Raise CheckpointError unless the folder holds a complete model in safetensors."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise CheckpointError(f"there is no checkpoint folder {folder}")
+        raise CheckpointError(f"the checkpoint folder {folder} does not exist")
     if not (folder / "config.json").exists():
-        raise CheckpointError(f"{folder} has no config.json: it is no (complete) checkpoint")
+        raise CheckpointError(f"{folder} has no config.json: it is not a (complete) checkpoint")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights and any(folder.glob("*.bin")):
         raise CheckpointError(
@@ -197,7 +210,7 @@ def check_folder(folder: str | Path) -> None:
     missing = _shards(folder) - {w.name for w in weights}
     if missing or not weights:
         raise CheckpointError(
-            f"{folder} is half written: {', '.join(sorted(missing)) or '*.safetensors'} missing"
+            f"{folder} is incomplete: {', '.join(sorted(missing)) or '*.safetensors'} missing"
         )
     for path in weights:
         _check_length(path)
@@ -219,7 +232,7 @@ def _shards(folder: Path) -> set[str]:
 
 
 def _check_length(path: Path) -> None:
-    """A safetensors file names the length of its data in its header."""
+    """Raise CheckpointError unless a safetensors file is as long as its header says."""
     try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -227,7 +240,7 @@ def _check_length(path: Path) -> None:
         ends = [t["data_offsets"][1] for n, t in header.items() if n != "__metadata__"]
         expected = 8 + length + max(ends, default=0)
     except (ValueError, KeyError, TypeError, struct.error, MemoryError, OverflowError) as error:
-        raise CheckpointError(f"{path} is no safetensors file: copy it again") from error
+        raise CheckpointError(f"{path} is not a safetensors file: copy it again") from error
     if path.stat().st_size != expected:
         raise CheckpointError(
             f"{path} has {path.stat().st_size} bytes and should have {expected}: copy it again"

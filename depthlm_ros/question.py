@@ -3,11 +3,8 @@
 
 MarkerStyle draws an arrow (DepthLM), CoordinateStyle writes the place into the text (VLM3),
 PositionStyle gives it to one token as its rotary position (ours), PlainStyle points at nothing.
-Knows nothing about engines; pixels here are view pixels (u, v), integers.
-
-The words of every question and the form of its answer, published ones and ours.
-
-Knows nothing about how they are filled in or asked.
+WORDINGS holds the words of every question and the form of its answer, published ones and ours.
+Pixels here are view pixels (u, v), integers.
 """
 
 from collections.abc import Sequence
@@ -66,8 +63,12 @@ WORDINGS = {
 
 @dataclass(frozen=True)
 class Question:
-    """pixel (u, v) of the view that is asked about, () for none; the user's words; the form of
-    the answer: one of FORMS, or FREE for what is no number in known words."""
+    """What is asked about one pixel.
+
+    pixel: (u, v) of the view, () for none.
+    text: the user's words.
+    form: of the answer: one of FORMS, or FREE for what is no number in known words.
+    """
 
     pixel: tuple[int, ...]
     text: str
@@ -145,7 +146,7 @@ class _Style:
         if np.any(high < low):
             raise InputError(
                 f"a view of {view.camera.width} x {view.camera.height} has no room for a"
-                f" {self.name} with {self.margin} px on each side: give a larger picture"
+                f" {self.name} with {self.margin} px on each side: give a larger image"
             )
         return tuple(int(c) for c in np.clip(np.asarray(pixel), low, high))
 
@@ -258,7 +259,7 @@ class PositionStyle(_Style):
     @staticmethod
     def place(view: View, pixel: Sequence[float], grid: tuple[int, int]) -> tuple[float, float]:
         """(row, column), fractional, of a view pixel on the grid (rows, columns) of merged
-        picture tokens: the middle of the first token is 0, 0."""
+        image tokens: the middle of the first token is 0, 0."""
         column = (pixel[0] + 0.5) / view.camera.width * grid[1] - 0.5
         row = (pixel[1] + 0.5) / view.camera.height * grid[0] - 0.5
         return row, column
@@ -266,7 +267,7 @@ class PositionStyle(_Style):
 
 @dataclass(frozen=True)
 class PlainStyle:
-    """Points at nothing: what is asked, about one picture or two, stands in the words alone.
+    """Points at nothing: what is asked, about one image or two, stands in the words alone.
 
     For questions whose answer is no distance of one pixel: camera poses, correspondences. Not a
     style of Predictors, which ask about pixels.

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Boxes of a picture -> pixels to ask -> one robust distance and point for each box.
+"""Boxes of an image -> pixels to ask -> one robust distance and point per box.
 
-A box is (left, top, width, height) in pixels. Knows neither who found the boxes nor who answers.
+A box is (left, top, width, height) in pixels.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,12 @@ ALIKE = 0.1  # answers so near to the median, relatively, are never outliers
 
 @dataclass(frozen=True)
 class BoxPixels:
-    """pixels (M, 2) to ask; owners (M,): the box of each. centres (B, 2), status (B,) uint8.
+    """The pixels to ask about B boxes.
 
-    status is OK where a box has pixels.
+    pixels: (M, 2) pixels (u, v).
+    owners: (M,) the index of the box of each pixel.
+    centres: (B, 2) the pixel in the middle of each box, NaN where it has none.
+    status: (B,) uint8 of ranges.Status, OK where a box has pixels.
     """
 
     pixels: np.ndarray
@@ -37,10 +40,13 @@ class BoxPixels:
 
 @dataclass(frozen=True)
 class BoxRanges:
-    """One row a box. ranges: as of pixels, asked being the middles of the boxes.
+    """The answers to B boxes.
 
-    spread_m (B,): the scatter of the inliers, 1.4826 times their median absolute deviation, NaN
-    where there are none. answered, inliers (B,): pixels with a distance, and those that count.
+    ranges: one entry per box; asked holds the middles of the boxes.
+    spread_m: (B,) the scatter of the inliers, 1.4826 times their median absolute deviation, NaN
+        where there are none.
+    answered: (B,) how many pixels have a distance.
+    inliers: (B,) how many of those count.
     """
 
     ranges: Ranges
@@ -52,8 +58,8 @@ class BoxRanges:
 def box_pixels(camera: Camera, boxes: Sequence[Box], samples: int = 0) -> BoxPixels:
     """The pixels of boxes [(left, top, width, height)]: a square grid over the middle of each.
 
-    What hangs over the border of the picture is cut off first. samples: pixels a box, rounded up
-    to a square; 0: SAMPLES.
+    What lies outside the image is cut off first. samples: pixels per box, rounded up to a square;
+    0: SAMPLES.
     """
     side = _side(samples)
     pixels, owners, status = [], [], np.full(len(boxes), Status.OK, np.uint8)
@@ -77,7 +83,10 @@ def box_sample_count(samples: int = 0) -> int:
 
 def _side(samples: int) -> int:
     if not 0 <= samples <= MOST_SAMPLES:
-        raise InputError(f"{samples} samples a box are not possible: at most {MOST_SAMPLES}")
+        raise InputError(
+            f"{samples} samples per box are not possible, allowed: 1 to {MOST_SAMPLES}, or 0 for"
+            f" {SAMPLES}"
+        )
     return ceil(sqrt(samples or SAMPLES))
 
 
@@ -89,7 +98,7 @@ def _standing(camera: Camera, box: Box) -> Status:
 
 
 def _cut(camera: Camera, box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """Corner (2,) and size (2,) of the part of a box that is on the picture."""
+    """Corner (2,) and size (2,) of the part of a box that is inside the image."""
     low = np.clip(box[:2], 0, None)
     high = np.minimum(np.add(box[:2], box[2:]), (camera.width, camera.height))
     return low.astype(np.float64), high - low
@@ -113,22 +122,24 @@ def box_ranges(camera: Camera, asked: BoxPixels, ranges: Ranges) -> BoxRanges:
     spread, status = np.full(count, np.nan), asked.status.copy()
     answered, inliers = np.zeros(count, np.uint32), np.zeros(count, np.uint32)
     for i in np.flatnonzero(asked.status == Status.OK):
-        rows = np.flatnonzero(asked.owners == i)
-        rows, failed = _with_answer(ranges, rows)
-        answered[i] = len(rows)
-        if len(failed) > len(rows):
+        known, failed = _with_answer(ranges, np.flatnonzero(asked.owners == i))
+        answered[i] = len(known)
+        if len(failed) > len(known):
             status[i] = np.bincount(ranges.status[failed]).argmax()
             continue
-        rows = rows[_is_inlier(ranges.distance_m[rows])]
-        inliers[i], metres = len(rows), ranges.distance_m[rows]
-        told[i] = [np.median(v[rows]) for v in (ranges.distance_m, ranges.lower_m, ranges.upper_m)]
+        known = known[_is_inlier(ranges.distance_m[known])]
+        inliers[i], metres = len(known), ranges.distance_m[known]
+        told[i] = [
+            np.median(v[known]) for v in (ranges.distance_m, ranges.lower_m, ranges.upper_m)
+        ]
         spread[i] = MAD_TO_SIGMA * np.median(np.abs(metres - told[i, 0]))
     return BoxRanges(_along(camera, asked.centres, told, status), spread, answered, inliers)
 
 
-def _with_answer(ranges: Ranges, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = np.isfinite(ranges.distance_m[rows])
-    return rows[known], rows[~known]
+def _with_answer(ranges: Ranges, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The indices with a distance, and those without."""
+    known = np.isfinite(ranges.distance_m[indices])
+    return indices[known], indices[~known]
 
 
 def _is_inlier(metres: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""A grid of pixels -> organised points. A client of Predictor, never a second way to infer."""
+"""A grid of pixels -> organised points, asked of a Predictor."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ def grid_pixels(
 ) -> np.ndarray:
     """(rows * columns, 2) pixels, row by row: the middles of equal cells, to whole pixels.
 
-    region: (left, top, width, height), the part of the picture that is divided; None: all of it.
+    region: (left, top, width, height), the part of the image that is divided; None: all of it.
     """
     if columns < 1 or rows < 1 or columns * rows > LARGEST_GRID:
         raise InputError(
@@ -40,7 +40,7 @@ def grid_pixels(
 def grid_camera(camera: Camera, columns: int, rows: int) -> Camera:
     """The Camera whose pixels are the cells of grid_pixels(), to the rounding of these.
 
-    Other than Camera.scaled it keeps the middles of pixels in place: (u + 1/2) scales, not u.
+    Unlike Camera.scaled it keeps the middles of pixels in place: (u + 1/2) scales, not u.
     """
     sx, sy = columns / camera.width, rows / camera.height
     cx, cy = (camera.cx + 0.5) * sx - 0.5, (camera.cy + 0.5) * sy - 0.5
@@ -49,7 +49,11 @@ def grid_camera(camera: Camera, columns: int, rows: int) -> Camera:
 
 @dataclass(frozen=True)
 class Scan:
-    """ranges: of rows * columns pixels. colours (rows, columns, 3): uint8 RGB of the frame."""
+    """The answers to a grid of pixels.
+
+    ranges: of rows * columns pixels, row by row.
+    colours: (rows, columns, 3) uint8 RGB of the frame at the pixels asked.
+    """
 
     ranges: Ranges
     columns: int
@@ -63,13 +67,14 @@ class Scan:
 
 
 def colours_at(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 of the picture (H, W, 3) at pixels (N, 2), to the nearest pixel inside."""
+    """(N, 3) uint8 of the image (H, W, 3) at pixels (N, 2), to the nearest pixel inside."""
     u, v = np.round(np.nan_to_num(pixels)).astype(int).T
     return image[np.clip(v, 0, image.shape[0] - 1), np.clip(u, 0, image.shape[1] - 1)]
 
 
 def start_scan(predictor: Predictor, frame: Frame, pixels: ArrayLike) -> RangesJob:
-    """The job of many pixels (N, 2) in the checkpoint's style for grids, below few pixels."""
+    """The job of many pixels (N, 2), in the checkpoint's style for grids, after all questions
+    about few pixels."""
     return predictor.start(frame, pixels, style=predictor.checkpoint.grid_style, priority=-1)
 
 
@@ -90,6 +95,6 @@ def scan(
 
 
 def gathered(ranges: Ranges, frame: Frame, columns: int, rows: int) -> Scan:
-    """The Scan of the answers to a grid, or to a list as one row; coloured as where asked."""
+    """The Scan of the answers to a grid, or to a list as one row of it."""
     colours = colours_at(frame.image, ranges.asked).reshape(rows, columns, 3)
     return Scan(ranges, columns, rows, colours)

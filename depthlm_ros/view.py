@@ -1,10 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Frame: what a camera saw. View: the same at the focal length a checkpoint was trained at.
 
-Picture, camera and pixels move together here, so that they cannot drift apart. Knows nothing
-about questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
-
-Pillow's bicubic resize, to the bit, shared out among the cores. Knows nothing about cameras.
+Image, camera and pixels move together here, so that they cannot drift apart. Knows nothing about
+questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
 """
 
 import os
@@ -20,58 +18,17 @@ from PIL import Image
 from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.errors import CameraError, ImageError, InputError
 
-STRIP = 200_000  # pixels; less is not worth a thread
-
-
-def bicubic(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The picture (H, W, 3) uint8 in this size, as the released preprocessing resizes it.
-
-    Pillow resizes all rows, then all columns, and none needs another: so strips of them can be
-    resized at the same time. Not where the height shrinks: from Pillow 13 on the columns may
-    come first there, and then the values are rounded in another order.
-    """
-    count = min(_cores(), width * height // STRIP)
-    if count < 2 or height < len(image):
-        return _pillow(image, width, height)
-    wide = np.empty((len(image), width, 3), np.uint8)
-    found = np.empty((height, width, 3), np.uint8)
-
-    def rows(strip: slice) -> None:
-        wide[strip] = _pillow(image[strip], width, strip.stop - strip.start)
-
-    def columns(strip: slice) -> None:
-        found[:, strip] = _pillow(wide[:, strip], strip.stop - strip.start, height)
-
-    with ThreadPoolExecutor(count) as pool:
-        list(pool.map(rows, _strips(len(image), count)))
-        list(pool.map(columns, _strips(width, count)))
-    return found
-
-
-def _pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def _strips(length: int, count: int) -> list[slice]:
-    edges = np.linspace(0, length, count + 1).astype(int).tolist()
-    return [slice(low, high) for low, high in pairwise(edges) if low < high]
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    known = getattr(os, "sched_getaffinity", None)  # only on Linux
-    return len(known(0)) if known else os.cpu_count() or 1
-
-
-LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the picture rich
+LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the image rich
+SMALLEST_SIDE = 3  # pixels; below, the intrinsics are wrong rather than the image small
 TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (DepthLM, appendix)
+STRIP = 200_000  # pixels of a resize; fewer are not worth a thread
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture with its camera.
+    """One image with its camera.
 
-    image: (H, W, 3) uint8 RGB. camera: at the picture's size. stamp_ns: acquisition time.
+    image: (H, W, 3) uint8 RGB. camera: at the image's size. stamp_ns: acquisition time.
     frame_id: the optical frame. Raises ImageError or CameraError.
     """
 
@@ -83,18 +40,18 @@ class Frame:
     def __post_init__(self) -> None:
         image = self.image
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
-            raise ImageError(f"a picture is an (H, W, 3) uint8 array, got {_form(image)}")
+            raise ImageError(f"an image is an (H, W, 3) uint8 array, got {_form(image)}")
         if image.shape[2] != 3 or image.size == 0:
-            raise ImageError(f"a picture is (H, W, 3) and not empty, got {image.shape}")
+            raise ImageError(f"an image is (H, W, 3) and not empty, got {image.shape}")
         size = (image.shape[1], image.shape[0])
         if size != (self.camera.width, self.camera.height):
             raise CameraError(
-                f"the picture is {size[0]} x {size[1]} but its camera is for"
+                f"the image is {size[0]} x {size[1]} but its camera is for"
                 f" {self.camera.width} x {self.camera.height}: calibrate at the size you publish"
             )
 
     def resized(self, width: int, height: int) -> np.ndarray:
-        """A copy of the picture in this size, bicubic."""
+        """A copy of the image in this size, bicubic."""
         if self.image.shape[:2] == (height, width):
             return self.image.copy()
         return bicubic(self.image, width, height)
@@ -102,7 +59,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class SharedFrame(Frame):
-    """A Frame whose picture stays as it is, so that all who ask share it in another size, made
+    """A Frame whose image stays as it is, so that all who ask share it in another size, made
     once and read-only. Thread-safe."""
 
     _sizes: dict[tuple[int, int], np.ndarray] = field(
@@ -113,7 +70,7 @@ class SharedFrame(Frame):
     )
 
     def resized(self, width: int, height: int) -> np.ndarray:
-        """The picture in this size, bicubic; whoever comes while it is made waits for it."""
+        """The image in this size, bicubic; whoever comes while it is made waits for it."""
         with self._lock:
             if (width, height) not in self._sizes:
                 found = super().resized(width, height)
@@ -130,7 +87,7 @@ def _form(image: object) -> str:
 class View:
     """A frame at the unified focal length, or a window of it.
 
-    image: (h, w, 3) uint8 RGB. camera: the intrinsics of this picture. scale: (sx, sy), exact.
+    image: (h, w, 3) uint8 RGB. camera: the intrinsics of this image. scale: (sx, sy), exact.
     offset: (left, top), whole view pixels cut away. frame: what it was made from.
     """
 
@@ -157,7 +114,7 @@ class View:
         image = self.image[top : top + height, left : left + width]
         if left < 0 or top < 0 or image.shape[:2] != (height, width):
             raise InputError(
-                f"a window of {width} x {height} at ({left}, {top}) leaves the view of"
+                f"a window of {width} x {height} at ({left}, {top}) extends outside the view of"
                 f" {self.camera.width} x {self.camera.height}"
             )
         offset = (self.offset[0] + left, self.offset[1] + top)
@@ -200,11 +157,51 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
     sy = sx if axes == "fx" else focal_px / camera.fy
     sides = np.trunc([camera.width * sx, camera.height * sy])  # may be beyond any integer
     width, height = (int(min(side, LARGEST_VIEW + 1)) for side in sides)
-    if not 1 <= width * height <= LARGEST_VIEW:
+    if min(width, height) < SMALLEST_SIDE or width * height > LARGEST_VIEW:
         raise CameraError(
-            f"at {focal_px:g} px a {camera.width} x {camera.height} picture with"
-            f" fx = {camera.fx:g} becomes {sides[0]:g} x {sides[1]:g}, between 1 and"
-            f" {LARGEST_VIEW} pixels are allowed: check the intrinsics"
+            f"check the intrinsics: at {focal_px:g} px a {camera.width} x {camera.height} image"
+            f" with fx = {camera.fx:g} becomes a view of {sides[0]:g} x {sides[1]:g}; at least"
+            f" {SMALLEST_SIDE} pixels a side and at most {LARGEST_VIEW:,} in all are allowed"
         )
     scaled = camera.scaled(sx, sy, width, height)
     return View(frame.resized(width, height), scaled, frame, (sx, sy))
+
+
+def bicubic(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The image (H, W, 3) uint8 in this size, as the released preprocessing resizes it.
+
+    Pillow resizes all rows, then all columns, and none needs another: so strips of them can be
+    resized at the same time. Not where the height shrinks: from Pillow 13 on the columns may
+    come first there, and then the values are rounded in another order.
+    """
+    count = min(_cores(), width * height // STRIP)
+    if count < 2 or height < len(image):
+        return _pillow(image, width, height)
+    wide = np.empty((len(image), width, 3), np.uint8)
+    found = np.empty((height, width, 3), np.uint8)
+
+    def rows(strip: slice) -> None:
+        wide[strip] = _pillow(image[strip], width, strip.stop - strip.start)
+
+    def columns(strip: slice) -> None:
+        found[:, strip] = _pillow(wide[:, strip], strip.stop - strip.start, height)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(rows, _strips(len(image), count)))
+        list(pool.map(columns, _strips(width, count)))
+    return found
+
+
+def _pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _strips(length: int, count: int) -> list[slice]:
+    edges = np.linspace(0, length, count + 1).astype(int).tolist()
+    return [slice(low, high) for low, high in pairwise(edges) if low < high]
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    known = getattr(os, "sched_getaffinity", None)  # only on Linux
+    return len(known(0)) if known else os.cpu_count() or 1

@@ -90,9 +90,85 @@ def test_a_pixel_belongs_to_the_picture_up_to_half_a_pixel_beyond_centres():
     assert inside.tolist() == [True, True, False, False, False]
 
 
-def test_all_zero_coefficients_are_no_distortion():
-    camera = Camera(640, 480, 500, 500, 320, 240, "rational_polynomial", (0,) * 8)
-    assert (camera.distortion, camera.coefficients) == ("none", ())
+@pytest.mark.parametrize(
+    ("model", "given", "kept"),
+    [
+        ("rational_polynomial", (0,) * 8, ("none", ())),
+        ("plumb_bob", (0,) * 5, ("none", ())),
+        ("plumb_bob", (), ("none", ())),
+        ("equidistant", (0,) * 4, ("equidistant", (0, 0, 0, 0))),
+        ("equidistant", (), ("equidistant", (0, 0, 0, 0))),
+        ("equidistant", (0.1, 0, 0, 0, 0), ("equidistant", (0.1, 0, 0, 0))),
+        ("plumb_bob", (0.1, 0, 0, 0, 0, 0, 0, 0), ("plumb_bob", (0.1, 0, 0, 0, 0))),
+        ("rational_polynomial", (0.1,) * 8 + (0,), ("rational_polynomial", (0.1,) * 8)),
+    ],
+)
+def test_zeros_mean_a_pinhole_or_an_ideal_fisheye_and_surplus_ones_are_dropped(model, given, kept):
+    camera = Camera(640, 480, 500, 500, 320, 240, model, given)
+    assert (camera.distortion, camera.coefficients) == kept
+
+
+def test_an_ideal_fisheye_keeps_the_angle():
+    camera = Camera(800, 800, 250, 250, 399.5, 399.5, "equidistant")
+    offsets = np.array([25, 125, 250, 350])
+    rays = camera.rays(np.stack([399.5 + offsets, np.full(4, 399.5)], axis=1))
+    np.testing.assert_allclose(np.arctan2(rays[:, 0], rays[:, 2]), offsets / 250, atol=1e-9)
+
+
+# Lenses whose radial polynomial turns back within the image.
+FOLDED = {
+    "plumb_bob": (-0.4, 0.05, 0.0, 0.0),
+    "rational_polynomial": (-0.3, 0, 0, 0, 0, 0.1, 0, 0),
+    "equidistant": (-0.3, 0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("model", FOLDED)
+def test_pixels_beyond_the_fold_have_no_ray_and_those_before_it_the_right_one(model):
+    """Along the diagonal every angle up to the fold is found, and nothing beyond it."""
+    camera = Camera(1000, 1000, 500, 500, 499.5, 499.5, model, FOLDED[model])
+    angle = np.linspace(0.01, 1.5, 3000)
+    bent = _radius(model, FOLDED[model], angle)
+    turn = int(np.argmax(np.diff(bent) <= 0))
+    assert 0 < turn < 2999
+    before = slice(0, turn - 100)
+    along = np.array([0.6, 0.8])
+    rays = camera.rays(499.5 + 500 * bent[before, None] * along)
+    found = np.arctan2(np.linalg.norm(rays[:, :2], axis=1), rays[:, 2])
+    np.testing.assert_allclose(found, angle[before], atol=1e-4)
+    beyond = bent[turn] + np.linspace(0.01, 2, 50)
+    assert np.isnan(camera.rays(499.5 + 500 * beyond[:, None] * along)).all()
+    behind = angle[turn + 20 :]
+    points = np.stack([0.6 * np.tan(behind), 0.8 * np.tan(behind), np.ones(len(behind))], axis=1)
+    assert np.isnan(camera.pixels(points)).all()
+
+
+def _radius(model, k, angle):
+    """Independent statement of the radial polynomials of OpenCV, in units of the focal length."""
+    if model == "equidistant":
+        return angle * (1 + k[0] * angle**2 + k[1] * angle**4 + k[2] * angle**6 + k[3] * angle**8)
+    r = np.tan(angle)
+    up = 1 + k[0] * r**2 + k[1] * r**4 + (k[4] if len(k) > 4 else 0) * r**6
+    down = 1 + k[5] * r**2 + k[6] * r**4 + k[7] * r**6 if len(k) > 5 else 1.0
+    return r * up / down
+
+
+def test_skew_moves_u_with_y():
+    camera = Camera(640, 480, 500, 510, 320, 240, skew=25.0)
+    np.testing.assert_allclose(camera.pixels([[0.2, 0.4, 2.0]]), [[320 + 50 + 5, 240 + 102]])
+    pixels = grid(camera)
+    np.testing.assert_allclose(camera.pixels(camera.rays(pixels)), pixels, atol=1e-9)
+    double = camera.scaled(2, 3, 1280, 1440)
+    np.testing.assert_allclose(double.rays(pixels * (2, 3)), camera.rays(pixels), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changed", "count"),
+    [({}, 0), ({"cx": 0.0}, 1), ({"cy": 479.0}, 1), ({"cx": 900.0}, 1), ({"skew": 3.0}, 1)],
+)
+def test_doubtful_intrinsics_can_be_used_and_are_named(changed, count):
+    whole = {"width": 640, "height": 480, "fx": 500, "fy": 500, "cx": 319.5, "cy": 239.5}
+    assert len(Camera(**{**whole, **changed}).warnings()) == count
 
 
 @pytest.mark.parametrize(
@@ -105,6 +181,9 @@ def test_all_zero_coefficients_are_no_distortion():
         ({"width": 0}, "at least 1 x 1"),
         ({"distortion": "thin_prism", "coefficients": (1,)}, "allowed: none, plumb_bob"),
         ({"distortion": "plumb_bob", "coefficients": (1, 2, 3)}, "got 3"),
+        ({"distortion": "equidistant", "coefficients": (1, 2, 3, 4, 5)}, "got 5"),
+        ({"fx": 1e-300}, "at least"),
+        ({"cx": 10.0**299}, "finite numbers below"),
     ],
 )
 def test_impossible_intrinsics_are_refused_by_name(changed, words):
@@ -114,7 +193,7 @@ def test_impossible_intrinsics_are_refused_by_name(changed, words):
 
 
 def test_all_problems_are_told_at_once():
-    with pytest.raises(CameraError, match="picture size.*focal length.*distortion model"):
+    with pytest.raises(CameraError, match="image size.*focal length.*distortion model"):
         Camera(0, 480, 0, 0, 1, 1, "thin_prism", (1,))
 
 

@@ -62,7 +62,7 @@ def test_an_arrow_too_near_the_border_is_refused_and_never_moved():
 
 
 def test_a_view_without_room_for_an_arrow_is_refused():
-    with pytest.raises(InputError, match="give a larger picture"):
+    with pytest.raises(InputError, match="give a larger image"):
         MarkerStyle().nearest_askable(view(10, 10), (5, 5))
     assert MarkerStyle().nearest_askable(view(11, 11), (0, 0)) == (5, 5)
 

@@ -1,63 +1,185 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Picture files and camera files, read; and what names a file's content.
+"""Image files and camera files, read; and what names a file's content.
 
-Knows nothing about models or ROS: a camera file here is YAML, not a message.
+Files come from anywhere, so whatever a library says about a broken one becomes an ImageError or a
+CameraError here, and metadata that nobody needs never breaks an image. Knows nothing about models
+or ROS: a camera file here is YAML, not a message.
 """
 
 import hashlib
-from math import hypot
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import hypot, isfinite, nan
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.errors import CameraError, ImageError, InputError
+from depthlm_ros.errors import CameraError, ImageError, InputError, first_line
 
 # PIL modes that convert("RGB") gets right; of others it would clip the values.
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-_EXIF_IFD, _FILM_MM = 0x8769, 0xA405  # FocalLengthIn35mmFilm
 _FILM_DIAGONAL_MM = hypot(36, 24)  # CIPA DCG-001 compares diagonals
+# EXIF orientation -> what turns the stored raster upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+# Pillow warns from half of what it refuses on; a phone of 108 megapixels is no attack.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+ImagePath = str | Path | BinaryIO
 
 
-def read_picture(path, upright: bool = True, name: str = "") -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a picture file, or of an open one that errors call `name`.
+def read_picture(path: ImagePath, upright: bool = True, name: str = "") -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an image file, or of an open one that errors call `name`.
 
     upright: turned as its EXIF orientation says, so that pixels are those that a viewer shows;
     False: the stored raster. Greyscale, palette, CMYK and opaque RGBA are converted; of 16-bit
-    values the high byte counts, as in messages. Raises ImageError, also for transparent pictures.
+    values the high byte counts, as in messages. Raises ImageError, also for transparent images.
     """
-    name = name or path
+    told = name or path
+    with _opened(path, told) as (image, orientation):
+        if _is_transparent(image):
+            raise ImageError(f"{told} has transparent pixels: put it on a background first")
+        raster = as_rgb(_raster(image, told))
+        if upright and orientation in _UPRIGHT:
+            raster = np.array(Image.fromarray(raster).transpose(_UPRIGHT[orientation]))
+        return raster
+
+
+def read_raster(path: ImagePath, name: str = "") -> np.ndarray:
+    """The stored raster of an image file: (H, W) uint8 or uint16 if it is grey, else (H, W, 3)
+    uint8 RGB whatever its alpha says. Raises ImageError."""
+    with _opened(path, name or path) as (image, _):
+        return _raster(image, name or path)
+
+
+def as_rgb(raster: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 of a raster; grey three times, of 16-bit values the high byte."""
+    if raster.dtype == np.uint16:
+        raster = (raster >> 8).astype(np.uint8)
+    return np.repeat(raster[..., None], 3, axis=2) if raster.ndim == 2 else raster
+
+
+def is_turned(path: ImagePath) -> bool:
+    """Whether EXIF makes the upright image of a file portrait where it is stored as landscape, or
+    the other way round."""
+    with _opened(path, path) as (_, orientation):
+        return orientation >= 5
+
+
+@contextmanager
+def _opened(path: ImagePath, told: object) -> Iterator[tuple[Image.Image, int]]:
+    """An image file in which only ImageError can happen, and its EXIF orientation; told: its name
+    in errors."""
     try:
-        with Image.open(path) as picture:
-            _check_form(name, picture)
-            turned = ImageOps.exif_transpose(picture) if upright else picture
-            return _rgb(turned)
+        with Image.open(path) as image:
+            orientation = _orientation(image)
+            _keep_stored(image)
+            yield image, orientation
     except ImageError:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{name} cannot be read as a picture: {reason}") from error
-
-
-def _rgb(picture) -> np.ndarray:
-    if picture.mode in EIGHT_BIT:
-        return np.array(picture.convert("RGB"))
-    grey = (np.array(picture).astype(np.uint16) >> 8).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
-
-
-def _check_form(name, picture) -> None:
-    if picture.mode not in EIGHT_BIT and not picture.mode.startswith("I;16"):
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise ImageError(
-            f"{name} has pixels of the form '{picture.mode}' without a known full scale: bring it"
+            f"{told} has more than {most:.0f} million pixels, which is the most that is read:"
+            " scale it down (and its intrinsics with it)"
+        ) from error
+    except Exception as error:
+        if _is_heif(path):
+            raise ImageError(
+                f"{told} is a HEIC image, which cannot be read: convert it to JPEG or PNG, such"
+                " as by `heif-convert in.heic out.jpg`"
+            ) from error
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise ImageError(f"{told} cannot be read as an image: {reason}") from error
+
+
+def _is_heif(path: ImagePath) -> bool:
+    try:
+        if isinstance(path, str | Path):
+            with open(path, "rb") as file:
+                head = file.read(12)
+        else:
+            path.seek(0)
+            head = path.read(12)
+    except (OSError, ValueError):
+        return False
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+def _raster(image: Image.Image, name: object) -> np.ndarray:
+    if _is_sixteen_bit(image):
+        return np.array(image).astype(np.uint16)
+    if image.mode not in EIGHT_BIT:
+        raise ImageError(
+            f"{name} has pixels of the form '{image.mode}' without a known full scale: bring it"
             " to 8 or 16 bits"
         )
-    may_be_transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-    if may_be_transparent and picture.convert("RGBA").getextrema()[3][0] < 255:
-        raise ImageError(f"{name} has transparent pixels: put it on a background first")
+    return np.array(image if image.mode == "L" else image.convert("RGB"))
 
 
-def sha256(path) -> str:
+def _is_sixteen_bit(image: Image.Image) -> bool:
+    if image.mode.startswith("I;16"):
+        return True
+    # Before 10.3, Pillow opened 16-bit grey PNG as 32 bits.
+    tiles: Any = getattr(image, "tile", ())
+    return image.mode == "I" and bool(tiles) and str(tiles[0][3]).startswith("I;16")
+
+
+def _keep_stored(image: Image.Image) -> None:
+    """Keep Pillow from turning a TIFF while it loads it, which it does with no other format."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is not None and ExifTags.Base.Orientation in tags:
+        del tags[ExifTags.Base.Orientation]
+        image.getexif().pop(ExifTags.Base.Orientation, None)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 where there is none that can be read."""
+    found = _only_value(_tag(image, ExifTags.Base.Orientation))
+    return int(found) if found in _UPRIGHT else 1
+
+
+def _tag(image: Image.Image, tag: int, inner: int | None = None) -> Any:
+    """The value of an EXIF tag, of the inner directory `inner` if given; None if it is missing
+    or broken."""
+    try:
+        exif = image.getexif()
+        return (exif.get_ifd(inner) if inner else exif).get(tag)
+    except Exception:  # noqa: BLE001, EXIF is written by anybody and read by a library
+        return None
+
+
+def _only_value(value: Any) -> float | None:
+    """The finite number that a tag holds, also several times; None if it holds anything else."""
+    values = value if isinstance(value, (tuple, list)) else (value,)
+    try:
+        numbers = {float(v) for v in values if not isinstance(v, (str, bytes))}
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    found = numbers.pop() if len(numbers) == 1 else nan
+    return found if isfinite(found) else None
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return False
+    return int(np.asarray(image.convert("RGBA"))[..., 3].min()) < 255
+
+
+def sha256(path: str | Path) -> str:
     """The SHA-256 of a file in hexadecimal, read in pieces; raises InputError."""
     found = hashlib.sha256()
     try:
@@ -69,8 +191,66 @@ def sha256(path) -> str:
     return found.hexdigest()
 
 
-def camera_for(width, height, fx, fy=None, cx=None, cy=None) -> Camera:
-    """A pinhole camera from what is known: fy is fx, the principal point the picture's middle."""
+def film_focal_px(path: ImagePath, width: int, height: int) -> float | None:
+    """The focal length in pixels from EXIF's FocalLengthIn35mmFilm.
+
+    None where it is missing or malformed. Good to some 5 %; it does not know of an image that
+    was cropped: see exif_warnings.
+    """
+    try:
+        with _opened(path, path) as (image, _):
+            tag = _tag(image, ExifTags.Base.FocalLengthIn35mmFilm, ExifTags.IFD.Exif)
+    except ImageError:
+        return None
+    film_mm = _only_value(tag)
+    if film_mm is None or film_mm <= 0:
+        return None
+    return film_mm * hypot(width, height) / _FILM_DIAGONAL_MM
+
+
+def exif_warnings(path: ImagePath, width: int, height: int) -> list[str]:
+    """What in EXIF contradicts the focal length that it tells, a sentence each.
+
+    width, height: of the image as it was read.
+    """
+    try:
+        with _opened(path, path) as (image, _):
+            zoom, wide, high = (
+                _only_value(_tag(image, tag, ExifTags.IFD.Exif))
+                for tag in (
+                    ExifTags.Base.DigitalZoomRatio,
+                    ExifTags.Base.ExifImageWidth,
+                    ExifTags.Base.ExifImageHeight,
+                )
+            )
+    except ImageError:
+        return []
+    found = []
+    if zoom is not None and zoom > 1.01:
+        found.append(
+            f"EXIF tells a digital zoom of {zoom:g}: the focal length may be {zoom:g} times as"
+            " long as its film equivalent says; give --fx or --camera"
+        )
+    if wide and high:
+        now, then = max(width, height) / min(width, height), max(wide, high) / min(wide, high)
+        if abs(now / then - 1) > 0.02:
+            found.append(
+                f"EXIF tells {wide:.0f} x {high:.0f} pixels and the image has {width} x {height}:"
+                " it was cropped, and the focal length from EXIF is of the whole; give --fx or"
+                " --camera"
+            )
+    return found
+
+
+def camera_for(
+    width: int,
+    height: int,
+    fx: float,
+    fy: float | None = None,
+    cx: float | None = None,
+    cy: float | None = None,
+) -> Camera:
+    """A pinhole camera from what is known: fy is fx, the principal point the image's centre."""
     return Camera(
         width=width,
         height=height,
@@ -81,61 +261,93 @@ def camera_for(width, height, fx, fy=None, cx=None, cy=None) -> Camera:
     )
 
 
-def read_camera(path) -> Camera:
-    """The Camera in a camera_info YAML: a calibration file, or a message that was echoed.
+def read_camera(path: str | Path) -> Camera:
+    """The Camera in a file: a camera_info YAML (a calibration file, or a message that was echoed
+    by ROS 2 or ROS 1), the `ost.txt` of camera_calibration, or a calibration saved by OpenCV.
 
     Raises CameraError, also where the message has a region of interest or binning.
     """
-    import yaml
-
     try:
-        with open(path, encoding="utf-8") as file:
-            content = next(yaml.safe_load_all(file), None)
-        return _camera_of(content)
+        text = Path(path).read_text(encoding="utf-8-sig")
+        return _camera_of(_ost(text) if "[image]" in text else _yaml(text))
     except CameraError as error:
         raise CameraError(f"{path}: {error}") from error
-    except (OSError, yaml.YAMLError, LookupError, AttributeError, TypeError, ValueError) as error:
+    except Exception as error:
         raise CameraError(
-            f"{path} is no camera_info file ({type(error).__name__}: {error}): it needs"
-            " image_width, image_height, camera_matrix, distortion_model and"
+            f"{path} is no camera_info file ({type(error).__name__}: {first_line(error)}): it"
+            " needs image_width, image_height, camera_matrix, distortion_model and"
             " distortion_coefficients, or the fields of a sensor_msgs/CameraInfo"
         ) from error
 
 
-def _camera_of(content) -> Camera:
+def _yaml(text: str) -> Mapping[str, Any]:
+    """The first document; OpenCV writes a header and a tag that are no YAML 1.1."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        pass
+
+    matrix = "tag:yaml.org,2002:opencv-matrix"
+    Loader.add_constructor(matrix, lambda loader, node: loader.construct_mapping(node, True))
+    documents = yaml.load_all(re.sub(r"\A%YAML:.*\n", "", text), Loader)
+    content = next(documents, None)
+    if not isinstance(content, Mapping):
+        raise TypeError(f"it holds a {type(content).__name__} and no fields")
+    return {**content, **{key.lower(): content[key] for key in ("K", "D") if key in content}}
+
+
+def _ost(text: str) -> Mapping[str, Any]:
+    """The fields of a calibration file in the INI of camera_calibration, by their titles."""
+    lines = [line.strip() for line in text.splitlines()]
+
+    def below(title: str) -> list[float]:
+        at = lines.index(title) + 1
+        while not lines[at]:
+            at += 1
+        numbers = []
+        while at < len(lines) and lines[at] and not lines[at].startswith("["):
+            numbers += [float(word) for word in lines[at].split()]
+            at += 1
+        return numbers
+
+    coefficients = below("distortion")
+    return {
+        "width": below("width")[0],
+        "height": below("height")[0],
+        "k": below("camera matrix"),
+        "d": coefficients,
+        "distortion_model": "plumb_bob" if len(coefficients) <= 5 else "rational_polynomial",
+    }
+
+
+def _camera_of(content: Mapping[str, Any]) -> Camera:
     if "camera_matrix" in content:
         size = content["image_width"], content["image_height"]
         matrix = content["camera_matrix"]["data"]
-        coefficients = content.get("distortion_coefficients", {}).get("data", ())
+        coefficients = (content.get("distortion_coefficients") or {}).get("data", ())
     else:
         size, matrix, coefficients = _message_fields(content)
-    return Camera(
-        *(int(length) for length in size),
-        *(float(matrix[i]) for i in (0, 4, 2, 5)),
-        distortion=content.get("distortion_model") or "none",
-        coefficients=tuple(coefficients),
-    )
+    model = content.get("distortion_model") or "none"
+    if "distortion_model" not in content and "dt" in content.get("camera_matrix", {}):
+        model = _opencv_model(content, coefficients)
+    width, height = (int(length) for length in size)
+    fx, skew, cx, _, fy, cy = (float(number) for number in matrix[:6])
+    return Camera(width, height, fx, fy, cx, cy, str(model), tuple(coefficients), skew)
 
 
-def _message_fields(content):
-    region = content.get("roi", {})
+def _opencv_model(content: Mapping[str, Any], coefficients: Any) -> str:
+    """OpenCV's own files do not name the model: they number it, or its coefficients tell."""
+    if content.get("fisheye_model"):
+        return "equidistant"
+    return "plumb_bob" if len(coefficients) <= 5 else "rational_polynomial"
+
+
+def _message_fields(content: Mapping[str, Any]) -> tuple[tuple[Any, Any], Any, Any]:
+    region = content.get("roi") or {}
     cut = region.get("width") and (region["width"], region["height"]) != (
         content["width"],
         content["height"],
     )
     if cut or max(content.get("binning_x", 0), content.get("binning_y", 0)) > 1:
-        raise CameraError("a region of interest or binning is set: give the full picture's camera")
-    return (content["width"], content["height"]), content["k"], content.get("d", ())
-
-
-def film_focal_px(path, width, height):
-    """The focal length in pixels from EXIF's FocalLengthIn35mmFilm, None where it is missing.
-
-    Good to some 5 %; it does not know of a picture that was cropped.
-    """
-    try:
-        with Image.open(path) as picture:
-            film_mm = picture.getexif().get_ifd(_EXIF_IFD).get(_FILM_MM)
-    except (OSError, ValueError, SyntaxError):
-        return None
-    return float(film_mm) * hypot(width, height) / _FILM_DIAGONAL_MM if film_mm else None
+        raise CameraError("a region of interest or binning is set: give the full image's camera")
+    return (content["width"], content["height"]), content["k"], content.get("d") or ()

@@ -4,7 +4,14 @@
 import sys
 from collections.abc import Callable
 
-from depthlm_ros.data.files import camera_for, film_focal_px, read_camera, read_picture
+from depthlm_ros.data.files import (
+    camera_for,
+    exif_warnings,
+    film_focal_px,
+    is_turned,
+    read_camera,
+    read_picture,
+)
 from depthlm_ros.errors import CameraError, InputError
 from depthlm_ros.view import Frame
 
@@ -38,10 +45,22 @@ def read_frame(
     if camera:
         if (fx, fy, cx, cy) != (None,) * 4:
             raise InputError("give either a camera file or fx, fy, cx and cy, not both")
-        return Frame(raster, read_camera(camera))
+        return _with_camera(image, raster, read_camera(camera))
     if fx is None:
         fx = _fx_of_exif(image, width, height, warn)
     return Frame(raster, camera_for(width, height, fx, fy, cx, cy))
+
+
+def _with_camera(path, raster, camera) -> Frame:
+    try:
+        return Frame(raster, camera)
+    except CameraError as error:
+        if not is_turned(path):
+            raise
+        raise CameraError(
+            f"{error}. EXIF turned {path} upright: give the camera file of the upright image, or"
+            " store the image as it was taken"
+        ) from error
 
 
 def _fx_of_exif(path, width, height, warn) -> float:
@@ -56,4 +75,6 @@ def _fx_of_exif(path, width, height, warn) -> float:
         f"fx = {fx:.0f} px, from the film-equivalent focal length in EXIF, accurate to a few"
         " percent if the image is not cropped; --fx or --camera is better"
     )
+    for contradiction in exif_warnings(path, width, height):
+        warn(contradiction)
     return fx

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from depthlm_ros.data.files import read_picture
-from depthlm_ros.errors import ImageError, MissingDependency
+from depthlm_ros.data.files import as_rgb, read_raster
+from depthlm_ros.errors import ImageError, MissingDependency, first_line
 
 # encoding -> (bytes of a value, values of a pixel, its name in both libraries).
 ENCODINGS = {
@@ -24,22 +24,28 @@ ENCODINGS = {
     "bgra8": (1, 4, "bgra8"),
     "mono8": (1, 1, "mono8"),
     "8UC1": (1, 1, "mono8"),
+    "8UC3": (1, 3, "bgr8"),  # OpenCV's order, which is what such publishers have
     "rgb16": (2, 3, "rgb16"),
     "bgr16": (2, 3, "bgr16"),
     "rgba16": (2, 4, "rgba16"),
     "bgra16": (2, 4, "bgra16"),
     "mono16": (2, 1, "mono16"),
-    "16UC1": (2, 1, "mono16"),
     "yuv422": (1, 2, "yuv422"),
     "uyvy": (1, 2, "yuv422"),
     "yuv422_yuy2": (1, 2, "yuv422_yuy2"),
     "yuyv": (1, 2, "yuv422_yuy2"),
+    "nv12": (1, 1, "nv12"),
+    "nv21": (1, 1, "nv21"),
     **{
         f"bayer_{order}{bits}": (bits // 8, 1, f"bayer_{order}{bits}")
         for order in ("rggb", "bggr", "gbrg", "grbg")
         for bits in (8, 16)
     },
 }
+
+# Numbers without a colour: depth in millimetres or metres, labels, disparities.
+NO_IMAGE = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
+PLANAR = ("nv12", "nv21")  # a plane of luma, and below it half as high one of colours
 
 # Their cv_bridge is compiled against NumPy 1; under NumPy 2 it can crash the process.
 NUMPY_1_DISTRIBUTIONS = ("humble", "jazzy", "kilted")
@@ -49,53 +55,83 @@ def image_array(message) -> np.ndarray:
     """(H, W, 3) uint8 RGB of an Image or CompressedImage message.
 
     Padded rows and either byte order. Of 16-bit values the high byte counts: full scale stays
-    full scale, whatever the picture holds. Raises ImageError that names what came and what is
-    allowed.
+    full scale, whatever the image holds. Alpha is ignored. A compressed image is what the first
+    part of its format says, so that it gives the pixels of the raw one. Raises ImageError that
+    names what came and what is allowed.
     """
     return _decompressed(message) if hasattr(message, "format") else _raw(message)
 
 
 def _decompressed(message) -> np.ndarray:
     """The stored raster: camera_info knows nothing of an orientation in EXIF."""
-    if "compressedDepth" in message.format:
-        raise ImageError(f"'{message.format}' holds depth and not a picture")
-    name = f"the content of a '{message.format}' message"
-    return read_picture(BytesIO(message.data), upright=False, name=name)
+    encoding = message.format.partition(";")[0].strip()
+    if "compressedDepth" in message.format or encoding in NO_IMAGE:
+        raise ImageError(f"'{_short(message.format)}' holds depth or numbers and no colours")
+    name = f"the content of a '{_short(message.format)}' message"
+    raster = read_raster(BytesIO(message.data), name)
+    if encoding.startswith("bayer_") and raster.ndim == 2:
+        order = encoding.rstrip("0123456789")
+        return _to_rgb(raster, f"{order}{8 * raster.itemsize}")
+    return as_rgb(raster)
 
 
 def _raw(message) -> np.ndarray:
+    if message.encoding in NO_IMAGE:
+        raise ImageError(
+            f"'{message.encoding}' holds depth or numbers and no colours: subscribe the colour"
+            " image (16-bit grey is 'mono16')"
+        )
     if message.encoding not in ENCODINGS:
         allowed = ", ".join(ENCODINGS)
-        raise ImageError(f"encoding '{message.encoding}' is not understood, allowed: {allowed}")
-    size, _, name = ENCODINGS[message.encoding]
-    rows = _rows(message)
+        raise ImageError(
+            f"encoding '{_short(message.encoding)}' is not understood, allowed: {allowed}"
+        )
+    return _to_rgb(_rows(message), ENCODINGS[message.encoding][2], message.width, message.height)
+
+
+def _to_rgb(rows: np.ndarray, encoding: str, width: int = 0, height: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of rows in one of the libraries' encodings."""
+    if encoding in PLANAR:
+        return _from_planes(rows, encoding)
     plain = SimpleNamespace(
-        height=message.height,
-        width=message.width,
-        encoding=name,
+        height=height or rows.shape[0],
+        width=width or rows.shape[1],
+        encoding=encoding,
         is_bigendian=int(sys.byteorder == "big"),
-        step=rows.shape[1] * size,
+        step=rows.shape[1] * rows.itemsize,
         data=rows,
     )
-    if size == 1:
+    if rows.itemsize == 1:
         return _in_colours(plain, "rgb8")
     return (_in_colours(plain, "rgb16") >> 8).astype(np.uint8)
 
 
+def _from_planes(rows: np.ndarray, encoding: str) -> np.ndarray:
+    import cv2
+
+    code = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}[encoding]
+    return np.ascontiguousarray(cv2.cvtColor(rows, code))
+
+
 def _rows(message) -> np.ndarray:
     """(H, values of a row), uint8 or uint16 in this machine's byte order, without padding."""
-    size, channels, _ = ENCODINGS[message.encoding]
-    form = f"a {message.width} x {message.height} picture in '{message.encoding}'"
+    size, channels, name = ENCODINGS[message.encoding]
+    form = f"a {message.width} x {message.height} image in '{message.encoding}'"
     if not message.width or not message.height:
         raise ImageError(f"{form} is empty")
+    height = message.height
+    if name in PLANAR:
+        if message.width % 2 or message.height % 2:
+            raise ImageError(f"{form} has an odd size, which its colour plane cannot have")
+        height += height // 2
     row_bytes = message.width * channels * size
-    needed = message.step * message.height
+    needed = message.step * height
     if message.step < row_bytes or len(message.data) < needed:
         raise ImageError(
-            f"{form} needs a step of {row_bytes} bytes or more and step x height bytes of data,"
+            f"{form} needs a step of {row_bytes} bytes or more and {height} steps of data,"
             f" got a step of {message.step} and {len(message.data)} bytes"
         )
-    data = np.frombuffer(message.data, np.uint8)[:needed].reshape(message.height, message.step)
+    data = np.frombuffer(message.data, np.uint8)[:needed].reshape(height, message.step)
     rows = np.ascontiguousarray(data[:, :row_bytes]).view(f"u{size}")
     foreign = bool(message.is_bigendian) != (sys.byteorder == "big")
     return rows.byteswap() if foreign and size > 1 else rows
@@ -107,8 +143,8 @@ def _in_colours(plain, target) -> np.ndarray:
         return np.ascontiguousarray(decode(plain, target))
     except Exception as error:  # OpenCV and the libraries raise classes of their own
         raise ImageError(
-            f"a {plain.width} x {plain.height} picture in '{plain.encoding}' cannot be decoded:"
-            f" {error}"
+            f"a {plain.width} x {plain.height} image in '{plain.encoding}' cannot be decoded:"
+            f" {first_line(error)}"
         ) from error
 
 
@@ -120,9 +156,14 @@ def decoder():
         if decode is not None:
             return decode
     raise MissingDependency(
-        "pictures cannot be decoded without cv_bridge or rosbags-image:"
+        "images cannot be decoded without cv_bridge or rosbags-image:"
         " pip install 'rosbags-image[opencv-headless]'"
     )
+
+
+def _short(text: str) -> str:
+    """As much of a string of a message as an error can show."""
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _cv_bridge():

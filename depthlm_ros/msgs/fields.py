@@ -64,11 +64,11 @@ def picture_size(info) -> tuple:
 
 def _whole(info, rectified) -> Camera:
     if rectified:
-        fx, _, cx, _, _, fy, cy = info.p[:7]
-        return Camera(info.width, info.height, fx, fy, cx, cy)
-    fx, _, cx, _, fy, cy = info.k[:6]
-    model = info.distortion_model if any(info.d) else "none"
-    return Camera(info.width, info.height, fx, fy, cx, cy, model, tuple(info.d))
+        fx, skew, cx, _, _, fy, cy = info.p[:7]
+        return Camera(info.width, info.height, fx, fy, cx, cy, skew=skew)
+    fx, skew, cx, _, fy, cy = info.k[:6]
+    model = info.distortion_model or ("" if any(info.d) else "none")
+    return Camera(info.width, info.height, fx, fy, cx, cy, model, tuple(info.d), skew)
 
 
 def _region(info):
@@ -94,14 +94,15 @@ def _described(info) -> str:
 
 def info_content(camera: Camera) -> dict:
     """The fields of a CameraInfo but for its header, with R the identity and P = K."""
-    fx, fy, cx, cy = (float(v) for v in (camera.fx, camera.fy, camera.cx, camera.cy))
+    numbers = camera.fx, camera.fy, camera.cx, camera.cy, camera.skew
+    fx, fy, cx, cy, skew = (float(v) for v in numbers)
     plain = camera.distortion == "none"
     return {
         "width": camera.width,
         "height": camera.height,
-        "k": [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
+        "k": [fx, skew, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
         "r": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        "p": [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+        "p": [fx, skew, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
         "distortion_model": "plumb_bob" if plain else camera.distortion,
         "d": [0.0] * 5 if plain else [float(c) for c in camera.coefficients],
     }

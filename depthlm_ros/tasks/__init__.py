@@ -24,7 +24,7 @@ DEPTHLM_TASKS = (
     Points(),
     Moved("moved"),
 )
-# VLM3's tasks about two pictures; its pose is four questions.
+# VLM3's tasks about two images; its pose is four questions.
 VLM3_TASKS = (Correspondence(), Rotation(), Orientation(), Direction(), Moved("translation"))
 TASKS = {task.name: task for task in DEPTHLM_TASKS + VLM3_TASKS}
 

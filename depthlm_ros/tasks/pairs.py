@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Tasks about two pictures of one place: how the camera moved, and where a pixel went (VLM3).
+"""Tasks about two images of one place: how the camera moved, and where a pixel went (VLM3).
 
 Which components the words of a direction name was not published; ours names those of at least
 0.2 (12 degrees).
@@ -38,7 +38,7 @@ class _PairTask:
     pair = True
 
     def item(self, record, checkpoint, rng, style="", see=None) -> Item:
-        """A question about two pictures; no style of pointing is used. See item.Task."""
+        """A question about two images; no style of pointing is used. See item.Task."""
         views = tuple(map(see or unified(checkpoint), record.frames()))
         question, answer, truth = self._asked(record, views, rng)
         return Item(self.name, views, PlainStyle(), question, answer, truth, record.where)
@@ -118,7 +118,7 @@ class Direction(_PairTask):
 
 
 class Correspondence(_PairTask):
-    """Where is a pixel of the first picture in the second? In thousandths of its size."""
+    """Where is a pixel of the first image in the second? In thousandths of its size."""
 
     name = "correspondence"
 
@@ -129,7 +129,9 @@ class Correspondence(_PairTask):
         )
         seen = np.flatnonzero(_inside(first) & _inside(second))
         if not len(seen):
-            raise RecordError(f"{record.where}: no match of {len(record)} is on both views")
+            raise RecordError(
+                f"{record.where}: none of its {len(record)} matches is inside both views"
+            )
         row = rng.choice(seen)
         question, answer = (
             words[self.name].text.replace("{x}", str(round(x))).replace("{y}", str(round(y)))

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Tasks about points of one picture: distance, principal axis, speed, time, two points (DepthLM).
+"""Tasks about points of one image: distance, principal axis, speed, time, two points (DepthLM).
 
 Ranges of the given seconds and speeds were not published; ours are 1.0 to 10.0.
 """
@@ -103,7 +103,7 @@ class Points:
         return Item(self.name, (view,), asker, question, answer, metres, record.where)
 
     def _by_marker(self, asker, view, pixels, form):
-        """The first arrow is part of the picture, the second is the style's."""
+        """The first arrow is part of the image, the second is the style's."""
         asker = replace(asker, words=(about("points", "marker", NAMED_TWO), form))
         view = replace(view, image=asker.drawn(view, pixels[0]))
         return view, asker, asker.question(view, pixels[1])

@@ -19,7 +19,7 @@ class Words(NamedTuple):
     source: str
 
 
-# The distance task has no row: its words are the checkpoint's own (wordings.WORDINGS).
+# The distance task has no entry: its words are the checkpoint's own (wordings.WORDINGS).
 QUESTIONS = {
     "axis": Words(
         "How far is {point} from the camera in the forward backward direction?", "DepthLM"

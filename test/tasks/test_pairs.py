@@ -111,5 +111,5 @@ def test_matches_outside_a_cut_view_are_not_asked(pairs, row):
     def see(frame):
         return unify_focal(frame, 100.0).cropped(0, 0, 8, 8)
 
-    with pytest.raises(RecordError, match=r"p\.jsonl:1: no match of \d+ is on both views"):
+    with pytest.raises(RecordError, match=r"p\.jsonl:1: none of its \d+ matches"):
         of("correspondence", pairs[0], row, see=see)

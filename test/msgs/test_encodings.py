@@ -52,10 +52,9 @@ def test_grey_becomes_three_equal_channels(encoding):
 
 
 @pytest.mark.parametrize("big", [False, True])
-@pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
-def test_sixteen_bits_keep_their_high_byte_in_either_byte_order(encoding, big):
+def test_sixteen_bits_keep_their_high_byte_in_either_byte_order(big):
     values = np.array([[0x0000, 0x12FF], [0xFE01, 0xFFFF]], ">u2" if big else "<u2")
-    image = encodings.image_array(message(encoding, values, big=big))
+    image = encodings.image_array(message("mono16", values, big=big))
     assert image[..., 0].tolist() == [[0x00, 0x12], [0xFE, 0xFF]]
     assert (image == image[..., :1]).all()
 
@@ -97,7 +96,9 @@ def test_a_bayer_mosaic_of_one_colour_gives_that_colour(order, sites, bits):
 @pytest.mark.parametrize(
     "image, words",
     [
-        (Image(height=1, width=1, step=4, encoding="32FC1"), ["'32FC1'", "rgb8", "bayer_rggb8"]),
+        (Image(height=1, width=1, step=4, encoding="32FC1"), ["'32FC1'", "mono16"]),
+        (Image(height=1, width=1, step=2, encoding="16UC1"), ["'16UC1'", "mono16"]),
+        (Image(height=1, width=1, step=4, encoding="hsv"), ["'hsv'", "rgb8", "bayer_rggb8"]),
         (Image(height=1, width=1, step=3, encoding=""), ["''", "rgb8"]),
         (Image(encoding="rgb8"), ["0 x 0", "empty"]),
         (Image(height=2, width=2, step=5, encoding="rgb8"), ["step of 6", "got a step of 5"]),
@@ -111,7 +112,7 @@ def test_what_cannot_be_read_is_refused_by_name(image, words):
 
 
 def test_half_a_yuv_pair_is_refused_and_not_a_crash_of_the_library():
-    with pytest.raises(ImageError, match="3 x 2 picture in 'yuv422' cannot be decoded"):
+    with pytest.raises(ImageError, match="3 x 2 image in 'yuv422' cannot be decoded"):
         encodings.image_array(message("yuv422", np.zeros((2, 3, 2), np.uint8)))
 
 
@@ -184,3 +185,97 @@ def test_what_is_no_compressed_picture_is_refused_by_its_format(form, words):
     with pytest.raises(ImageError, match=words) as caught:
         encodings.image_array(compressed)
     assert f"'{form}'" in str(caught.value)
+
+
+def compressed(raster, form, encoding, **options):
+    """A CompressedImage of a raster as image_transport writes it."""
+    file = BytesIO()
+    PictureFile.fromarray(raster).save(file, form, **options)
+    return CompressedImage(format=encoding, data=array("B", file.getvalue()))
+
+
+MOSAIC = np.random.default_rng(3).integers(0, 256, (8, 10), np.uint8)
+
+
+@pytest.mark.parametrize("order", ["rggb", "bggr", "gbrg", "grbg"])
+def test_a_compressed_mosaic_gives_the_pixels_of_the_raw_one(order):
+    raw = encodings.image_array(message(f"bayer_{order}8", MOSAIC))
+    packed = compressed(MOSAIC, "png", f"bayer_{order}8; png compressed ")
+    np.testing.assert_array_equal(encodings.image_array(packed), raw)
+    assert not (raw == raw[..., :1]).all()
+
+
+def test_a_sixteen_bit_mosaic_gives_the_pixels_of_the_raw_one():
+    mosaic = MOSAIC.astype(np.uint16) * 257 + 5
+    raw = encodings.image_array(message("bayer_rggb16", mosaic.astype("<u2")))
+    packed = compressed(mosaic, "png", "bayer_rggb16; png compressed ")
+    np.testing.assert_array_equal(encodings.image_array(packed), raw)
+
+
+def test_a_jpeg_of_a_mosaic_that_was_made_colour_before_stays_so():
+    colours = np.full((8, 8, 3), (200, 30, 90), np.uint8)
+    packed = compressed(colours, "jpeg", "bayer_rggb8; jpeg compressed bgr8")
+    assert np.abs(encodings.image_array(packed).astype(int) - (200, 30, 90)).max() <= 3
+
+
+def test_alpha_is_ignored_raw_and_compressed():
+    stored = np.concatenate([RGB, np.zeros((3, 2, 1))], axis=2).astype(np.uint8)
+    np.testing.assert_array_equal(encodings.image_array(message("rgba8", stored)), RGB)
+    packed = compressed(stored, "png", "rgba8; png compressed ")
+    np.testing.assert_array_equal(encodings.image_array(packed), RGB)
+
+
+@pytest.mark.parametrize("form", ["tiff", "webp", "png", "jpeg"])
+def test_no_format_is_turned_by_its_metadata(form):
+    exif = PictureFile.Exif()
+    exif[0x0112] = 6
+    packed = compressed(np.full((4, 6, 3), 9, np.uint8), form, "rgb8; compressed", exif=exif)
+    assert encodings.image_array(packed).shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "16SC1", "64FC1"])
+def test_numbers_without_colours_are_refused_raw_and_compressed(encoding):
+    raw = Image(height=1, width=1, step=8, encoding=encoding, data=array("B", bytes(8)))
+    with pytest.raises(ImageError, match=encoding):
+        encodings.image_array(raw)
+    values = np.full((2, 2), 1500, np.uint16)
+    with pytest.raises(ImageError, match=encoding):
+        encodings.image_array(compressed(values, "png", f"{encoding}; png compressed "))
+
+
+def test_grey_of_sixteen_bits_stays_an_image():
+    values = np.array([[0x12FF, 0xFE01]], np.uint16)
+    packed = compressed(values, "png", "mono16; png compressed ")
+    assert encodings.image_array(packed)[..., 0].tolist() == [[0x12, 0xFE]]
+
+
+def test_three_bytes_without_a_name_are_blue_green_red():
+    image = encodings.image_array(message("8UC3", RGB[..., ::-1].astype(np.uint8)))
+    np.testing.assert_array_equal(image, RGB)
+
+
+@pytest.mark.parametrize(("encoding", "first"), [("nv12", "u"), ("nv21", "v")])
+def test_planes_of_luma_and_colour_are_joined(encoding, first):
+    """Full red in BT.601 video range is Y 81, U 90, V 240; rows are padded."""
+    luma, chroma = np.full((4, 6), 81, np.uint8), np.empty((2, 6), np.uint8)
+    u, v = (0, 1) if first == "u" else (1, 0)
+    chroma[:, u::2], chroma[:, v::2] = 90, 240
+    image = message(encoding, np.concatenate([luma, chroma]), step=9)
+    image.height = 4
+    found = encodings.image_array(image).astype(int)
+    assert found.shape == (4, 6, 3)
+    assert np.abs(found - (255, 0, 0)).max() <= 3
+
+
+@pytest.mark.parametrize(("width", "height", "data"), [(5, 4, 30), (6, 3, 27), (6, 4, 35)])
+def test_planes_that_cannot_be_are_refused(width, height, data):
+    image = Image(height=height, width=width, step=width, encoding="nv12")
+    image.data = array("B", bytes(data))
+    with pytest.raises(ImageError):
+        encodings.image_array(image)
+
+
+def test_an_endless_name_is_not_repeated_whole():
+    with pytest.raises(ImageError) as caught:
+        encodings.image_array(Image(height=1, width=1, step=1, encoding="x" * 100_000))
+    assert len(str(caught.value)) < 1000
