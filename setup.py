@@ -27,11 +27,6 @@ setup(
     # What runs the models is in requirements/: on a robot apt, not pip, brings numpy and OpenCV.
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
-    entry_points={
-        "console_scripts": [
-            "depthlm = depthlm_ros.cli:main",
-            "depthlm_node = depthlm_ros.cli.programs:depthlm_node",
-            "depthlm_demo_camera = depthlm_ros.cli.programs:depthlm_demo_camera",
-        ]
-    },
+    entry_points={"console_scripts": ["depthlm = depthlm_ros.cli:main"]},
+    scripts=["scripts/depthlm_node", "scripts/depthlm_demo_camera"],
 )

@@ -9,14 +9,16 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
 from depthlm_ros.calibration import Calibration
+from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import sha256
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.question import STYLES, WORDINGS, PointingStyle
-from depthlm_ros.view import TRAINED_VIEW
+from depthlm_ros.view import AXES, TRAINED_VIEW
 
 ROW_FILE = "depthlm.json"
 TINY = Path(__file__).parent / "checkpoint_tiny"
@@ -72,7 +74,7 @@ class Checkpoint:
     def _problems(self) -> Iterator[str]:
         for name, value, allowed in (
             ("kind", self.kind, ("distance", "z")),
-            ("axes", self.axes, ("fx", "both")),
+            ("axes", self.axes, AXES),
             ("report", self.report, ("greedy", "median")),
             ("style", self.style, tuple(self.wording)),
             ("grid_style", self.grid_style, tuple(self.wording)),
@@ -108,6 +110,18 @@ class Checkpoint:
     def is_calibrated(self, style: str = "") -> bool:
         """Whether the interval of this style is calibrated."""
         return (style or self.style) in self.calibration
+
+    def warnings(self, camera: Camera) -> list[str]:
+        """What makes answers about this camera's images doubtful, a sentence each."""
+        found = camera.warnings()
+        if self.axes == "fx" and not camera.has_square_pixels:
+            found.append(
+                f"the pixels are not square (fx = {camera.fx:g}, fy = {camera.fy:g}) and"
+                f" '{self.name}' was evaluated with fx alone: expect distances off by a factor of"
+                f" about {sqrt(camera.fx / camera.fy):.2f}; axes: both brings each axis to the"
+                " focal length by itself"
+            )
+        return found
 
     def write(self, folder: str | Path) -> None:
         """Write the entry into the folder of its weights; the old one stays until it is whole."""

@@ -112,6 +112,7 @@ def load_predictor(
     entry: str = "",
     style: str = "",
     grid_style: str = "",
+    axes: str = "",
     warm_up: bool = True,
     **options: Any,
 ) -> Predictor:
@@ -121,6 +122,7 @@ def load_predictor(
     engine: a key of PREDICTORS.
     entry: the published checkpoint entry to use for a folder that carries none.
     style, grid_style: how to point, for few pixels and for grids, instead of what the entry says.
+    axes: see view.unify_focal; "" as the entry says.
     warm_up: ask once in each style first, so that the first question takes no longer than others.
     options: device, dtype, threads, check, progress; see engines.make_engine.
 
@@ -128,12 +130,16 @@ def load_predictor(
     """
     if engine not in PREDICTORS:
         raise InputError(f"engine '{engine}' is unknown, allowed: {', '.join(PREDICTORS)}")
-    found = choose_checkpoint(checkpoint, entry, style, grid_style)
+    found = choose_checkpoint(checkpoint, entry, style, grid_style, axes)
     return PREDICTORS[engine](found, warm_up=warm_up, **options)
 
 
 def choose_checkpoint(
-    checkpoint: str | Checkpoint = "tiny", entry: str = "", style: str = "", grid_style: str = ""
+    checkpoint: str | Checkpoint = "tiny",
+    entry: str = "",
+    style: str = "",
+    grid_style: str = "",
+    axes: str = "",
 ) -> Checkpoint:
     """The checkpoint that load_predictor would load, checked as far as goes without loading it.
 
@@ -143,7 +149,12 @@ def choose_checkpoint(
         found = checkpoint
     else:
         found = find_checkpoint(checkpoint, entry)
-    return replace(found, style=style or found.style, grid_style=grid_style or found.grid_style)
+    return replace(
+        found,
+        style=style or found.style,
+        grid_style=grid_style or found.grid_style,
+        axes=axes or found.axes,
+    )
 
 
 def _asking(

@@ -20,6 +20,7 @@ from depthlm_ros.errors import CameraError, ImageError, InputError
 
 LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the image rich
 SMALLEST_SIDE = 3  # pixels; below, the intrinsics are wrong rather than the image small
+AXES = ("fx", "both")  # see unify_focal
 TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (DepthLM, appendix)
 STRIP = 200_000  # pixels of a resize; fewer are not worth a thread
 
@@ -150,8 +151,8 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
     each axis by its own focal length. The size truncates, the resize is bicubic, the
     intrinsics take the exact scale.
     """
-    if axes not in ("fx", "both"):
-        raise InputError(f"axes is '{axes}', allowed: fx, both")
+    if axes not in AXES:
+        raise InputError(f"axes is '{axes}', allowed: {', '.join(AXES)}")
     camera = frame.camera
     sx = focal_px / camera.fx
     sy = sx if axes == "fx" else focal_px / camera.fy

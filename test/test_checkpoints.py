@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from depthlm_ros.calibration import Calibration
+from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import PUBLISHED, ROW_FILE, Checkpoint, find_checkpoint, from_folder
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.question import CoordinateStyle, MarkerStyle
@@ -194,3 +195,12 @@ def test_the_row_sets_the_size_of_the_arrow_and_the_range_of_coordinates():
     assert replace(ROW, marker_scale=3).asker() == MarkerStyle(scale=3)
     row = replace(PUBLISHED["facebook/VLM3-depth"], coordinate_range=1000)
     assert row.asker() == CoordinateStyle(range=1000)
+
+
+@pytest.mark.parametrize(
+    ("axes", "fy", "count"), [("fx", 500, 0), ("fx", 509, 0), ("fx", 700, 1), ("both", 700, 0)]
+)
+def test_pixels_that_are_not_square_are_told_where_the_checkpoint_minds(axes, fy, count):
+    camera = Camera(640, 480, 500, fy, 319.5, 239.5)
+    entry = replace(find_checkpoint("facebook/VLM3-depth"), axes=axes)
+    assert len(entry.warnings(camera)) == count

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import setuptools
 
+from depthlm_ros.cli.programs import PROGRAMS
 from depthlm_ros.ranges import Status
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +87,13 @@ def test_every_console_script_names_a_function_that_exists(metadata):
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         tree = ast.parse(path.read_text())
         assert function in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
+def test_every_script_is_a_program_of_the_package_that_can_be_executed(metadata):
+    names = {Path(script).name for script in metadata["scripts"]}
+    assert names == set(PROGRAMS) == {path.name for path in (ROOT / "scripts").iterdir()}
+    for script in metadata["scripts"]:
+        assert os.access(ROOT / script, os.X_OK)
 
 
 def test_every_interface_file_is_generated():

@@ -2,18 +2,24 @@
 """The embedded checkpoint: complete, small, and better than a constant in every style."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("torch")
 
+import depthlm_ros
+from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import TINY, find_checkpoint
 from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.predict import AskingPredictor, Status, load_predictor
+from depthlm_ros.view import Frame
 from training.heldout import measured, questions
 from training.synthetic import shot
 
+SCENE = Path(depthlm_ros.__file__).parent / "demo/scene.png"
 STYLES = ("marker", "coordinates", "position")
 
 
@@ -88,3 +94,18 @@ def test_memory_stays_flat_from_a_hundred_questions_on(tiny, style, most):
     frame = shot(3, "heldout").frame
     few, many = growth(tiny, frame, style, CpuMemory(), (100, most))
     assert many.peak_bytes - few.peak_bytes < 100e6
+
+
+@pytest.mark.parametrize("size", [(320, 480), (640, 240), (640, 640)])
+def test_the_same_view_through_pixels_that_are_not_square_is_as_far(tiny, size):
+    """By fx alone the demo's distances were multiplied by 0.73, 1.50 and 0.77."""
+    scene = Image.open(SCENE).convert("RGB")
+    pixels = np.stack(np.meshgrid([80, 320, 560], [120, 240, 400]), axis=-1).reshape(-1, 2)
+    plain = Frame(np.asarray(scene), Camera(640, 480, 525, 525, 319.5, 239.5))
+    scale = np.array(size) / (640, 480)
+    camera = Camera(*size, *(525 * scale), *(320 * scale[:1] - 0.5), *(240 * scale[1:] - 0.5))
+    squeezed = Frame(np.asarray(scene.resize(size, Image.Resampling.BICUBIC)), camera)
+    told = tiny.ranges(plain, pixels, style="position").distance_m
+    found = tiny.ranges(squeezed, (pixels + 0.5) * scale - 0.5, style="position").distance_m
+    np.testing.assert_allclose(found, told, rtol=0.05)
+    assert tiny.checkpoint.warnings(camera) == []

@@ -7,7 +7,6 @@ Read in rclpy 7.1.5 (Jazzy) and 9.1 (Kilted). test/ros/test_compat.py names what
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
@@ -19,12 +18,6 @@ def given_parameters(node: Node) -> dict[str, Any]:
     """Name -> value of all parameters that the command line and parameter files have for a
     node, also those that it does not declare."""
     return {name: given.value for name, given in node._parameter_overrides.items()}
-
-
-def parameter_problem(error: ParameterException) -> str:
-    """What rclpy has against a parameter, the name before the reason."""
-    reason, name = (str(part) for part in error.args[:2])
-    return f"parameter {name}: {reason}"
 
 
 def lifecycle_state(node: LifecycleNode) -> str:

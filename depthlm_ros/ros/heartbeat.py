@@ -7,12 +7,14 @@ deactivation. The protocol is that of the package bondpy, which need not be inst
 
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 
 NO_BOND = (
     "no heartbeat for a lifecycle manager: bondpy is not installed ({error}). Install"
     " ros-DISTRO-bondpy, or give the manager bond_timeout: 0.0"
 )
+ACKNOWLEDGED_S = 0.2  # how long the last word to a manager may take
 
 
 class Heartbeat:
@@ -43,6 +45,8 @@ class Heartbeat:
         if bond is None:
             return
         bond.set_broken_callback(None)
+        bond.break_bond()
+        bond.pub.wait_for_all_acked(Duration(seconds=ACKNOWLEDGED_S))  # the process may end next
         bond.shutdown()
         # It destroys them behind the node's back.
         self._node.destroy_subscription(bond.sub)

@@ -11,7 +11,6 @@ from depthlm_ros.errors import Code, DepthLMError, InputError, Problem
 from depthlm_ros.ros.compat import (
     forget_lifecycle,
     lifecycle_state,
-    parameter_problem,
     wrap_change_state,
 )
 
@@ -31,7 +30,7 @@ class ManagedNode(LifecycleNode):
         try:
             super().__init__(name, **node_options)
         except ParameterException as error:  # of those that every node has: use_sim_time:=ture
-            raise InputError(parameter_problem(error)) from error
+            raise InputError(f"a parameter cannot be used: {error}") from error
         self.failure = ""
         # A transition that is impossible now raises in there, which would end the executor.
         wrap_change_state(self, self._guarded)

@@ -160,7 +160,7 @@ class DepthLMNode(ManagedNode):
         return ended
 
     def _load(self, progress):
-        decoder()  # what is missing is told now, and the first picture does not wait for it
+        decoder()  # what is missing is told now, and the first image does not wait for it
         asked = self._settings.now
         return load_predictor(
             asked.checkpoint,

@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.dds import choose_profile
 
+PATIENCE_S = 1.0  # signals that come at once are delivered in any order
 NO_LOG_FILES = ["--ros-args", "--disable-external-lib-logs", "--"]
 
 
@@ -26,19 +28,22 @@ class Stop:
 
     A signal raises nothing: inside rclpy's C++ an exception would come out as another one, or be
     lost. The first signal sets `requested`; further SIGINTs are ignored, since a terminal sends
-    one to the whole process group and launch, which is in it too, passes it on. A SIGTERM after
-    the first signal ends the process at once.
+    one to the whole process group and launch, which is in it too, passes it on. A SIGTERM more
+    than PATIENCE_S after the first signal ends the process at once.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self._since = 0.0
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._come)
 
     def _come(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGTERM:
+        now = time.monotonic()
+        if not self.requested:
+            self.requested, self._since = True, now
+        elif number == signal.SIGTERM and now > self._since + PATIENCE_S:
             os._exit(128 + number)
-        self.requested = True
 
 
 def start_ros(args: Sequence[str] | None = None, context: Context | None = None) -> None:

@@ -17,7 +17,7 @@ from depthlm_ros.worker.statistics import Statistics
 from depthlm_ros.worker.thread import Load, ModelThread, OnChange
 
 END_S = 2.0  # launch loses patience 5 s after SIGINT, and an interpreter with torch ends slowly
-MOST_OPEN = 500  # requests; each may hold an image of its own, and a client should hear of it
+MOST_OPEN = 200  # requests; each may hold an image of its own, of megabytes
 NO_MODEL = Problem(Code.UNCONFIGURED, "there is no model")
 CLOSING = Problem(Code.SHUTTING_DOWN, "the node is shutting down")
 FAILED = Status.NO_NUMBER, Status.TIMED_OUT, Status.CANCELLED  # not the request's own fault

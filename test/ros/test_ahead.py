@@ -115,7 +115,7 @@ def test_when_the_questions_end_two_more_pictures_are_made_ready_and_no_third(ro
 @pytest.mark.parametrize("asked, readied", [("1110", 1), ("1010", 0), ("0101", 0), ("0111", 1)])
 def test_three_of_the_last_four_pictures_must_have_been_asked_about(asked, readied):
     looked, done = [], threading.Event()
-    predictor = SimpleNamespace(look=lambda frame: (looked.append(frame), done.set()))
+    predictor = SimpleNamespace(prepare=lambda frame: (looked.append(frame), done.set()))
     worker = SimpleNamespace(predictor=None)
     ahead = Ahead(worker)
     for n, flag in enumerate(asked):
@@ -126,7 +126,7 @@ def test_three_of_the_last_four_pictures_must_have_been_asked_about(asked, readi
 
 
 def test_a_picture_that_cannot_be_made_ready_stops_nothing():
-    predictor = SimpleNamespace(look=lambda frame: 1 / 0)
+    predictor = SimpleNamespace(prepare=lambda frame: 1 / 0)
     ahead = Ahead(SimpleNamespace(predictor=predictor))
     for _ in range(6):
         ahead.replaced(SimpleNamespace(asked=True), SimpleNamespace(frame=None))

@@ -151,7 +151,7 @@ def test_call_waits_for_a_model_and_a_first_image_and_says_what_it_waits_for(
     )
     impatient = calling("--at", "160,120", "--wait", "0")
     _, err = impatient.communicate(timeout=60)
-    assert impatient.returncode == 1 and "late/image" in err
+    assert impatient.returncode == 1 and "/blind" in err
     process = calling("--at", "160,120")
     line = process.stderr.readline()
     assert "/blind" in line and process.poll() is None

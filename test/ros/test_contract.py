@@ -12,7 +12,7 @@ from rclpy.action import ActionClient
 from sensor_msgs.msg import PointCloud2
 
 from depthlm_ros.ranges import Status
-from depthlm_ros.ros.serve.asking import interfaces
+from depthlm_ros.ros.serve.queries import interfaces
 
 NODE = f"""
 import sys

@@ -11,6 +11,7 @@ pytest.importorskip("rclpy")
 from depthlm_ros.errors import Code
 from depthlm_ros.ranges import Status
 from depthlm_ros.ros.serve.queries import DEEP
+from depthlm_ros.worker.worker import MOST_OPEN
 
 CALLERS, CLIENTS = 100, 4
 PATIENCE_S = 120.0
@@ -61,6 +62,16 @@ def test_a_hundred_callers_at_once_are_all_answered(start, robot_of):
     robot_of.wait(lambda: all(f.done() for f in futures), PATIENCE_S)
     assert {f.result().code for f in futures} == {Code.OK}
     assert {len(f.result().answers.distance) for f in futures} == {1}
+
+
+def test_what_is_beyond_the_bound_is_refused_and_not_kept_waiting(start, robot_of):
+    start("-p", "query.timeout:=15.0", busy=5.0)
+    robot_of.show()
+    futures = burst(robot_of, MOST_OPEN + 50)
+    robot_of.wait(lambda: all(f.done() for f in futures), PATIENCE_S)
+    codes = [f.result().code for f in futures]
+    assert set(codes) <= {Code.OK, Code.TIMED_OUT, Code.BUSY}
+    assert codes.count(Code.BUSY) >= 1 and codes.count(Code.BUSY) < len(codes) - 1
 
 
 def test_success_with_nothing_but_time_outs_says_so(start, robot_of):

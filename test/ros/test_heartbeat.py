@@ -35,9 +35,11 @@ class StandIn:
     def set_broken_callback(self, on_broken):
         self.on_broken = on_broken
 
+    def break_bond(self):
+        self.say("dead")
+
     def shutdown(self):
         self.node.destroy_timer(self.timer)
-        self.say("dead")
 
 
 def no_model(progress):

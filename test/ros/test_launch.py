@@ -80,7 +80,7 @@ def test_every_file_that_a_launch_file_names_exists(path):
 def test_every_program_that_a_launch_file_starts_is_installed_by_setup(path):
     scripts = (ROOT / "setup.py").read_text()
     for name in {c for c in constants(path) if c.startswith("depthlm_") and c != "depthlm_ros"}:
-        assert f"{name} = depthlm_ros." in scripts
+        assert f'"scripts/{name}"' in scripts and (ROOT / "scripts" / name).is_file()
 
 
 def test_the_demo_camera_has_the_parameters_that_its_launch_file_gives():

@@ -10,10 +10,11 @@ import rclpy
 from std_srvs.srv import Trigger
 
 from depthlm_ros.errors import Code
+from depthlm_ros.ros.compat import LOST_RESPONSE
 from depthlm_ros.ros.serve import replies
 from depthlm_ros.ros.tools.client import Client
 
-TOLD = f"{replies.LOST} (timeout): client will not receive response, at rmw_response.cpp:153"
+TOLD = f"{LOST_RESPONSE} (timeout): client will not receive response, at rmw_response.cpp:153"
 
 # The middleware reaches nobody at the first three times, which rclpy tells in a warning.
 DEAF = f"""

@@ -2,8 +2,9 @@
 """The cameras of the node: each has its inputs and its outputs, all share one worker."""
 
 from depthlm_ros.errors import InputError
+from depthlm_ros.ros.arguments import LONGEST_NAME
 from depthlm_ros.ros.camera.inputs import Ahead, Inputs
-from depthlm_ros.ros.parameters import LONGEST_NAME, Settings
+from depthlm_ros.ros.parameters import Settings
 from depthlm_ros.ros.publish.outputs import Outputs
 
 

@@ -9,13 +9,12 @@ image, and whether the chosen rate is kept is told.
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 from depthlm_ros.errors import DepthLMError, InputError
 from depthlm_ros.ros.camera.inputs import CameraImage
 from depthlm_ros.ros.publish.streams import Streams
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.worker.requests import Grid, PixelRequest
+from depthlm_ros.worker.requests import Grid, Pending, PixelRequest
 
 LOOK_S = 0.1  # how often a grid under way is looked after, and a missed one begun
 OBSERVED_S = 10.0  # what is told of the rate is that of so many seconds, or of four grids
@@ -29,7 +28,7 @@ class _Grid:
 
     image: CameraImage
     shape: tuple[int, int]
-    pending: Any
+    pending: Pending
     began: float
 
 

@@ -33,10 +33,9 @@ from depthlm_ros.worker.requests import (
     Pixels,
     untraced,
 )
-from depthlm_ros.worker.worker import MOST_OPEN
 
 # rclpy's own profile holds ten requests, and of more callers at once most would wait for ever.
-DEEP = QoSProfile(depth=2 * MOST_OPEN)
+DEEP = QoSProfile(depth=1000)
 LONGEST = 1000  # characters of a message: what a request holds may be longer
 TELL_S = 5.0  # the log tells one of all bad requests in so long
 

@@ -10,9 +10,9 @@ import threading
 import time
 import warnings
 
+from depthlm_ros.ros.compat import LOST_RESPONSE, wrap_responses
 from depthlm_ros.ros.topic import STEADY
 
-LOST = "failed to send response"  # how rclpy's RuntimeWarning begins
 AGAIN_S = 0.25
 GIVE_UP_S = 30.0
 _sending = threading.local()  # .lost: whether rclpy warned in this thread
@@ -29,9 +29,8 @@ class Replies:
         self._unheard = []  # (until, service, send)
         _listen()
         for service in node.services:
-            service.send_response = functools.partial(
-                self._reply, service.srv_name, service.send_response
-            )
+            reply = functools.partial(self._reply, service.srv_name)
+            wrap_responses(service, lambda send, reply=reply: functools.partial(reply, send))
         node.create_timer(AGAIN_S, self._again, clock=STEADY)
 
     @property
@@ -70,11 +69,11 @@ def _listen():
         return
 
     def note(message, *where, **more):
-        if str(message).startswith(LOST):
+        if str(message).startswith(LOST_RESPONSE):
             _sending.lost = True
         else:
             show(message, *where, **more)
 
     note.notes_lost = True
     warnings.showwarning = note
-    warnings.filterwarnings("always", LOST, RuntimeWarning)
+    warnings.filterwarnings("always", LOST_RESPONSE, RuntimeWarning)

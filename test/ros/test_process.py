@@ -1,0 +1,113 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Programs as users start and end them: Ctrl+C at any moment, and homes that cannot be written."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+PROGRAM = Path(sys.executable).parent / "depthlm_node"
+ALL_DONE_S = 60.0
+
+
+@contextlib.contextmanager
+def program(*words, **variables):
+    """depthlm_node as a process of its own; a variable that is None is taken away."""
+    changed = {**os.environ, **variables}
+    environment = {name: value for name, value in changed.items() if value is not None}
+    process = subprocess.Popen(
+        [PROGRAM, "--ros-args", "-p", "engine:=scripted", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# Ended by the signal itself (a shell says 130) before the program's first line.
+AT_ONCE = -signal.SIGINT
+
+
+@pytest.mark.parametrize("after_s", [0.01 * n for n in range(0, 50, 3)])
+def test_an_interrupt_at_any_moment_of_the_start_ends_the_node(graph, after_s):
+    with program() as process:
+        time.sleep(after_s)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=ALL_DONE_S)
+    assert process.returncode in (0, 130, AT_ONCE), output
+    assert "Traceback" not in output and "Exception" not in output
+    if process.returncode:
+        assert len(output.splitlines()) == (process.returncode == 130 and bool(output))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_interrupt_does_not_break_off_an_orderly_end(graph, number):
+    with program() as process:
+        lines = iter(process.stdout.readline, "")
+        assert any("ready after" in line for line in lines)
+        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=ALL_DONE_S)
+    assert process.returncode == 0 and "Traceback" not in output
+
+
+@pytest.mark.parametrize("home", ["/proc/no/home", None])
+def test_without_a_home_logs_go_elsewhere_and_a_line_says_where(graph, tmp_path, home):
+    temporary = {"TMPDIR": str(tmp_path), "ROS_LOG_DIR": None, "ROS_HOME": None}
+    with program(HOME=home, **temporary) as process:
+        told = process.stdout.readline()
+        assert any("ready after" in line for line in iter(process.stdout.readline, ""))
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=ALL_DONE_S)
+    assert "ROS_LOG_DIR" in told and str(tmp_path) in told
+    assert process.returncode == 0 and "Traceback" not in output
+    (folder,) = tmp_path.glob("ros_log_*")
+    assert any("ready after" in path.read_text() for path in folder.iterdir())
+
+
+def test_a_log_folder_that_was_chosen_and_cannot_be_written_is_refused(graph):
+    with program(ROS_LOG_DIR="/proc/no/logs") as process:
+        output, _ = process.communicate(timeout=ALL_DONE_S)
+    assert process.returncode == 1
+    assert len(output.splitlines()) == 1 and "ROS_LOG_DIR" in output
+
+
+@pytest.mark.parametrize("home", ["/proc/no/home", None])
+def test_the_client_works_without_a_home(graph, tmp_path, home):
+    variables = {**os.environ, "TMPDIR": str(tmp_path), "HOME": home}
+    for name in ("ROS_LOG_DIR", "ROS_HOME", *(["HOME"] if home is None else [])):
+        variables.pop(name, None)
+    words = ["call", "--at", "1,1", "--timeout", "1", "--node", "/nobody"]
+    done = subprocess.run(
+        [sys.executable, "-m", "depthlm_ros", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=ALL_DONE_S,
+        env=variables,
+    )
+    assert done.returncode == 2 and "no node answers /nobody" in done.stderr
+    assert "Traceback" not in done.stderr and "ROS_LOG_DIR" in done.stderr
+
+
+def test_a_misspelt_parameter_is_told_in_the_log_and_misspelt_booleans_end_the_node(graph):
+    with program("-p", "grid.colums:=3") as process:
+        assert any("grid.columns" in line for line in iter(process.stdout.readline, ""))
+    for word in ("autostart:=ture", "use_sim_time:=ture", "input.rectified:=fasle"):
+        with program("-p", word) as process:
+            output, _ = process.communicate(timeout=ALL_DONE_S)
+        assert process.returncode == 1 and len(output.splitlines()) == 1, output
+        assert word.partition(":")[0] in output
