@@ -15,7 +15,7 @@ setup(
     maintainer="depthlm_ros authors",
     maintainer_email="depthlm-ros@users.noreply.github.com",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["demo/*", "checkpoint_tiny/*", "ros/*.xml"]},
+    package_data={NAME: ["demo/*", "checkpoint_tiny/*", "ros/*.xml", "evaluation/*.json"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -156,11 +156,12 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
     camera = frame.camera
     sx = focal_px / camera.fx
     sy = sx if axes == "fx" else focal_px / camera.fy
-    width, height = int(camera.width * sx), int(camera.height * sy)
+    sides = np.trunc([camera.width * sx, camera.height * sy])  # may be beyond any integer
+    width, height = (int(min(side, LARGEST_VIEW + 1)) for side in sides)
     if min(width, height) < SMALLEST_SIDE or width * height > LARGEST_VIEW:
         raise CameraError(
             f"check the intrinsics: at {focal_px:g} px a {camera.width} x {camera.height} image"
-            f" with fx = {camera.fx:g} becomes a view of {width} x {height}; at least"
+            f" with fx = {camera.fx:g} becomes a view of {sides[0]:g} x {sides[1]:g}; at least"
             f" {SMALLEST_SIDE} pixels a side and at most {LARGEST_VIEW:,} in all are allowed"
         )
     scaled = camera.scaled(sx, sy, width, height)

@@ -30,8 +30,8 @@ def ibims1():
 
 
 @pytest.fixture
-def picture(tmp_path):
-    """The path of a picture of 64 x 48 pixels."""
+def image_file(tmp_path):
+    """The path of an image of 64 x 48 pixels."""
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     return str(tmp_path / "a.png")

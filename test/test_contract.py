@@ -14,7 +14,7 @@ from depthlm_ros.errors import UnsupportedError
 from depthlm_ros.predict import PREDICTORS, AskingPredictor, Predictor
 from depthlm_ros.view import Frame
 
-# Of 64 x 48 pixels, as the picture of conftest.py; every entry is another.
+# Of 64 x 48 pixels, as the image_file of conftest.py; every entry is another.
 DISTANCE_M = 1.0 + np.arange(48 * 64).reshape(48, 64) / 1000
 ARRAY = ["--engine", "array"]
 
@@ -39,9 +39,9 @@ def test_a_predictor_has_the_members_of_the_contract_and_no_others():
     assert contract <= set(dir(AskingPredictor)) | {"checkpoint"}
 
 
-def test_ask_answers_from_the_array(run, picture):
+def test_ask_answers_from_the_array(run, image_file):
     at = ["--at", "20,10", "--at", "63,47", "--at", "64,3"]
-    code, out, _ = run("ask", picture, "--fx", 40, *at, "--json", *ARRAY)
+    code, out, _ = run("ask", image_file, "--fx", 40, *at, "--json", *ARRAY)
     told = json.loads(out)
     assert code == 0 and told["checked"] == 0
     assert [a["distance_m"] for a in told["answers"]] == [
@@ -52,16 +52,16 @@ def test_ask_answers_from_the_array(run, picture):
     assert told["answers"][2]["status"] == "OUTSIDE"
 
 
-def test_scan_writes_the_cloud_of_the_array(run, picture, tmp_path):
+def test_scan_writes_the_cloud_of_the_array(run, image_file, tmp_path):
     code, _, _ = run(
-        "scan", picture, "--fx", 40, "--grid", "4x2", "--out", tmp_path / "out", *ARRAY
+        "scan", image_file, "--fx", 40, "--grid", "4x2", "--out", tmp_path / "out", *ARRAY
     )
     lines = (tmp_path / "out" / "cloud.ply").read_bytes().split(b"\n")
     assert code == 0 and b"element vertex 8" in lines
     assert (tmp_path / "out" / "overlay.png").exists()
 
 
-def test_eval_of_the_array_against_itself_is_right(run, picture, tmp_path):
+def test_eval_of_the_array_against_itself_is_right(run, image_file, tmp_path):
     pixels = [[5, 6], [40, 20], [63, 0]]
     record = {
         "image": "a.png",
@@ -78,7 +78,7 @@ def test_eval_of_the_array_against_itself_is_right(run, picture, tmp_path):
     assert '"delta1": 1.0' in found and '"abs_rel": 0.0' in found
 
 
-def test_a_task_is_refused_with_the_reason_where_it_cannot_be_asked(run, picture, tmp_path):
+def test_a_task_is_refused_with_the_reason_where_it_cannot_be_asked(run, image_file, tmp_path):
     record = {
         "image": "a.png",
         "intrinsics": [100.0, 100.0, 31.5, 23.5, 64, 48],
@@ -102,8 +102,8 @@ def test_a_map_holds_every_pixel():
         assert np.allclose(of_map, getattr(some, field)), field
 
 
-def test_a_predictor_that_asks_by_pixel_has_no_map(picture):
-    frame = Frame(np.asarray(Image.open(picture)), Camera(64, 48, 40.0, 40.0, 31.5, 23.5))
+def test_a_predictor_that_asks_by_pixel_has_no_map(image_file):
+    frame = Frame(np.asarray(Image.open(image_file)), Camera(64, 48, 40.0, 40.0, 31.5, 23.5))
     predictor = AskingPredictor(ScriptedEngine(), ArrayPredictor(DISTANCE_M).checkpoint)
     with pytest.raises(UnsupportedError, match="grid"):
         predictor.map(frame)

@@ -83,9 +83,9 @@ def test_every_package_and_every_file_beside_its_modules_is_installed(metadata):
 def test_every_console_script_names_a_function_that_exists(metadata):
     for script in metadata["entry_points"]["console_scripts"]:
         module, function = re.fullmatch(r"[a-z_]+ = ([a-z_.]+):([a-z_]+)", script).groups()
-        place = ROOT / module.replace(".", "/")
-        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-        tree = ast.parse(file.read_text())
+        path = ROOT / module.replace(".", "/")
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        tree = ast.parse(path.read_text())
         assert function in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 

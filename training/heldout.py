@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from depthlm_ros.data.records import Record
+from depthlm_ros.data.records import Record, write_records
 from depthlm_ros.evaluation.evaluate import PredictorAnswers, evaluate
 from depthlm_ros.evaluation.metrics import best_constant, delta1, measure
 from depthlm_ros.evaluation.uncertainty import covered
@@ -85,30 +85,22 @@ def measured(predictor, style, asked) -> dict:
     }
 
 
-def write_records(folder, count, pixels, split="heldout", first=0, shards=None) -> Path:
-    """Write questions() as PNG pictures and, last, a jsonl of records; returns its path."""
-    folder, lines = Path(folder), []
+def write_scenes(folder, count, pixels, split="heldout", first=0, shards=None) -> Path:
+    """Write questions() as PNG images and a jsonl of records; returns its path."""
+    folder = Path(folder)
     split = Path(shards).name if shards else split
     path = folder / f"{split}_{first}_{count}x{pixels}.jsonl"
     (folder / "rgb").mkdir(parents=True, exist_ok=True)
-    scenes = questions(count, pixels, split, first, shards)
-    for seed, (frame, places, truth) in enumerate(scenes, first):
-        name = f"rgb/{split}_{seed:07d}.png"
-        Image.fromarray(frame.image).save(folder / name)
-        lines.append(json.dumps(_record(name, frame.camera, places, truth)))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def records():
+        scenes = questions(count, pixels, split, first, shards)
+        for seed, (frame, places, truth) in enumerate(scenes, first):
+            image = folder / f"rgb/{split}_{seed:07d}.png"
+            Image.fromarray(frame.image).save(image)
+            yield Record(image, frame.camera, places, truth, "distance", f"scene {seed}")
+
+    write_records(path, records())
     return path
-
-
-def _record(name, camera, places, truth) -> dict:
-    lens = [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]
-    return {
-        "image": name,
-        "intrinsics": lens,
-        "pixel_coords": places.tolist(),
-        "depth": truth.tolist(),
-        "kind": "distance",
-    }
 
 
 def main(arguments=None) -> None:
@@ -116,7 +108,7 @@ def main(arguments=None) -> None:
     scenes = given.count, given.pixels, given.split, given.first, given.shards
     with errors_told("training.heldout"):
         if given.command == "records":
-            print(f"wrote {write_records(given.out, *scenes)}")
+            print(f"wrote {write_scenes(given.out, *scenes)}")
             return
         measure = _dense if given.command == "dense" else _told
         rows = measure(given.checkpoint, questions(*scenes))

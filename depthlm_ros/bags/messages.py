@@ -5,18 +5,16 @@ What the fields hold is known by depthlm_ros/msgs.
 """
 
 import numpy as np
-from rosbags.typesys import Stores, get_typestore
 
+from depthlm_ros.bags.reader import STORE
 from depthlm_ros.msgs.fields import CLOUD_FIELDS, FLOAT32, image_content, info_content
 from depthlm_ros.msgs.streams import KINDS, grid_contents
-
-STORE = get_typestore(Stores.ROS2_JAZZY)
 
 
 def streams(header, frame, scan, compressed=False):
     """(topic below the node's, message) of each stream of a scan of a frame; header as given.
 
-    compressed: the overlay as JPEG, as large or small as the camera's own pictures.
+    compressed: the overlay as JPEG, as large or small as the camera's own images.
     """
     stamp_ns = header.stamp.sec * 10**9 + header.stamp.nanosec
     header = header_message(stamp_ns, header.frame_id)

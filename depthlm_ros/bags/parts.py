@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The answers' recording, written in parts so that a run that was killed goes on, then joined.
+"""The recording of the answers, written in parts so that a killed run can continue, then joined.
 
-A part holds a few seconds' work and is a recording itself. Knows neither pictures nor models.
+A part holds the work of a few seconds and is a recording itself.
 """
 
 import fcntl
@@ -10,25 +10,29 @@ import json
 import os
 import shutil
 import time
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from depthlm_ros.bags.messages import STORE
+from depthlm_ros.bags.reader import STORE, RawReader, definition
 from depthlm_ros.errors import InputError
 
-PART_S = 10.0  # what a kill costs at most
+PART_S = 10.0  # what a kill costs at most, beside the image under way
 
 
 class Parts:
     """The finished parts of the recording `out`, in the folder beside it, OUT.parts.
 
-    job: what decides the answers, as JSON; parts of another job are refused. done: how many
-    pictures of the input are settled. Raises InputError. A context manager that finishes the part
-    under way, also when an error ends the run.
+    job: everything that the answers depend on, for JSON; parts of another job are refused.
+    done: how many images of the input are settled.
+
+    Raises InputError. A context manager that finishes the part under way, also when an error ends
+    the run.
     """
 
-    def __init__(self, out, job):
+    def __init__(self, out: str | PathLike, job: dict):
         self.out = Path(out)
         self.folder = self.out.with_name(self.out.name + ".parts")
         if self.out.exists():
@@ -37,7 +41,7 @@ class Parts:
         self._lock = self._locked(json.dumps(job, indent=1, sort_keys=True))
         shutil.rmtree(self._unfinished, ignore_errors=True)
         self._writer, self._topics, self._began = None, {}, 0.0
-        self._is_torn = False  # whether the part holds some of a picture's messages only
+        self._is_torn = False  # whether the part holds only some messages of an image
         self._next = self.done
 
     def __enter__(self):
@@ -51,11 +55,11 @@ class Parts:
 
     @property
     def done(self) -> int:
-        """Pictures of the input that finished parts have settled."""
+        """Images of the input that finished parts have settled."""
         return max((int(part.name) for part in self._finished()), default=0)
 
-    def write(self, index, time_ns, messages) -> None:
-        """Add [(topic, message)] for picture `index`, recorded at time_ns."""
+    def write(self, index: int, time_ns: int, messages: list[tuple[str, Any]]) -> None:
+        """Add [(topic, message)] for image `index`, recorded at time_ns."""
         if self._writer is None:
             self._begin_part()
         raw = [STORE.serialize_cdr(message, message.__msgtype__) for _, message in messages]
@@ -73,8 +77,8 @@ class Parts:
             self.finish_part()
 
     def finish_part(self) -> None:
-        """Make what was written so far last, unless an error came amid a picture: then the next
-        run answers again what the part held."""
+        """Keep what was written so far, unless an error came in the middle of an image: then the
+        next run answers again what the part held."""
         if self._writer is None:
             return
         self._writer.close()
@@ -82,15 +86,15 @@ class Parts:
         if not self._is_torn:
             self._unfinished.rename(self.folder / f"{self._next:09d}")
 
-    def join(self, kept=None) -> int:
+    def join(self, kept: RawReader | None = None) -> int:
         """Write `out` from all parts and remove them; returns how many messages it holds.
 
-        kept: a reader whose messages are copied too. out ends in .mcap: that file alone, else a
-        folder with metadata.yaml.
+        kept: a recording whose messages are copied too, byte by byte. Where `out` ends in .mcap it
+        is that file, else a folder with metadata.yaml.
         """
         self.finish_part()
         if not self._finished():
-            raise InputError(f"no picture was answered, nothing is written to {self.out}")
+            raise InputError(f"no image was answered, so nothing is written to {self.out}")
         whole = self.folder / "whole" / self.out.stem
         shutil.rmtree(whole.parent, ignore_errors=True)
         count = self._write_whole(whole, kept)
@@ -133,25 +137,25 @@ class Parts:
         count = 0
         with _writer(path) as writer:
             added = {}
-            for connection, time_ns, raw, store in self._messages(kept):
-                if connection.topic not in added:
-                    added[connection.topic] = _copied(writer, connection, store)
-                writer.write(added[connection.topic], time_ns, raw)
+            for connection, time_ns, raw in self._messages(kept):
+                key = connection.topic, connection.msgtype
+                if key not in added:
+                    added[key] = _copied(writer, connection)
+                writer.write(added[key], time_ns, raw)
                 count += 1
         return count
 
     def _messages(self, kept):
-        """(connection, time [ns], raw, typestore) of parts and kept reader, in order of time."""
+        """(connection, time [ns], bytes) of parts and kept recording, in order of time."""
         sources = [self._part_messages()]
         if kept is not None:
-            sources.append((*message, kept.typestore) for message in kept.messages())
+            sources.append(kept.messages())
         return heapq.merge(*sources, key=lambda message: message[1])
 
     def _part_messages(self):
         for part in self._finished():
-            with Reader(part) as reader:
-                for message in reader.messages():
-                    yield *message, STORE
+            with RawReader(part) as reader:
+                yield from reader.messages()
 
 
 def _writer(path):
@@ -161,8 +165,11 @@ def _writer(path):
     return writer
 
 
-def _copied(writer, connection, store):
-    qos = connection.ext.offered_qos_profiles
+def _copied(writer, connection):
     return writer.add_connection(
-        connection.topic, connection.msgtype, typestore=store, offered_qos_profiles=qos
+        connection.topic,
+        connection.msgtype,
+        **definition(connection),
+        serialization_format=connection.ext.serialization_format,
+        offered_qos_profiles=connection.ext.offered_qos_profiles,
     )

@@ -4,13 +4,15 @@
 Folders with metadata.yaml, .mcap and .db3 files, without ROS 2.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from math import inf
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
-
+from depthlm_ros.bags.reader import RawReader
+from depthlm_ros.data.frames import print_warning
 from depthlm_ros.errors import InputError
 from depthlm_ros.msgs.pairing import Pairing
 
@@ -39,18 +41,23 @@ class _Recorded(NamedTuple):
 
 
 class Recording:
-    """Pictures on `topic` of the recording at `path`; a context manager.
+    """The images on `topic` of the recording at `path`; a context manager.
 
-    topic: empty where there is only one of pictures. info: the topic of camera_info, empty for the
-    one beside the pictures, None for none: then no picture has any. reader: of the library, for
-    everything else in the recording. Raises InputError.
+    topic: "" where the recording has only one topic of images.
+    info: the topic of camera_info; "" for the one beside the images, None for none, then no image
+        has a camera_info.
+    reader: everything else in the recording.
+    damaged: messages that were passed over, since their bytes cannot be decoded.
+
+    Raises InputError.
     """
 
-    def __init__(self, path, topic="", info=""):
+    def __init__(self, path: str | PathLike, topic: str = "", info: str | None = ""):
         self.path = Path(path)
-        self.reader = self._opened()
+        self.damaged = 0
+        self.reader = RawReader(self.path)
         try:
-            self.topic = self._chosen(topic, (IMAGE, COMPRESSED), "pictures", "--topic")
+            self.topic = self._chosen(topic, (IMAGE, COMPRESSED), "images", "--topic")
             self.info = info
             if info is not None:
                 named = info or self._sibling()
@@ -67,15 +74,15 @@ class Recording:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the pictures are sensor_msgs/CompressedImage."""
+        """Whether the images are sensor_msgs/CompressedImage."""
         return self.reader.topics[self.topic].msgtype == COMPRESSED
 
     @property
     def total(self) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
         return self.reader.topics[self.topic].msgcount
 
-    def pictures(self, first=0, every=1):
+    def images(self, first: int = 0, every: int = 1) -> Iterator[tuple[int, int, Any, Any]]:
         """(index, time of recording [ns], Image or CompressedImage, CameraInfo or None) of each.
 
         Of those from index `first` on, each whose index is a multiple of `every`. The camera_info
@@ -86,32 +93,26 @@ class Recording:
         wanted = [c for c in self.reader.connections if c.topic in (self.topic, self.info)]
         for connection, time_ns, raw in self.reader.messages(wanted):
             if connection.topic == self.info:
-                pairing.put_info(self.reader.deserialize(raw, INFO))
+                if (info := self._decoded(raw, INFO, time_ns)) is not None:
+                    pairing.put_info(info)
             elif index >= first and index % every == 0:
-                image = self.reader.deserialize(raw, connection.msgtype)
-                if self.info is None:
+                image = self._decoded(raw, connection.msgtype, time_ns)
+                if image is not None and self.info is None:
                     yield index, time_ns, image, None
-                else:
+                elif image is not None:
                     pairing.put_image(_Recorded(index, time_ns, image), time_ns / 1e9)
             index += connection.topic == self.topic
             yield from _as_recorded(pairing.settled(time_ns / 1e9))
         yield from _as_recorded(pairing.settled(inf))
 
-    def _opened(self):
-        if self.path.suffix == ".bag":
-            raise InputError(f"{self.path} is of ROS 1: convert it with `rosbags-convert`")
-        reader = None
+    def _decoded(self, raw, kind, time_ns):
+        """The message; None for damaged bytes, which are reported and passed over."""
         try:
-            reader = AnyReader([self.path], default_typestore=get_typestore(Stores.LATEST))
-            reader.open()
-        except FileNotFoundError as error:
-            raise InputError(f"there is no recording at {self.path}") from error
-        except Exception as error:  # of many kinds, where a file is cut off or of another format
-            raise InputError(
-                f"{self.path} cannot be read as a rosbag2 recording ({error}); one that was cut"
-                " off is mended by `ros2 bag reindex FOLDER` or `mcap recover FILE`"
-            ) from error
-        return reader
+            return self.reader.deserialize(raw, kind)
+        except InputError as error:
+            self.damaged += 1
+            print_warning(f"the message recorded at {time_ns} ns is skipped: {error}")
+            return None
 
     def _chosen(self, topic, kinds, what, option) -> str:
         """The topic, or the only one of these kinds; InputError says which there are."""
@@ -131,11 +132,14 @@ class Recording:
         return plain.rpartition("/")[0] + "/camera_info"
 
     def _first_info(self):
+        """The first camera_info that can be decoded."""
         if self.info is None:
             return None
         wanted = [c for c in self.reader.connections if c.topic == self.info]
-        _, _, raw = next(self.reader.messages(wanted))
-        return self.reader.deserialize(raw, INFO)
+        for _, _, raw in self.reader.messages(wanted):
+            with suppress(InputError):
+                return self.reader.deserialize(raw, INFO)
+        return None
 
 
 def _as_recorded(pairs):

@@ -1,31 +1,25 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The command line, depthlm: finds the subcommand, and turns errors into one sentence.
-
-Knows nothing about what a subcommand does. Those that talk to ROS 2 are imported when typed.
-"""
+"""The command line, depthlm: finds the subcommand, and turns errors into one sentence."""
 
 import argparse
 import os
+import re
 import sys
-from importlib import import_module
+from collections.abc import Sequence
 
 from depthlm_ros.errors import DepthLMError
 
-# name -> (module with add_arguments(parser) and main(args) -> int, help)
-ROS_COMMANDS = {
-    "call": (
-        "depthlm_ros.ros.tools.call",
-        "ask the running node about pixels of its newest picture",
-    ),
-    "demo": ("depthlm_ros.ros.tools.demo", "run the node on a picture, ask it, show what comes"),
-}
+# argparse takes "-5,10" for an option, since only a single number may begin with a minus sign.
+_NEGATIVE = re.compile(r"-[\d.]\S*,\S*")
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; 0: done, 1: done without a single answer, 2: could not be done."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    # Whatever holds a space is a value for argparse.
+    words = [f" {word}" if _NEGATIVE.fullmatch(word) else word for word in argv]
     try:
-        args = _parser(argv).parse_args(argv)
+        args = parser().parse_args(words)
         code = args.run(args)
         sys.stdout.flush()
         return code
@@ -34,7 +28,7 @@ def main(argv=None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader has seen enough: depthlm ... | head
+    except BrokenPipeError:  # whoever reads has enough: depthlm ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -44,19 +38,28 @@ def main(argv=None) -> int:
         return 2
 
 
-def _parser(argv):
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
     # Inside, since the subcommands import their siblings of this package.
-    from depthlm_ros.cli import ask, bag, bench, calibrate, checkpoints, evaluate, intervals, scan
+    from depthlm_ros.cli import (
+        ask,
+        bag,
+        bench,
+        calibrate,
+        call,
+        checkpoints,
+        demo,
+        evaluate,
+        intervals,
+        scan,
+    )
 
-    parser = argparse.ArgumentParser(prog="depthlm", description="How far away is that pixel?")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    commands = ask, scan, bag, evaluate, calibrate, intervals, checkpoints, bench
+    whole = argparse.ArgumentParser(prog="depthlm", description="How far away is that pixel?")
+    subparsers = whole.add_subparsers(metavar="COMMAND", required=True)
+    commands = (
+        *(ask, scan, bag, evaluate, calibrate, intervals, checkpoints, bench),
+        *(call, demo),  # these need ROS 2
+    )
     for command in commands:
         command.add(subparsers)
-    for name, (module, text) in ROS_COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=text)
-        if argv[:1] == [name]:
-            found = import_module(module)  # MissingDependency where there is no ROS 2
-            found.add_arguments(subparser)
-            subparser.set_defaults(run=found.main)
-    return parser
+    return whole

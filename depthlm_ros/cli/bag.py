@@ -1,19 +1,20 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""depthlm bag: the node's streams for every picture of a recording, with the original stamps."""
+"""depthlm bag: the node's streams for every image of a recording, with the original stamps."""
 
+import argparse
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from depthlm_ros.cli.bars import progress_bar
 from depthlm_ros.cli.options import add_grid_option, add_model_options, count, predictor_from
 from depthlm_ros.data.files import read_camera
 from depthlm_ros.errors import InputError
 from depthlm_ros.msgs.fields import frame_from
 from depthlm_ros.scan import scan
+from depthlm_ros.viz.progress import progress_bar
 
 DECISIVE = (
-    *("checkpoint", "row", "engine", "style"),
+    *("checkpoint", "entry", "engine", "style"),
     *("info", "camera", "grid", "every", "rectified", "node"),
 )
 DEMO = Path("demo")
@@ -21,26 +22,46 @@ DEMO = Path("demo")
 
 def add(subparsers) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("bag", help="answer the pictures of a recording (rosbag2)")
-    parser.add_argument(
-        "input", type=Path, help="a folder, .mcap or .db3 of rosbag2, or demo: the shipped scene"
+    parser = subparsers.add_parser(
+        "bag",
+        help="answer the images of a recording (rosbag2)",
+        description="Ask about a grid of every image of a recording and write point clouds, depth"
+        " images and overlays with the original stamps. Repeated after an interruption, the"
+        " command continues where it was.",
     )
-    parser.add_argument("output", type=Path, help="OUT.mcap, or a folder to be made")
-    parser.add_argument("--topic", default="", help="of the pictures (default: the only one)")
+    parser.add_argument(
+        "input",
+        type=Path,
+        help="a rosbag2 folder, .mcap or .db3 file, or `demo`: a recording of the shipped scene",
+    )
+    parser.add_argument("output", type=Path, help="the recording to write: OUT.mcap, or a folder")
+    parser.add_argument(
+        "--topic", default="", help="topic of the images (default: the only one of images)"
+    )
     camera = parser.add_mutually_exclusive_group()
-    camera.add_argument("--info", default="", help="of camera_info (default: beside the pictures)")
-    camera.add_argument("--camera", metavar="YAML", help="or a camera_info file for all pictures")
+    camera.add_argument(
+        "--info", default="", help="topic of camera_info (default: the one beside the images)"
+    )
+    camera.add_argument(
+        "--camera", metavar="YAML", help="or a camera_info file that holds for all images"
+    )
     add_grid_option(parser)
-    parser.add_argument("--every", type=count, default=1, metavar="N", help="each Nth picture")
-    parser.add_argument("--rectified", action="store_true", help="P holds, not K and D")
-    parser.add_argument("--node", default="/depthlm", help="whose topics (default: /depthlm)")
-    parser.add_argument("--keep", action="store_true", help="copy the input's messages too")
+    parser.add_argument("--every", type=count, default=1, metavar="N", help="only each Nth image")
+    parser.add_argument(
+        "--rectified",
+        action="store_true",
+        help="the images are rectified: use P of camera_info, not K and D",
+    )
+    parser.add_argument(
+        "--node", default="/depthlm", help="prefix of the topics to write (default: /depthlm)"
+    )
+    parser.add_argument("--keep", action="store_true", help="copy the messages of the input too")
     add_model_options(parser)
     parser.set_defaults(run=run)
 
 
-def run(args) -> int:
-    """Write the output; the same command goes on where it was stopped."""
+def run(args: argparse.Namespace) -> int:
+    """Write the output; a repeated command continues where it was stopped."""
     try:
         if args.input != DEMO:
             return _run(args)
@@ -63,15 +84,15 @@ def _run(args):
         _check_topics(args, recording)
         with Parts(args.output, _job(args, recording)) as parts:
             if parts.done:
-                print(f"going on with picture {parts.done} of {recording.total}", file=sys.stderr)
+                print(f"continuing with image {parts.done} of {recording.total}", file=sys.stderr)
             skipped = _answer(args, recording, parts) if parts.done < recording.total else 0
             messages = parts.join(recording.reader if args.keep else None)
-    print(f"wrote {args.output}: {messages} messages, {skipped} pictures skipped")
+    print(f"wrote {args.output}: {messages} messages, {skipped} images skipped")
     return 0
 
 
 def _check_topics(args, recording) -> None:
-    """Two kinds of messages must not meet on one topic."""
+    """Answers of two runs must not meet on one topic."""
     own = [name for name in recording.reader.topics if name.startswith(f"{args.node}/")]
     if args.keep and own:
         raise InputError(
@@ -81,27 +102,27 @@ def _check_topics(args, recording) -> None:
 
 
 def _job(args, recording) -> dict:
-    """What decides the answers."""
+    """Everything that the answers depend on."""
     job = {name: getattr(args, name) for name in DECISIVE}
     return {**job, "input": args.input.name, "topic": recording.topic, "of": recording.total}
 
 
 def _answer(args, recording, parts) -> int:
-    """Ask about every picture that is left; how many could not be used."""
+    """Ask about every image that is left; returns how many could not be used."""
     from depthlm_ros.bags.messages import info_message, streams
 
     fixed = info_message(None, read_camera(args.camera)) if args.camera else None
     predictor, skipped = predictor_from(args), 0
-    with progress_bar("pictures") as progress:
-        for index, time_ns, image, info in recording.pictures(parts.done, args.every):
+    with progress_bar("images") as progress:
+        for index, time_ns, image, info in recording.images(parts.done, args.every):
             progress(index, recording.total)
             try:
                 frame = frame_from(image, info or fixed, args.rectified)
             except InputError as error:
                 skipped += 1
-                print(f"depthlm: picture {index} is skipped: {error}", file=sys.stderr)
+                print(f"depthlm: image {index} is skipped: {error}", file=sys.stderr)
                 continue
             found = scan(predictor, frame, *args.grid)
             told = streams(image.header, frame, found, recording.is_compressed)
             parts.write(index, time_ns, [(f"{args.node}/{name}", m) for name, m in told])
-    return skipped
+    return skipped + recording.damaged

@@ -2,6 +2,7 @@
 """depthlm bench: how long conversions and answers take on this machine; with --size, engines
 side by side on a model of random weights; with --ros, what the node costs by itself."""
 
+import argparse
 import os
 import platform
 import time
@@ -16,20 +17,18 @@ from depthlm_ros.bench.memory import memory_of
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import add_model_options, count, positive, predictor_from
-from depthlm_ros.data.files import read_camera, read_picture
+from depthlm_ros.demo.scene import demo_frame
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.ranges import Ranges
 from depthlm_ros.scan import Scan, scan
-from depthlm_ros.view import Frame
 
-DEMO = Path(__file__).parents[1] / "demo"
 GRID = 32, 24
 COUNTS = (1, 16, 100, 1000)
 
 
 def add(subparsers) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("bench", help="how long things take on this machine")
+    parser = subparsers.add_parser("bench", help="how long answers take on this machine")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--size", choices=SIZES, help="compare engines on random weights at this size instead"
@@ -47,7 +46,9 @@ def add(subparsers) -> None:
     parser.add_argument(
         "--times", type=count, default=200, help="repetitions with --ros (default: 200)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="rows of --size or --ros")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the figures of --size or --ros"
+    )
     _add_comparison_options(parser)
     parser.set_defaults(run=run)
 
@@ -64,9 +65,11 @@ def _add_comparison_options(parser):
         "--limit",
         type=positive,
         default=60.0,
-        help="seconds a cell, the rest is extrapolated (60)",
+        help="seconds per figure, the rest is extrapolated (default: 60)",
     )
-    sized.add_argument("--plot", type=Path, metavar="FILE", help="draw time against n, a picture")
+    sized.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the time against the number of questions"
+    )
 
 
 def counts(text) -> tuple:
@@ -79,7 +82,7 @@ def names(text) -> tuple:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print the machine, then the comparison, or the conversions and the answers."""
     print(machine(), flush=True)
     if args.size:
@@ -101,7 +104,7 @@ def _grow(args) -> int:
 
 
 def _drift(args) -> int:
-    """float32 against each format of 16 bit, on the picture of the demo."""
+    """float32 against each 16-bit format, on the image of the demo."""
     args.dtype = "float32"
     exact = predictor_from(args)
     for args.dtype in ("bfloat16", "float16"):
@@ -122,9 +125,9 @@ def _ros(args) -> int:
 
 
 def _compare(args) -> int:
-    if args.row or args.style or args.growth or args.drift or args.ros or args.engine != "local":
+    if args.entry or args.style or args.growth or args.drift or args.ros or args.engine != "local":
         raise InputError(
-            "--size asks both engines: give --styles, not --style, --engine, --row, --growth,"
+            "--size asks both engines: give --styles, not --style, --engine, --entry, --growth,"
             " --drift or --ros"
         )
     setting, rows = compare(
@@ -200,13 +203,8 @@ def _made_up_scan(columns, rows) -> Scan:
     return Scan(ranges, columns, rows, np.zeros((rows, columns, 3), np.uint8))
 
 
-def demo_frame() -> Frame:
-    """The picture of the demo."""
-    return Frame(read_picture(DEMO / "scene.png"), read_camera(DEMO / "camera.yaml"))
-
-
 def _answers(args):
-    """Lines about the model on the demo picture."""
+    """Lines about the model on the image of the demo."""
     frame = demo_frame()
     begin = time.perf_counter()
     predictor = predictor_from(args)

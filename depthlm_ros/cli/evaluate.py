@@ -1,79 +1,86 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""depthlm eval: how good are the answers on a records file?"""
+"""depthlm eval: how good are the answers to records?"""
 
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 from depthlm_ros.checkpoints import find_checkpoint, weights_sha256
-from depthlm_ros.cli.bars import progress_bar
-from depthlm_ros.cli.options import add_model_options, count, positive, predictor_from
+from depthlm_ros.cli.options import (
+    add_model_options,
+    add_records_options,
+    count,
+    positive,
+    predictor_from,
+)
 from depthlm_ros.data.files import sha256
 from depthlm_ros.data.pairs import Pairs
-from depthlm_ros.data.records import KINDS, Records
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
-from depthlm_ros.evaluation.evaluate import ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
 from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
-from depthlm_ros.evaluation.resume import KeptAnswers
+from depthlm_ros.evaluation.resume import SavedAnswers
 from depthlm_ros.evaluation.worst import sheet_path, write_sheet
 from depthlm_ros.tasks import TASKS
 from depthlm_ros.tasks.evaluation import evaluate_task
+from depthlm_ros.viz.progress import progress_bar
 
-RECORDS_HELP = (
-    'jsonl files, a picture a line: {"image": file, "intrinsics": [fx, fy, cx, cy, width, height],'
-    ' "pixel_coords": [[u, v], ...], "depth": [metres, ...], "kind": "distance" or "z"}'
-)
-# Options that do not change what is answered; all others must be the same when a run goes on.
+# Options that do not change what is answered; all others must be the same when a run continues.
 _IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "threads")
 
 
 def add(subparsers) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("eval", help="how good are the answers on a records file?")
-    parser.add_argument("records", nargs="+", help=RECORDS_HELP)
-    who = parser.add_mutually_exclusive_group()
-    who.add_argument("--constant", type=positive, metavar="METRES", help="instead of a model")
-    parser.add_argument(
-        "--kind", choices=KINDS, default="", help="of records that do not state theirs"
+    parser = subparsers.add_parser(
+        "eval",
+        help="how good are the answers to records?",
+        description="Ask about the pixels of records and print delta1, AbsRel, RMSE and what the"
+        " intervals are worth.",
     )
-    parser.add_argument("--limit", type=count, metavar="N", help="only the first N pictures")
+    add_records_options(parser)
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument(
+        "--constant", type=positive, metavar="METRES", help="this answer instead of a model's"
+    )
+    parser.add_argument("--limit", type=count, metavar="N", help="only the first N images")
     parser.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
-        help="write the whole report; a run that is cut off goes on where it was, from the"
-        " answers in FILE.answers.jsonl",
+        help="write the whole report; a run that is interrupted continues from the answers in"
+        " FILE.answers.jsonl when it is repeated",
     )
     parser.add_argument(
-        "--dataset", choices=DATASETS, help="print what others have published for it"
+        "--dataset", choices=DATASETS, help="print what others have published for this data set"
     )
     parser.add_argument(
         "--worst",
         nargs=2,
         action=_Worst,
         metavar=("N", "PNG"),
-        help="draw the worst answers of the N worst pictures",
+        help="draw the worst answers of the N worst images",
     )
     parser.add_argument(
         "--task",
         choices=TASKS,
-        help="ask something else than the distance of every pixel: one question a record (of two"
-        " pictures, see depthlm_ros/data/pairs.py, for those about poses and correspondences)",
+        help="ask something other than the distance of every pixel: one question per record (of"
+        " two images, see depthlm_ros/data/pairs.py, for poses and correspondences)",
     )
     parser.add_argument(
-        "--each", type=count, default=1, metavar="N", help="questions a record, with --task"
+        "--each", type=count, default=1, metavar="N", help="questions per record, with --task"
     )
     add_model_options(parser, who)
     parser.set_defaults(run=run)
 
 
 class _Worst(argparse.Action):
-    """(count, path) of --worst, looked at before the model is asked for hours."""
+    """(count, path) of --worst, checked before the model is asked for hours."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         try:
@@ -83,14 +90,14 @@ class _Worst(argparse.Action):
         setattr(namespace, self.dest, found)
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print the report's table; write it as JSON, and the worst answers, where asked."""
     return _run_task(args) if args.task else _run_distances(args)
 
 
 def _run_task(args) -> int:
     if args.constant is not None or args.worst:
-        raise InputError("--constant and --worst are about distances: leave --task away")
+        raise InputError("--constant and --worst are about distances: leave --task out")
     task = TASKS[args.task]
     records = Pairs(args.records) if task.pair else Records(args.records, args.kind)
     total, predictor = _total(records, args), predictor_from(args)
@@ -118,7 +125,7 @@ def _run_distances(args) -> int:
     records = Records(args.records, args.kind)
     total = _total(records, args)
     begin = time.monotonic()
-    with _answerer(args) as answerer, progress_bar("pictures") as progress:
+    with _answerer(args) as answerer, progress_bar("images") as progress:
         points = evaluate(islice(records, total), answerer, lambda n: progress(n, total))
     report = report_on(points, answerer, time.monotonic() - begin, args.dataset or "")
     print(report.table())
@@ -131,33 +138,33 @@ def _run_distances(args) -> int:
 
 
 @contextmanager
-def _answerer(args):
-    """The model or the constant; with --json its answers are kept until the report is written."""
+def _answerer(args: argparse.Namespace) -> Iterator[Answerer]:
+    """The model or the constant; with --json answers are saved until the report is written."""
     asked = _asked(args)
     if not args.json:
         yield asked
         return
     path = args.json.with_name(args.json.name + ".answers.jsonl")
-    with KeptAnswers(asked, path, _settings(args)) as kept:
-        yield kept
-    if kept.kept:
-        print(f"depthlm: {kept.kept} pictures were answered before, in {path}", file=sys.stderr)
+    with SavedAnswers(asked, path, _settings(args)) as saved:
+        yield saved
+    if saved.reused:
+        print(f"depthlm: {saved.reused} images were answered before, in {path}", file=sys.stderr)
 
 
-def _asked(args):
+def _asked(args: argparse.Namespace) -> Answerer:
     if args.constant is None:
         return PredictorAnswers(predictor_from(args))
     return ConstantAnswers(args.constant)
 
 
 def _settings(args) -> dict:
-    """All that the answers depend on."""
+    """Everything that the answers depend on."""
     found = {name: value for name, value in vars(args).items() if name not in _IDLE}
     found["records"] = [[Path(path).name, sha256(path)] for path in Records(args.records).files]
     if args.constant is None:
-        row = find_checkpoint(args.checkpoint or "tiny", args.row)
-        found["checkpoint"] = {k: v for k, v in asdict(row).items() if k != "model"}
-        found["weights"] = weights_sha256(row.model)
+        entry = find_checkpoint(args.checkpoint or "tiny", args.entry)
+        found["checkpoint"] = {k: v for k, v in asdict(entry).items() if k != "model"}
+        found["weights"] = weights_sha256(entry.model)
     return found
 
 

@@ -2,48 +2,70 @@
 """Options that several subcommands share, and what they stand for: a Frame, a Predictor."""
 
 import argparse
-import sys
+from contextlib import suppress
 from math import inf
 
-from depthlm_ros.cli.bars import loading_bar
-from depthlm_ros.data.files import camera_for, film_focal_px, read_camera, read_picture
+import numpy as np
+
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.data.frames import read_frame
+from depthlm_ros.data.records import KINDS
 from depthlm_ros.engines import CHECKS
-from depthlm_ros.errors import CameraError, InputError
-from depthlm_ros.predict import PREDICTORS, load_predictor
+from depthlm_ros.predict import PREDICTORS, Predictor, load_predictor
+from depthlm_ros.ranges import Ranges
 from depthlm_ros.view import Frame
+from depthlm_ros.viz.progress import loading_bar
+
+RECORDS = (
+    'jsonl files with one image per line: {"image": file, "intrinsics": [fx, fy, cx, cy, width,'
+    ' height], "pixel_coords": [[u, v], ...], "depth": [metres, ...], "kind": "distance" or "z"}'
+)
 
 
-def add_picture_options(parser) -> None:
-    """The picture and its intrinsics."""
-    parser.add_argument("picture", help="a picture file; pixels are those of the upright picture")
-    camera = parser.add_argument_group("camera, in pixels; else the focal length from EXIF")
+def add_image_options(parser: argparse.ArgumentParser) -> None:
+    """The image and its intrinsics."""
+    parser.add_argument("image", help="an image file; pixels are those of the upright image")
+    camera = parser.add_argument_group("camera, in pixels; default: the focal length from EXIF")
     camera.add_argument("--fx", type=float, help="focal length along u")
     camera.add_argument("--fy", type=float, help="focal length along v (default: fx)")
-    camera.add_argument("--cx", type=float, help="principal point (default: the middle)")
-    camera.add_argument("--cy", type=float, help="principal point (default: the middle)")
-    camera.add_argument("--camera", metavar="YAML", help="camera_info file of the picture's size")
+    camera.add_argument("--cx", type=float, help="principal point (default: the image centre)")
+    camera.add_argument("--cy", type=float, help="principal point (default: the image centre)")
+    camera.add_argument("--camera", metavar="YAML", help="a camera_info file of the image's size")
 
 
-def add_model_options(parser, checkpoint_group=None) -> None:
-    """Which checkpoint answers, where, and how it is asked."""
+def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) -> None:
+    """Which checkpoint answers, where it runs, and how it is asked.
+
+    checkpoint_group: where --checkpoint goes, such as a group of options that exclude each other.
+    """
     (checkpoint_group or parser).add_argument(
-        "--checkpoint", help="tiny (default), a folder, or a name of 'depthlm checkpoints'"
+        "--checkpoint",
+        help="tiny (default), a checkpoint folder, or a name that `depthlm checkpoints` lists",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--row", default="", help="published row for a folder that carries none")
+    model.add_argument(
+        "--entry",
+        "--row",
+        default="",
+        metavar="NAME",
+        help="the published checkpoint entry to use for a folder without a depthlm.json",
+    )
     model.add_argument(
         "--engine",
         choices=list(PREDICTORS),
         default="local",
-        help="local (default); reference: plain generate, slow; scripted: a fake, always 2 m",
+        help="local (default); reference: plain generate, slow; scripted: a fake that always"
+        " answers 2 m",
     )
     model.add_argument("--device", help="auto (default), cpu, cuda, cuda:1")
     model.add_argument("--dtype", help="auto (default), float32, bfloat16, float16")
-    model.add_argument("--threads", type=count, help="of the processor (default: as many as suit)")
+    model.add_argument(
+        "--threads", type=count, help="threads of the CPU (default: chosen automatically)"
+    )
     model.add_argument(
         "--check",
         choices=CHECKS,
-        help="prove that the model would have said the words it is given (auto: in marker style)",
+        help="verify that the model would have said the given words (auto: in marker style)",
     )
     model.add_argument(
         "--style",
@@ -52,19 +74,29 @@ def add_model_options(parser, checkpoint_group=None) -> None:
     )
 
 
-def add_grid_option(parser) -> None:
-    """How finely a picture is asked."""
+def add_records_options(parser: argparse.ArgumentParser, text: str = RECORDS) -> None:
+    """The records files and the kind of their labels."""
+    parser.add_argument("records", nargs="+", help=text)
+    parser.add_argument(
+        "--kind", choices=KINDS, default="", help="kind of the records that do not state theirs"
+    )
+
+
+def add_grid_option(parser: argparse.ArgumentParser) -> None:
+    """How finely an image is asked."""
     parser.add_argument(
         "--grid",
         type=grid,
         default=(32, 24),
         metavar="COLUMNSxROWS",
-        help="pixels to ask about, evenly spread over the picture (default: 32x24)",
+        help="number of pixels to ask about, evenly spread over the image (default: 32x24)",
     )
 
 
-def predictor_from(args, style=None, checkpoint=None):
-    """The predictor that the model options name; style, checkpoint: instead of theirs."""
+def predictor_from(
+    args: argparse.Namespace, style: str | None = None, checkpoint: Checkpoint | None = None
+) -> Predictor:
+    """The predictor that the model options name; style, checkpoint: used instead of theirs."""
     given = {name: getattr(args, name) for name in ("device", "dtype", "threads", "check")}
     options = {name: value for name, value in given.items() if value is not None}
     style = args.style if style is None else style
@@ -73,52 +105,36 @@ def predictor_from(args, style=None, checkpoint=None):
         return load_predictor(
             checkpoint or args.checkpoint or "tiny",
             args.engine,
-            args.row,
+            args.entry,
             **styles,
-            warm_up=False,  # the first question is the user's anyhow
+            warm_up=False,  # the first question is the user's anyway
             progress=progress,
             **options,
         )
 
 
-def frame_from(args) -> Frame:
-    """The picture with its camera; CameraError where nothing tells the focal length."""
-    image = read_picture(args.picture)
-    height, width = image.shape[:2]
-    numbers = (args.fx, args.fy, args.cx, args.cy)
-    if args.camera:
-        if numbers != (None,) * 4:
-            raise InputError("give --camera or --fx, --fy, --cx, --cy, not both")
-        return Frame(image, read_camera(args.camera))
-    fx = args.fx if args.fx is not None else _fx_from_exif(args.picture, width, height)
-    return Frame(image, camera_for(width, height, fx, *numbers[1:]))
+def frame_from(args: argparse.Namespace) -> Frame:
+    """The image with its camera; CameraError where no focal length is known."""
+    return read_frame(args.image, args.camera or "", args.fx, args.fy, args.cx, args.cy)
 
 
-def _fx_from_exif(path, width, height) -> float:
-    fx = film_focal_px(path, width, height)
-    if fx is None:
-        raise CameraError(
-            f"the focal length of {path} is not known (nor in its EXIF), and without it there is"
-            " no scale: give --fx PIXELS (and --fy, --cx, --cy), or --camera camera_info.yaml"
-        )
-    print(
-        f"depthlm: fx = {fx:.0f} px, from the film-equivalent focal length in EXIF, good to a few"
-        " percent if the picture is not cropped; --fx or --camera is better",
-        file=sys.stderr,
-    )
-    return fx
+def exit_code(ranges: Ranges) -> int:
+    """0, or 1 where not a single pixel was answered."""
+    return 0 if np.isfinite(ranges.distance_m).any() else 1
 
 
-def pixel(text) -> tuple:
+def pixel(text: str) -> tuple[float, float]:
     """(u, v) of "320,240"."""
     try:
         u, v = (float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"a pixel is u,v such as 320,240, got '{text}'") from None
+        raise argparse.ArgumentTypeError(
+            f"a pixel is u,v such as 320,240, got '{text.strip()}'"
+        ) from None
     return u, v
 
 
-def box(text) -> tuple:
+def box(text: str) -> tuple[int, int, int, int]:
     """(left, top, width, height) in whole pixels of "100,40,120,60"."""
     try:
         left, top, width, height = map(int, text.split(","))
@@ -126,13 +142,13 @@ def box(text) -> tuple:
             raise ValueError(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            "a box is left,top,width,height in whole pixels of the picture such as"
-            f" 100,40,120,60, got '{text}'"
+            "a box is left,top,width,height in whole pixels inside the image, such as"
+            f" 100,40,120,60, got '{text.strip()}'"
         ) from None
     return left, top, width, height
 
 
-def grid(text) -> tuple:
+def grid(text: str) -> tuple[int, int]:
     """(columns, rows) of "32x24"."""
     try:
         columns, rows = map(count, text.lower().split("x"))
@@ -143,14 +159,14 @@ def grid(text) -> tuple:
     return columns, rows
 
 
-def count(text) -> int:
-    """A whole number of 1 at least."""
+def count(text: str) -> int:
+    """A whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of 1 or more, got '{text}'")
     return int(text)
 
 
-def positive(text) -> float:
+def positive(text: str) -> float:
     """A number above 0."""
     try:
         found = float(text)
@@ -159,3 +175,11 @@ def positive(text) -> float:
     if not 0 < found < inf:
         raise argparse.ArgumentTypeError(f"a number above 0, got '{text}'")
     return found
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, 0 or more."""
+    with suppress(ValueError):
+        if 0 <= (found := float(text)) < 2**31:
+            return found
+    raise argparse.ArgumentTypeError(f"a number of seconds, 0 or more, got '{text.strip()}'")

@@ -1,74 +1,62 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""depthlm scan: a grid of pixels of a picture, as overlay, cloud picture and PLY."""
+"""depthlm scan: a grid of pixels of an image, as overlay, image of the cloud and PLY."""
 
+import argparse
 import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from depthlm_ros.cli.bars import progress_bar
 from depthlm_ros.cli.options import (
     add_grid_option,
+    add_image_options,
     add_model_options,
-    add_picture_options,
+    exit_code,
     frame_from,
     predictor_from,
 )
-from depthlm_ros.errors import InputError
-from depthlm_ros.scan import scan
-from depthlm_ros.viz.clouds import cloud_picture, write_ply
-from depthlm_ros.viz.overlay import overlay
+from depthlm_ros.scan import Scan, scan
+from depthlm_ros.viz.files import output_folder, write_cloud, write_overlay
+from depthlm_ros.viz.progress import progress_bar
 
 
 def add(subparsers) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("scan", help="a grid of pixels: overlay, cloud picture, PLY")
-    add_picture_options(parser)
+    parser = subparsers.add_parser(
+        "scan",
+        help="a grid of pixels of an image as overlay and point cloud",
+        description="Ask about a grid of pixels of an image and write overlay.png, cloud.png and"
+        " cloud.ply.",
+    )
+    add_image_options(parser)
     add_grid_option(parser)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder (default: out)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), help="output folder (default: out)"
+    )
     add_model_options(parser)
     parser.set_defaults(run=run)
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Write overlay.png, cloud.png and cloud.ply."""
     frame = frame_from(args)
-    out = _folder(args.out)
+    out = output_folder(args.out)
     predictor = predictor_from(args)
     begin = time.monotonic()
     with progress_bar("asking") as progress:
         found = scan(predictor, frame, *args.grid, progress)
     print(_summary(found, time.monotonic() - begin))
-    for path in write_pictures(out, frame, found):
+    ranges = found.ranges
+    overlay = write_overlay(out / "overlay.png", frame.image, ranges.asked, ranges.distance_m)
+    for path in (overlay, *write_cloud(out, found.points, found.colours)):
         print(f"wrote {path}")
-    return 0 if np.isfinite(found.ranges.distance_m).any() else 1
+    return exit_code(ranges)
 
 
-def write_pictures(folder, frame, found) -> list:
-    """Write a Scan of a frame as overlay.png, cloud.png and cloud.ply; returns the paths."""
-    picture, cloud, ply = (
-        Path(folder) / name for name in ("overlay.png", "cloud.png", "cloud.ply")
-    )
-    drawn = overlay(frame.image, found.ranges.asked, found.ranges.distance_m)
-    Image.fromarray(drawn).save(picture)
-    cloud_picture(cloud, found.points, found.colours)
-    write_ply(ply, found.points, found.colours)
-    return [picture, cloud, ply]
-
-
-def _folder(path) -> Path:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {path} cannot be made: {error}") from error
-    return path
-
-
-def _summary(found, seconds) -> str:
+def _summary(found: Scan, seconds: float) -> str:
     known = found.ranges.distance_m[np.isfinite(found.ranges.distance_m)]
     text = f"{len(known)} of {len(found.ranges)} pixels answered in {seconds:.1f} s"
     if not len(known):
         return text
     near, middle, far = np.quantile(known, [0.05, 0.5, 0.95])
-    return f"{text}: median {middle:.2f} m, nine in ten between {near:.2f} and {far:.2f} m"
+    return f"{text}: median {middle:.2f} m, 90 % between {near:.2f} and {far:.2f} m"

@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Lines of large text files by number, without loading them.
 
-A file is read through once for the places where its lines begin; after that any line costs one
-seek. Eight bytes of memory a line. Knows nothing about what a line says.
+A file is read once to find where its lines begin; after that any line costs one seek. Eight bytes
+of memory per line. A byte order mark, as Windows editors write it, is not part of the first line.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ class Line(NamedTuple):
 
 
 class Lines(Sequence):
-    """The lines, empty ones left out, of one or several files ("shards"), end to end.
+    """The lines of one or several files, end to end, without empty ones.
 
-    files: a path, a glob pattern, or a list of both; matches of a pattern come in the order of
-    their names. Raises RecordError for a file that is not there.
+    files: a path, a glob pattern, or a list of them; matches of a pattern come in the order of
+    their names. Raises RecordError for a file that does not exist.
     """
 
     def __init__(self, files):
@@ -45,10 +45,10 @@ class Lines(Sequence):
         self._numbers = [numbers for _, numbers in tables]
         self._ends = np.cumsum([len(starts) for starts in self._starts])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, index) -> Line:
+    def __getitem__(self, index: int) -> Line:
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} lines, asked for number {index}")
         which = int(np.searchsorted(self._ends, index, side="right"))
@@ -58,8 +58,8 @@ class Lines(Sequence):
         return _read(self.files[which], int(self._starts[which][row]), number)
 
 
-def found_files(files) -> list:
-    """Paths of a path, a glob pattern, or a list of both; RecordError where there is none."""
+def found_files(files) -> list[Path]:
+    """The files of a path, a glob pattern, or a list of them; RecordError where there is none."""
     if isinstance(files, (str, Path)):
         files = [files]
     found = []
@@ -94,6 +94,9 @@ def _read(path, start, number) -> Line:
     try:
         with open(path, "rb") as file:
             file.seek(start)
-            return Line(file.readline().decode("utf-8"), path, number)
-    except (OSError, UnicodeDecodeError) as error:
+            encoding = "utf-8" if start else "utf-8-sig"
+            return Line(file.readline().decode(encoding), path, number)
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path}:{number} is not UTF-8 text: {error}") from error
+    except OSError as error:
         raise RecordError(f"{path}:{number} cannot be read: {error}") from error

@@ -1,10 +1,10 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Pair records: two pictures of one place, how the camera moved, and which pixels match.
+"""Pair records: two images of one place, how the camera moved, and which pixels match.
 
-One JSON object a line: images [first, second], intrinsics [[fx, fy, cx, cy, W, H], the same of
-the second], second_from_first (4 x 4, takes points of the first camera's optical frame to the
-second's, metres), matches [[u1, v1, u2, v2], ...] (may be missing), metric (false where the
-length of the translation is not known; true if missing), source. Knows nothing about models.
+One JSON object per line: images [first, second], intrinsics [[fx, fy, cx, cy, W, H], the same of
+the second], second_from_first (4 x 4, transforms points from the first camera's optical frame to
+the second's, metres), matches [[u1, v1, u2, v2], ...] (optional), metric (false where the scale of
+the translation is unknown; default true), source (optional).
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_picture
 from depthlm_ros.data.records import RecordLines, need, read_intrinsics, read_object
 from depthlm_ros.errors import CameraError, ImageError, RecordError
@@ -22,16 +23,22 @@ KEYS = ("images", "intrinsics", "second_from_first")
 
 @dataclass(frozen=True, eq=False)
 class PairRecord:
-    """Two pictures, N matches.
+    """Two images and N matches. Raises RecordError for contents that cannot be.
 
-    images, cameras: two each. rotation (3, 3), translation_m (3,): a point x of the first
-    optical frame is rotation @ x + translation_m in the second. metric: whether its length is
-    in metres. first, second (N, 2): pixels of the two pictures that show the same point.
-    where: "file:line", for messages. source: the data set, "" where nobody has said.
+    images: the two image files.
+    cameras: their cameras.
+    rotation: (3, 3); a point x of the first optical frame is rotation @ x + translation_m in the
+        second.
+    translation_m: (3,) metres.
+    first: (N, 2) pixels of the first image.
+    second: (N, 2) pixels of the second image that show the same points.
+    where: "file:line", for messages.
+    metric: whether the length of translation_m is in metres.
+    source: name of the data set, "" where it is not stated.
     """
 
-    images: tuple
-    cameras: tuple
+    images: tuple[Path, Path]
+    cameras: tuple[Camera, Camera]
     rotation: np.ndarray
     translation_m: np.ndarray
     first: np.ndarray
@@ -48,7 +55,7 @@ class PairRecord:
     def _problems(self):
         turned = self.rotation @ self.rotation.T
         if not np.allclose(turned, np.eye(3), atol=1e-3) or np.linalg.det(self.rotation) < 0:
-            yield "second_from_first holds no rotation in its first three rows and columns"
+            yield "the first three rows and columns of second_from_first are not a rotation"
         if not np.isfinite(self.translation_m).all():
             yield f"the translation is {self.translation_m}, it must be finite"
         for name, pixels, camera in zip(
@@ -56,18 +63,19 @@ class PairRecord:
         ):
             if not camera.contains(pixels).all():
                 u, v = pixels[~camera.contains(pixels)][0]
-                yield f"the match ({u:g}, {v:g}) is not on the {name} picture"
+                yield f"the match ({u:g}, {v:g}) is outside the {name} image"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.first)
 
-    def frames(self) -> tuple:
-        """Both pictures, read now, with their cameras; RecordError where that fails."""
+    def frames(self) -> tuple[Frame, Frame]:
+        """Both images, read now, with their cameras; RecordError where that fails."""
         try:
-            return tuple(
+            first, second = (
                 Frame(read_picture(image, upright=False), camera)
                 for image, camera in zip(self.images, self.cameras, strict=True)
             )
+            return first, second
         except (CameraError, ImageError) as error:
             raise RecordError(f"{self.where}: {error}") from error
 
@@ -78,7 +86,7 @@ class PairRecord:
 
 
 class Pairs(RecordLines):
-    """Pair records of jsonl files by number."""
+    """The pair records of jsonl files by number."""
 
     @staticmethod
     def _parsed(text, folder, where) -> PairRecord:
@@ -123,5 +131,5 @@ def _pose(rows) -> np.ndarray:
 def _matches(rows) -> np.ndarray:
     matches = np.asarray(rows, dtype=np.float64).reshape(-1, 4) if len(rows) else np.empty((0, 4))
     if not np.isfinite(matches).all():
-        raise ValueError("a match is not a number")
+        raise ValueError("a pixel of a match is not a finite number")
     return matches

@@ -1,19 +1,21 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Records: pictures with measured points, one JSON object a line.
+"""Records: images with measured points, one JSON object per line, read and written.
 
 The keys are DepthLM's published ones: image, intrinsics [fx, fy, cx, cy, W, H], pixel_coords
 [[u, v], ...] and depth [metres, ...]. Published files do not say whether a depth runs along the
-ray or along the optical axis; ours say it in a fifth key, kind. Two more may be there: grid
-[W, H], the picture size that pixel_coords are meant for where it is not the picture's own, and
-source, the name of the data set. Lines of DepthVLM's benchmark are read too. Knows nothing about
-models.
+ray or along the optical axis; ours say it in a fifth key, kind. Two more are optional: grid
+[W, H], the image size that pixel_coords refer to where it differs from the image's own size, and
+source, the name of the data set. Lines of DepthVLM's benchmark are read too.
 """
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +31,15 @@ KEYS = ("image", "intrinsics", "pixel_coords", "depth")
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One picture and N measured points.
+    """One image and N measured points. Raises RecordError for contents that cannot be.
 
-    image: the picture's file. camera: at its size. pixels (N, 2): (u, v) of the picture.
-    label_m (N,): metres of `kind`, "distance" | "z", or "" where nobody has said which.
-    where: "file:line", for messages. source: the data set, "" where nobody has said.
+    image: the image file.
+    camera: the camera at the size of the image.
+    pixels: (N, 2) pixels (u, v) of the image.
+    label_m: (N,) metres of `kind`.
+    kind: "distance" | "z", or "" where it is not stated.
+    where: "file:line", for messages.
+    source: name of the data set, "" where it is not stated.
     """
 
     image: Path
@@ -59,22 +65,22 @@ class Record:
         if not self.camera.contains(self.pixels).all():
             u, v = self.pixels[~self.camera.contains(self.pixels)][0]
             yield (
-                f"pixel ({u:g}, {v:g}) is not on the picture of {self.camera.width} x"
+                f"pixel ({u:g}, {v:g}) is outside the image of {self.camera.width} x"
                 f" {self.camera.height}"
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.label_m)
 
     def frame(self) -> Frame:
-        """The picture, read now, with its camera; RecordError where that fails."""
-        try:  # not turned upright, as the published loader reads it
+        """The image, read now, with its camera; RecordError where that fails."""
+        try:  # the stored raster, without EXIF orientation: as the published loader reads it
             return Frame(read_picture(self.image, upright=False), self.camera)
         except (CameraError, ImageError) as error:
             raise RecordError(f"{self.where}: {error}") from error
 
     def stated_kind(self) -> str:
-        """kind; RecordError where it is not known."""
+        """kind; RecordError where it is not stated."""
         if not self.kind:
             raise RecordError(
                 f"{self.where}: nothing says whether these depths are distances along the ray or"
@@ -84,7 +90,7 @@ class Record:
         return self.kind
 
     def label_as(self, kind: str) -> np.ndarray:
-        """(N,) metres of the kind "distance" or "z"; RecordError where ours is not known."""
+        """(N,) metres of the kind "distance" or "z"; RecordError where ours is not stated."""
         if self.stated_kind() == kind:
             return self.label_m
         convert = {"z": self.camera.z_from_distance, "distance": self.camera.distance_from_z}
@@ -94,21 +100,22 @@ class Record:
 class RecordLines(Sequence):
     """Record i of one or several jsonl files, parsed when it is asked for.
 
-    For data that does not fit in memory (see lines.Lines); a fault in one line is raised when
+    For data that does not fit into memory (see jsonl.Lines); a fault in a line is raised when
     that line is read, as RecordError naming file and line. files: a path, a glob pattern, or a
-    list. folder: of the pictures, the jsonl's own where none is given.
+    list of them. folder: the folder of the images, by default that of the jsonl file; a leading
+    "/" of an image is dropped (both as published).
     """
 
-    def __init__(self, files, folder=None):
+    def __init__(self, files, folder: str | PathLike | None = None):
         self._lines = Lines(files)
         self._folder = folder
 
     @property
-    def files(self) -> list:
+    def files(self) -> list[Path]:
         """The files, in the order in which they are read."""
         return self._lines.files
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._lines)
 
     def __getitem__(self, index):
@@ -117,10 +124,11 @@ class RecordLines(Sequence):
 
 
 class Records(RecordLines):
-    """Records of jsonl files by number; kind: of lines that do not state their own."""
+    """The records of jsonl files by number; kind: for lines that do not state their own."""
 
-    def __init__(self, files, kind: str = "", folder=None):
-        _check_kind(kind)
+    def __init__(self, files, kind: str = "", folder: str | PathLike | None = None):
+        if kind not in ("", *KINDS):
+            raise InputError(f"kind is '{kind}', allowed: {', '.join(KINDS)}")
         super().__init__(files, folder)
         self._kind = kind
 
@@ -128,25 +136,45 @@ class Records(RecordLines):
         return _record(text, folder, self._kind, where)
 
 
-def read_records(path, kind: str = "", folder=None):
-    """Yield the Records of a jsonl file, one line read at a time.
+def write_records(path: str | PathLike, records: Iterable[Record]) -> int:
+    """Write records as a jsonl file that Records reads; returns how many.
 
-    kind: of lines that do not state their own. folder: of the picture files, the jsonl's own
-    where none is given; a leading "/" is dropped (both as published). Raises RecordError naming
-    file and line.
+    Images are named relative to the folder of the file. The file appears when all records are
+    written, so that an interrupted run leaves none that looks complete. Raises RecordError for a
+    camera with distortion, which a record cannot hold, and InputError where the file cannot be
+    written.
     """
-    _check_kind(kind)
+    path, count = Path(path), 0
+    unfinished = path.with_name(path.name + ".unfinished")
     try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _record(line, folder or Path(path).parent, kind, f"{path}:{number}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"records file {path} cannot be read: {error}") from error
+        with open(unfinished, "w", encoding="utf-8") as file:
+            for count, record in enumerate(records, 1):
+                file.write(json.dumps(_content(record, path.parent)) + "\n")
+        unfinished.replace(path)
+    except OSError as error:
+        raise InputError(f"records file {path} cannot be written: {error}") from error
+    return count
 
 
-def read_object(text) -> dict:
-    """The JSON object in a line; ValueError or TypeError where there is none."""
+def _content(record, folder) -> dict:
+    camera = record.camera
+    if camera.distortion != "none":
+        raise RecordError(
+            f"{record.where}: a record holds a camera without distortion, got"
+            f" '{camera.distortion}': rectify the image first"
+        )
+    content = {
+        "image": Path(os.path.relpath(record.image, folder)).as_posix(),
+        "intrinsics": [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height],
+        "pixel_coords": record.pixels.tolist(),
+        "depth": record.label_m.tolist(),
+    }
+    content |= {"kind": record.kind} if record.kind else {}
+    return content | ({"source": record.source} if record.source else {})
+
+
+def read_object(text: str) -> dict:
+    """The JSON object of a line; ValueError or TypeError where there is none."""
     try:
         content = json.loads(text)
     except ValueError as error:
@@ -156,26 +184,26 @@ def read_object(text) -> dict:
     return content
 
 
-def need(content, keys) -> None:
+def need(content: dict, keys: Sequence[str]) -> None:
     """ValueError unless the object has all the keys."""
     missing = [key for key in keys if key not in content]
     if missing:
-        raise ValueError(f"no {', '.join(missing)}; a record has {', '.join(keys)}")
+        raise ValueError(f"missing: {', '.join(missing)}; a record has {', '.join(keys)}")
 
 
-def read_intrinsics(intrinsics) -> Camera:
-    """The Camera of [fx, fy, cx, cy, W, H]; ValueError if it is no such list."""
+def read_intrinsics(intrinsics: Any) -> Camera:
+    """The Camera of [fx, fy, cx, cy, W, H]; ValueError where it is not such a list."""
     if not isinstance(intrinsics, list) or len(intrinsics) != 6:
         raise ValueError(f"intrinsics are [fx, fy, cx, cy, W, H], got {intrinsics}")
     fx, fy, cx, cy, width, height = (float(value) for value in intrinsics)
     return Camera(int(width), int(height), fx, fy, cx, cy)
 
 
-def on_picture(pixels, camera, grid) -> np.ndarray:
-    """(N, 2) pixels of a picture of the size grid (W, H) -> pixels of the camera's picture.
+def on_image(pixels, camera: Camera, grid) -> np.ndarray:
+    """(N, 2) pixels of an image of the size grid (W, H) -> pixels of the camera's image.
 
-    None: they already are. The corners of the two pictures coincide. ValueError where one lies
-    outside its grid.
+    grid None: they already are. The corners of the two images coincide. ValueError where a pixel
+    lies outside its grid.
     """
     pixels = as_pixels(pixels)
     if grid is None:
@@ -188,11 +216,6 @@ def on_picture(pixels, camera, grid) -> np.ndarray:
     return (pixels + 0.5) * (camera.width, camera.height) / size - 0.5
 
 
-def _check_kind(kind) -> None:
-    if kind not in ("", *KINDS):
-        raise InputError(f"kind is '{kind}', allowed: {', '.join(KINDS)}")
-
-
 def _record(line, folder, kind, where) -> Record:
     try:
         content = read_object(line)
@@ -203,7 +226,7 @@ def _record(line, folder, kind, where) -> Record:
         return Record(
             image=Path(folder) / str(content["image"]).lstrip("/"),
             camera=camera,
-            pixels=on_picture(content["pixel_coords"], camera, content.get("grid")),
+            pixels=on_image(content["pixel_coords"], camera, content.get("grid")),
             label_m=np.asarray(content["depth"], dtype=np.float64),
             kind=content.get("kind", kind),
             where=where,
@@ -218,21 +241,22 @@ def _record(line, folder, kind, where) -> Record:
 def _depthvlm_intrinsics(content) -> list:
     """[fx, fy, cx, cy, W, H] of a line of DepthVLM's benchmark, which states fx alone.
 
-    Its depth_type calls every set "z_depth", the two that hold ray lengths too: not trusted.
+    Its depth_type says "z_depth" for every set, also for the two that hold distances along the
+    ray, so it is not used.
     """
     need(content, ("original_rgb_size", "original_fx"))
     size, depth_size = content["original_rgb_size"], content.get("original_depth_size")
     if "grid" not in content and depth_size not in (None, size):
         raise ValueError(
-            f"the picture is {size}, its depth map {depth_size}, and nothing says where"
-            ' pixel_coords are meant: write "grid": [W, H] into the record'
+            f"the image is {size}, its depth map {depth_size}, and nothing says which of them"
+            ' pixel_coords refer to: write "grid": [W, H] into the record'
         )
     width, height = size
     camera = camera_for(width, height, float(content["original_fx"]))
     return [camera.fx, camera.fy, camera.cx, camera.cy, width, height]
 
 
-def strict_json(value) -> str:
+def strict_json(value: Any) -> str:
     """JSON of dicts, lists, strings, numbers and arrays; NaN, which JSON lacks, becomes null."""
     return json.dumps(_plain(value), indent=2)
 

@@ -1,14 +1,18 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Records x answerer -> Points: every labelled point with what was answered.
 
-An answerer is a predictor, a constant, or either with its answers kept in a file. Knows nothing
-about how a predictor answers, nor what is made of the points (report.py, calibration.py).
+An answerer is a predictor, a constant, or either with its answers saved to a file (resume.py).
+What is made of the points: report.py, uncertainty.py, fit.py.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 
+from depthlm_ros.data.records import Record
+from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import Status
 
 
@@ -16,10 +20,12 @@ from depthlm_ros.ranges import Status
 class Answers:
     """Answers to the N points of one record, all (N,); metres of the labels' kind, NaN: none.
 
-    told_m: what the predictor answers. greedy_m, median_m: the digits as published, and the
-    median of their distribution (both NaN where there are none). lower_m, upper_m: its 90 %
-    interval. stretch: times this a metre is one of the kind that the model speaks. status: see
-    ranges.Status.
+    told_m: what the predictor answers.
+    greedy_m: the greedy digits, as published; NaN where the answerer has none.
+    median_m: the median of their distribution; NaN where it was not read.
+    lower_m, upper_m: the 90 % interval.
+    stretch: factor from metres of the labels' kind to metres of the model's kind.
+    status: see ranges.Status.
     """
 
     told_m: np.ndarray
@@ -33,23 +39,26 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class Points(Answers):
-    """The points of all pictures, end to end.
+    """The points of all images, end to end.
 
-    label_m: the truth. picture: number of the picture. focal_px: of its camera (fx).
-    label_kind: "distance" | "z" | "not stated", or several. answer_kind: what the model speaks.
+    label_m: the truth.
+    image: number of the image, from 0.
+    focal_px: focal length (fx) of its camera.
+    label_kind: "distance" | "z" | "not stated", or several.
+    answer_kind: the kind that the model answers in.
     """
 
     label_m: np.ndarray
-    picture: np.ndarray
+    image: np.ndarray
     focal_px: np.ndarray
     label_kind: str
     answer_kind: str
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.label_m)
 
-    def where(self, chosen) -> "Points":
-        """Some of them: chosen (N,) bool."""
+    def where(self, chosen: np.ndarray) -> "Points":
+        """Some of them; chosen: (N,) bool."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
         return Points(
             **{n: v[chosen] if isinstance(v, np.ndarray) else v for n, v in columns.items()}
@@ -65,10 +74,30 @@ class Points(Answers):
         return ~np.isin(self.status, (Status.SNAPPED, Status.OUTSIDE, Status.INVALID))
 
 
-def evaluate(records, answerer, progress=None) -> Points:
-    """The Points of records, asked one picture at a time.
+class Answerer(Protocol):
+    """Answers records.
 
-    progress(pictures): called after each. Raises RecordError or the engine's error.
+    name: for the report.
+    kind: the kind of its numbers, "distance" | "z" | "as labelled".
+    report: how its replies are read, "greedy" | "median" | "constant".
+    """
+
+    name: str
+    kind: str
+    report: str
+
+    def __call__(self, record: Record) -> Answers:
+        """The answers to the points of one record."""
+
+
+def evaluate(
+    records: Iterable[Record],
+    answerer: Answerer,
+    progress: Callable[[int], object] | None = None,
+) -> Points:
+    """The Points of records, asked one image at a time.
+
+    progress(images): called after each. Raises RecordError or the engine's error.
     """
     parts, labels, focal_px, kinds = [], [], [], set()
     for record in records:
@@ -82,7 +111,7 @@ def evaluate(records, answerer, progress=None) -> Points:
     return Points(
         **{f.name: _joined([getattr(p, f.name) for p in parts]) for f in fields(Answers)},
         label_m=_joined(labels),
-        picture=np.repeat(np.arange(len(parts)), counts),
+        image=np.repeat(np.arange(len(parts)), counts),
         focal_px=np.repeat(focal_px, counts),
         label_kind=" and ".join(sorted(kinds)),
         answer_kind=answerer.kind,
@@ -94,9 +123,12 @@ def _joined(parts) -> np.ndarray:
 
 
 class PredictorAnswers:
-    """Asks a predictor; the labels' kind must be known."""
+    """Asks a predictor; the kind of the labels must be stated.
 
-    def __init__(self, predictor, style: str = ""):
+    style: how to point, "" as the checkpoint says.
+    """
+
+    def __init__(self, predictor: Predictor, style: str = ""):
         self._predictor = predictor
         self._style = style
         checkpoint = predictor.checkpoint
@@ -104,7 +136,7 @@ class PredictorAnswers:
         self.report = checkpoint.report
         self.name = f"{checkpoint.name} ({style or checkpoint.style})"
 
-    def __call__(self, record) -> Answers:
+    def __call__(self, record: Record) -> Answers:
         label_kind = record.stated_kind()
         job = self._predictor.start(record.frame(), record.pixels, style=self._style)
         told = job.wait()
@@ -120,7 +152,7 @@ class PredictorAnswers:
 class ConstantAnswers:
     """The same number for every point: what a model must beat.
 
-    It is meant in the labels' kind, whichever that is, so none has to be stated.
+    It is of the labels' kind, whichever that is, so none has to be stated.
     """
 
     kind = "as labelled"
@@ -130,7 +162,7 @@ class ConstantAnswers:
         self._metres = metres
         self.name = f"constant {metres:g} m"
 
-    def __call__(self, record) -> Answers:
+    def __call__(self, record: Record) -> Answers:
         count = len(record)
         unknown = np.full(count, np.nan)
         told, stretch = np.full(count, self._metres), np.ones(count)

@@ -1,9 +1,10 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """How good are N answers? delta1, AbsRel, RMSE, and how sure a figure is.
 
-Plain arrays of metres; knows nothing about which kind they are, nor about pictures or models.
+Plain arrays of metres, whatever their kind.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -27,10 +28,12 @@ def delta1(answer_m, label_m) -> np.ndarray:
 class Measures:
     """The measures of some points; shares in [0, 1], NaN where nothing can be counted.
 
-    points, answered, askable: how many. delta1: among all points, failures wrong. The two other
-    published denominators: delta1_answered leaves out failures (VLM3's notebook),
-    delta1_askable leaves out points that no marker can be drawn at (DepthLM's scorer).
-    abs_rel: mean of |answer - label| / label; rmse_m: metres; both among answered points.
+    points, answered, askable: how many.
+    delta1: among all points, failures wrong.
+    delta1_answered: without failures (the denominator of VLM3's notebook).
+    delta1_askable: without points that no marker can be drawn at (that of DepthLM's scorer).
+    abs_rel: mean of |answer - label| / label, among answered points.
+    rmse_m: metres, among answered points.
     """
 
     points: int
@@ -64,8 +67,9 @@ def measure(answer_m, label_m, askable) -> Measures:
     )
 
 
-def mean_of(measures) -> Measures:
-    """Counts added up, everything else averaged: the mean over pictures (as DepthVLM does)."""
+def mean_of(measures: Iterable[Measures]) -> Measures:
+    """Counts added up, everything else averaged: the mean over images (as DepthVLM does)."""
+    measures = list(measures)
     columns = {f.name: [getattr(m, f.name) for m in measures] for f in fields(Measures)}
     return Measures(
         **{
@@ -77,7 +81,7 @@ def mean_of(measures) -> Measures:
     )
 
 
-def best_constant(label_m) -> tuple:
+def best_constant(label_m) -> tuple[float, float]:
     """(metres, delta1) of the one answer that is right most often, with hindsight."""
     label_m = np.asarray(label_m, np.float64)
     if not len(label_m):
@@ -87,23 +91,25 @@ def best_constant(label_m) -> tuple:
     return float(candidates[np.argmax(shares)]), float(max(shares))
 
 
-def bootstrap_interval(statistic, pictures, resamples=1000) -> tuple:
-    """(low, high): the middle 95 % of a statistic over resamples of whole pictures.
+def bootstrap_interval(
+    statistic: Callable[[np.ndarray], float], images: int, resamples: int = 1000
+) -> tuple[float, float]:
+    """(low, high): the middle 95 % of a statistic over resamples of whole images.
 
-    statistic(times): a number; times (pictures,) says how often each picture was drawn. Points of
-    one picture are alike, so pictures are drawn. NaN for fewer than two pictures.
+    statistic(times): a number; times (images,) says how often each image was drawn. Points of
+    one image are alike, so images are drawn. NaN for fewer than two images.
     """
-    if pictures < 2:
+    if images < 2:
         return float("nan"), float("nan")
     rng = np.random.default_rng(0)
-    draws = (rng.integers(pictures, size=pictures) for _ in range(resamples))
-    found = [statistic(np.bincount(drawn, minlength=pictures)) for drawn in draws]
+    draws = (rng.integers(images, size=images) for _ in range(resamples))
+    found = [statistic(np.bincount(drawn, minlength=images)) for drawn in draws]
     known = [value for value in found if not np.isnan(value)]
     return tuple(np.quantile(known, [0.025, 0.975]).tolist()) if known else (np.nan, np.nan)
 
 
-def share_interval(hits, counts) -> tuple:
-    """bootstrap_interval of sum(hits) / sum(counts), both (pictures,)."""
+def share_interval(hits: Sequence, counts: Sequence) -> tuple[float, float]:
+    """bootstrap_interval of sum(hits) / sum(counts), both (images,)."""
     hits, counts = np.asarray(hits, np.float64), np.asarray(counts, np.float64)
 
     def share(times):

@@ -2,7 +2,7 @@
 """Evaluated points -> a report, as a table and as JSON.
 
 Every failure counts as wrong. Each answer is scored twice: as published, the model's number
-against the label as they come, and physically right, converted by the camera to the label's kind.
+against the label as they are, and physically right, converted by the camera to the label's kind.
 Each is read twice where the model gives a distribution: its greedy digits and its median.
 """
 
@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from depthlm_ros.data.records import KINDS, strict_json
-from depthlm_ros.evaluation.evaluate import ConstantAnswers
+from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, Points
 from depthlm_ros.evaluation.metrics import (
     Measures,
     best_constant,
@@ -22,21 +22,30 @@ from depthlm_ros.evaluation.metrics import (
     share_interval,
 )
 from depthlm_ros.evaluation.published import published
-from depthlm_ros.evaluation.uncertainty import Uncertainty, distance_bins, table, uncertainty
+from depthlm_ros.evaluation.uncertainty import (
+    Uncertainty,
+    distance_bins,
+    tables,
+    uncertainty,
+)
 from depthlm_ros.ranges import Status
+from depthlm_ros.viz.tables import text_table
 
 
 @dataclass(frozen=True)
 class Scores:
-    """pooled: over all points (DepthLM). by_picture: mean over pictures (DepthVLM).
+    """The measures of one way to read and compare the answers.
 
-    interval, by_picture_interval: 95 % of their delta1, by bootstrap over pictures.
+    pooled: over all points (as DepthLM does).
+    interval: 95 % of its delta1, by bootstrap over images.
+    by_image: mean over images (as DepthVLM does).
+    by_image_interval: 95 % of its delta1.
     """
 
     pooled: Measures
-    interval: tuple
-    by_picture: Measures
-    by_picture_interval: tuple
+    interval: tuple[float, float]
+    by_image: Measures
+    by_image_interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -49,56 +58,69 @@ class Reading:
 
 @dataclass(frozen=True)
 class Bin:
-    """The told answers to the points of one bin of true distance; interval: 95 % of delta1."""
+    """The answers to the points of one bin of true distance.
+
+    group: which bin.
+    measures: of its points.
+    interval: 95 % of delta1.
+    """
 
     group: str
     measures: Measures
-    interval: tuple
+    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What there is to say about answered points.
+    """The figures of an evaluation.
 
-    label_kind: of the records, "not stated" where nobody says. answer_kind: the kind that the
-    model speaks. report: the reading that it gives, "greedy" | "median". seconds: spent, reading
-    pictures included. right, published: Scores of what it gives; readings: of either reading.
-    failures: how often each status but OK. best_constant_m, best_constant_delta1: the best single
-    answer with hindsight. elsewhere: what others have published for the dataset.
+    name: of the answerer.
+    images: how many.
+    label_kind: of the records, "not stated" where they do not say.
+    answer_kind: the kind that the model answers in.
+    report: the reading that the checkpoint uses, "greedy" | "median".
+    seconds: duration, reading images included.
+    right, published: Scores of that reading.
+    readings: name -> Reading of each reading.
+    failures: how often each status except OK occurred.
+    bins: by true distance.
+    best_constant_m, best_constant_delta1: the best single answer with hindsight.
+    uncertainty: of the intervals, None where there are none.
+    elsewhere: what others have published for the data set.
     """
 
     name: str
-    pictures: int
+    images: int
     label_kind: str
     answer_kind: str
     report: str
     seconds: float
     right: Scores
     published: Scores
-    readings: dict
-    failures: dict
-    bins: list
+    readings: dict[str, Reading]
+    failures: dict[str, int]
+    bins: list[Bin]
     best_constant_m: float
     best_constant_delta1: float
     uncertainty: Uncertainty | None
-    elsewhere: list
+    elsewhere: list[dict]
 
     def to_json(self) -> str:
         """All of it; null where a figure is not defined."""
         return strict_json(asdict(self))
 
     def table(self) -> str:
-        """All of it for reading."""
-        return "\n".join(_lines(self))
+        """All of it for reading, as text."""
+        return "\n\n".join(_sections(self))
 
 
-def report_on(points, answerer, seconds, dataset="") -> Report:
+def report_on(points: Points, answerer: Answerer, seconds: float, dataset: str = "") -> Report:
     """The Report of an answerer's Points; dataset: one of published.DATASETS, or ""."""
     told = _reading(points, points.told_m)
     constant_m, constant = best_constant(points.label_m)
     return Report(
         name=answerer.name,
-        pictures=len(np.unique(points.picture)),
+        images=len(np.unique(points.image)),
         label_kind=points.label_kind,
         answer_kind=points.answer_kind,
         report=answerer.report,
@@ -133,16 +155,16 @@ def _reading(points, metres) -> Reading:
 
 def _scores(points, metres) -> Scores:
     askable = points.askable
-    numbers = np.unique(points.picture)
-    ends = np.searchsorted(points.picture, [*numbers, np.inf])
+    numbers = np.unique(points.image)
+    ends = np.searchsorted(points.image, [*numbers, np.inf])
     parts = [slice(*pair) for pair in pairwise(ends)]
     each = [measure(metres[p], points.label_m[p], askable[p]) for p in parts]
     shares, counts = [m.delta1 for m in each], [m.points for m in each]
     return Scores(
         pooled=measure(metres, points.label_m, askable),
         interval=share_interval(np.multiply(shares, counts), counts),
-        by_picture=mean_of(each),
-        by_picture_interval=share_interval(shares, np.ones(len(each))),
+        by_image=mean_of(each),
+        by_image_interval=share_interval(shares, np.ones(len(each))),
     )
 
 
@@ -156,82 +178,86 @@ def _bins(points) -> list:
 
 
 def _bin(name, points) -> Bin:
-    _, picture = np.unique(points.picture, return_inverse=True)
-    hits = np.bincount(picture, delta1(points.told_m, points.label_m))
+    _, image = np.unique(points.image, return_inverse=True)
+    hits = np.bincount(image, delta1(points.told_m, points.label_m))
     return Bin(
         name,
         measure(points.told_m, points.label_m, points.askable),
-        share_interval(hits, np.bincount(picture)),
+        share_interval(hits, np.bincount(image)),
     )
 
 
-def _lines(report):
-    """The table."""
+_MEASURES = ("delta1", "(95 %)", "answered", "askable", "AbsRel", "RMSE m")
+
+
+def _sections(report):
+    """The parts of the text: heading, scores, their legend, bins, intervals, published figures."""
     counts = report.right.pooled
-    yield f"{report.name}: {counts.points} points of {report.pictures} pictures"
-    yield f"labels: {report.label_kind}, answers: {report.answer_kind}, {report.seconds:.1f} s"
-    yield ""
-    yield from _score_lines(report)
-    title = f"best constant, with hindsight: {report.best_constant_m:.2f} m"
-    yield f"{title:<42}{report.best_constant_delta1:8.4f}"
-    yield ""
-    yield from _legend(report)
-    yield ""
-    yield from _bin_lines(report)
+    yield (
+        f"{report.name}: {counts.points} points of {report.images} images\n"
+        f"labels: {report.label_kind}, answers: {report.answer_kind}, {report.seconds:.1f} s"
+    )
+    yield text_table(("", *_MEASURES), _score_rows(report))
+    yield "\n".join(_legend(report))
+    if report.bins:
+        rows = (
+            (
+                f"{part.group} ({part.measures.points} points)",
+                *_cells(part.measures, part.interval),
+            )
+            for part in report.bins
+        )
+        yield text_table(("by true distance", *_MEASURES), rows)
     if report.uncertainty:
-        yield ""
-        yield from table(report.uncertainty)
+        yield tables(report.uncertainty)
     if report.elsewhere:
-        yield ""
-        yield from _elsewhere_lines(report)
+        yield _elsewhere(report)
 
 
-_HEAD = f"{'delta1':>8}{'(95 %)':>18}{'answered':>10}{'askable':>9}{'AbsRel':>8}{'RMSE m':>8}"
-
-
-def _score_lines(report):
+def _score_rows(report):
     against = f"against {report.label_kind}" if report.label_kind in KINDS else "against labels"
     unlike = report.answer_kind not in (report.label_kind, ConstantAnswers.kind)
-    yield f"{'':42}{_HEAD}"
     only = {"": Reading(report.right, report.published)}
     for name, reading in (report.readings or only).items():
         mark = f"{name}{'*' if name == report.report else ''}, " if name else ""
         yield from _score_pair(f"{mark}{against}", reading.right)
         if unlike:
             yield from _score_pair(f"{mark}as published ({report.answer_kind})", reading.published)
+    title = f"best constant, with hindsight: {report.best_constant_m:.2f} m"
+    yield title, f"{report.best_constant_delta1:.4f}", *[""] * (len(_MEASURES) - 1)
 
 
 def _score_pair(title, scores):
-    yield _row(f"{title}, pooled", scores.pooled, scores.interval)
-    yield _row("  mean of pictures", scores.by_picture, scores.by_picture_interval)
+    yield f"{title}, pooled", *_cells(scores.pooled, scores.interval)
+    yield "  mean of images", *_cells(scores.by_image, scores.by_image_interval)
 
 
-def _row(title, m, interval) -> str:
+def _cells(m, interval):
     low, high = interval
     return (
-        f"{title:<42}{m.delta1:8.4f}{f'{low:.3f} to {high:.3f}':>18}{m.delta1_answered:10.4f}"
-        f"{m.delta1_askable:9.4f}{m.abs_rel:8.3f}{m.rmse_m:8.3f}"
+        f"{m.delta1:.4f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{m.delta1_answered:.4f}",
+        f"{m.delta1_askable:.4f}",
+        f"{m.abs_rel:.3f}",
+        f"{m.rmse_m:.3f}",
     )
 
 
 def _legend(report):
     m = report.right.pooled
     failures = ", ".join(f"{count} {name}" for name, count in report.failures.items()) or "none"
-    yield f"delta1    among all {m.points} points, {m.points - m.answered} failures wrong"
-    yield f"answered  delta1 among the {m.answered} with an answer, failures dropped"
-    yield f"askable   delta1 among the {m.askable} that could be asked at their own pixel"
-    yield f"(95 %)    by bootstrap over pictures; not OK: {failures}"
+    yield f"delta1    of all {m.points} points, {m.points - m.answered} failures count as wrong"
+    yield f"answered  delta1 of the {m.answered} points with an answer, without failures"
+    yield f"askable   delta1 of the {m.askable} points that could be asked at their own pixel"
+    yield f"(95 %)    by bootstrap over images; status other than OK: {failures}"
     if report.readings:
-        yield "*         the reading that the checkpoint's row asks for"
+        yield "*         the reading that the checkpoint entry asks for"
 
 
-def _bin_lines(report):
-    yield f"{'by true distance':<42}{_HEAD}"
-    for row in report.bins:
-        yield _row(f"{row.group} ({row.measures.points} points)", row.measures, row.interval)
-
-
-def _elsewhere_lines(report):
-    yield "published, not measured here (other pictures, points and kinds; see each source)"
-    for row in report.elsewhere:
-        yield f"{row['model']:<20}{row['delta1']:8.3f}   {row['source']}"
+def _elsewhere(report):
+    return text_table(
+        ("published, not measured here", "delta1", "source (other images, points and kinds)"),
+        [(one["model"], f"{one['delta1']:.3f}", one["source"]) for one in report.elsewhere],
+        left=(0, 2),
+    )

@@ -1,31 +1,34 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""An answerer whose answers are kept in a file, so that a run that was cut off goes on.
+"""An answerer whose answers are saved to a file, so that an interrupted run can continue.
 
-One JSON object a line: first the settings that the answers depend on, then the answers to one
-record each, in their order. Knows nothing of how answers are found or what becomes of them.
+One JSON object per line: first the settings that the answers depend on, then the answers to one
+record each, in order.
 """
 
 import json
 from dataclasses import asdict
 from math import isnan
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
+from depthlm_ros.data.records import Record
 from depthlm_ros.errors import InputError
-from depthlm_ros.evaluation.evaluate import Answers
+from depthlm_ros.evaluation.evaluate import Answerer, Answers
 
 
-class KeptAnswers:
+class SavedAnswers:
     """Asks another answerer for what is not in the file yet; a context manager.
 
-    path: of the file, begun where there is none. settings: a dict that JSON can hold; a file of
-    other settings is refused with InputError that names them. kept: answers found and used.
+    path: the file, created where it does not exist. settings: a dict that JSON can hold; a file
+    of other settings is refused with an InputError that names them. reused: how many answers the
+    file held.
     """
 
-    def __init__(self, answerer, path, settings):
+    def __init__(self, answerer: Answerer, path: str | PathLike, settings: dict):
         self.name, self.kind, self.report = answerer.name, answerer.kind, answerer.report
-        self.kept = 0
+        self.reused = 0
         self._answerer = answerer
         self._path = Path(path)
         try:
@@ -38,7 +41,7 @@ class KeptAnswers:
             self._file.close()
             raise
 
-    def __call__(self, record) -> Answers:
+    def __call__(self, record: Record) -> Answers:
         name = Path(record.where).name
         content = self._next()
         if content is None:
@@ -46,8 +49,10 @@ class KeptAnswers:
             self._write({"record": name, **_columns(answers)})
             return answers
         if content.pop("record", None) != name:
-            raise InputError(f"{self._path} does not hold the answers to {name}: delete it")
-        self.kept += 1
+            raise InputError(
+                f"{self._path} holds the answers to other records than {name}: delete it"
+            )
+        self.reused += 1
         return _answers(content)
 
     def __enter__(self):
@@ -57,7 +62,7 @@ class KeptAnswers:
         self._file.close()
 
     def remove(self) -> None:
-        """Delete the file: the run is over."""
+        """Delete the file, when the run is complete."""
         self._path.unlink()
 
     def _begin(self, settings) -> None:
@@ -70,12 +75,12 @@ class KeptAnswers:
         differ = [name for name in names if found.get(name) != settings.get(name)]
         if differ:
             raise InputError(
-                f"{self._path} holds answers of a run with other settings"
+                f"{self._path} holds the answers of a run with other settings"
                 f" ({', '.join(differ)}): repeat that command, or delete the file"
             )
 
     def _next(self):
-        """The next object, None at the end; half a line, left by a killed run, is cut off."""
+        """The next object, None at the end; half a line, left by a killed run, is removed."""
         start = self._file.tell()
         line = self._file.readline()
         if not line.endswith(b"\n"):
@@ -84,7 +89,10 @@ class KeptAnswers:
         try:
             return dict(json.loads(line))
         except (ValueError, TypeError) as error:
-            raise InputError(f"{self._path} holds no answers ({error}): delete it") from error
+            raise InputError(
+                f"{self._path} is not a file of saved answers ({error}): delete it, or give"
+                " another --json"
+            ) from error
 
     def _write(self, content) -> None:
         try:

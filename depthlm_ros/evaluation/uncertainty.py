@@ -1,8 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Does the interval mean something? Coverage, and what rejecting by its width gains.
 
-All figures come with 95 % by bootstrap over pictures. Knows evaluated points (evaluate.Points)
-and nothing of how they were asked.
+All figures come with 95 % by bootstrap over images.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from depthlm_ros.evaluation.evaluate import Points
 from depthlm_ros.evaluation.metrics import bootstrap_interval, delta1, share_interval
+from depthlm_ros.viz.tables import text_table
 
 BINS_M = (0, 1, 2, 4, 8, 16, np.inf)  # of the true distance
 REJECTED = 0.2
@@ -20,15 +21,19 @@ REJECTED = 0.2
 class Coverage:
     """Of some points: the share whose true value lies in [lower, upper], where that is known.
 
-    group: which points. points: of them. known: with an interval. inside: the share, interval:
-    95 % of it. log_width: median of log(upper / lower).
+    group: which points.
+    points: how many.
+    known: how many of them have an interval.
+    inside: the share.
+    interval: 95 % of it.
+    log_width: median of log(upper / lower).
     """
 
     group: str
     points: int
     known: int
     inside: float
-    interval: tuple
+    interval: tuple[float, float]
     log_width: float
 
 
@@ -36,35 +41,42 @@ class Coverage:
 class Rejection:
     """delta1 of what is kept when a fifth of the answers is rejected.
 
-    all: nothing rejected. by_width: those with the widest log(upper / lower). by_distance: those
-    answered as the farthest. gain: by_width minus by_distance, gain_interval: 95 % of it.
+    all: nothing rejected.
+    by_width: the fifth with the widest log(upper / lower) rejected.
+    by_distance: the fifth answered as the farthest rejected.
+    gain: by_width minus by_distance.
+    gain_interval: 95 % of it.
     """
 
     all: float
     by_width: float
     by_distance: float
     gain: float
-    gain_interval: tuple
+    gain_interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """coverage: of all points, by bin of true distance, by focal length. rejection: see there."""
+    """What intervals are worth.
 
-    coverage: list
+    coverage: of all points, by bin of true distance, by focal length.
+    rejection: what rejecting the widest gains.
+    """
+
+    coverage: list[Coverage]
     rejection: Rejection
 
 
-def uncertainty(points):
+def uncertainty(points: Points) -> Uncertainty | None:
     """The Uncertainty of Points; None where no point has an interval."""
     if not len(points.with_interval()):
         return None
     groups = {"all": np.ones(len(points), bool), **distance_bins(points), **cameras(points)}
     coverage = [covered(name, points.where(chosen)) for name, chosen in groups.items()]
-    return Uncertainty([row for row in coverage if row.points], rejection(points))
+    return Uncertainty([group for group in coverage if group.points], rejection(points))
 
 
-def distance_bins(points) -> dict:
+def distance_bins(points: Points) -> dict[str, np.ndarray]:
     """name -> (N,) bool, by the true distance (or z, as labelled); empty ones are left out."""
     found = {}
     for low, high in pairwise(BINS_M):
@@ -73,9 +85,9 @@ def distance_bins(points) -> dict:
     return {name: chosen for name, chosen in found.items() if chosen.any()}
 
 
-def cameras(points) -> dict:
-    """name -> (N,) bool: three groups of the pictures by focal length, fewer if they are equal."""
-    first = np.unique(points.picture, return_index=True)[1]
+def cameras(points: Points) -> dict[str, np.ndarray]:
+    """name -> (N,) bool: three groups of the images by focal length, fewer if they are equal."""
+    first = np.unique(points.image, return_index=True)[1]
     edges = np.unique(np.quantile(points.focal_px[first], [0, 1 / 3, 2 / 3, 1]))
     group = np.searchsorted(edges[1:-1], points.focal_px, side="right")
     found = [group == number for number in np.unique(group)]
@@ -86,8 +98,8 @@ def _camera_name(focal_px) -> str:
     return f"fx {focal_px.min():.0f} to {focal_px.max():.0f} px"
 
 
-def covered(name, points) -> Coverage:
-    """The Coverage of Points."""
+def covered(name: str, points: Points) -> Coverage:
+    """The Coverage of Points, called `name`."""
     known = points.with_interval()
     inside = (known.lower_m <= known.label_m) & (known.label_m <= known.upper_m)
     total = len(known)
@@ -96,15 +108,15 @@ def covered(name, points) -> Coverage:
         points=len(points),
         known=total,
         inside=float(inside.mean()) if total else np.nan,
-        interval=share_interval(*_by_picture(known.picture, inside)),
+        interval=share_interval(*_by_image(known.image, inside)),
         log_width=float(np.median(_log_width(known))) if total else np.nan,
     )
 
 
-def _by_picture(picture, hit):
-    """(hits, counts) of each picture that has a point."""
-    _, picture = np.unique(picture, return_inverse=True)
-    return np.bincount(picture, hit), np.bincount(picture)
+def _by_image(image, hit):
+    """(hits, counts) of each image that has a point."""
+    _, image = np.unique(image, return_inverse=True)
+    return np.bincount(image, hit), np.bincount(image)
 
 
 def _log_width(points) -> np.ndarray:
@@ -112,56 +124,60 @@ def _log_width(points) -> np.ndarray:
         return np.log(points.upper_m / points.lower_m)
 
 
-def rejection(points) -> Rejection:
-    """The Rejection of Points; what has no answer or no interval is rejected first."""
+def rejection(points: Points) -> Rejection:
+    """The Rejection of Points; those without an answer or an interval are rejected first."""
     hit = delta1(points.told_m, points.label_m)
     by_width = np.argsort(np.nan_to_num(_log_width(points), nan=np.inf), kind="stable")
     by_distance = np.argsort(np.nan_to_num(points.told_m, nan=np.inf), kind="stable")
-    _, picture = np.unique(points.picture, return_inverse=True)
+    _, image = np.unique(points.image, return_inverse=True)
 
     def kept(order, times):
-        """delta1 of the first four fifths in `order`, each picture taken `times` over."""
-        weight = times[picture[order]]
+        """delta1 of the first four fifths in `order`, each image taken `times` over."""
+        weight = times[image[order]]
         taken = np.clip((1 - REJECTED) * weight.sum() - (np.cumsum(weight) - weight), 0, weight)
         return taken @ hit[order] / taken.sum()
 
     def gain(times):
         return kept(by_width, times) - kept(by_distance, times)
 
-    pictures = picture.max() + 1
-    once = np.ones(pictures)
+    images = image.max() + 1
+    once = np.ones(images)
     return Rejection(
         all=float(hit.mean()),
         by_width=float(kept(by_width, once)),
         by_distance=float(kept(by_distance, once)),
         gain=float(gain(once)),
-        gain_interval=bootstrap_interval(gain, pictures),
+        gain_interval=bootstrap_interval(gain, images),
     )
 
 
-def table(found: Uncertainty) -> list:
-    """Lines for reading."""
-    return [
-        "90 % intervals         points  true value inside   (95 %)        median log(upper/lower)",
-        *(_coverage_line(row) for row in found.coverage),
-        "",
-        *_rejection_lines(found.rejection),
-    ]
+def tables(found: Uncertainty) -> str:
+    """Coverage and rejection for reading."""
+    rejection = found.rejection
+    low, high = rejection.gain_interval
+    coverage = text_table(
+        ("90 % intervals", "points", "true value inside", "(95 %)", "median log(upper/lower)", ""),
+        [_cells(group) for group in found.coverage],
+    )
+    gains = text_table(
+        ("rejected", "delta1 of the others", "(95 %)"),
+        [
+            ("none", f"{rejection.all:.3f}", ""),
+            ("the fifth with the widest interval", f"{rejection.by_width:.3f}", ""),
+            ("the farthest fifth", f"{rejection.by_distance:.3f}", ""),
+            ("width minus distance", f"{rejection.gain:+.3f}", f"{low:+.3f} to {high:+.3f}"),
+        ],
+    )
+    return f"{coverage}\n\n{gains}"
 
 
-def _coverage_line(row) -> str:
-    low, high = row.interval
-    unknown = f"   {row.points - row.known} without" if row.known < row.points else ""
+def _cells(group):
+    low, high = group.interval
     return (
-        f"{row.group:<22}{row.points:>7}{row.inside:>12.3f}       {low:.3f} to {high:.3f}"
-        f"{row.log_width:>18.2f}{unknown}"
+        group.group,
+        str(group.points),
+        f"{group.inside:.3f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{group.log_width:.2f}",
+        f"{group.points - group.known} without" if group.known < group.points else "",
     )
-
-
-def _rejection_lines(found):
-    low, high = found.gain_interval
-    sure = f"({low:+.3f} to {high:+.3f})"
-    yield f"delta1 of all answers                         {found.all:.3f}"
-    yield f"  without the fifth with the widest interval  {found.by_width:.3f}"
-    yield f"  without the farthest fifth                  {found.by_distance:.3f}"
-    yield f"  width minus distance                       {found.gain:+.3f} {sure}"

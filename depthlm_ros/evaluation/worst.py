@@ -1,46 +1,46 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The worst answers of an evaluation, as a sheet of pictures to look at.
+"""The worst answers of an evaluation, as a contact sheet of images."""
 
-Knows evaluated points and records, nothing of models.
-"""
-
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from depthlm_ros.data.records import Record
 from depthlm_ros.errors import InputError
+from depthlm_ros.evaluation.evaluate import Points
 from depthlm_ros.viz.overlay import text_font
 
 COLUMNS = 4
-TILE = (320, 240)  # width and height of a picture on the sheet
+TILE = (320, 240)  # width and height of an image on the sheet
 TEXT = 34  # pixels below it
 
 
-def worst_points(points, count) -> list:
-    """Indexes of the worst point of each of the `count` worst pictures, the worst first.
+def worst_points(points: Points, count: int) -> list[int]:
+    """Indexes of the worst point of each of the `count` worst images, the worst first.
 
-    Bad is |log(answer / truth)|; no answer is worse than any.
+    The error is |log(answer / truth)|; no answer is worse than any.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.abs(np.log(points.told_m / points.label_m))
     order = np.argsort(-np.nan_to_num(error, nan=np.inf), kind="stable")
-    _, first = np.unique(points.picture[order], return_index=True)
+    _, first = np.unique(points.image[order], return_index=True)
     return order[np.sort(first)[:count]].tolist()
 
 
-def sheet_path(text) -> Path:
-    """The path of a picture file that can be made; InputError where it cannot."""
+def sheet_path(text: str) -> Path:
+    """The path of an image file that can be written; InputError where it cannot."""
     path = Path(text)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"a sheet is a .png or .jpg file, got '{text}'")
+        raise InputError(f"the sheet is a .png or .jpg file, got '{text}'")
     if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent}")
+        raise InputError(f"the folder {path.parent} of the sheet does not exist")
     return path
 
 
-def write_sheet(points, records, count, path) -> None:
-    """Write the worst answers to `records` (a sequence, as evaluated) as a picture file.
+def write_sheet(points: Points, records: Sequence[Record], count: int, path: Path) -> None:
+    """Write the worst answers to `records`, as they were evaluated, as an image file.
 
     Raises InputError where it cannot be written.
     """
@@ -57,15 +57,14 @@ def write_sheet(points, records, count, path) -> None:
 
 
 def _tile(points, index, records):
-    """The picture with a ring at the point, and what was said about it."""
-    number = int(points.picture[index])
+    """The image with a ring at the point, and below it answer and truth."""
+    number = int(points.image[index])
     record = records[number]
-    pixel = record.pixels[index - np.searchsorted(points.picture, number)]
+    pixel = record.pixels[index - np.searchsorted(points.image, number)]
     tile = Image.new("RGB", (TILE[0], TILE[1] + TEXT), "#14181f")
-    picture = Image.fromarray(record.frame().image)
-    scale = min(TILE[0] / picture.width, TILE[1] / picture.height)
-    picture = picture.resize([max(int(side * scale), 1) for side in picture.size])
-    tile.paste(picture)
+    image = Image.fromarray(record.frame().image)
+    scale = min(TILE[0] / image.width, TILE[1] / image.height)
+    tile.paste(image.resize([max(int(side * scale), 1) for side in image.size]))
     draw = ImageDraw.Draw(tile)
     _ring(draw, (pixel + 0.5) * scale - 0.5)
     draw.text((4, TILE[1] + 2), _caption(points, index), "white", text_font(13))
@@ -75,7 +74,7 @@ def _tile(points, index, records):
 
 
 def _ring(draw, centre) -> None:
-    """Two circles, so that it is seen on dark and on bright ground."""
+    """Three circles, so that it is visible on dark and on bright ground."""
     for radius, colour in ((7, "black"), (6, "red"), (5, "white")):
         draw.ellipse([*(centre - radius), *(centre + radius)], outline=colour)
 

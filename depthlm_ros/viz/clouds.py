@@ -1,9 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Points as files: PLY, and a picture of the cloud.
+"""Point clouds as files: PLY, and an image of the cloud."""
 
-Knows arrays of points and colours; knows nothing about models, predictors or ROS. Only the
-picture imports matplotlib.
-"""
+from os import PathLike
 
 import numpy as np
 
@@ -15,10 +13,11 @@ _PLY = [(axis, "float", "<f4") for axis in "xyz"]
 _PLY += [(channel, "uchar", "u1") for channel in ("red", "green", "blue")]
 
 
-def write_ply(path, points, colours) -> int:
+def write_ply(path: str | PathLike, points, colours) -> int:
     """Write points (..., 3) metres with colours (..., 3) uint8 as binary PLY; returns how many.
 
-    Points with a NaN are left out.
+    Points with a NaN are left out. By hand: a header and one array, which a library (open3d,
+    trimesh) would not shorten.
     """
     points, colours = np.reshape(points, (-1, 3)), np.reshape(colours, (-1, 3))
     known = np.isfinite(points).all(axis=1)
@@ -34,8 +33,8 @@ def write_ply(path, points, colours) -> int:
     return len(vertices)
 
 
-def cloud_picture(path, points, colours) -> None:
-    """Write a picture of organised points (rows, columns, 3) metres with colours uint8.
+def cloud_image(path: str | PathLike, points, colours) -> None:
+    """Write an image of organised points (rows, columns, 3) metres with colours uint8.
 
     Left: seen from above and beside the camera; right: the plan, coloured by distance. Patches
     join neighbours unless they lie at different distances. Raises MissingDependency.
@@ -45,7 +44,7 @@ def cloud_picture(path, points, colours) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependency(
-            "the cloud picture needs matplotlib: pip install matplotlib"
+            "the image of the cloud needs matplotlib: pip install matplotlib"
         ) from error
     figure = Figure(figsize=(12.8, 6.4), facecolor=_GROUND, layout="constrained")
     FigureCanvasAgg(figure)
@@ -68,7 +67,10 @@ def _patches(points, colours):
 
 
 def _seen(points, eye, target):
-    """Points (..., 3) seen from eye towards target: x right, y up (perspective), and z."""
+    """Points (..., 3) seen from eye towards target: x right, y up (perspective), and z.
+
+    By hand: with mplot3d the two matplotlibs of a robot (apt and pip) fail to import.
+    """
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, (0.0, -1.0, 0.0))
     right /= np.linalg.norm(right)

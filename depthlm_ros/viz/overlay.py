@@ -1,22 +1,18 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Answers drawn onto their picture, and the colours of distances.
-
-Knows arrays of pixels and metres; knows nothing about models, predictors or ROS.
-"""
+"""Answers drawn onto their image, and the colours of distances."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from depthlm_ros.camera import as_pixels
 
-# Near is warm, far is cold.
-_HEX = ["c41e18", "f36e1e", "fac832", "b0eb42", "38d68c", "26aae1", "4260d7", "3a2474"]
-_COLOURS = np.array([list(bytes.fromhex(colour)) for colour in _HEX], np.float64)
 _UNKNOWN = (150, 150, 150)
-_LABELLED = 12  # up to so many pixels have their metres beside them, of more about so many
+_RIM = (30, 30, 30)
+_LABELLED = 12  # up to this many pixels have their metres beside them, of more about as many
+_SHIFT = 4  # cv2 takes centres and radii in 1/16 of a pixel
 
 
-def distance_limits(metres) -> tuple:
+def distance_limits(metres) -> tuple[float, float]:
     """(near, far) on the ladder 1, 2, 5, 10 ... metres around the known ones of metres (N,).
 
     Round numbers: they label the legend, and the colours of a video seldom change.
@@ -32,37 +28,43 @@ def distance_limits(metres) -> tuple:
     return float(ladder[near]), float(ladder[far])
 
 
-def distance_colours(metres, limits) -> np.ndarray:
-    """(..., 3) uint8 for metres (...), even in their logarithm; grey where NaN."""
+def distance_colours(metres, limits: tuple[float, float]) -> np.ndarray:
+    """(..., 3) uint8 RGB for metres (...): Turbo, red at limits[0], violet at limits[1].
+
+    Equal ratios are equal steps; grey where unknown.
+    """
+    import cv2
+
     metres = np.asarray(metres, np.float64)
     known = np.isfinite(metres) & (metres > 0)
     near, far = np.log(limits)
-    place = (np.log(np.where(known, metres, 1.0)) - near) / (far - near) * (len(_COLOURS) - 1)
-    stops = np.arange(len(_COLOURS))
-    colours = np.stack([np.interp(place, stops, channel) for channel in _COLOURS.T], axis=-1)
-    return np.where(known[..., None], colours, _UNKNOWN).round().astype(np.uint8)
+    place = (far - np.log(np.where(known, metres, 1.0))) / (far - near)  # 1 is near
+    levels = np.rint(255 * np.clip(place, 0, 1)).astype(np.uint8)
+    ramp = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO)
+    ramp = ramp.reshape(256, 3)[:, ::-1]  # BGR
+    return np.where(known[..., None], ramp[levels], np.uint8(_UNKNOWN))
 
 
-def labelled(size, pixels, metres) -> list:
-    """Rows of pixels (N, 2) that get their metres (N,) written on a picture of size (H, W).
+def labelled(size: tuple[int, int], pixels, metres) -> list[int]:
+    """Indexes of the pixels (N, 2) whose metres (N,) are written on an image of size (H, W).
 
     All of few; of many, known ones that lie well apart.
     """
     if len(pixels) <= _LABELLED:
         return list(range(len(pixels)))
     apart = np.sqrt(size[0] * size[1] / _LABELLED)
-    rows, left = [], np.isfinite(metres)
+    chosen, left = [], np.isfinite(metres)
     while left.any():
-        rows.append(int(left.argmax()))
-        left &= np.abs(pixels - pixels[rows[-1]]).max(axis=1) >= apart
-    return rows
+        chosen.append(int(left.argmax()))
+        left &= np.abs(pixels - pixels[chosen[-1]]).max(axis=1) >= apart
+    return chosen
 
 
-def overlay(image, pixels, metres) -> np.ndarray:
-    """A copy of the picture (H, W, 3) with a disc at each of pixels (N, 2).
+def overlay(image: np.ndarray, pixels, metres) -> np.ndarray:
+    """A copy of the image (H, W, 3) uint8 with a disc at each of pixels (N, 2).
 
-    Discs are coloured by metres (N,), grey where unknown; pixels off the picture are left out. A
-    legend says what the colours mean. Few pixels have their metres beside them, of many some.
+    Discs are coloured by metres (N,), grey where unknown; pixels outside the image are left out. A
+    legend tells what the colours mean. Few pixels have their metres beside them, of many some.
     """
     height, width = image.shape[:2]
     pixels, metres = as_pixels(pixels), np.asarray(metres, np.float64)
@@ -75,58 +77,46 @@ def overlay(image, pixels, metres) -> np.ndarray:
 
 
 def _radius(image, count) -> float:
-    """A quarter of the mean gap between pixels, within what can be seen and what hides little."""
+    """A quarter of the mean gap between pixels, large enough to be seen and to hide little."""
     height, width = image.shape[:2]
     gap = np.sqrt(height * width / max(count, 1))
     return float(np.clip(gap / 4, 1.5, max(height / 60, 2)))
 
 
 def _with_discs(image, pixels, colours, radius) -> np.ndarray:
-    """A copy with smooth discs that have a dark rim."""
-    du, dv, rim, disc = _stamp(radius)
-    edge = int(du.max())  # a border around the picture takes what of a disc leaves it
-    canvas = np.pad(image, ((edge, edge), (edge, edge), (0, 0)))
-    u, v = pixels.round().astype(int).T + edge
-    places = (v * canvas.shape[1] + u)[:, None] + (dv * canvas.shape[1] + du)  # (N, K)
-    flat = canvas.reshape(-1, 3)
-    mixed = flat.take(places, axis=0) * (1 - rim)
-    mixed += disc * colours[:, None].astype(np.float32)
-    flat[places] = mixed
-    return canvas[edge:-edge, edge:-edge].copy()
+    """A copy with a smooth disc with a dark rim at each pixel."""
+    import cv2
 
-
-def _stamp(radius):
-    """Offsets (K,) of a disc's pixels, the shares (K, 1) of disc and rim and of the disc alone."""
-    reach = int(radius + 2)
-    dv, du = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
-    away = np.hypot(du, dv).astype(np.float32)
-    rim = np.clip(radius + 1.5 - away, 0, 1)
-    disc = np.clip(radius + 0.5 - away, 0, 1)
-    used = rim > 0
-    return du[used], dv[used], rim[used, None], disc[used, None]
+    drawn = np.ascontiguousarray(image).copy()
+    centres = np.rint(pixels * 2**_SHIFT).astype(int).tolist()
+    outer, inner = (round(r * 2**_SHIFT) for r in (radius + 1, radius))
+    for centre, colour in zip(centres, colours.tolist(), strict=True):
+        cv2.circle(drawn, centre, outer, _RIM, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+        cv2.circle(drawn, centre, inner, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    return drawn
 
 
 def _with_text(image, pixels, metres, limits, radius) -> np.ndarray:
     """With the legend, and the metres beside some pixels."""
-    picture = Image.fromarray(image)
-    draw = ImageDraw.Draw(picture)
+    drawn = Image.fromarray(image)
+    draw = ImageDraw.Draw(drawn)
     font = text_font(max(image.shape[0] // 32, 10))
-    for row in labelled(image.shape[:2], pixels, metres):
-        (u, v), value = pixels[row], metres[row]
+    for index in labelled(image.shape[:2], pixels, metres):
+        (u, v), value = pixels[index], metres[index]
         text = f"{value:.2f} m" if np.isfinite(value) else "?"
-        left = u > 0.85 * picture.width  # no room on the right
+        left = u > 0.85 * drawn.width  # no room on the right
         place = (u - radius - 4 if left else u + radius + 4, v)
         _write(draw, place, text, font, "rm" if left else "lm")
-    _legend(picture, draw, limits, font)
-    return np.array(picture)
+    _legend(drawn, draw, limits, font)
+    return np.array(drawn)
 
 
-def _legend(picture, draw, limits, font) -> None:
+def _legend(drawn, draw, limits, font) -> None:
     """A bar from near to far in the bottom left corner."""
-    height = max(picture.height // 40, 6)
-    width, left, top = picture.width // 4, height, picture.height - 2 * height
+    height = max(drawn.height // 40, 6)
+    width, left, top = drawn.width // 4, height, drawn.height - 2 * height
     bar = distance_colours(np.geomspace(*limits, width), limits)
-    picture.paste(Image.fromarray(np.tile(bar, (height, 1, 1))), (left, top))
+    drawn.paste(Image.fromarray(np.tile(bar, (height, 1, 1))), (left, top))
     _write(draw, (left, top - 2), f"{limits[0]:g} m", font, "ls")
     _write(draw, (left + width, top - 2), f"{limits[1]:g} m", font, "rs")
 
@@ -139,7 +129,7 @@ def _write(draw, place, text, font, anchor) -> None:
         draw.text((place[0], place[1] - 12), text, "white", font)
 
 
-def text_font(size):
+def text_font(size: int):
     """Pillow's own font, `size` pixels high where it can be scaled."""
     try:
         return ImageFont.load_default(size)

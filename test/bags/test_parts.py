@@ -38,7 +38,7 @@ def test_a_run_that_is_killed_goes_on_and_writes_what_an_undisturbed_one_writes(
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "out.mcap").exists()
     _, content, said = bag(folder)
-    assert "going on with picture 2 of 4" in said
+    assert "continuing with image 2 of 4" in said
     assert exactly(content) == exactly(undisturbed)
     assert not (tmp_path / "out.mcap.parts").exists()
 
@@ -59,7 +59,7 @@ def test_parts_of_a_run_with_other_options_are_refused(record, bag, monkeypatch)
     code, _, said = bag(folder, grid="5x2")
     assert code == 2 and "other options" in said and "out.mcap.parts" in said
     _, content, said = bag(folder, grid="2x2")
-    assert "going on with picture 1" in said and len(content["/depthlm/points"]) == 4
+    assert "continuing with image 1" in said and len(content["/depthlm/points"]) == 4
 
 
 def test_a_picture_that_was_half_written_is_answered_again_and_not_twice(record, bag, monkeypatch):

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from depthlm_ros.answer import FORMS, AnswerForm
 from depthlm_ros.checkpoints import find_checkpoint
-from depthlm_ros.cli.bench import demo_frame
+from depthlm_ros.demo.scene import demo_frame
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.errors import InputError

@@ -13,7 +13,7 @@ import safetensors.torch
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import TINY, Checkpoint
-from depthlm_ros.data.records import read_records
+from depthlm_ros.data.records import Records
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import CheckpointError, OutOfMemory
 from depthlm_ros.predict import AskingPredictor
@@ -48,7 +48,7 @@ def test_scenes_as_records_are_the_scenes_themselves(tmp_path, capsys):
     main(["records", "--first", "3", "--count", "2", "--pixels", "4", "--out", str(tmp_path)])
     path = tmp_path / "heldout_3_2x4.jsonl"
     assert capsys.readouterr().out == f"wrote {path}\n"
-    records = list(read_records(path))
+    records = list(Records(path))
     assert np.array_equal(records[0].frame().image, shot(3, "heldout").frame.image)
     for record, (frame, places, truth) in zip(records, questions(2, 4, first=3), strict=True):
         assert record.kind == "distance" and record.camera == frame.camera

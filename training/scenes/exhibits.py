@@ -37,7 +37,7 @@ projection_matrix:
   data: [{fx}, 0.0, {cx}, 0.0, 0.0, {fy}, {cy}, 0.0, 0.0, 0.0, 1.0, 0.0]
 """
 README = """\
-# The demo picture
+# The demo image
 
 `scene.png` was rendered by this project; it shows no real place. The camera stands in a
 furnished room and sees surfaces from {near:.2f} to {far:.2f} m away.
@@ -47,7 +47,7 @@ furnished room and sees surfaces from {near:.2f} to {far:.2f} m away.
   the camera's centre (not the z of a ROS depth image).
 
 Made by `python -m training.synthetic demo --out depthlm_ros/demo`, number {seed} of the held-out
-split: no picture of that room is in the training data. The same licence as the package.
+split: no image of that room is in the training data. The same licence as the package.
 """
 
 

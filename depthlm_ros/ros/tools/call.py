@@ -4,7 +4,6 @@
 What `ros2 service call` and `ros2 action send_goal` do, where there is no `ros2`, with a table.
 """
 
-import argparse
 import contextlib
 import shutil
 import sys
@@ -12,46 +11,14 @@ from math import isfinite
 
 import numpy as np
 
-from depthlm_ros.cli.bars import progress_bar
-from depthlm_ros.cli.options import box, grid, pixel, positive
 from depthlm_ros.errors import InputError
 from depthlm_ros.msgs.fields import cloud_points
-from depthlm_ros.ranges import Status
+from depthlm_ros.ranges import Ranges
 from depthlm_ros.ros.convert import duration_message
 from depthlm_ros.ros.tools.client import Client
 from depthlm_ros.viz.clouds import write_ply
-
-
-def add_arguments(parser) -> None:
-    """The options of the subcommand."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--at", type=pixel, action="append", metavar="U,V", help="may be repeated")
-    what.add_argument(
-        "--between", type=pixel, nargs=2, metavar="U,V", help="from one point to the other"
-    )
-    what.add_argument(
-        "--box", type=box, action="append", metavar="X,Y,W,H", help="a thing; may be repeated"
-    )
-    what.add_argument("--grid", type=grid, metavar="COLUMNSxROWS", help="many; Ctrl+C ends it")
-    parser.add_argument("--ply", metavar="FILE", help="write the cloud of the grid")
-    parser.add_argument("--node", default="/depthlm", help="full name (default: /depthlm)")
-    parser.add_argument("--camera", default="", help="its name (default: the only one)")
-    parser.add_argument(
-        "--max-age", type=_seconds, default=0.0, metavar="S", help="oldest image (default: any)"
-    )
-    parser.add_argument(
-        "--frame", default="", help="frame of the points, by TF (default: the node's, optical)"
-    )
-    parser.add_argument(
-        "--timeout", type=positive, default=10.0, metavar="S", help="for an answer (default: 10)"
-    )
-    parser.add_argument(
-        "--wait",
-        type=_seconds,
-        default=60.0,
-        metavar="S",
-        help="while the model is loading or no image has come (default: 60; 0: do not wait)",
-    )
+from depthlm_ros.viz.progress import progress_bar
+from depthlm_ros.viz.tables import answers_table, points_column
 
 
 def main(args) -> int:
@@ -91,14 +58,6 @@ def _waiting(node):
     finally:
         if codes and terminal:
             sys.stderr.write("\r\033[K")
-
-
-def _seconds(text) -> float:
-    """A number of seconds, 0 or more."""
-    with contextlib.suppress(ValueError):
-        if 0 <= (found := float(text)) < 2**31:
-            return found
-    raise argparse.ArgumentTypeError(f"a number of seconds, 0 or more, got '{text}'")
 
 
 def _pixels(client, args):
@@ -169,18 +128,19 @@ def print_scan(result) -> None:
 
 
 def print_answers(names, answers, more=None, title="pixel u, v") -> None:
-    """A table of PixelDistances, one row a name; more: columns instead of the point, as texts."""
-    from rich.console import Console
-    from rich.table import Table
-
-    more = more or {"point x, y, z m": [_point(answers, i) for i in range(len(names))]}
-    table = Table()
-    for column in (title, "distance m", "std m", *more, "status"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for i, name in enumerate(names):
-        metres = _metres(answers.distance[i]), _metres(answers.stddev[i])
-        table.add_row(name, *metres, *(texts[i] for texts in more.values()), _status(answers, i))
-    Console().print(table)
+    """A table of PixelDistances, one line per name; more: columns instead of the point."""
+    points = np.stack([answers.x, answers.y, answers.z], axis=1)
+    found = Ranges(
+        distance_m=np.asarray(answers.distance),
+        z_m=np.full(len(points), np.nan),  # along the optical axis, which only that frame tells
+        lower_m=np.asarray(answers.lower),
+        upper_m=np.asarray(answers.upper),
+        stddev_m=np.asarray(answers.stddev),
+        points=points,
+        status=np.asarray(answers.status, np.uint8),
+        asked=np.stack([answers.asked_u, answers.asked_v], axis=1),
+    )
+    print(answers_table(names, found, more or points_column(points), title))
 
 
 def truth_columns(answers, truth) -> dict:
@@ -190,16 +150,6 @@ def truth_columns(answers, truth) -> dict:
         "truth m": [_metres(true) for true in truth],
         "error": [f"{error:+.0%}" if isfinite(error) else "-" for error in errors],
     }
-
-
-def _point(answers, i) -> str:
-    return ", ".join(_metres(values[i]) for values in (answers.x, answers.y, answers.z))
-
-
-def _status(answers, i) -> str:
-    status = Status(answers.status[i])
-    where = f" {answers.asked_u[i]:.1f}, {answers.asked_v[i]:.1f}"
-    return status.name + (where if status == Status.SNAPPED else "")
 
 
 def _metres(value) -> str:

@@ -9,14 +9,11 @@ import contextlib
 import signal
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 from PIL import Image as PictureFile
 
-from depthlm_ros.cli.bars import progress_bar
-from depthlm_ros.cli.options import grid
-from depthlm_ros.demo.scene import SCENE, shown
+from depthlm_ros.demo.scene import SCENE, demo_frame
 from depthlm_ros.errors import DepthLMError, EngineError, InputError
 from depthlm_ros.evaluation.metrics import best_constant, delta1
 from depthlm_ros.msgs.fields import cloud_points
@@ -25,37 +22,22 @@ from depthlm_ros.ros.tools.call import print_answers, print_source, truth_column
 from depthlm_ros.ros.tools.child import Child, undisturbed
 from depthlm_ros.ros.tools.client import PASSING, Client
 from depthlm_ros.scan import colours_at, grid_pixels
-from depthlm_ros.viz import overlay
-from depthlm_ros.viz.clouds import cloud_picture, write_ply
+from depthlm_ros.viz.files import output_folder, write_cloud, write_overlay
+from depthlm_ros.viz.progress import progress_bar
 
 ASKED = 4, 2  # columns and rows of the pixels in the table
 _CAMERA = ("camera", "fx", "fy", "cx", "cy")
 
 
-def add_arguments(parser) -> None:
-    """The options of the subcommand."""
-    parser.add_argument("--image", help="a picture of yours (default: a rendered room)")
-    for name in _CAMERA[1:]:
-        parser.add_argument(f"--{name}", type=float, help="of its camera, in pixels")
-    parser.add_argument("--camera", metavar="YAML", help="or its camera_info file")
-    parser.add_argument("--out", default="out/demo", help="folder (default: out/demo)")
-    parser.add_argument("--grid", type=grid, default=(32, 24), metavar="COLUMNSxROWS")
-    parser.add_argument("--checkpoint", default="tiny", help="the model (default: tiny)")
-    parser.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="for each step (default: 120)"
-    )
-    parser.add_argument("--engine", default="local", help="what runs it (default: local)")
-
-
 def main(args) -> int:
     """Run the demo; 0, or 1 with the reason on stderr."""
-    picture = {"picture": args.image, **{name: getattr(args, name) for name in _CAMERA}}
-    picture = {name: value for name, value in picture.items() if value}
+    camera = {name: getattr(args, name) for name in _CAMERA if getattr(args, name)}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes are stopped
     try:
-        if picture and not args.image:
-            raise InputError("the options of a camera belong to a picture: give --image too")
-        frame, out = shown(**picture), _folder(args.out)
+        if camera and not args.image:
+            raise InputError("the options of a camera belong to an image: give --image too")
+        picture = {"picture": args.image, **camera} if args.image else {}
+        frame, out = demo_frame(args.image or "", **camera), output_folder(args.out)
         with private_graph() as variables, environment(variables), contextlib.ExitStack() as stack:
             with undisturbed():
                 children = [
@@ -69,14 +51,6 @@ def main(args) -> int:
         print(f"depthlm demo: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _folder(path) -> Path:
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {path} cannot be made: {error}") from error
-    return Path(path)
 
 
 def _node(args, log) -> Child:
@@ -184,11 +158,9 @@ class _Demo:
 
     def _write(self, few, result):
         for name, answers in (("pixels.png", few), ("overlay.png", result.answers)):
-            drawn = overlay.overlay(self._frame.image, _asked(answers), answers.distance)
-            PictureFile.fromarray(drawn).save(self._out / name)
-        points, colours = cloud_points(result.cloud)
-        cloud_picture(self._out / "cloud.png", points, colours)
-        write_ply(self._out / "cloud.ply", points, colours)
+            path = self._out / name
+            write_overlay(path, self._frame.image, _asked(answers), answers.distance)
+        write_cloud(self._out, *cloud_points(result.cloud))
         print(f"wrote pixels.png, overlay.png, cloud.png and cloud.ply into {self._out}")
 
 

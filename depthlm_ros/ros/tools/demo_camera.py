@@ -15,7 +15,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from depthlm_ros.demo.scene import FRAME_ID, shown
+from depthlm_ros.demo.scene import FRAME_ID, demo_frame
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.convert import camera_info_message, image_message
@@ -45,7 +45,7 @@ class DemoCamera(Node):
         rate = self._given("rate", 4.0)
         if not rate:
             raise InputError("parameter rate is 0, it must be more: images per second")
-        frame = shown(**given)
+        frame = demo_frame(given.pop("picture", ""), **given)
         header = Header(frame_id=FRAME_ID)
         self._image = image_message(header, frame.image)
         self._info = camera_info_message(header, frame.camera)

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Cloud picture and PLY, by pixels and bytes."""
+"""Image of the cloud and PLY, by pixels and bytes."""
 
 from math import nan
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from depthlm_ros.data.files import read_picture
-from depthlm_ros.viz.clouds import cloud_picture, write_ply
+from depthlm_ros.viz.clouds import cloud_image, write_ply
 
 
 def grid_points(rows=24, columns=32):
@@ -38,15 +38,15 @@ def test_an_organised_cloud_without_a_known_point_is_an_empty_ply(tmp_path):
     assert write_ply(tmp_path / "a.ply", nothing, np.zeros((3, 4, 3), np.uint8)) == 0
 
 
-def test_the_cloud_picture_shows_the_colours_of_the_points(tmp_path):
+def test_the_cloud_image_shows_the_colours_of_the_points(tmp_path):
     points = grid_points()
     points[3, 4] = nan
     colours = np.zeros((24, 32, 3), np.uint8)
     colours[:, :16], colours[:, 16:] = (220, 40, 40), (40, 220, 40)
-    cloud_picture(tmp_path / "a.png", points, colours)
-    picture = read_picture(tmp_path / "a.png").astype(int)
-    assert picture.shape == (640, 1280, 3)
-    side = picture[:, :640].reshape(-1, 3)
+    cloud_image(tmp_path / "a.png", points, colours)
+    image = read_picture(tmp_path / "a.png").astype(int)
+    assert image.shape == (640, 1280, 3)
+    side = image[:, :640].reshape(-1, 3)
     for colour in ((220, 40, 40), (40, 220, 40)):
         assert (np.abs(side - colour).max(axis=1) < 5).sum() > 2000
 
@@ -54,6 +54,6 @@ def test_the_cloud_picture_shows_the_colours_of_the_points(tmp_path):
 @pytest.mark.parametrize(
     "points", [np.full((2, 3, 3), nan), np.ones((1, 1, 3)), np.ones((1, 5, 3))]
 )
-def test_the_cloud_picture_of_few_or_no_points_is_still_a_picture(tmp_path, points):
-    cloud_picture(tmp_path / "a.png", points, np.zeros(points.shape, np.uint8))
+def test_the_cloud_image_of_few_or_no_points_is_still_an_image(tmp_path, points):
+    cloud_image(tmp_path / "a.png", points, np.zeros(points.shape, np.uint8))
     assert read_picture(tmp_path / "a.png").shape == (640, 1280, 3)

@@ -54,15 +54,15 @@ def test_no_points_have_no_measure():
     assert isnan(m.delta1)
 
 
-def test_the_mean_over_pictures_weighs_pictures_alike():
-    """Pooled it would be 1 of 4; by picture it is the mean of 1 and 0."""
+def test_the_mean_over_images_weighs_images_alike():
+    """Pooled it would be 1 of 4; by image it is the mean of 1 and 0."""
     one, three = measure([1], [1], [True]), measure([9] * 3, [1] * 3, [True] * 3)
     mean = mean_of([one, three])
     assert mean.delta1 == 0.5
     assert (mean.points, mean.answered) == (4, 4)
 
 
-def test_the_mean_over_pictures_leaves_out_what_is_undefined():
+def test_the_mean_over_images_leaves_out_what_is_undefined():
     unanswered = measure([nan], [1], [True])
     mean = mean_of([measure([1.5], [1], [True]), unanswered])
     assert mean.delta1 == 0.0
@@ -78,20 +78,20 @@ def test_the_best_constant_covers_the_most_labels():
 
 
 def test_the_interval_of_a_mean_is_that_of_the_textbook():
-    """400 pictures, half of them right: 0.5 +- 1.96 * 0.5 / 20."""
+    """400 images, half of them right: 0.5 +- 1.96 * 0.5 / 20."""
     low, high = share_interval([0, 1] * 200, [1] * 400)
     assert (low, high) == (pytest.approx(0.451, abs=0.006), pytest.approx(0.549, abs=0.006))
 
 
-def test_a_picture_of_many_points_weighs_as_many():
-    """Two pictures, 9 of 9 right and 0 of 1: drawn together 0.9, else all or nothing."""
+def test_a_image_of_many_points_weighs_as_many():
+    """Two images, 9 of 9 right and 0 of 1: drawn together 0.9, else all or nothing."""
     seen = set()
     low, high = bootstrap_interval(lambda times: seen.add(tuple(times)) or times @ [9, 0], 2)
     assert seen == {(2, 0), (1, 1), (0, 2)} and (low, high) == (0, 18)
     assert share_interval([9, 0], [9, 1]) == (0.0, 1.0)
 
 
-def test_one_picture_has_no_interval():
+def test_one_image_has_no_interval():
     assert all(isnan(end) for end in share_interval([3], [4]))
 
 

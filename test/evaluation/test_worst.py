@@ -17,14 +17,14 @@ from depthlm_ros.evaluation.worst import TILE, sheet_path, worst_points, write_s
 
 @pytest.fixture
 def records(tmp_path):
-    """A function (labels of each picture) -> Records; the points lie 10 pixels apart."""
+    """A function (labels of each image) -> Records; the points lie 10 pixels apart."""
     Image.new("RGB", (640, 480), (90, 90, 90)).save(tmp_path / "a.png")
 
-    def write(*pictures):
+    def write(*images):
         line = {"image": "a.png", "intrinsics": [500, 500, 319.5, 239.5, 640, 480]}
         lines = [
             {**line, "pixel_coords": [[100 + 200 * i, 300] for i in range(len(p))], "depth": p}
-            for p in pictures
+            for p in images
         ]
         (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, lines)))
         return Records(tmp_path / "r.jsonl")
@@ -32,7 +32,7 @@ def records(tmp_path):
     return write
 
 
-def test_the_worst_point_of_each_of_the_worst_pictures_comes_first(records):
+def test_the_worst_point_of_each_of_the_worst_images_comes_first(records):
     """2 m everywhere: ratios 1, 8 | 1.5, 1.1 | 1/10, 1/20 | none."""
     points = evaluate(
         records([2.0, 16.0], [3.0, 2.2], [0.2, 0.1], [2.0, 2.0]), ConstantAnswers(2.0)
@@ -42,7 +42,7 @@ def test_the_worst_point_of_each_of_the_worst_pictures_comes_first(records):
     assert worst_points(points, 9) == [6, 5, 1, 2]
 
 
-def test_the_ring_lies_on_the_point_of_its_picture(records, tmp_path):
+def test_the_ring_lies_on_the_point_of_its_image(records, tmp_path):
     seen = records([2.0, 2.0], [2.0, 9.0])
     write_sheet(evaluate(seen, ConstantAnswers(2.0)), seen, 1, tmp_path / "sheet_a.png")
     sheet = read_picture(tmp_path / "sheet_a.png")
@@ -51,7 +51,7 @@ def test_the_ring_lies_on_the_point_of_its_picture(records, tmp_path):
     assert (u.mean(), v.mean()) == (pytest.approx(150, abs=1), pytest.approx(150, abs=1))
 
 
-def test_five_tiles_are_two_rows_and_none_is_still_a_picture(records, tmp_path):
+def test_five_tiles_are_two_rows_and_none_is_still_an_image(records, tmp_path):
     seen = records(*[[2.0]] * 5)
     points = evaluate(seen, ConstantAnswers(9.0))
     write_sheet(points, seen, 9, tmp_path / "sheet_a.png")
@@ -63,9 +63,7 @@ def test_five_tiles_are_two_rows_and_none_is_still_a_picture(records, tmp_path):
     assert read_picture(tmp_path / "sheet_c.png").shape == one
 
 
-@pytest.mark.parametrize(
-    ("path", "words"), [("a.txt", ".png or .jpg"), ("nowhere/a.png", "no folder nowhere")]
-)
-def test_a_sheet_that_cannot_be_made_is_told(path, words):
-    with pytest.raises(InputError, match=words):
+@pytest.mark.parametrize("path", ["a.txt", "nowhere/a.png"])
+def test_a_sheet_that_cannot_be_written_is_refused(path):
+    with pytest.raises(InputError):
         sheet_path(path)

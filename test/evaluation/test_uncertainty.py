@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from depthlm_ros.evaluation.evaluate import Points
-from depthlm_ros.evaluation.uncertainty import table, uncertainty
+from depthlm_ros.evaluation.uncertainty import tables, uncertainty
 
 
-def points(label, told, lower, upper, picture=None, focal_px=None):
-    """Points of one picture each, unless said."""
+def points(label, told, lower, upper, image=None, focal_px=None):
+    """Points of one image each, unless said."""
     label, told, lower, upper = (np.asarray(c, np.float64) for c in (label, told, lower, upper))
     count = len(label)
     return Points(
@@ -24,7 +24,7 @@ def points(label, told, lower, upper, picture=None, focal_px=None):
         stretch=np.ones(count),
         status=np.zeros(count, np.uint8),
         label_m=label,
-        picture=np.arange(count) if picture is None else np.asarray(picture),
+        image=np.arange(count) if image is None else np.asarray(image),
         focal_px=np.full(count, 500.0) if focal_px is None else np.asarray(focal_px, float),
         label_kind="distance",
         answer_kind="distance",
@@ -47,7 +47,7 @@ def test_bins_are_of_the_true_distance_and_empty_ones_are_left_out():
     assert [groups[name].inside for name in ("0 to 1 m", "2 to 4 m", "over 16 m")] == [0, 1, 1]
 
 
-def test_pictures_are_grouped_by_focal_length_in_thirds():
+def test_images_are_grouped_by_focal_length_in_thirds():
     one = np.ones(9)
     focal_px = np.repeat([200, 400, 600], 3)
     found = uncertainty(points(one, one, one * 0.9, one * 1.1, focal_px=focal_px))
@@ -85,10 +85,10 @@ def test_a_fifth_is_a_fifth_where_it_cuts_through_a_point():
     assert found.by_width == pytest.approx(2 / 2.4)
 
 
-def test_intervals_of_coverage_come_from_whole_pictures():
-    """A hundred points of one picture are one draw."""
+def test_intervals_of_coverage_come_from_whole_images():
+    """A hundred points of one image are one draw."""
     label = np.ones(400)
-    lower = np.where(np.arange(400) % 200 < 100, 0.5, 2.0)  # pictures inside and outside in turn
+    lower = np.where(np.arange(400) % 200 < 100, 0.5, 2.0)  # images inside and outside in turn
     four = points(label, label, lower, lower + 1, np.repeat([0, 1, 2, 3], 100))
     alone = points(label, label, lower, lower + 1)
     wide, narrow = (uncertainty(p).coverage[0].interval for p in (four, alone))
@@ -100,8 +100,8 @@ def test_without_a_single_interval_there_is_nothing_to_say():
     assert uncertainty(replace(FOUR, lower_m=np.full(4, nan))) is None
 
 
-def test_the_table_holds_every_group_and_the_gain():
-    lines = table(uncertainty(FOUR))
+def test_the_tables_hold_every_group_and_the_gain():
+    lines = tables(uncertainty(FOUR)).splitlines()
     assert lines[1].split()[:3] == ["all", "4", "0.667"] and lines[1].endswith("1 without")
     assert any(line.startswith("over 16 m") for line in lines)
     assert lines[-1].split()[:3] == ["width", "minus", "distance"]

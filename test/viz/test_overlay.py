@@ -1,7 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Overlay and colours, by pixels."""
 
-import cProfile
 import subprocess
 import sys
 from math import nan
@@ -32,15 +31,16 @@ def test_the_legend_ends_at_round_numbers(metres, limits):
 
 def test_near_is_red_far_is_blue_and_unknown_grey():
     near, far, unknown = distance_colours([1.0, 10.0, nan], (1, 10)).astype(int)
-    assert near[0] > near[2] + 100
-    assert far[2] > far[0] + 50
+    assert near[0] > near[1:].max() + 100
+    assert far[2] > far[:2].max()
     assert unknown.tolist() == [150, 150, 150]
     assert distance_colours([0.1, 100.0], (1, 10)).tolist() == [near.tolist(), far.tolist()]
 
 
 def test_equal_ratios_are_equal_steps_of_colour():
-    steps = distance_colours([1.0, 10 ** (1 / 7), 10 ** (2 / 7)], (1, 10))
-    np.testing.assert_array_equal(steps, [(196, 30, 24), (243, 110, 30), (250, 200, 50)])
+    """The ends and the middle of Turbo, whose middle is a green."""
+    steps = distance_colours([1.0, 10**0.5, 10.0], (1, 10))
+    np.testing.assert_allclose(steps, [(122, 4, 2), (164, 252, 59), (48, 18, 59)], atol=2)
 
 
 def test_a_disc_of_the_right_colour_lies_at_its_pixel_and_nowhere_else():
@@ -78,24 +78,10 @@ def test_few_pixels_have_their_metres_beside_them_and_of_many_some():
     assert gaps[~np.eye(len(rows), dtype=bool)].min() >= 160
 
 
-def test_nothing_asked_is_the_picture_with_a_legend():
+def test_nothing_asked_is_the_image_with_a_legend():
     drawn = overlay(GREY, np.empty((0, 2)), np.empty(0))
     assert (drawn[:400] == 128).all()
     assert (drawn[400:] != 128).any()
-
-
-def calls(gap):
-    """How many functions an overlay of a grid of pixels `gap` apart calls."""
-    u, v = np.meshgrid(np.arange(10, 640, gap), np.arange(10, 480, gap))
-    pixels = np.stack([u.ravel(), v.ravel()], axis=1)
-    profile = cProfile.Profile()
-    profile.runcall(overlay, GREY, pixels, np.linspace(1, 20, len(pixels)))
-    return sum(entry.callcount for entry in profile.getstats())
-
-
-def test_all_discs_of_a_grid_are_drawn_at_once():
-    calls(80)  # fonts are read once
-    assert calls(10) < 2 * calls(80)  # of 64 times as many pixels
 
 
 def test_the_overlay_works_without_matplotlib():

@@ -1,21 +1,21 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Bars on stderr for what takes long; nothing where rich is missing or nobody looks."""
+"""Progress bars on stderr for what takes long; none where stderr is not a terminal."""
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-LONG_S = 2.0  # what is over sooner needs no bar
+LONG_S = 2.0  # what takes less needs no bar
+
+Report = Callable[[int, int | None], object]
 
 
 @contextmanager
-def progress_bar(title):
+def progress_bar(title: str) -> Iterator[Report]:
     """A function (done, total) that draws a bar."""
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-    except ImportError:
-        yield lambda done, total: None
-        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(
@@ -26,8 +26,10 @@ def progress_bar(title):
 
 
 @contextmanager
-def loading_bar(clock=time.monotonic):
-    """A function (fraction, what) that draws a bar in percent once a model is large."""
+def loading_bar(
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Callable[[float, str], object]]:
+    """A function (fraction, what) that draws a bar in percent where loading takes long."""
     begun, drawn = clock(), []
 
     def progress(fraction, what):

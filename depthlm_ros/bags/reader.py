@@ -1,0 +1,131 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Raw messages of a rosbag2 recording, whatever types it holds.
+
+The high-level reader of rosbags parses the definitions of all types before it reads a message, so
+that one odd topic hides every image. Here the types of a camera are decoded by their standard
+definitions, and everything else stays bytes. The storage classes of rosbags are extended in ways
+that it does not document; read in version 0.11.9.
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import apsw
+from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.rosbag2 import Reader
+from rosbags.rosbag2.reader import DirectoryReader
+from rosbags.rosbag2.storage_mcap import McapReader
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
+from rosbags.typesys import Stores, get_typestore
+
+from depthlm_ros.errors import InputError, first_line
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+# Of definitions, as rosbags knows them; recorders write others where they have none.
+_ENCODINGS = "ros2msg", "ros2idl"
+_MCAP_ENCODINGS = *_ENCODINGS, "omgidl", ""
+_NO_HASH = "RIHS01_" + 64 * "0"
+_ONLY_KNOWN = f"""
+CREATE TEMP VIEW message_definitions AS SELECT id, topic_type, type_description_hash,
+    CASE WHEN encoding IN {_ENCODINGS} THEN encoding ELSE 'ros2msg' END AS encoding,
+    CASE WHEN encoding IN {_ENCODINGS} THEN encoded_message_definition ELSE '' END
+        AS encoded_message_definition
+FROM main.message_definitions
+"""
+
+
+class _Schemas(dict):
+    """Schemas by number; a definition in an unknown language is kept as none."""
+
+    def __setitem__(self, key, schema):
+        known = schema.encoding in _MCAP_ENCODINGS
+        super().__setitem__(key, schema if known else schema._replace(encoding="ros2msg", data=""))
+
+
+class _Mcap(McapReader):
+    def __init__(self, path):
+        super().__init__(path)
+        self.schemas = _Schemas()
+
+
+class _Sqlite3(Sqlite3Reader):
+    def open(self):
+        def only_known(connection):
+            connection.execute(_ONLY_KNOWN)
+
+        apsw.connection_hooks.append(only_known)
+        try:
+            super().open()
+        finally:
+            apsw.connection_hooks.remove(only_known)
+
+
+class _Directory(DirectoryReader):
+    STORAGE_PLUGINS: ClassVar = {"mcap": _Mcap, "sqlite3": _Sqlite3}
+
+
+class RawReader(Reader):
+    """An open recording: a folder with metadata.yaml, an .mcap or a .db3 file.
+
+    Raises InputError where it cannot be read, also in the middle of its messages.
+    """
+
+    STORAGE_PLUGINS: ClassVar = {"dir": _Directory, ".mcap": _Mcap, ".db3": _Sqlite3}
+
+    def __init__(self, path: str | Path):
+        if Path(path).suffix == ".bag":
+            raise InputError(f"{path} is a recording of ROS 1: convert it with `rosbags-convert`")
+        try:
+            super().__init__(Path(path))
+            self.open()
+        except FileNotFoundError as error:
+            raise InputError(f"there is no recording at {path}") from error
+        except Exception as error:  # of many kinds, where a file is cut off or of another format
+            raise self._unreadable(error) from error
+
+    def __enter__(self):
+        return self
+
+    def messages(
+        self,
+        connections: Collection[Connection] = (),
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Iterator[tuple[Connection, int, bytes]]:
+        """(connection, time of recording [ns], bytes) of each message, in order of time."""
+        try:
+            yield from super().messages(connections, start, stop)
+        except Exception as error:
+            raise self._unreadable(error) from error
+
+    def deserialize(self, raw: bytes, kind: str) -> Any:
+        """The message in the bytes, of a standard type; InputError where they hold none."""
+        try:
+            return STORE.deserialize_cdr(raw, kind)
+        except Exception as error:
+            raise InputError(
+                f"a message of type {kind} cannot be decoded: {first_line(error)}"
+            ) from error
+
+    def _unreadable(self, error):
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        return InputError(
+            f"{self.path} cannot be read as a rosbag2 recording ({reason}). If it was cut off,"
+            " repair it with `ros2 bag reindex FOLDER` or `mcap recover FILE`"
+        )
+
+
+def definition(connection: Connection) -> dict[str, str]:
+    """What Writer.add_connection is told about the type of a connection: its definition and hash.
+
+    As recorded; of standard types that came without one, the standard's; else empty.
+    """
+    text, kind = connection.msgdef.data, connection.msgtype
+    if not text.strip() and kind in STORE.types:
+        text = STORE.generate_msgdef(kind, ros_version=2)[0]
+    header = "=" * 80 + "\nIDL: "
+    if connection.msgdef.format == MessageDefinitionFormat.IDL and not text.startswith(header):
+        text = f"{header}{kind}\n{text}"
+    known = STORE.hash_rihs01(kind) if kind in STORE.types else _NO_HASH
+    return {"msgdef": text, "rihs01": connection.digest or known}

@@ -1,0 +1,80 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""An image file with its camera: from numbers, a camera file, or EXIF, and never guessed."""
+
+import sys
+from collections.abc import Callable
+
+from depthlm_ros.data.files import (
+    camera_for,
+    exif_warnings,
+    film_focal_px,
+    is_turned,
+    read_camera,
+    read_picture,
+)
+from depthlm_ros.errors import CameraError, InputError
+from depthlm_ros.view import Frame
+
+
+def print_warning(text: str) -> None:
+    """Print a sentence to stderr, as the command line does."""
+    print(f"depthlm: {text}", file=sys.stderr)
+
+
+def read_frame(
+    image: str,
+    camera: str = "",
+    fx: float | None = None,
+    fy: float | None = None,
+    cx: float | None = None,
+    cy: float | None = None,
+    warn: Callable[[str], object] = print_warning,
+) -> Frame:
+    """The Frame of an image file, turned upright as its EXIF orientation says.
+
+    camera: a camera_info file of the size of the image.
+    fx, fy: focal lengths in pixels; fy is fx where it is not given, fx that of EXIF.
+    cx, cy: principal point in pixels of the upright image, its centre where it is not given.
+    warn: called with a sentence where the focal length comes from EXIF.
+
+    Raises ImageError, CameraError where no focal length is known, and InputError for both a camera
+    file and numbers.
+    """
+    raster = read_picture(image)
+    height, width = raster.shape[:2]
+    if camera:
+        if (fx, fy, cx, cy) != (None,) * 4:
+            raise InputError("give either a camera file or fx, fy, cx and cy, not both")
+        return _with_camera(image, raster, read_camera(camera))
+    if fx is None:
+        fx = _fx_of_exif(image, width, height, warn)
+    return Frame(raster, camera_for(width, height, fx, fy, cx, cy))
+
+
+def _with_camera(path, raster, camera) -> Frame:
+    try:
+        return Frame(raster, camera)
+    except CameraError as error:
+        if not is_turned(path):
+            raise
+        raise CameraError(
+            f"{error}. EXIF turned {path} upright: give the camera file of the upright image, or"
+            " store the image as it was taken"
+        ) from error
+
+
+def _fx_of_exif(path, width, height, warn) -> float:
+    fx = film_focal_px(path, width, height)
+    if fx is None:
+        raise CameraError(
+            f"the focal length of {path} is unknown (its EXIF does not hold it), and without it"
+            " there is no scale: give --fx PIXELS (and --fy, --cx, --cy), or --camera"
+            " camera_info.yaml"
+        )
+    warn(
+        f"fx = {fx:.0f} px, from the film-equivalent focal length in EXIF, accurate to a few"
+        " percent if the image is not cropped; --fx or --camera is better"
+    )
+    for contradiction in exif_warnings(path, width, height):
+        warn(contradiction)
+    return fx

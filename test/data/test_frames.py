@@ -1,0 +1,39 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""An image with its camera: where the focal length comes from, and what contradicts it."""
+
+import pytest
+from PIL import Image
+
+from depthlm_ros.data.frames import read_frame
+from depthlm_ros.errors import CameraError
+
+CAMERA = """
+image_width: 64
+image_height: 48
+camera_matrix: {data: [40.0, 0.0, 31.5, 0.0, 40.0, 23.5, 0.0, 0.0, 1.0]}
+"""
+
+
+def photo(folder, **inner):
+    """A landscape JPEG whose EXIF turns it to portrait, with tags of the inner directory."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for tag, value in inner.items():
+        exif.get_ifd(0x8769)[int(tag[1:])] = value
+    Image.new("RGB", (64, 48)).save(folder / "a.jpg", exif=exif)
+    return str(folder / "a.jpg")
+
+
+def test_an_image_that_exif_turned_says_so_beside_the_camera_of_the_stored_one(tmp_path):
+    (tmp_path / "c.yaml").write_text(CAMERA)
+    with pytest.raises(CameraError, match="EXIF"):
+        read_frame(photo(tmp_path), str(tmp_path / "c.yaml"))
+
+
+def test_a_digital_zoom_is_told_beside_the_focal_length_from_exif(tmp_path):
+    told = []
+    path = photo(tmp_path, t41989=26, t41988=2.0)  # FocalLengthIn35mmFilm, DigitalZoomRatio
+    frame = read_frame(path, warn=told.append)
+    assert (frame.camera.width, frame.camera.height) == (48, 64)
+    assert frame.camera.fx == pytest.approx(26 * 80 / 43.267, rel=1e-3)
+    assert len(told) == 2
