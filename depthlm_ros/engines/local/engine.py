@@ -20,7 +20,7 @@ import torch
 
 from depthlm_ros.answer import parse
 from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, is_checked
-from depthlm_ros.engines.capacity import SHARE, Pace, picture_bytes, question_bytes, threads_for
+from depthlm_ros.engines.capacity import SHARE, Pace, image_bytes, question_bytes, threads_for
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.local.free import Speaker
 from depthlm_ros.engines.local.marked import Canvas, drawn
@@ -189,7 +189,7 @@ class LocalEngine:
         scene.beginning = prompts.shared_beginning(scene.view, scene.style, scene.pictures)
         ids = prompts.with_pictures(scene.beginning, *(one.grid for one in prepared))
         scene.placed = prompts.placed(ids, *prepared)
-        needed = sum(picture_bytes(self.loaded, one.grid) for one in prepared)
+        needed = sum(image_bytes(self.loaded, one.grid) for one in prepared)
         check_fits("opening the picture", needed, device)
         positions = scene.placed.positions[:, None].to(device)
         moved = [one.to(device) for one in prepared]
