@@ -10,10 +10,10 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import drift, growth, latency, report
+from depthlm_ros.bench import latency, predictors, report
 from depthlm_ros.bench.compare import compare
-from depthlm_ros.bench.memory import memory_of
 from depthlm_ros.bench.shapes import SIZES
+from depthlm_ros.bench.timing import CpuMemory, memory_of
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import add_model_options, count, positive, predictor_from
 from depthlm_ros.data.files import read_camera, read_picture
@@ -93,9 +93,12 @@ def run(args) -> int:
 
 def _grow(args) -> int:
     predictor = predictor_from(args)
-    memory = memory_of(predictor.device)
-    print(growth.HEADER)
-    for grown in growth.growth(predictor, demo_frame(), predictor.checkpoint.grid_style, memory):
+    loaded = getattr(predictor.engine, "loaded", None)
+    memory = memory_of(loaded.device) if loaded else CpuMemory()
+    print(predictors.GROWN_HEADER)
+    for grown in predictors.growth(
+        predictor, demo_frame(), predictor.checkpoint.grid_style, memory
+    ):
         print(grown.line(), flush=True)
     return 0
 
@@ -106,9 +109,9 @@ def _drift(args) -> int:
     exact = predictor_from(args)
     for args.dtype in ("bfloat16", "float16"):
         other = predictor_from(args)
-        print(f"{args.dtype} against float32\n{drift.HEADER}", flush=True)
+        print(f"{args.dtype} against float32\n{predictors.DRIFT_HEADER}", flush=True)
         for style in exact.checkpoint.wording:
-            print(drift.drift(exact, other, demo_frame(), style).line(), flush=True)
+            print(predictors.drift(exact, other, demo_frame(), style).line(), flush=True)
     return 0
 
 

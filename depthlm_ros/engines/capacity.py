@@ -16,7 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from depthlm_ros.engines.local.engine import LocalScene
+    from depthlm_ros.engines.local.scenes import LocalScene
     from depthlm_ros.models.loading import Loaded
 
 SHARE = 0.5  # of the free memory that one step may take
@@ -145,7 +145,7 @@ def question_bytes(loaded: Loaded, scene: LocalScene) -> int:
 
 
 def image_bytes(loaded: Loaded, grid: tuple[int, int]) -> int:
-    """Memory of one image of (rows, columns) tokens that all questions share, while it is opened."""
+    """Memory of an image of (rows, columns) tokens that questions share, while it is opened."""
     numbers = _cached(loaded) + _computed(loaded) + _seen(loaded)
     return loaded.model.dtype.itemsize * _tokens(grid) * numbers
 

@@ -7,7 +7,6 @@ import pytest
 
 from depthlm_ros.engines.capacity import Pace, threads_for
 
-
 STEP_S = 0.1
 COSTS = {"a cheap step": (0.02, 0.004), "a fixed cost beyond the step": (0.3, 0.003)}
 
