@@ -103,8 +103,8 @@ class CudaMemory:
 
 
 def memory_of(device: Any) -> Memory:
-    """The memory to watch for a torch device."""
-    return CudaMemory(device) if device.type == "cuda" else CpuMemory()
+    """The memory to watch for a torch device, or its name."""
+    return CudaMemory(device) if str(device).startswith("cuda") else CpuMemory()
 
 
 class Contestant:

@@ -24,7 +24,7 @@ from depthlm_ros.engines import CLOSED, LONGEST, Reply
 from depthlm_ros.engines.capacity import Pace, threads_for
 from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.models.loading import Loaded, load
-from depthlm_ros.models.memory import give_back, held_bytes
+from depthlm_ros.models.memory import give_back, used_bytes
 from depthlm_ros.models.positions import batch_positions
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.models.vision import ImageTensors
@@ -90,11 +90,11 @@ class ReferenceEngine:
     @property
     def memory_bytes(self) -> int:
         """What torch allocated on a GPU, or what this process holds on a CPU."""
-        return held_bytes(torch.device(self.device))
+        return used_bytes(self.device)
 
     def supports(self, style: Style, images: int = 1) -> str:
         """ "" if it can be asked in this style about so many images, or the reason why not."""
-        return self.prompts.refusal(style, images)
+        return self.prompts.unsupported(style, images)
 
     def open(self, images: Sequence[View], style: Style) -> ReferenceScene:
         """A scene of views as LocalEngine.open takes them, with its errors."""

@@ -10,6 +10,7 @@ much, found out by halving.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from pathlib import Path
@@ -49,14 +50,14 @@ def free_bytes(device: torch.device, root: str | Path = "/") -> int:
     return _kernels(root)
 
 
-def held_bytes(device: torch.device) -> int:
-    """Bytes that this process holds: on a GPU what torch allocated, on a CPU all of it."""
-    if device.type == "cuda":
+def used_bytes(device: str) -> int:
+    """Bytes that torch allocated on a GPU, or that this process holds on a CPU."""
+    if device.startswith("cuda"):
         import torch
 
-        return torch.cuda.memory_allocated(device)
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+        return int(torch.cuda.memory_allocated(device))
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _shares(device: torch.device) -> bool:

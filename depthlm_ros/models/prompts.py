@@ -48,7 +48,7 @@ class Prompts:
         grids = [grid for one in images for grid in vision.grids(one, 1)]
         return prompt_positions(ids, vision.image_id, grids, vision.merge)
 
-    def refusal(self, style: Style, images: int) -> str:
+    def unsupported(self, style: Style, images: int) -> str:
         """Why this model cannot be asked in the style about so many images; "" if it can."""
         if images not in style.pictures:
             return (
@@ -69,7 +69,7 @@ class Prompts:
 
     def check_style(self, style: Style, images: int) -> None:
         """InputError if this model cannot be asked in the style about so many images."""
-        reason = self.refusal(style, images)
+        reason = self.unsupported(style, images)
         if reason:
             raise InputError(reason)
 

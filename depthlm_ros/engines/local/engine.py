@@ -36,8 +36,8 @@ from depthlm_ros.models.memory import (
     check_fits,
     free_bytes,
     give_back,
-    held_bytes,
     in_passes,
+    used_bytes,
 )
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.models.vision import ImageTensors
@@ -88,11 +88,11 @@ class LocalEngine:
     @property
     def memory_bytes(self) -> int:
         """What torch allocated on a GPU, or what this process holds on a CPU."""
-        return held_bytes(torch.device(self.device))
+        return used_bytes(self.device)
 
     def supports(self, style: Style, images: int = 1) -> str:
         """ "" if it can be asked in this style about so many images, or the reason why not."""
-        return self.prompts.refusal(style, images)
+        return self.prompts.unsupported(style, images)
 
     @torch.inference_mode()
     def open(self, images: Sequence[View], style: Style) -> LocalScene:
