@@ -13,7 +13,7 @@ import numpy as np
 from depthlm_ros.bench import latency, predictors, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.shapes import SIZES
-from depthlm_ros.bench.timing import CpuMemory, memory_of
+from depthlm_ros.bench.timing import memory_of
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import add_model_options, count, positive, predictor_from
 from depthlm_ros.data.files import read_camera, read_picture
@@ -93,8 +93,7 @@ def run(args) -> int:
 
 def _grow(args) -> int:
     predictor = predictor_from(args)
-    loaded = getattr(predictor.engine, "loaded", None)
-    memory = memory_of(loaded.device) if loaded else CpuMemory()
+    memory = memory_of(predictor.device)
     print(predictors.GROWN_HEADER)
     for grown in predictors.growth(
         predictor, demo_frame(), predictor.checkpoint.grid_style, memory

@@ -69,7 +69,7 @@ class ScriptedEngine:
         self.counts: Counter[str] = Counter()
 
     def supports(self, style: Style, images: int = 1) -> str:
-        """ "": it can be asked anything."""
+        """Never a reason: it can be asked anything."""
         return ""
 
     def open(self, images: Sequence[View], style: Style) -> ScriptedScene:

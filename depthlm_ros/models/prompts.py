@@ -49,7 +49,7 @@ class Prompts:
         return prompt_positions(ids, vision.image_id, grids, vision.merge)
 
     def unsupported(self, style: Style, images: int) -> str:
-        """Why this model cannot be asked in the style about so many images; "" if it can."""
+        """Why this model cannot be asked in the style about so many images; empty if it can."""
         if images not in style.pictures:
             return (
                 f"a question in {style.name} style is about one image, got {images}: two are"

@@ -10,9 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from testing.tiny_models import ARCHITECTURES
+
 from depthlm_ros.models import compat, loading
 from depthlm_ros.models.decoder import prefill
-from testing.tiny_models import ARCHITECTURES
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN"

@@ -91,7 +91,7 @@ class LocalEngine:
         return used_bytes(self.device)
 
     def supports(self, style: Style, images: int = 1) -> str:
-        """ "" if it can be asked in this style about so many images, or the reason why not."""
+        """Why it cannot be asked in this style about so many images; empty if it can."""
         return self.prompts.unsupported(style, images)
 
     @torch.inference_mode()
