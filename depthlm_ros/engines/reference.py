@@ -28,7 +28,7 @@ from depthlm_ros.models.memory import give_back, used_bytes
 from depthlm_ros.models.positions import batch_positions
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.models.vision import ImageTensors
-from depthlm_ros.question import Question, Style
+from depthlm_ros.question import PositionStyle, Question, Style
 from depthlm_ros.view import View
 
 LARGEST_BATCH = 32
@@ -181,7 +181,7 @@ class ReferenceEngine:
         """(3, N, L): the model has no rule of its own for a token that points."""
         vision = self.loaded.vision
         grid = prepared[0].grid
-        places = [scene.style.place(scene.views[0], q.pixel, grid) for scene, q in members]
+        places = [PositionStyle.place(scene.views[0], q.pixel, grid) for scene, q in members]
         grids = vision.grids(prepared[0], len(members))
         point = self.loaded.point_id
         return batch_positions(ids, vision.image_id, grids, vision.merge, point, places, mask)

@@ -35,7 +35,7 @@ class ScriptedScene:
 
 
 Asked = tuple[ScriptedScene, Question]
-Answer = Callable[[View, tuple], "float | str"]
+Answer = Callable[[View, tuple[float, ...]], "float | str"]
 
 
 class ScriptedEngine:

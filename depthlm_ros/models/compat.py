@@ -213,7 +213,9 @@ def counted_weights(told: Callable[[str], None]) -> Iterator[None]:
     It hangs on the progress bar of that name; a version without a hook for its bars tells nothing.
     """
 
-    def hook(factory: Callable[..., Any], arguments: tuple, options: dict) -> Any:
+    def hook(
+        factory: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
         if options.get("desc") == "Loading weights" and arguments:
             return _counting(arguments[0], told)
         return factory(*arguments, **options)

@@ -20,7 +20,7 @@ import torch
 
 from depthlm_ros.errors import InputError
 
-Grid = Sequence[int] | torch.Tensor  # (t, h, w) of an image in patches, t = 1
+Grid = Sequence[int]  # (t, h, w) of an image in patches, t = 1; or a tensor of them
 
 
 class Placed(NamedTuple):

@@ -82,7 +82,7 @@ class Prompts:
     def shared_beginning(self, view: View, style: Style, images: int = 1) -> list[int]:
         """The ids with which every question about the view begins, an image as one token."""
         probes = [self._ids(probe.text, "", images) for probe in style.probes(view)]
-        beginning = commonprefix(probes)
+        beginning = list(commonprefix(probes))
         if self.loaded.point_id in beginning:
             beginning = beginning[: beginning.index(self.loaded.point_id)]
         return beginning[: min(map(len, probes)) - 1]

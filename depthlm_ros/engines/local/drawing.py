@@ -18,13 +18,14 @@ import torch
 from PIL import Image
 
 from depthlm_ros.models.vision import ImageTensors, QwenVision
-from depthlm_ros.question import Style
+from depthlm_ros.question import MarkerStyle
 from depthlm_ros.view import View
 
+Pixel = tuple[float, ...]  # (u, v) of the view
 REACH = 4  # pixels: more than any of Pillow's filters look to a side, in the coarser raster
 
 
-def drawn(asked: Sequence[tuple[Canvas, tuple]]) -> ImageTensors:
+def drawn(asked: Sequence[tuple[Canvas, Pixel]]) -> ImageTensors:
     """An image each for [(canvas, view pixel (u, v)), ...], all of one size."""
     blanks = [canvas.prepared for canvas, _ in asked]
     tensors = {name: torch.cat([b.tensors[name] for b in blanks]) for name in blanks[0].tensors}
@@ -40,7 +41,7 @@ class Canvas:
     prepared: the view alone, on the device where the marked images are wanted.
     """
 
-    def __init__(self, vision: QwenVision, view: View, style: Style, prepared: ImageTensors):
+    def __init__(self, vision: QwenVision, view: View, style: MarkerStyle, prepared: ImageTensors):
         self._vision, self._view, self._style, self.prepared = vision, view, style, prepared
         self._filter = vision.processor.resample
         self._axes = _axes(view.image.shape[:2], prepared.size, self._filter)
@@ -51,7 +52,7 @@ class Canvas:
         """Memory held, without the view's image."""
         return self._half.nbytes + sum(t.nbytes for t in self.prepared.tensors.values())
 
-    def draw(self, images: ImageTensors, index: int, pixel: tuple) -> None:
+    def draw(self, images: ImageTensors, index: int, pixel: Pixel) -> None:
         """Put the marker of a view pixel (u, v) onto a copy of the view, the index-th image."""
         first, second = self._axes
         strip = self._painted(pixel)[second]
@@ -62,12 +63,12 @@ class Canvas:
         part = _cut(self._resized(part, second), second, seen[second])
         self._vision.paste(images, index, self._values(part), seen[0].start, seen[1].start)
 
-    def _painted(self, pixel: tuple) -> list[slice]:
+    def _painted(self, pixel: Pixel) -> list[slice]:
         """The slices of the view, rows and columns, that hold the marker."""
         u, v = self._style.painted(pixel).T
         return [slice(places.min(), places.max() + 1) for places in (v, u)]
 
-    def _touched(self, pixel: tuple) -> list[slice]:
+    def _touched(self, pixel: Pixel) -> list[slice]:
         """Of what the model sees, rows and columns that may depend on the marker, in whole
         tokens."""
         side = self._vision.side
@@ -108,4 +109,8 @@ def _axes(before: tuple[int, int], after: tuple[int, int], resample: int) -> tup
     noise = np.random.default_rng(0).integers(0, 256, (*before, 3), dtype=np.uint8)
     whole = Image.fromarray(noise).resize(after[::-1], resample)
     wide = _resized(noise, 1, after[1], resample)
-    return (1, 0) if np.array_equal(_resized(wide, 0, after[0], resample), whole) else (0, 1)
+    return (
+        (1, 0)
+        if np.array_equal(_resized(wide, 0, after[0], resample), np.asarray(whole))
+        else (0, 1)
+    )

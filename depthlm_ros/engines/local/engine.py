@@ -41,7 +41,7 @@ from depthlm_ros.models.memory import (
 )
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.models.vision import ImageTensors
-from depthlm_ros.question import Question, Style
+from depthlm_ros.question import PositionStyle, Question, Style
 from depthlm_ros.view import View
 
 Asked = tuple[LocalScene, Question]
@@ -253,8 +253,8 @@ def _group(scene: LocalScene, question: Question) -> Hashable:
     return scene.view.image.shape, question.text, question.form
 
 
-def _places(scene: LocalScene, members: Sequence[Asked]) -> list[tuple[float, float]] | None:
+def _places(scene: LocalScene, members: Sequence[Asked]) -> list[tuple[float, ...]] | None:
     """(N, 2) places of position style on the grid of image tokens, None for other styles."""
     if scene.style.name != "position":
         return None
-    return [scene.style.place(scene.view, q.pixel, scene.grid) for _, q in members]
+    return [PositionStyle.place(scene.view, q.pixel, scene.grid) for _, q in members]

@@ -19,9 +19,10 @@ from itertools import islice
 import torch
 
 from depthlm_ros.answer import AnswerForm
-from depthlm_ros.engines.digits import SYMBOLS, DigitTree, Grammar, Node
+from depthlm_ros.engines.digits import DigitTree, Grammar, Node
 from depthlm_ros.engines.local.free_decoding import Speaker, best_tokens, most_probable
 from depthlm_ros.engines.local.rows import Rows
+from depthlm_ros.models.chat import SYMBOLS
 from depthlm_ros.models.loading import Loaded
 
 TOGETHER = 32  # rows in one pass: each token lists the keys that it sees
@@ -174,7 +175,9 @@ class Checker:
         self, begun: Begun, trees: list[DigitTree], tails: dict[int, list[int]]
     ) -> list[int]:
         """The most probable token after each token of the tails {row: ids}, row by row."""
-        rows, paths, places = [], [], []
+        rows: list[int] = []
+        paths: list[list[int]] = []
+        places: list[int] = []
         for row, tail in tails.items():
             path, place = trees[row].tip.path(), begun.ends[row] + len(trees[row].greedy) - 1
             for step in range(len(tail)):

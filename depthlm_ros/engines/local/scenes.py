@@ -15,24 +15,27 @@ from depthlm_ros.view import View
 class LocalScene:
     """One view, or two, opened in a style.
 
-    view, grid: the first view, and the rows and columns of its image tokens.
+    view, grid: the first view, None once closed, and the rows and columns of its image tokens.
     images: how many views there are.
     beginning: the ids that all questions share.
     prompt: their keys and values, for each layer.
     placed: their positions.
     canvas: what markers are drawn on, in a style that draws.
+
+    prompt and placed are there in styles that share the image, canvas in the others, and all of it
+    while the scene is open: whoever reads them has looked at `closed`.
     """
 
     def __init__(self, view: View, style: Style, grid: tuple[int, int], images: int = 1):
         # A copy: a camera may reuse its buffer.
-        self.view: View | None = replace(view, image=view.image.copy())
+        self.view: View = replace(view, image=view.image.copy())
         self.style = style
         self.grid = grid
         self.images = images
         self.beginning: list[int] = []
         self.prompt: list[KeysValues] | None = None
-        self.placed: Placed | None = None
-        self.canvas: Canvas | None = None
+        self.placed: Placed = None  # type: ignore[assignment]
+        self.canvas: Canvas = None  # type: ignore[assignment]
 
     @property
     def closed(self) -> bool:
@@ -52,4 +55,5 @@ class LocalScene:
 
         From any thread, also while a step is under way: that step keeps what it has begun with.
         """
-        self.view = self.prompt = self.placed = self.canvas = None
+        self.view = self.placed = self.canvas = None  # type: ignore[assignment]
+        self.prompt = None
