@@ -52,7 +52,7 @@ def _seconds(way: Callable[..., torch.Tensor], rows: torch.Tensor, weight: torch
     return time.perf_counter() - start
 
 
-class OneDnnLinear(torch.nn.Linear):
+class OneDnnLinear(torch.nn.Linear):  # type: ignore[misc]
     """A Linear layer by oneDNN, where there are rows enough; parameters and names stay.
 
     Without gradients only: where they are wanted it is the layer that it was.
@@ -70,7 +70,7 @@ def linear_patches(model: torch.nn.Module) -> None:
     compat.replace_patch_embedding(model.model, LinearPatches)
 
 
-class LinearPatches(torch.nn.Module):
+class LinearPatches(torch.nn.Module):  # type: ignore[misc]
     """Patches (N, channels * frames * side * side) -> embeddings (N, width).
 
     Keeps the convolution as its parameters, so that names in a checkpoint and gradients stay.

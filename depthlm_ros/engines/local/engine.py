@@ -13,7 +13,7 @@ from collections.abc import Hashable, Sequence
 from copy import copy
 from functools import partial
 from math import nan
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -41,7 +41,7 @@ from depthlm_ros.models.memory import (
 )
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.models.vision import ImageTensors
-from depthlm_ros.question import PositionStyle, Question, Style
+from depthlm_ros.question import MarkerStyle, PositionStyle, Question, Style
 from depthlm_ros.view import View
 
 Asked = tuple[LocalScene, Question]
@@ -142,7 +142,8 @@ class LocalEngine:
                 self._share(scene, prepared)
         else:
             on_device = prepared[0].to(self.loaded.device)
-            scene.canvas = Canvas(self.loaded.vision, scene.view, scene.style, on_device)
+            style = cast(MarkerStyle, scene.style)  # the only one that draws
+            scene.canvas = Canvas(self.loaded.vision, scene.view, style, on_device)
 
     def _share(self, scene: LocalScene, prepared: list[ImageTensors]) -> None:
         """Compute the images and the words that all questions begin with."""
