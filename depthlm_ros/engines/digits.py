@@ -19,8 +19,8 @@ import numpy as np
 
 from depthlm_ros.answer import parse
 from depthlm_ros.errors import InputError
-from depthlm_ros.models.chat import SYMBOLS
 
+SYMBOLS = "0123456789."
 DOT = 10
 COVERED = 0.9  # statistics of less of the probability would be guesses
 

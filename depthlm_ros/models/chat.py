@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from depthlm_ros.engines.digits import SYMBOLS
 from depthlm_ros.errors import CheckpointError
 
-SYMBOLS = "0123456789."  # what numbers are made of, each one token
 _SLOT = "<<the question>>"
 
 

@@ -36,7 +36,7 @@ class Parts:
 
     vision: see vision.py.
     chat: see chat.py.
-    symbol_ids: the tokens of chat.SYMBOLS.
+    symbol_ids: the tokens of digits.SYMBOLS.
     point_id: the token that points, None if the vocabulary lacks it.
     """
 

@@ -19,10 +19,9 @@ from itertools import islice
 import torch
 
 from depthlm_ros.answer import AnswerForm
-from depthlm_ros.engines.digits import DigitTree, Grammar, Node
+from depthlm_ros.engines.digits import SYMBOLS, DigitTree, Grammar, Node
 from depthlm_ros.engines.local.free_decoding import Speaker, best_tokens, most_probable
 from depthlm_ros.engines.local.rows import Rows
-from depthlm_ros.models.chat import SYMBOLS
 from depthlm_ros.models.loading import Loaded
 
 TOGETHER = 32  # rows in one pass: each token lists the keys that it sees
