@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from depthlm_ros.bench.compare import Setting
-from depthlm_ros.bench.memory import memory_of
 from depthlm_ros.bench.report import line, preface, write_json, write_plot
-from depthlm_ros.bench.timing import Row, with_ratios
+from depthlm_ros.bench.timing import Row, memory_of, with_ratios
 from depthlm_ros.bench.work import Work
 from depthlm_ros.camera import Camera
 from depthlm_ros.cli import main
@@ -162,7 +161,7 @@ def test_growth_asks_more_and_more_and_tells_time_and_memory(capsys):
 
 
 def test_growth_times_all_questions_but_not_what_happens_once():
-    from depthlm_ros.bench.growth import growth
+    from depthlm_ros.bench.predictors import growth
 
     now, asked, places = [0.0], [], []
 
@@ -181,7 +180,7 @@ def test_growth_times_all_questions_but_not_what_happens_once():
 
 
 def test_drift_is_the_median_and_largest_relative_change_among_pixels_that_both_answer():
-    from depthlm_ros.bench.drift import drift
+    from depthlm_ros.bench.predictors import drift
 
     def answering(change):
         def ranges(frame, pixels, style):

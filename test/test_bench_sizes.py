@@ -93,6 +93,33 @@ def _work_of(loaded, name, style):
     return work_of(loaded, Prompts(loaded), view, asker, [asker.question(view, (999, 99))])
 
 
+@pytest.mark.parametrize("architecture", SMALL_SIZES)
+def test_the_products_of_matrices_are_those_that_torch_counts(architecture):
+    """All but attention, whose kernel on a CPU torch's counter leaves out."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from depthlm_ros.bench import work
+    from depthlm_ros.models.decoder import prefill
+    from depthlm_ros.models.prompts import Prompts
+
+    size = SMALL_SIZES[architecture]
+    loaded, view = build(size, architecture, "cpu"), view_of(size)
+    prompts, style = Prompts(loaded), loaded.checkpoint.asker("marker")
+    prepared = loaded.vision.prepare([view.image])
+    ids = prompts.question_ids(style.question(view, (50, 40)))
+    ids = prompts.with_images(ids, prepared.grid)
+    positions = prompts.placed(ids, prepared).positions[:, None]
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        prefill(loaded, ids[None], positions, prepared)
+    merged = prepared.grid[0] * prepared.grid[1]
+    patches, tokens = merged * loaded.vision.merge**2, len(ids)
+    matrices = work._vision(loaded, patches, merged) - work._looking(loaded, patches)
+    matrices += work._text(loaded, tokens, 0)
+    matrices -= 4 * TEXT.layers * TEXT.heads * TEXT.head * tokens * tokens / 2
+    assert counter.get_total_flops() == matrices
+
+
 def test_the_lengths_of_the_bench_size_are_fixed():
     loaded = _loaded_without_weights("bench")
     view = view_of(SIZES["bench"])

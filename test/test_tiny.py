@@ -88,8 +88,8 @@ def test_half_precision_says_nearly_the_same_on_a_cpu(tiny, dtype):
 )
 def test_memory_stays_flat_from_a_hundred_questions_on(tiny, style, most):
     """Steps of every size must leave nothing behind: 3,000 questions once kept 200 MB."""
-    from depthlm_ros.bench.growth import growth
-    from depthlm_ros.bench.memory import CpuMemory
+    from depthlm_ros.bench.predictors import growth
+    from depthlm_ros.bench.timing import CpuMemory
 
     frame = shot(3, "heldout").frame
     few, many = growth(tiny, frame, style, CpuMemory(), (100, most))

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from depthlm_ros.checkpoints import from_folder
-from depthlm_ros.engines.local.rows import prefill
 from depthlm_ros.errors import CheckpointError
+from depthlm_ros.models.decoder import prefill
 from depthlm_ros.models.loading import load
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.view import unify_focal
@@ -43,7 +43,7 @@ class DenseHead:
         row, vision = self._loaded.checkpoint, self._loaded.vision
         view = unify_focal(frame, row.focal_px, row.axes)
         pictures = vision.prepare([view.image])
-        ids = self._prompts.with_pictures(self._loaded.chat.ids(""), pictures.grid)
+        ids = self._prompts.with_images(self._loaded.chat.ids(""), pictures.grid)
         positions = self._prompts.placed(ids, pictures).positions[:, None]
         states, _ = prefill(self._loaded, ids[None], positions, pictures)
         seen = states[0][ids == vision.image_id].float()

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Engines side by side: the same model, picture and questions, one after the other in one run.
+"""Engines side by side: the same model, image and questions, one after the other in one run.
 
-reference answers in the published way: a whole prompt with its own picture for each question,
+reference answers in the published way: a whole prompt with its own image for each question,
 preprocessing included, and as many tokens as the published answer has. Both engines are given
 one model, reference first, since a fast engine may change how the model computes.
 """
@@ -10,9 +10,8 @@ import os
 from dataclasses import dataclass
 from itertools import chain
 
-from depthlm_ros.bench.memory import memory_of
 from depthlm_ros.bench.shapes import build, find_size, view_of
-from depthlm_ros.bench.timing import Contestant, Stopwatch, with_ratios, yardstick
+from depthlm_ros.bench.timing import Contestant, Stopwatch, memory_of, with_ratios, yardstick
 from depthlm_ros.bench.weights import TREE
 from depthlm_ros.bench.work import peak_flops, work_of
 from depthlm_ros.engines import is_checked
@@ -52,9 +51,11 @@ class Setting:
 def compare(name, styles, ns, limit_s=60.0, device="auto", check="auto"):
     """(Setting, an iterator over timing.Rows that measures as it goes) of the size `name`.
 
-    styles: names, empty for all that the model speaks; ns: numbers of questions; check: see
-    engines.is_checked. Raises
-    InputError for an unknown size or style, or where the model does not fit, and
+    styles: names, empty for all that the model speaks.
+    ns: numbers of questions.
+    check: see engines.is_checked.
+
+    Raises InputError for an unknown size or style, OutOfMemory where the model does not fit, and
     MissingDependency without torch and transformers.
     """
     size = find_size(name)

@@ -24,9 +24,9 @@ def preface(setting):
         f"{setting.size}: {setting.parameters / 1e6:,.0f} M random parameters in {setting.dtype}"
         f" on {setting.device}, a matrix product reaches {setting.peak_flops / 1e12:.3g} TFLOP/s"
     )
-    yield f"tokens of text a question behind those that are shared: {tokens}"
+    yield f"tokens of text per question behind those that are shared: {tokens}"
     yield (
-        f"reference: transformers' generate, a picture a question, {PUBLISHED_TOKENS} new tokens"
+        f"reference: transformers' generate, an image per question, {PUBLISHED_TOKENS} new tokens"
         " (the end suppressed)"
     )
     yield f"local: {setting.tree}; check: {setting.check}"
@@ -97,7 +97,7 @@ def _draw(axes, setting, rows):
     for style in setting.work:
         floor = [setting.roofline_s(style, n) for n in ns]
         axes.plot(ns, floor, "--", color=COLOURS[style], label=f"roofline {style}", linewidth=1)
-    axes.set(xscale="log", yscale="log", xlabel="questions about one picture", ylabel="seconds")
+    axes.set(xscale="log", yscale="log", xlabel="questions about one image", ylabel="seconds")
     axes.grid(which="major", alpha=0.3)
     axes.legend(fontsize=8)
 

@@ -1,14 +1,17 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Cells of a comparison: n questions about one picture, asked of an engine, on a clock.
+"""Cells of a comparison: n questions about one image, asked of an engine, on a clock, and the most
+memory that they took.
 
-Any Engine will do, scripted ones too: knows nothing about models, devices or reports. What would
-take longer than the limit is timed on as many questions as fit (one step at least), and what
-remains is extrapolated; the opening of the picture counts once.
+Any Engine will do, scripted ones too. What would take longer than the limit is timed on as many
+questions as fit (one step at least), and what remains is extrapolated; the opening of the image
+counts once.
 """
 
 import time
 from dataclasses import dataclass, replace
 from math import nan
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,7 +25,7 @@ LARGEST_BATCH = 32
 @dataclass(frozen=True)
 class Row:
     """One cell. batch: the largest step. measured_n: questions that were timed of n.
-    first_answer_s: from the opening of the picture. ratio: reference at batch 1 in the same
+    first_answer_s: from the opening of the image. ratio: reference at batch 1 in the same
     style (for position: marker) takes that many times longer. peak_bytes: of memory, weights
     included."""
 
@@ -51,13 +54,62 @@ class Sample:
     peak_bytes: int
 
     def seconds_per_question(self, n) -> float:
-        """Of n questions about one picture."""
+        """Of n questions about one image."""
         return self.opening_s / n + self.asking_s / self.asked
+
+
+class Memory(Protocol):
+    """The most memory that was held since the last reset."""
+
+    def reset(self) -> None: ...
+
+    def peak(self) -> int: ...
+
+
+class CpuMemory:
+    """Resident memory of this process, as Linux counts it."""
+
+    def reset(self) -> None:
+        """Count anew; where the kernel does not allow it, the peak is of the whole run."""
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            pass
+
+    def peak(self) -> int:
+        """Bytes."""
+        lines = Path("/proc/self/status").read_text().splitlines()
+        (kilobytes,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
+        return int(kilobytes) * 1024
+
+
+class CudaMemory:
+    """What torch allocated on a GPU. device: its torch device."""
+
+    def __init__(self, device: Any):
+        self._device = device
+
+    def reset(self) -> None:
+        """Count anew."""
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    def peak(self) -> int:
+        """Bytes."""
+        import torch
+
+        return torch.cuda.max_memory_allocated(self._device)
+
+
+def memory_of(device: Any) -> Memory:
+    """The memory to watch for a torch device, or its name."""
+    return CudaMemory(device) if str(device).startswith("cuda") else CpuMemory()
 
 
 class Contestant:
     """An engine in the comparison, asked in one style. opening_counts: whether what it does
-    when a picture is opened is work for the answer (reference does all of that again)."""
+    when an image is opened is work for the answer (reference does all of that again)."""
 
     def __init__(self, name, engine, style, opening_counts=True):
         self.name, self.engine, self.style = name, engine, style

@@ -4,7 +4,11 @@
 Counts the products of matrices of the plan (what questions share is computed once, words are
 given, only digits are decoded) at two operations a multiplication. Memory traffic is left out:
 with few questions the weights' way through memory is the limit, and the line is lower than any
-engine can reach. Knows nothing about engines' own tricks.
+engine can reach.
+
+torch.utils.flop_counter is no substitute: it counts a forward that really runs (here even a model
+of 12 billion parameters is counted without weights), and leaves out the attention kernels of a
+CPU. A test holds what both count to be equal.
 """
 
 import time
@@ -18,31 +22,31 @@ ROUNDS = 10  # products to measure the peak with, the fastest counts
 
 @dataclass(frozen=True)
 class Work:
-    """Floating-point operations in one style: once for a picture, and for each question.
+    """Floating-point operations in one style: once for an image, and for each question.
     tokens: of text behind what is shared, on average, without the number's."""
 
-    picture: float
+    image: float
     question: float
     tokens: float
 
     def total(self, n) -> float:
-        """Of n questions about one picture."""
-        return self.picture + n * self.question
+        """Of n questions about one image."""
+        return self.image + n * self.question
 
 
 def work_of(loaded, prompts, view, style, questions) -> Work:
     """The Work of questions in a Style about a View."""
-    pictures = loaded.vision.prepare([view.image])
-    merged = pictures.grid[0] * pictures.grid[1]
+    images = loaded.vision.prepare([view.image])
+    merged = images.grid[0] * images.grid[1]
     patches = merged * loaded.vision.merge**2
     seeing = _vision(loaded, patches, merged)
-    whole = [len(prompts.with_pictures(prompts.question_ids(q), pictures.grid)) for q in questions]
+    whole = [len(prompts.with_images(prompts.question_ids(q), images.grid)) for q in questions]
     if not style.shares_picture:
         tokens = mean(whole)
         number = _text(loaded, NODES, tokens) + _head(loaded, 1 + NODES)
         return Work(0.0, seeing + _text(loaded, tokens, 0) + number, tokens - merged)
     beginning = prompts.shared_beginning(view, style)
-    shared = len(prompts.with_pictures(beginning, pictures.grid))
+    shared = len(prompts.with_images(beginning, images.grid))
     tokens = mean(whole) - shared
     own = _text(loaded, tokens + NODES, shared) + _head(loaded, 1 + NODES)
     return Work(seeing + _text(loaded, shared, 0), own, tokens)
@@ -80,7 +84,7 @@ def _weights(module, but=()) -> int:
 
 
 def _vision(loaded, patches, merged) -> float:
-    """Of seeing one picture."""
+    """Of seeing one image."""
     base = loaded.base
     tower = getattr(base, "visual", None) or base.vision_tower
     joining = getattr(base, "multi_modal_projector", None)
@@ -91,7 +95,7 @@ def _vision(loaded, patches, merged) -> float:
 
 
 def _looking(loaded, patches) -> float:
-    """Of the attention between patches: over the whole picture, or in windows."""
+    """Of the attention between patches: over the whole image, or in windows."""
     config = loaded.config.vision_config
     layers = getattr(config, "depth", None) or config.num_hidden_layers
     full = len(getattr(config, "fullatt_block_indexes", range(layers)))

@@ -11,10 +11,10 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import drift, growth, latency, report
+from depthlm_ros.bench import latency, predictors, report
 from depthlm_ros.bench.compare import compare
-from depthlm_ros.bench.memory import memory_of
 from depthlm_ros.bench.shapes import SIZES
+from depthlm_ros.bench.timing import memory_of
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import add_model_options, count, positive, predictor_from
 from depthlm_ros.demo.scene import demo_frame
@@ -97,8 +97,10 @@ def run(args: argparse.Namespace) -> int:
 def _grow(args) -> int:
     predictor = predictor_from(args)
     memory = memory_of(predictor.device)
-    print(growth.HEADER)
-    for grown in growth.growth(predictor, demo_frame(), predictor.checkpoint.grid_style, memory):
+    print(predictors.GROWN_HEADER)
+    for grown in predictors.growth(
+        predictor, demo_frame(), predictor.checkpoint.grid_style, memory
+    ):
         print(grown.line(), flush=True)
     return 0
 
@@ -109,9 +111,9 @@ def _drift(args) -> int:
     exact = predictor_from(args)
     for args.dtype in ("bfloat16", "float16"):
         other = predictor_from(args)
-        print(f"{args.dtype} against float32\n{drift.HEADER}", flush=True)
+        print(f"{args.dtype} against float32\n{predictors.DRIFT_HEADER}", flush=True)
         for style in exact.checkpoint.wording:
-            print(drift.drift(exact, other, demo_frame(), style).line(), flush=True)
+            print(predictors.drift(exact, other, demo_frame(), style).line(), flush=True)
     return 0
 
 

@@ -1,15 +1,17 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The number that a model is about to say, read as a pruned tree of digit strings.
 
-Pure Python and numpy: knows nothing about models, tokens or masks. Somebody feeds the strings
-in `wanted` to a model and gives back what it found; the tree says what is wanted next, and at
-the end the greedy string and the distribution. The greedy path with its marginals would be
-wrong by a factor of ten beside a carry (9.9 m: is it 9.x or 1y.z?), hence the tree. An integer
-prefix is followed while it holds `eps` of the probability; a bin of decimals is refined while it
-is wider than `rel` of its value; below that a bin counts as uniform inside.
+Somebody feeds the strings in `wanted` to a model and gives back what it found; the tree says what
+is wanted next, and at the end the greedy string and the distribution. The greedy path with its
+marginals would be wrong by a factor of ten beside a carry (9.9 m: is it 9.x or 1y.z?), hence the
+tree. An integer prefix is followed while it holds `eps` of the probability; a bin of decimals is
+refined while it is wider than `rel` of its value; below that a bin counts as uniform inside.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -32,14 +34,14 @@ class Grammar:
     eps: float = 0.005
     rel: float = 0.05
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.integer_digits < 1 or self.decimals < 1:
             raise InputError(
                 f"numbers of {self.integer_digits} integer digits and {self.decimals} decimals"
                 " cannot be read: at least one of each is needed"
             )
 
-    def metres(self, text) -> float:
+    def metres(self, text: str) -> float:
         """The number that `text` begins with; NaN if there is none, or one that is too long."""
         found = re.match(rf"(\d+)(\.\d{{0,{self.decimals}}})?", text)
         if not found or len(found[1]) > self.integer_digits:
@@ -50,24 +52,28 @@ class Grammar:
 class Node:
     """A digit string whose continuation the model is asked for.
 
-    mass: its probability. greedy: whether the most probable token was taken at every step.
-    column: free for whoever feeds the node. dot: the same string with a point, if fed alongside.
+    mass: its probability.
+    greedy: whether the most probable token was taken at every step.
+    column: free for whoever feeds the node.
+    dot: the same string with a point, if fed alongside.
     """
 
     __slots__ = ("column", "dot", "greedy", "mass", "parent", "text")
 
-    def __init__(self, text, mass, greedy, parent):
+    def __init__(self, text: str, mass: float, greedy: bool, parent: Node | None):
         self.text, self.mass, self.greedy, self.parent = text, mass, greedy, parent
-        self.column, self.dot = -1, None
+        self.column = -1
+        self.dot: Node | None = None
 
     @property
     def symbol(self) -> int:
         """Index into SYMBOLS of the last character: the token to feed."""
         return SYMBOLS.index(self.text[-1])
 
-    def path(self) -> list:
+    def path(self) -> list[int]:
         """The columns of the node and of every node before it."""
-        columns, node = [], self
+        columns = []
+        node = self
         while node.parent is not None:
             columns.append(node.column)
             node = node.parent
@@ -75,35 +81,36 @@ class Node:
 
 
 class DigitTree:
-    """One number. wanted: the Nodes to feed next, parents before children; empty when done.
+    """One number.
 
-    greedy: the string of most probable tokens so far, one symbol past what is fed; tip: the Node
-    after which its last symbol was said.
+    wanted: the Nodes to feed next, parents before children; empty when done.
+    greedy: the string of most probable tokens so far, one symbol past what is fed.
+    tip: the Node after which its last symbol was said.
     """
 
-    def __init__(self, grammar, probabilities, best):
+    def __init__(self, grammar: Grammar, probabilities: Sequence[float], best: int):
         """probabilities: of the SYMBOLS (11) where the number begins, over the full vocabulary;
         best: index into SYMBOLS of the most probable token of all, -1 if it is another one."""
         self.grammar = grammar
         self.greedy = ""
         self.tip = Node("", 1.0, True, None)
-        self.wanted = []
-        self._bins = []  # (low, width, mass)
+        self.wanted: list[Node] = []
+        self._bins: list[tuple[float, float, float]] = []  # (low, width, mass)
         self._off_grammar = 0.0
         self._read(self.tip, probabilities, best)
 
-    def feed(self, probabilities, best) -> None:
+    def feed(self, probabilities: Sequence[Sequence[float]], best: Sequence[int]) -> None:
         """What the model said after each wanted node: rows of 11 probabilities, and the best."""
         fed, self.wanted = self.wanted, []
         for node, row, top in zip(fed, probabilities, best, strict=True):
             self._read(node, row, top)
 
-    def reading(self) -> "Reading":
+    def reading(self) -> Reading:
         """The distribution over the bins known so far."""
         bins = np.array(self._bins).reshape(-1, 3)
         return Reading.of_bins(self.greedy, bins, self._off_grammar)
 
-    def _read(self, node, probabilities, best):
+    def _read(self, node: Node, probabilities: Sequence[float], best: int) -> None:
         self._off_grammar += node.mass * max(0.0, 1.0 - self._allowed(node, probabilities))
         if node.greedy and best >= 0:
             self.greedy, self.tip = node.text + SYMBOLS[best], node
@@ -112,14 +119,14 @@ class DigitTree:
         else:
             self._read_integer(node, probabilities, best)
 
-    def _allowed(self, node, probabilities) -> float:
+    def _allowed(self, node: Node, probabilities: Sequence[float]) -> float:
         """The probability that the grammar's number goes on."""
         digits, point = sum(probabilities[:DOT]), probabilities[DOT]
         if "." in node.text or not node.text:
             return digits
         return point + (digits if len(node.text) < self.grammar.integer_digits else 0.0)
 
-    def _read_integer(self, node, probabilities, best):
+    def _read_integer(self, node: Node, probabilities: Sequence[float], best: int) -> None:
         if len(node.text) < self.grammar.integer_digits:
             for digit in range(10):
                 mass, greedy = node.mass * probabilities[digit], node.greedy and best == digit
@@ -131,7 +138,7 @@ class DigitTree:
         elif node.text:
             self._bin(node.text, 0, node.mass * probabilities[DOT])
 
-    def _want_integer(self, parent, digit, mass, greedy):
+    def _want_integer(self, parent: Node, digit: int, mass: float, greedy: bool) -> None:
         """Want the digit, and its point in the same round where decimals will be needed."""
         node = Node(parent.text + SYMBOLS[digit], mass, greedy, parent)
         self.wanted.append(node)
@@ -139,7 +146,7 @@ class DigitTree:
             node.dot = Node(node.text + ".", 0.0, False, node)
             self.wanted.append(node.dot)
 
-    def _read_decimal(self, node, probabilities, best):
+    def _read_decimal(self, node: Node, probabilities: Sequence[float], best: int) -> None:
         known = len(node.text) - node.text.index(".")  # decimals of the children
         for digit in range(10):
             text, mass = node.text + SYMBOLS[digit], node.mass * probabilities[digit]
@@ -150,21 +157,27 @@ class DigitTree:
             else:
                 self._bin(text, known, mass)
 
-    def _coarse(self, text, decimals) -> bool:
+    def _coarse(self, text: str, decimals: int) -> bool:
         """Whether the bin of all numbers that begin so is wide for its value."""
         width = 10.0**-decimals
         return width > self.grammar.rel * (float(text) + width / 2)
 
-    def _bin(self, text, decimals, mass):
+    def _bin(self, text: str, decimals: int, mass: float) -> None:
         half = 0.5 * 10.0**-self.grammar.decimals  # what is said is rounded to the nearest
         self._bins.append((float(text) - half, 10.0**-decimals, mass))
 
 
 @dataclass(frozen=True)
 class Reading:
-    """text: the greedy string. mass: probability of the bins; off_grammar: of what is no number
-    of the grammar, as far as was read; the rest was not explored. median, mean, lower (5 %) and
-    upper (95 %): of the distribution given the bins, NaN where they cover less than COVERED."""
+    """What a tree says of its number.
+
+    text: the greedy string.
+    mass: the probability of the bins.
+    off_grammar: of what is no number of the grammar, as far as was read; the rest was not
+        explored.
+    median, mean, lower, upper: of the distribution given the bins, lower and upper at 5 % and
+        95 %; NaN where the bins cover less than COVERED.
+    """
 
     text: str
     mass: float
@@ -175,7 +188,7 @@ class Reading:
     upper: float = nan
 
     @classmethod
-    def of_bins(cls, text, bins, off_grammar) -> "Reading":
+    def of_bins(cls, text: str, bins: np.ndarray, off_grammar: float) -> Reading:
         """bins (N, 3): low, width and mass, uniform inside."""
         mass = float(bins[:, 2].sum())
         if mass < COVERED:

@@ -3,55 +3,60 @@
 
 softmax over the union of two sets of keys is the mean of the softmaxes over each, weighted by
 their sums of exponentials (Hydragen, arXiv 2402.05099, section 3.1). So keys that many queries
-share are read once, by all queries as one large product. Knows nothing about models or rows.
+share are read once, by all queries as one large product.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
-from torch.backends.cuda import SDPAParams, can_use_flash_attention
+
+from depthlm_ros.models import compat
 
 QUERIES = 1024  # in one product of the plain way, whose weights are held
+Part = tuple[torch.Tensor, torch.Tensor]  # what was found, and the log of the sum of weights
 
 
-def attend(queries, keys, values, scale, causal=False):
+def attend(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    scale: float,
+    causal: bool = False,
+) -> Part:
     """(found (B, H, Lq, D), log of the sum of weights (B, H, Lq) float32).
 
     queries (B, H, Lq, D); keys, values (B, G, Lk, D), G a divisor of H: head h reads h // (H / G).
     causal: query i sees the keys up to i (Lq = Lk), else all see all.
     """
     if queries.device.type == "cpu":
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            queries, keys, values, 0.0, causal, scale=scale
-        )
+        return compat.cpu_attention(queries, keys, values, scale, causal)
     return folded(queries, keys, values, scale, causal)
 
 
-def folded(queries, keys, values, scale, causal=False):
+def folded(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    scale: float,
+    causal: bool = False,
+) -> Part:
     """attend() where kernels want as many heads of keys as of queries: queries of the heads that
     read the same keys stand below each other; causally that is not possible, keys are repeated."""
     batch, heads, length, width = queries.shape
     if causal:
         keys, values = (t.repeat_interleave(heads // t.shape[1], 1) for t in (keys, values))
     rows = queries.reshape(batch, keys.shape[1], -1, width)
-    way = _flash if _has_kernel(rows, keys, values, causal) else _plain
+    has_kernel = compat.has_gpu_attention(rows, keys, values, causal)
+    way = compat.gpu_attention if has_kernel else _plain
     found, total = way(rows, keys, values, scale, causal)
     return found.reshape(queries.shape), total.reshape(batch, heads, length)
 
 
-def _has_kernel(queries, keys, values, causal) -> bool:
-    """Whether torch has a kernel of a GPU for these: not on one before Ampere, nor for float32.
-    Heads must come in eights, since the padding of other widths lies outside the kernel."""
-    asked = SDPAParams(queries, keys, values, None, 0.0, causal, False)
-    return queries.shape[3] % 8 == 0 and can_use_flash_attention(asked)
-
-
-def _flash(queries, keys, values, scale, causal):
-    """The kernel of a GPU for half precision."""
-    kernel = torch.ops.aten._scaled_dot_product_flash_attention
-    found, total, *_ = kernel(queries, keys, values, 0.0, causal, scale=scale)
-    return found, total[..., : queries.shape[2]]
-
-
-def _plain(queries, keys, values, scale, causal):
+def _plain(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float, causal: bool
+) -> Part:
     """Two products in float32, for devices and types without a kernel of their own."""
     parts = []
     for start in range(0, queries.shape[2], QUERIES):
@@ -65,7 +70,13 @@ def _plain(queries, keys, values, scale, causal):
     return torch.cat(found, 2).to(queries.dtype), torch.cat(totals, 2)
 
 
-def attend_listed(queries, keys, values, columns, scale):
+def attend_listed(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    columns: torch.Tensor,
+    scale: float,
+) -> Part:
     """(found (M, H, D), log of the sum of weights (M, H)) where every query has keys of its own.
 
     queries (M, H, D); keys, values (K, G, D); columns (M, C) int: which keys, -1 for none.
@@ -80,7 +91,7 @@ def attend_listed(queries, keys, values, columns, scale):
     return found.flatten(1, 2).to(queries.dtype), total.flatten(1)
 
 
-def merged(parts):
+def merged(parts: Sequence[Part]) -> torch.Tensor:
     """The attention (M, H, D) over all keys of parts [(found (M, H, D), log sums (M, H)), ...]."""
     shares = torch.stack([total for _, total in parts]).softmax(0).unsqueeze(-1)
     whole = shares[0] * parts[0][0]

@@ -1,11 +1,15 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """A question in the words of a checkpoint's chat template, as tokens.
 
-One layout for trainer and engines: system, then the picture (or two), then the question, then the
-assistant's turn begins. Knows nothing about models or pixels.
+One layout for trainer and engines: system, then the image (or two), then the question, then the
+assistant's turn begins.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 from depthlm_ros.engines.digits import SYMBOLS
 from depthlm_ros.errors import CheckpointError
@@ -16,7 +20,7 @@ _SLOT = "<<the question>>"
 class Chat:
     """The chat layout of one tokenizer. system: the system prompt, or None for the template's."""
 
-    def __init__(self, tokenizer, system=None):
+    def __init__(self, tokenizer: Any, system: str | None = None):
         self.tokenizer = tokenizer
         self._system = [{"role": "system", "content": system}] if system else []
         if not tokenizer.chat_template:
@@ -27,15 +31,15 @@ class Chat:
         self._around = cache(self._layout)
         self._around(1)
 
-    def ids(self, question, pictures=1) -> list:
-        """Token ids of the prompt for a question's text, one token standing for each picture."""
-        return self.encode(question.join(self._around(pictures)))
+    def ids(self, question: str, images: int = 1) -> list[int]:
+        """Token ids of the prompt for a question's text, one token standing for each image."""
+        return self.encode(question.join(self._around(images)))
 
-    def encode(self, text) -> list:
+    def encode(self, text: str) -> list[int]:
         """Token ids of a text as it stands."""
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def symbol_ids(self, question, opening) -> list:
+    def symbol_ids(self, question: str, opening: str) -> list[int]:
         """The tokens of the digits and the point (SYMBOLS), each one token of its own.
 
         Raises CheckpointError if a number after question and opening is split otherwise: then
@@ -53,9 +57,9 @@ class Chat:
             )
         return [ids[0] for ids in single]
 
-    def _layout(self, pictures) -> tuple:
+    def _layout(self, images: int) -> tuple[str, str]:
         """(what stands before the question, what stands behind it)."""
-        content = [{"type": "image"}] * pictures + [{"type": "text", "text": _SLOT}]
+        content = [{"type": "image"}] * images + [{"type": "text", "text": _SLOT}]
         messages = [*self._system, {"role": "user", "content": content}]
         text = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
@@ -66,7 +70,7 @@ class Chat:
         return before, after
 
 
-def put_pictures(ids, image_id, pictures) -> list:
-    """ids with each placeholder image_id replaced by the next of `pictures` (lists of ids)."""
-    runs = iter(pictures)
+def put_images(ids: list[int], image_id: int, images: Iterable[list[int]]) -> list[int]:
+    """ids with each placeholder image_id replaced by the next of `images` (lists of ids)."""
+    runs = iter(images)
     return [token for i in ids for token in (next(runs) if i == image_id else (i,))]

@@ -1,9 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """A checkpoint's model, tokenizer and image processor, loaded through the ordinary
-from_pretrained and checked for whatever transformers lets pass silently.
+from_pretrained and checked for whatever transformers lets pass silently."""
 
-Knows nothing about questions, engines or batches.
-"""
+from __future__ import annotations
 
 import logging
 import os
@@ -12,6 +11,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -20,9 +20,10 @@ from depthlm_ros.answer import FORMS
 from depthlm_ros.checkpoints import Checkpoint, check_folder
 from depthlm_ros.errors import CheckpointError, InputError, first_line
 from depthlm_ros.models.chat import Chat
-from depthlm_ros.models.progress import silent, span
-from depthlm_ros.models.vision import FAMILIES
-from depthlm_ros.models.weights import part, quiet, read_weights
+from depthlm_ros.models.compat import quiet
+from depthlm_ros.models.progress import Progress, silent, span
+from depthlm_ros.models.vision import FAMILIES, QwenVision
+from depthlm_ros.models.weights import part, read_weights
 from depthlm_ros.question import POINT, WORDINGS
 
 DEVICES = r"auto|cpu|cuda(:\d+)?"
@@ -33,16 +34,18 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class Parts:
     """What prepares a question for a model, without its weights: enough for a trainer.
 
-    vision: see vision.py. chat: see chat.py. symbol_ids: the tokens of digits.SYMBOLS.
-    point_id: the token that points, None if the vocabulary has it not.
+    vision: see vision.py.
+    chat: see chat.py.
+    symbol_ids: the tokens of digits.SYMBOLS.
+    point_id: the token that points, None if the vocabulary lacks it.
     """
 
     checkpoint: Checkpoint
-    config: object
-    tokenizer: object
-    vision: object
+    config: Any
+    tokenizer: Any
+    vision: QwenVision
     chat: Chat
-    symbol_ids: list
+    symbol_ids: list[int]
     point_id: int | None
 
 
@@ -57,12 +60,12 @@ class Loaded(Parts):
     threads: int = 0
 
     @property
-    def base(self):
+    def base(self) -> torch.nn.Module:
         """The model without its head: hidden states out."""
         return self.model.model
 
     @property
-    def head(self):
+    def head(self) -> torch.nn.Module:
         """Hidden states -> logits over the vocabulary."""
         return self.model.get_output_embeddings()
 
@@ -72,12 +75,12 @@ class Loaded(Parts):
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         """Where the weights are."""
         return self.model.device
 
 
-def load_parts(checkpoint) -> Parts:
+def load_parts(checkpoint: Checkpoint) -> Parts:
     """Tokenizer, image processor and chat layout. Raises CheckpointError."""
     if Path(checkpoint.model).is_dir():
         check_folder(checkpoint.model)
@@ -96,7 +99,13 @@ def load_parts(checkpoint) -> Parts:
     return Parts(checkpoint, config, tokenizer, vision, chat, symbols, point)
 
 
-def load(checkpoint, device="auto", dtype="auto", threads=0, progress=silent) -> Loaded:
+def load(
+    checkpoint: Checkpoint | Loaded,
+    device: str = "auto",
+    dtype: str = "auto",
+    threads: int = 0,
+    progress: Progress = silent,
+) -> Loaded:
     """The checkpoint on `device` ("auto", "cpu", "cuda", "cuda:1") in `dtype` ("auto": see
     find_dtype). threads: of the processor, 0 for as many as suit the model. progress: see
     progress.py. A Loaded in place of the checkpoint is given back as it is.
@@ -105,18 +114,18 @@ def load(checkpoint, device="auto", dtype="auto", threads=0, progress=silent) ->
     """
     if isinstance(checkpoint, Loaded):
         return checkpoint
-    device = find_device(device)
-    dtype = find_dtype(dtype, device)
+    on = find_device(device)
+    in_dtype = find_dtype(dtype, on)
     _check_threads(threads)
     with quiet():
         progress(0.0, "reading the tokenizer")
         parts = load_parts(checkpoint)
         weighing = span(progress, 0.05, 1.0)
-        model = read_weights(checkpoint, parts.config, dtype, device, weighing)
+        model = read_weights(checkpoint, parts.config, in_dtype, on, weighing)
     return Loaded(**vars(parts), model=model, threads=threads)
 
 
-def find_device(name) -> torch.device:
+def find_device(name: str) -> torch.device:
     """The torch device for a name; InputError that says why where nothing can be computed on it.
     "auto" is the first GPU that works, else the CPU."""
     if not re.fullmatch(DEVICES, str(name)):
@@ -134,7 +143,7 @@ def find_device(name) -> torch.device:
     return torch.device("cpu")
 
 
-def _trouble(device) -> str:
+def _trouble(device: torch.device) -> str:
     """Why nothing can be computed on a GPU; empty if it can."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -150,7 +159,7 @@ def _trouble(device) -> str:
     return ""
 
 
-def _no_cuda(said) -> str:
+def _no_cuda(said: list[warnings.WarningMessage]) -> str:
     build = torch.version.cuda
     made = f"for CUDA {build}" if build else "without CUDA"
     told = f" ({str(said[0].message).splitlines()[0]})" if said else ""
@@ -169,7 +178,7 @@ def _driver() -> str:
         return ""
 
 
-def find_dtype(name, device) -> torch.dtype:
+def find_dtype(name: str, device: torch.device) -> torch.dtype:
     """The torch dtype for a name; InputError where there is no such dtype. "auto" is bfloat16 on a
     GPU that computes with it, else float32: models trained in bfloat16 overflow in float16."""
     if name not in DTYPES:
@@ -179,13 +188,13 @@ def find_dtype(name, device) -> torch.dtype:
     return getattr(torch, name)
 
 
-def _has_bfloat16(device) -> bool:
+def _has_bfloat16(device: torch.device) -> bool:
     """GPUs before Ampere (compute capability 8) only emulate it."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def _check_threads(threads):
-    cores = os.cpu_count()
+def _check_threads(threads: int) -> None:
+    cores = os.cpu_count() or 1
     if threads not in range(cores + 1):
         raise InputError(
             f"threads is {threads!r}, allowed: 0 (as many as suit the model) to {cores}, the cores"
@@ -193,7 +202,7 @@ def _check_threads(threads):
         )
 
 
-def _architecture(checkpoint):
+def _architecture(checkpoint: Checkpoint) -> Any:
     config = part(checkpoint, "config", transformers.AutoConfig)
     if config.model_type not in FAMILIES or config.model_type != checkpoint.architecture:
         raise CheckpointError(
@@ -203,7 +212,7 @@ def _architecture(checkpoint):
     return config
 
 
-def _check_tokenizer(checkpoint, tokenizer, config):
+def _check_tokenizer(checkpoint: Checkpoint, tokenizer: Any, config: Any) -> None:
     """transformers makes an empty tokenizer of a folder that has none."""
     size = config.get_text_config().vocab_size
     if len(tokenizer) < 20 or max(tokenizer.get_vocab().values()) >= size:
@@ -214,5 +223,5 @@ def _check_tokenizer(checkpoint, tokenizer, config):
     if config.image_token_id not in tokenizer.get_vocab().values():
         raise CheckpointError(
             f"the tokenizer of {checkpoint.model} has no token {config.image_token_id}, which its"
-            " config.json names as the picture's"
+            " config.json names as the image's"
         )

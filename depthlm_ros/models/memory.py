@@ -4,15 +4,25 @@
 On a GPU the driver tells; on a CPU, and on a GPU that has no memory of its own, it is what the
 kernel could give without swapping, or what is left of a control group's limit: beyond it the
 process is killed, without an error. How much fits is estimated beforehand, and where that was too
-much, found out by halving. Knows nothing about what the memory is for.
+much, found out by halving.
 """
+
+from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from depthlm_ros.errors import OutOfMemory, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 # Of a control group: its limit, its use, and the part of it that files take and would give back.
 UNIFIED = "memory.max", "memory.current", "inactive_file"
@@ -29,7 +39,7 @@ SAID = (
 )
 
 
-def free_bytes(device, root="/") -> int:
+def free_bytes(device: torch.device, root: str | Path = "/") -> int:
     """Bytes free on a torch device. root: where /proc and /sys/fs/cgroup are."""
     if device.type == "cuda":
         import torch
@@ -50,21 +60,20 @@ def used_bytes(device: str) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _shares(device) -> bool:
+def _shares(device: torch.device) -> bool:
     """Whether a GPU lives in the processor's memory, of which the driver counts what files take
     as used (Jetson, DGX Spark)."""
-
     import torch
 
     return bool(torch.cuda.get_device_properties(device).is_integrated)
 
 
-def _kernels(root) -> int:
+def _kernels(root: str | Path) -> int:
     left = [_left(folder, names) for folder, names in _groups(Path(root))]
     return int(max(0, min([_available(Path(root)), *left])))
 
 
-def check_fits(what, needed, device) -> None:
+def check_fits(what: str, needed: int, device: torch.device) -> None:
     """OutOfMemory where the processor's memory has fewer bytes free than needed, before that kills
     the process; a GPU with memory of its own says so itself."""
     if (device.type == "cpu" or _shares(device)) and needed > (free := free_bytes(device)):
@@ -74,7 +83,7 @@ def check_fits(what, needed, device) -> None:
         )
 
 
-def is_out_of_memory(error) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out; torch, not imported here, has its own."""
     named = isinstance(error, (MemoryError, OutOfMemory))
     named = named or type(error).__name__ == "OutOfMemoryError"
@@ -82,14 +91,14 @@ def is_out_of_memory(error) -> bool:
     return named or said
 
 
-def _available(root) -> int:
+def _available(root: Path) -> int:
     """What the kernel could give: free, or held by files that it would drop."""
     with open(root / "proc/meminfo") as file:
         lines = dict(line.split(":") for line in file)
     return int(lines["MemAvailable"].split()[0]) * 1024
 
 
-def _groups(root):
+def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
     """(folder, names of its files) of this process's control groups and all above them."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -102,7 +111,7 @@ def _groups(root):
             yield from ((top / folder, names) for folder in (own, *own.parents))
 
 
-def _left(folder, names):
+def _left(folder: Path, names: tuple[str, str, str]) -> float:
     """Bytes until a control group's limit; infinite where it has none."""
     limit, used, droppable = names
     try:
@@ -114,13 +123,19 @@ def _left(folder, names):
         return inf
 
 
-def in_passes(answers, members, largest, shrunk) -> list:
+def in_passes(
+    answers: Callable[[Sequence[Asked]], list[Answer]],
+    members: Sequence[Asked],
+    largest: float,
+    shrunk: Callable[[int], None],
+) -> list[Answer]:
     """Replies to `members` by answers(some of them), `largest` at most at a time.
 
     A pass that runs out of memory is given up and tried again by halves; shrunk(size) is told.
     OutOfMemory where a single member does not fit.
     """
-    replies, size = [], max(1, min(largest, len(members)))
+    replies: list[Answer] = []
+    size = int(max(1, min(largest, len(members))))
     while len(replies) < len(members):
         part = members[len(replies) :][:size]
         found, reason = _tried("one question", answers, part)
@@ -135,7 +150,7 @@ def in_passes(answers, members, largest, shrunk) -> list:
     return replies
 
 
-def at_once(what, compute, *given):
+def at_once(what: str, compute: Callable[..., Answer], *given: Any) -> Answer:
     """compute(*given) of what cannot be done by halves; OutOfMemory where it does not fit."""
     found, reason = _tried(what, compute, *given)
     if reason:
@@ -144,7 +159,7 @@ def at_once(what, compute, *given):
     return found
 
 
-def _tried(what, compute, *given):
+def _tried(what: str, compute: Callable[..., Answer], *given: Any) -> tuple[Any, str]:
     """(what is computed, "") or (None, the sentence that memory ran out). The exception ends here:
     its traceback would hold every tensor of the pass."""
     try:
@@ -157,7 +172,7 @@ def _tried(what, compute, *given):
         return None, f"{what} does not fit into memory: {first_line(error)}"
 
 
-def give_back():
+def give_back() -> None:
     """Return what nothing refers to any more, to other passes and to other processes."""
     gc.collect()
     import torch

@@ -1,52 +1,55 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Questions about pictures, as token ids and rotary positions, and what they share.
+"""Questions about images, as token ids and rotary positions, and what they share.
 
-A full prompt is chat layout, picture tokens, words and the forced opening of the answer; where a
-style shares its pictures, all questions have the same beginning, found here by probing. Knows the
-Loaded model's vocabulary and position rule and nothing of its weights.
+A full prompt is chat layout, image tokens, words and the forced opening of the answer; where a
+style shares its images, all questions have the same beginning, found here by probing.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from os.path import commonprefix
 
 import torch
 
+from depthlm_ros.answer import AnswerForm
 from depthlm_ros.errors import EngineError, InputError
-from depthlm_ros.models.chat import put_pictures
+from depthlm_ros.models.chat import Chat, put_images
+from depthlm_ros.models.loading import Parts
 from depthlm_ros.models.positions import Placed, prompt_positions, question_positions
+from depthlm_ros.models.vision import ImageTensors
+from depthlm_ros.question import Question, Style
+from depthlm_ros.view import View
+
+Shape = tuple[int, int]  # rows and columns of image tokens
 
 
 class Prompts:
-    """The prompts of one Loaded model. forced: give the opening of the answer too."""
+    """The prompts of one model. forced: give the opening of the answer too."""
 
-    def __init__(self, loaded, forced=True):
+    def __init__(self, loaded: Parts, forced: bool = True):
         self.loaded = loaded
         self.forced = forced
         self._ids = lru_cache(maxsize=8192)(partial(_prompt_ids, loaded.chat, forced))
 
-    def with_pictures(self, ids, *grids) -> torch.Tensor:
-        """(L,) ids with the pictures' own tokens in place, a (rows, columns) for each."""
+    def with_images(self, ids: list[int], *grids: Shape) -> torch.Tensor:
+        """(L,) ids with the images' own tokens in place, a (rows, columns) for each."""
         vision = self.loaded.vision
-        whole = put_pictures(ids, vision.image_id, map(vision.token_ids, grids))
+        whole = put_images(ids, vision.image_id, map(vision.token_ids, grids))
         self._check_length(len(whole))
         return torch.tensor(whole)
 
-    def placed(self, ids, *pictures) -> Placed:
-        """Positions (3, L) of the ids (L,) of a prompt with a picture of each Pictures."""
+    def placed(self, ids: torch.Tensor, *images: ImageTensors) -> Placed:
+        """Positions (3, L) of the ids (L,) of a prompt that holds these images."""
         vision = self.loaded.vision
-        if not vision.multimodal_positions:  # picture tokens are words to such a model
+        if not vision.multimodal_positions:  # image tokens are words to such a model
             return prompt_positions(ids, -1, [], 1)
-        grids = [grid for one in pictures for grid in vision.grids(one, 1)]
+        grids = [grid for one in images for grid in vision.grids(one, 1)]
         return prompt_positions(ids, vision.image_id, grids, vision.merge)
 
-    def check_style(self, style, images) -> None:
-        """InputError if this model cannot be asked in the style about so many images."""
-        reason = self.unsupported(style, images)
-        if reason:
-            raise InputError(reason)
-
-    def unsupported(self, style, images) -> str:
-        """Why this model cannot be asked in a style about so many images, "" if it can."""
+    def unsupported(self, style: Style, images: int) -> str:
+        """Why this model cannot be asked in the style about so many images; empty if it can."""
         if images not in style.pictures:
             return (
                 f"a question in {style.name} style is about one image, got {images}: two are"
@@ -61,34 +64,40 @@ class Prompts:
                 " marker or coordinates"
             )
         if self.loaded.point_id is None:
-            return "position style needs the token that points in the vocabulary"
+            return "position style needs the token that points, and the vocabulary lacks it"
         return ""
 
-    def check_room(self, style, view, grids) -> None:
-        """EngineError if questions in the style are longer than the model's context, beside
-        pictures of grids [(rows, columns)]: known now, it fails no step that others share."""
-        for probe in style.probes(view):
-            self.with_pictures(self.question_ids(probe, len(grids)), *grids)
+    def check_style(self, style: Style, images: int) -> None:
+        """InputError if this model cannot be asked in the style about so many images."""
+        reason = self.unsupported(style, images)
+        if reason:
+            raise InputError(reason)
 
-    def shared_beginning(self, view, style, pictures=1) -> list:
-        """The ids with which every question about the view begins, a picture as one token."""
-        probes = [self._ids(probe.text, "", pictures) for probe in style.probes(view)]
-        beginning = commonprefix(probes)
+    def check_length(self, style: Style, view: View, grids: Sequence[Shape]) -> None:
+        """EngineError if questions in the style are longer than the model's context, beside
+        images of grids [(rows, columns)]: known now, it fails no step that others share."""
+        for probe in style.probes(view):
+            self.with_images(self.question_ids(probe, len(grids)), *grids)
+
+    def shared_beginning(self, view: View, style: Style, images: int = 1) -> list[int]:
+        """The ids with which every question about the view begins, an image as one token."""
+        probes = [self._ids(probe.text, "", images) for probe in style.probes(view)]
+        beginning = list(commonprefix(probes))
         if self.loaded.point_id in beginning:
             beginning = beginning[: beginning.index(self.loaded.point_id)]
         return beginning[: min(map(len, probes)) - 1]
 
-    def question_ids(self, question, pictures=1) -> list:
-        """The ids of a question's prompt, a picture as one token."""
-        return self._ids(question.text, question.form.opening, pictures)
+    def question_ids(self, question: Question, images: int = 1) -> list[int]:
+        """The ids of a question's prompt, an image as one token."""
+        return self._ids(question.text, question.form.opening, images)
 
-    def opening_length(self, form) -> int:
+    def opening_length(self, form: AnswerForm) -> int:
         """How many tokens of the answer are given."""
         return len(self.loaded.chat.encode(form.opening)) if self.forced else 0
 
-    def rest(self, question, beginning, pictures=1) -> list:
+    def rest(self, question: Question, beginning: list[int], images: int = 1) -> list[int]:
         """The ids of a question behind the beginning that it shares."""
-        ids = self.question_ids(question, pictures)
+        ids = self.question_ids(question, images)
         if ids[: len(beginning)] != beginning or len(ids) == len(beginning):
             raise EngineError(
                 f"the question {question.text[:60]!r} does not begin as the scene's others: make"
@@ -96,7 +105,13 @@ class Prompts:
             )
         return ids[len(beginning) :]
 
-    def words(self, rests, start, picture_start, places):
+    def words(
+        self,
+        rests: Sequence[list[int]],
+        start: int,
+        image_start: int,
+        places: Sequence[Sequence[float]] | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(ids (N, L) right padded with 0, positions (3, N, L), lengths (N,)) of what follows a
         shared beginning that ends at `start`; places (N, 2) for position style, else None."""
         lengths = torch.tensor([len(rest) for rest in rests])
@@ -105,19 +120,19 @@ class Prompts:
         for row, rest in enumerate(rests):
             ids[row, : len(rest)] = torch.tensor(rest)
         point = self.loaded.point_id
-        return ids, question_positions(start, ids, point, picture_start, places), lengths
+        return ids, question_positions(start, ids, point, image_start, places), lengths
 
-    def _check_length(self, length):
+    def _check_length(self, length: int) -> None:
         config = self.loaded.config.get_text_config()
         limits = (config.max_position_embeddings, getattr(config, "sliding_window", None))
         limit = min(value for value in limits if value)
         if length > limit:
             raise EngineError(
                 f"a question of {length} tokens is longer than the model's context of {limit}:"
-                " give a smaller picture or fewer words"
+                " give a smaller image or fewer words"
             )
 
 
-def _prompt_ids(chat, forced, text, opening, pictures) -> list:
+def _prompt_ids(chat: Chat, forced: bool, text: str, opening: str, images: int) -> list[int]:
     """A prompt's ids; a function, since a cached method would keep its model alive."""
-    return chat.ids(text, pictures) + (chat.encode(opening) if forced else [])
+    return chat.ids(text, images) + (chat.encode(opening) if forced else [])

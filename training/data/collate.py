@@ -78,7 +78,7 @@ class Collator:
             span = self.turns.span(asked, first=number == 0)
             place = _place(row, asked, pictures[0].grid)
             at = len(found)
-            positions = self._positions(asked, span, start, placed.picture_start, place)
+            positions = self._positions(asked, span, start, placed.image_start, place)
             found.append(torch.tensor(span.ids), positions, 0 if self.multi_turn else number + 1)
             self._aim(found, span, at, len(prefix), share)
             if place and asked.style.name != "position":

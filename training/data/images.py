@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from depthlm_ros.errors import EngineError
-from depthlm_ros.models.vision import Pictures
+from depthlm_ros.models.vision import ImageTensors
 
 VALUES = "pixel_values"
 
@@ -24,16 +24,16 @@ class Preparer:
     def __init__(self, vision):
         self._vision = vision
         self._levels = np.ascontiguousarray(np.asarray(vision.levels, np.float32))
-        self._known = {}  # size of a picture -> Pictures of that size, without values
+        self._known = {}  # size of a picture -> ImageTensors of that size, without values
 
-    def prepare(self, image) -> Pictures:
+    def prepare(self, image) -> ImageTensors:
         """One (h, w, 3) uint8 array as vision.prepare([image]) makes it, with its errors."""
         known = self._known.get(image.shape)
         if known is None:
             return self._first(image)
         return replace(known, tensors={**known.tensors, VALUES: self._values(image, known.size)})
 
-    def _first(self, image) -> Pictures:
+    def _first(self, image) -> ImageTensors:
         stock = self._vision.prepare([image])
         if not torch.equal(self._values(image, stock.size), stock.tensors[VALUES]):
             raise EngineError(

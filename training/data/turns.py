@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from os.path import commonprefix
 
 from depthlm_ros.errors import CheckpointError
-from depthlm_ros.models.chat import put_pictures
+from depthlm_ros.models.chat import put_images
 
 _SLOTS = ("<<question 1>>", "<<answer 1>>", "<<question 2>>")
 
@@ -40,7 +40,7 @@ class Turns:
         """
         prompt = self.chat.ids("a", len(pictures))
         last = len(prompt) - 1 - prompt[::-1].index(self.image_id)
-        return put_pictures(prompt[: last + 1], self.image_id, pictures) + self._shared
+        return put_images(prompt[: last + 1], self.image_id, pictures) + self._shared
 
     def span(self, asked, first=True) -> Span:
         """The tokens of an Asked behind the prefix, or behind the turn before it."""

@@ -1,34 +1,36 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The engine in this process: the answer's words are given, only the number is decoded.
 
-Styles that share the picture compute it once a scene, and a question costs its own few tokens;
-marker style draws and computes a picture a question. The number is read as a distribution
-(digits.py). Exact: engines/reference.py says the same, and tests hold it to that. Knows nothing
-about cameras, or about who asks and when.
-
-LocalScene: what the engine of this process keeps of a picture that is asked about.
-
-Knows nothing about how it is computed.
+Styles that share the image compute it once a scene, and a question costs its own few tokens;
+marker style draws and computes an image per question. The number is read as a distribution
+(digits.py). Exact: engines/reference.py says the same, and tests hold it to that.
 """
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Hashable, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import partial
+from math import nan
+from typing import Any, cast
 
 import torch
 
-from depthlm_ros.answer import parse
+from depthlm_ros.answer import AnswerForm, parse
+from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, is_checked
-from depthlm_ros.engines.capacity import SHARE, Pace, picture_bytes, question_bytes, threads_for
-from depthlm_ros.engines.digits import Grammar
-from depthlm_ros.engines.local.free import Speaker
-from depthlm_ros.engines.local.marked import Canvas, drawn
+from depthlm_ros.engines.capacity import SHARE, Pace, image_bytes, question_bytes, threads_for
+from depthlm_ros.engines.digits import DigitTree, Grammar
+from depthlm_ros.engines.local.drawing import Canvas, drawn
+from depthlm_ros.engines.local.free_decoding import Speaker
 from depthlm_ros.engines.local.reader import Begun, Checker, NumberReader
-from depthlm_ros.engines.local.rows import Rows, prefill
+from depthlm_ros.engines.local.rows import Rows
+from depthlm_ros.engines.local.scenes import LocalScene
 from depthlm_ros.errors import InputError
+from depthlm_ros.models.decoder import prefill
 from depthlm_ros.models.linear import fast_products, linear_patches
-from depthlm_ros.models.loading import load
+from depthlm_ros.models.loading import Loaded, load
 from depthlm_ros.models.memory import (
     at_once,
     check_fits,
@@ -38,207 +40,187 @@ from depthlm_ros.models.memory import (
     used_bytes,
 )
 from depthlm_ros.models.prompts import Prompts
+from depthlm_ros.models.vision import ImageTensors
+from depthlm_ros.question import MarkerStyle, PositionStyle, Question, Style
+from depthlm_ros.view import View
 
-
-class LocalScene:
-    """One view, or two, opened in a style. view, grid: of the first. pictures: how many;
-    beginning: the ids that all questions share; prompt: their keys and values per layer; placed:
-    their positions; canvas: what markers are drawn on."""
-
-    def __init__(self, view, style, grid, pictures=1):
-        self.view = replace(view, image=view.image.copy())  # a camera may reuse its buffer
-        self.style = style
-        self.grid = grid
-        self.pictures = pictures
-        self.beginning = self.prompt = self.placed = self.canvas = None
-
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return self.view is None
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held: the picture and what its questions share."""
-        view, prompt, canvas = self.view, self.prompt, self.canvas
-        own = 0 if view is None else view.image.nbytes
-        own += 0 if canvas is None else canvas.nbytes
-        return own + sum(tensor.nbytes for layer in prompt or () for tensor in layer)
-
-    def close(self) -> None:
-        """Give everything back; questions still waiting get a reply without a number.
-
-        From any thread, also while a step is under way: that step keeps what it has begun with.
-        """
-        self.view = self.prompt = self.placed = self.canvas = None
+Asked = tuple[LocalScene, Question]
 
 
 class LocalEngine:
-    """Asks a Checkpoint, or a Loaded, in this process. device, dtype, options: see loading.load.
+    """Asks a model in this process.
 
+    checkpoint: a Checkpoint, or a Loaded to share.
+    device, dtype, options: see loading.load.
     check: whether a pass over the closing words proves that the model would have said the words
-    that are given, and lets it speak freely where not; "auto": see is_checked. longest: tokens of
-    a reply that is decoded freely. counts: see Engine. seen_focal_px: (fx, fy) of the last opened
-    picture after the image processor's snapping.
+        that are given, and lets it speak freely where not; "auto": see is_checked.
+    longest: tokens of a reply that is decoded freely.
+
+    counts: how many replies were "checked" so far, and how many of them "fell_back" to free
+        decoding.
     """
 
     def __init__(
-        self, checkpoint, device="auto", dtype="auto", check="auto", longest=LONGEST, **options
+        self,
+        checkpoint: Checkpoint | Loaded,
+        device: str = "auto",
+        dtype: str = "auto",
+        check: str = "auto",
+        longest: int = LONGEST,
+        **options: Any,
     ):
         if check not in CHECKS:
             raise InputError(f"check is {check!r}, allowed: {', '.join(CHECKS)}")
         self.loaded = load(checkpoint, device, dtype, **options)
-        self.device = str(self.loaded.device)
-        checkpoint = self.loaded.checkpoint
         linear_patches(self.loaded.model)
         fast_products(self.loaded.model)
+        found = self.loaded.checkpoint
         self.prompts = Prompts(self.loaded)
-        self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
+        self.grammar = Grammar(found.integer_digits, found.decimals)
         self.reader = NumberReader(self.loaded, self.grammar)
         self.speaker = Speaker(self.loaded, longest)
         self.checker = Checker(self.loaded, self.speaker)
         self.check = check
-        self.counts = Counter()
-        self.seen_focal_px = None
+        self.counts: Counter[str] = Counter()
+        self.device = str(self.loaded.device)
         self._pace = Pace()
 
     @property
     def memory_bytes(self) -> int:
-        """Allocated on a GPU, or held by this process on a CPU."""
+        """What torch allocated on a GPU, or what this process holds on a CPU."""
         return used_bytes(self.device)
 
-    def supports(self, style, images=1) -> str:
-        """Why this model cannot be asked in a style about so many images, "" if it can."""
+    def supports(self, style: Style, images: int = 1) -> str:
+        """Why it cannot be asked in this style about so many images; empty if it can."""
         return self.prompts.unsupported(style, images)
 
     @torch.inference_mode()
-    def open(self, pictures, style) -> LocalScene:
-        """A scene of one View, of one or two in PlainStyle. Raises EngineError if the processor
+    def open(self, images: Sequence[View], style: Style) -> LocalScene:
+        """A scene of one view, of one or two in PlainStyle. Raises EngineError if the processor
         would resize one again or a question about it would be longer than the model's context,
         OutOfMemory, or InputError if the model cannot be asked in this style."""
-        self.prompts.check_style(style, len(pictures))
-        prepared = [self.loaded.vision.prepare([view.image]) for view in pictures]
-        self.prompts.check_room(style, pictures[0], [one.grid for one in prepared])
-        self.seen_focal_px = prepared[-1].focal_px(pictures[-1].camera)
-        scene = LocalScene(pictures[0], style, prepared[0].grid, len(pictures))
-        at_once("the picture", self._fill, scene, prepared)
+        self.prompts.check_style(style, len(images))
+        prepared = [self.loaded.vision.prepare([view.image]) for view in images]
+        self.prompts.check_length(style, images[0], [one.grid for one in prepared])
+        scene = LocalScene(images[0], style, prepared[0].grid, len(images))
+        at_once("the image", self._fill, scene, prepared)
         return scene
 
-    def room(self, scene, seconds) -> int:
-        """How many questions of this scene's kind one step of `seconds` may take."""
+    def room(self, scene: LocalScene, seconds: float) -> int:
+        """How many questions about the scene one step of `seconds` may take, at least 1."""
         if scene.closed:
             return 1
         return max(1, min(self._pace.room(_kind(scene), seconds), self._fits(scene)))
 
     @torch.inference_mode()
-    def step(self, batch) -> list:
-        """Replies to [(scene, question), ...]; scenes may mix, row i answers row i."""
-        replies = [Reply(float("nan"), CLOSED)] * len(batch)
-        groups = {}
+    def step(self, batch: Sequence[Asked]) -> list[Reply]:
+        """Replies to (scene, question) pairs, scenes may mix; reply i answers pair i."""
+        replies = [Reply(nan, CLOSED)] * len(batch)
+        groups: dict[Hashable, list[int]] = {}
         held = [(copy(scene), question) for scene, question in batch]  # may be closed meanwhile
-        for row, (scene, question) in enumerate(held):
+        for index, (scene, question) in enumerate(held):
             if not scene.closed:
-                groups.setdefault(self._group(scene, question), []).append(row)
-        for rows in groups.values():
-            members = [held[row] for row in rows]
-            for row, reply in zip(rows, self._fitting(members), strict=True):
-                replies[row] = reply
+                groups.setdefault(_group(scene, question), []).append(index)
+        for indices in groups.values():
+            found = self._in_passes([held[index] for index in indices])
+            for index, reply in zip(indices, found, strict=True):
+                replies[index] = reply
         return replies
 
     def close(self) -> None:
         """Give the model back."""
-        self.loaded = self.prompts = self.reader = self.speaker = self.checker = None
+        self.loaded = self.prompts = None  # type: ignore[assignment]
+        self.reader = self.speaker = self.checker = None  # type: ignore[assignment]
         give_back()
 
-    def _fits(self, scene) -> int:
-        """Questions that memory has room for."""
-        fits = free_bytes(self.loaded.device) * SHARE / question_bytes(self.loaded, scene)
-        return int(min(fits, self._pace.most(_kind(scene))))
+    # Opening a scene.
 
-    def _fitting(self, members) -> list:
-        """Replies to the (scene, question) of one group, in passes that fit into memory."""
-        scene, kind = members[0][0], _kind(members[0][0])
-        rows, columns = scene.grid
-        what = f"a question in {scene.style.name} style ({rows} x {columns} picture tokens)"
-        check_fits(what, question_bytes(self.loaded, scene), self.loaded.device)
-
-        def answers(part):
-            with self._pace.measured(kind, len(part)), threads_for(self.loaded):
-                return self._answers(part)
-
-        return in_passes(answers, members, self._fits(scene), partial(self._pace.limit, kind))
-
-    def _group(self, scene, question):
-        """Rows that one forward can take: same scene, or equal prompts about equal sizes."""
-        if scene.style.shares_picture:
-            return id(scene.prompt), question.form
-        return scene.view.image.shape, question.text, question.form
-
-    def _fill(self, scene, prepared):
-        """Keep in the scene what its questions need of the pictures."""
+    def _fill(self, scene: LocalScene, prepared: list[ImageTensors]) -> None:
+        """Keep in the scene what its questions need of the images."""
         if scene.style.shares_picture:
             with threads_for(self.loaded):
                 self._share(scene, prepared)
         else:
             on_device = prepared[0].to(self.loaded.device)
-            scene.canvas = Canvas(self.loaded.vision, scene.view, scene.style, on_device)
+            style = cast(MarkerStyle, scene.style)  # the only one that draws
+            scene.canvas = Canvas(self.loaded.vision, scene.view, style, on_device)
 
-    def _share(self, scene, prepared):
-        """Compute the pictures and the words that all questions begin with."""
+    def _share(self, scene: LocalScene, prepared: list[ImageTensors]) -> None:
+        """Compute the images and the words that all questions begin with."""
         prompts, device = self.prompts, self.loaded.device
-        scene.beginning = prompts.shared_beginning(scene.view, scene.style, scene.pictures)
-        ids = prompts.with_pictures(scene.beginning, *(one.grid for one in prepared))
+        scene.beginning = prompts.shared_beginning(scene.view, scene.style, scene.images)
+        ids = prompts.with_images(scene.beginning, *(one.grid for one in prepared))
         scene.placed = prompts.placed(ids, *prepared)
-        needed = sum(picture_bytes(self.loaded, one.grid) for one in prepared)
-        check_fits("opening the picture", needed, device)
+        needed = sum(image_bytes(self.loaded, one.grid) for one in prepared)
+        check_fits("opening the image", needed, device)
         positions = scene.placed.positions[:, None].to(device)
         moved = [one.to(device) for one in prepared]
         _, scene.prompt = prefill(self.loaded, ids[None].to(device), positions, *moved)
 
-    def _answers(self, members) -> list:
-        """Replies to the (scene, question) of one group."""
-        shared = members[0][0].style.shares_picture
-        begun = self._shared(members) if shared else self._drawn(members)
+    # A step: groups that one forward can take, in passes that fit into memory.
+
+    def _fits(self, scene: LocalScene) -> int:
+        """Questions that memory has room for."""
+        fits = free_bytes(self.loaded.device) * SHARE / question_bytes(self.loaded, scene)
+        return int(min(fits, self._pace.most(_kind(scene))))
+
+    def _in_passes(self, members: list[Asked]) -> list[Reply]:
+        """Replies to one group, in passes that fit into memory."""
+        scene, kind = members[0][0], _kind(members[0][0])
+        rows, columns = scene.grid
+        what = f"a question in {scene.style.name} style ({rows} x {columns} image tokens)"
+        check_fits(what, question_bytes(self.loaded, scene), self.loaded.device)
+
+        def answers(some: Sequence[Asked]) -> list[Reply]:
+            with self._pace.measured(kind, len(some)), threads_for(self.loaded):
+                return self._answers(some)
+
+        return in_passes(answers, members, self._fits(scene), partial(self._pace.limit, kind))
+
+    def _answers(self, members: Sequence[Asked]) -> list[Reply]:
+        """Replies to one group, in one pass."""
         style, form = members[0][0].style, members[0][1].form
+        begun = self._shared(members) if style.shares_picture else self._drawn(members)
         if not form.is_number:
-            return [Reply(float("nan"), text) for text in self.speaker.say(begun)]
+            return [Reply(nan, text) for text in self.speaker.say(begun)]
         found = self.reader.read(begun)
         if is_checked(self.check, style):
             return self._checked(begun, form, [tree for tree, _ in found])
-        return [self._unchecked(form, *one) for one in found]
+        return [self._unchecked(form, tree, first) for tree, first in found]
 
-    def _shared(self, members) -> Begun:
-        """The questions of one scene behind its picture."""
+    def _shared(self, members: Sequence[Asked]) -> Begun:
+        """The questions of one scene behind its image."""
         scene = members[0][0]
-        rests = [self.prompts.rest(q, scene.beginning, scene.pictures) for _, q in members]
+        rests = [self.prompts.rest(q, scene.beginning, scene.images) for _, q in members]
         ids, positions, lengths = self.prompts.words(
-            rests, scene.placed.end, scene.placed.picture_start, _places(scene, members)
+            rests, scene.placed.end, scene.placed.image_start, _places(scene, members)
         )
         rows = Rows(self.loaded, scene.prompt)
         states = rows.begin(ids, positions, lengths, 1 + self._given(*members[0]))
         return Begun(rows, states, scene.placed.end + lengths.float())
 
-    def _drawn(self, members) -> Begun:
-        """A picture a question; all of one size and with the same words."""
+    def _drawn(self, members: Sequence[Asked]) -> Begun:
+        """An image per question; all of one size and with the same words."""
         prepared = drawn([(scene.canvas, question.pixel) for scene, question in members])
         ids = self.prompts.question_ids(members[0][1])
-        ids = self.prompts.with_pictures(ids, prepared.grid)
+        ids = self.prompts.with_images(ids, prepared.grid)
         placed = self.prompts.placed(ids, prepared)
         count, device = len(members), self.loaded.device
         positions = placed.positions[:, None].expand(-1, count, -1).to(device)
-        rows = ids.expand(count, -1).to(device)
-        hidden, prompt = prefill(self.loaded, rows, positions, prepared)
+        hidden, prompt = prefill(
+            self.loaded, ids.expand(count, -1).to(device), positions, prepared
+        )
         ends = torch.full((count,), float(placed.end))
         states = hidden[:, -1 - self._given(*members[0]) :]
         return Begun(Rows.of_prompts(self.loaded, prompt), states, ends)
 
-    def _given(self, scene, question) -> int:
+    def _given(self, scene: LocalScene, question: Question) -> int:
         """How many tokens of the answer are given and looked at again."""
         if not is_checked(self.check, scene.style):
             return 0
         return self.prompts.opening_length(question.form)
 
-    def _checked(self, begun, form, trees) -> list:
+    def _checked(self, begun: Begun, form: AnswerForm, trees: list[DigitTree]) -> list[Reply]:
         """Replies that free decoding would have given too."""
         said = self.checker.said(begun, trees, form)
         self.counts += Counter(checked=len(said), fell_back=sum(free for _, free in said))
@@ -247,26 +229,33 @@ class LocalEngine:
             for tree, (text, free) in zip(trees, said, strict=True)
         ]
 
-    def _unchecked(self, form, tree, first) -> Reply:
+    def _unchecked(self, form: AnswerForm, tree: DigitTree, first: int) -> Reply:
         said = tree.greedy or self.loaded.tokenizer.decode([first])
         return self._reply(self.grammar.metres(tree.greedy), form.opening + said, tree)
 
-    def _reply(self, value, text, tree, free=False) -> Reply:
+    def _reply(self, value: float, text: str, tree: DigitTree, free: bool = False) -> Reply:
         """A reply with the tree's distribution, unless that is of another number."""
         found = tree.reading()
         spread = (found.median, found.mean, found.lower, found.upper)
         if free and value != self.grammar.metres(found.text):
-            spread = (float("nan"),) * 4
+            spread = (nan, nan, nan, nan)
         return Reply(value, text, *spread, found.mass, found.off_grammar, free)
 
 
-def _kind(scene):
-    """Scenes whose questions cost about the same."""
+def _kind(scene: LocalScene) -> Hashable:
+    """Equal for scenes whose questions cost about the same."""
     return scene.style.name, scene.grid
 
 
-def _places(scene, members):
-    """(N, 2) places of position style on the grid of picture tokens, None for other styles."""
+def _group(scene: LocalScene, question: Question) -> Hashable:
+    """Equal for what one forward can take: one scene, or equal prompts about equal sizes."""
+    if scene.style.shares_picture:
+        return id(scene.prompt), question.form
+    return scene.view.image.shape, question.text, question.form
+
+
+def _places(scene: LocalScene, members: Sequence[Asked]) -> list[tuple[float, ...]] | None:
+    """(N, 2) places of position style on the grid of image tokens, None for other styles."""
     if scene.style.name != "position":
         return None
-    return [scene.style.place(scene.view, q.pixel, scene.grid) for _, q in members]
+    return [PositionStyle.place(scene.view, q.pixel, scene.grid) for _, q in members]

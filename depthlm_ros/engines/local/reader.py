@@ -1,40 +1,121 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The numbers that rows of a model are about to say: digit trees fed through the model.
+"""The numbers that rows of a model are about to say, and the proof that it would have said them.
 
-All trees of a step grow together: the nodes of a round become tokens behind their rows, each of
-which sees the row, its ancestors and itself. Knows nothing about pictures or questions.
+Reading: all digit trees of a step grow together; the nodes of a round become tokens behind their
+rows, each of which sees the row, its ancestors and itself.
 
-Proof that rows of a model would have said freely what was forced on them, or what they say.
-
-The given opening, the greedy digits and the closing words are one string: if after each of its
-tokens the next one is the most probable of all, and the end after the last, then greedy decoding
-says exactly this. One pass over the closing words shows it, since the rest was computed when the
-number was read. Knows nothing about distributions or pictures.
+Checking: the given opening, the greedy digits and the closing words are one string. If after each
+of its tokens the next one is the most probable of all, and the end after the last, then greedy
+decoding says exactly this. One pass over the closing words shows it, since the rest was computed
+when the number was read. Rows that would have said something else say it.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
 
-from depthlm_ros.engines.digits import SYMBOLS, DigitTree
-from depthlm_ros.engines.local.free import best_tokens, most_probable
+from depthlm_ros.answer import AnswerForm
+from depthlm_ros.engines.digits import SYMBOLS, DigitTree, Grammar, Node
+from depthlm_ros.engines.local.free_decoding import Speaker, best_tokens, most_probable
+from depthlm_ros.engines.local.rows import Rows
+from depthlm_ros.models.loading import Loaded
 
 TOGETHER = 32  # rows in one pass: each token lists the keys that it sees
 
 
-class Checker:
-    """Checks answers of a Loaded model; a Speaker says what others there would have been."""
+@dataclass
+class Begun:
+    """Rows at the place where their number begins.
 
-    def __init__(self, loaded, speaker):
+    states: (N, 1 + k, width), before each of the last k tokens that were given, and after them.
+    ends: (N,), where the next token stands.
+    """
+
+    rows: Rows
+    states: torch.Tensor
+    ends: torch.Tensor
+
+    @property
+    def hidden(self) -> torch.Tensor:
+        """(N, width): the last states."""
+        return self.states[:, -1]
+
+    def rewound(self) -> Begun:
+        """Before the k tokens."""
+        words = self.states.shape[1] - 1
+        return Begun(self.rows.rewound(words), self.states[:, :1], self.ends - words)
+
+
+class NumberReader:
+    """Reads numbers by a Grammar from a Loaded model."""
+
+    def __init__(self, loaded: Loaded, grammar: Grammar):
+        self._loaded = loaded
+        self._grammar = grammar
+        self._ids = torch.tensor(loaded.symbol_ids, device=loaded.device)
+
+    @torch.inference_mode()
+    def read(self, begun: Begun) -> list[tuple[DigitTree, int]]:
+        """(DigitTree, first token id) of each row; the id is the most probable token of all."""
+        probabilities, best, top = self.probabilities(begun.hidden)
+        starts = zip(probabilities, best, strict=True)
+        trees = [DigitTree(self._grammar, p, b) for p, b in starts]
+        while any(tree.wanted for tree in trees):
+            self._round(begun, trees)
+        return list(zip(trees, top.tolist(), strict=True))
+
+    def probabilities(
+        self, hidden: torch.Tensor
+    ) -> tuple[list[list[float]], list[int], torch.Tensor]:
+        """For states (M, width): (M, 11) probabilities of the symbols over the full vocabulary,
+        (M,) index of the most probable symbol or -1 if another token is, (M,) that token."""
+        found, tops = [], []
+        for logits, tokens in most_probable(self._loaded, hidden):
+            found.append((logits[:, self._ids] - logits.logsumexp(1, keepdim=True)).exp())
+            tops.append(tokens)
+        top = torch.cat(tops)
+        match = top[:, None] == self._ids
+        best = torch.where(match.any(1), match.int().argmax(1), -1)
+        return torch.cat(found).double().tolist(), best.tolist(), top
+
+    def _round(self, begun: Begun, trees: list[DigitTree]) -> None:
+        """Feed what the trees want, tell them what the model said."""
+        pairs = [(row, node) for row, tree in enumerate(trees) for node in tree.wanted]
+        for column, (_, node) in enumerate(pairs, begun.rows.grown):
+            node.column = column
+        probabilities, best, _ = self.probabilities(self._hidden(begun, *zip(*pairs, strict=True)))
+        said = iter(zip(probabilities, best, strict=True))
+        for tree in trees:
+            if tree.wanted:
+                tree.feed(*zip(*islice(said, len(tree.wanted)), strict=True))
+
+    def _hidden(self, begun: Begun, rows: Sequence[int], nodes: Sequence[Node]) -> torch.Tensor:
+        """The states (M, width) after the nodes; a node stands as far behind as it is deep."""
+        paths = [node.path() for node in nodes]
+        depths = torch.tensor([len(path) - 1.0 for path in paths])
+        symbols = torch.tensor([node.symbol for node in nodes], device=self._ids.device)
+        positions = (begun.ends[list(rows)] + depths).expand(3, -1)
+        return begun.rows.grow(rows, paths, self._ids[symbols], positions)
+
+
+class Checker:
+    """Checks answers of a model; a Speaker says what others there would have been."""
+
+    def __init__(self, loaded: Loaded, speaker: Speaker):
         self._loaded = loaded
         self._speaker = speaker
 
     @torch.inference_mode()
-    def said(self, begun, trees, form) -> list:
+    def said(
+        self, begun: Begun, trees: list[DigitTree], form: AnswerForm
+    ) -> list[tuple[str, bool]]:
         """(text, whether it had to be decoded freely) of each row's whole answer.
 
-        begun: Begun with the states before each token of the opening; trees: its DigitTrees.
+        begun: with the states before each token of the opening; trees: its DigitTrees.
         """
         agreed = self.agreed(begun, trees, form)
         wrong = [row for row, fine in enumerate(agreed) if not fine]
@@ -44,23 +125,23 @@ class Checker:
             for row, tree in enumerate(trees)
         ]
 
-    def agreed(self, begun, trees, form) -> list:
+    def agreed(self, begun: Begun, trees: list[DigitTree], form: AnswerForm) -> list[bool]:
         """Whether each row says freely the opening, its number and the closing, and ends."""
         opened = self._opened(begun, form)
-        closed = []
+        closed: list[bool] = []
         for start in range(0, len(trees), TOGETHER):
             rows = range(start, min(start + TOGETHER, len(trees)))
             closed += self._closed(begun, trees, rows, form)
         return [a and b for a, b in zip(opened, closed, strict=True)]
 
-    def _worded(self, form, number) -> str:
+    def _worded(self, form: AnswerForm, number: str) -> str:
         """The answer as the tokenizer gives it back."""
         chat, symbols = self._loaded.chat, self._loaded.symbol_ids
         digits = [symbols[SYMBOLS.index(character)] for character in number]
         ids = chat.encode(form.opening) + digits + chat.encode(form.closing(number))
         return self._loaded.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def _opened(self, begun, form) -> list:
+    def _opened(self, begun: Begun, form: AnswerForm) -> list[bool]:
         """Whether every token of the opening is what the model says there."""
         opening = self._loaded.chat.encode(form.opening)
         if not opening:
@@ -68,7 +149,9 @@ class Checker:
         said = iter(best_tokens(self._loaded, begun.states[:, :-1].flatten(0, 1)))
         return [list(islice(said, len(opening))) == opening for _ in begun.states]
 
-    def _closed(self, begun, trees, rows, form) -> list:
+    def _closed(
+        self, begun: Begun, trees: list[DigitTree], rows: Sequence[int], form: AnswerForm
+    ) -> list[bool]:
         """Whether each of the rows closes its number as the form does, and ends."""
         tails = {row: self._tail(trees[row], form) for row in rows}
         said = iter(self._said_after(begun, trees, tails))
@@ -76,7 +159,7 @@ class Checker:
         ends = self._speaker.ends
         return [bool(s) and s[:-1] == tail[1:] and s[-1] in ends for tail, s in told]
 
-    def _tail(self, tree, form) -> list:
+    def _tail(self, tree: DigitTree, form: AnswerForm) -> list[int]:
         """The number's last token and the closing words; none where there is no number, or where
         free decoding would be cut off before the end."""
         if not tree.greedy:
@@ -87,9 +170,13 @@ class Checker:
         length = len(chat.encode(form.opening)) + len(tree.greedy) + len(closing)
         return [last, *closing] if length < self._speaker.longest else []
 
-    def _said_after(self, begun, trees, tails) -> list:
+    def _said_after(
+        self, begun: Begun, trees: list[DigitTree], tails: dict[int, list[int]]
+    ) -> list[int]:
         """The most probable token after each token of the tails {row: ids}, row by row."""
-        rows, paths, places = [], [], []
+        rows: list[int] = []
+        paths: list[list[int]] = []
+        places: list[int] = []
         for row, tail in tails.items():
             path, place = trees[row].tip.path(), begun.ends[row] + len(trees[row].greedy) - 1
             for step in range(len(tail)):
@@ -102,76 +189,3 @@ class Checker:
         ids = torch.tensor([token for tail in tails.values() for token in tail])
         positions = torch.tensor(places).expand(3, -1)
         return best_tokens(self._loaded, begun.rows.grow(rows, paths, ids, positions))
-
-
-@dataclass
-class Begun:
-    """Rows at the place where their number begins.
-
-    rows: Rows. states (N, 1 + k, width): before each of the last k tokens that were given, and
-    after them. ends (N,): where the next token stands.
-    """
-
-    rows: object
-    states: torch.Tensor
-    ends: torch.Tensor
-
-    @property
-    def hidden(self):
-        """(N, width): the last states."""
-        return self.states[:, -1]
-
-    def rewound(self) -> "Begun":
-        """Before the k tokens."""
-        words = self.states.shape[1] - 1
-        return Begun(self.rows.rewound(words), self.states[:, :1], self.ends - words)
-
-
-class NumberReader:
-    """Reads numbers by a Grammar from a Loaded model."""
-
-    def __init__(self, loaded, grammar):
-        self._loaded = loaded
-        self._grammar = grammar
-        self._ids = torch.tensor(loaded.symbol_ids, device=loaded.device)
-
-    @torch.inference_mode()
-    def read(self, begun) -> list:
-        """(DigitTree, first token id) of each row; the id is the most probable token of all."""
-        probabilities, best, top = self.probabilities(begun.hidden)
-        starts = zip(probabilities, best, strict=True)
-        trees = [DigitTree(self._grammar, p, b) for p, b in starts]
-        while any(tree.wanted for tree in trees):
-            self._round(begun, trees)
-        return list(zip(trees, top.tolist(), strict=True))
-
-    def probabilities(self, hidden):
-        """For states (M, width): (M, 11) probabilities of the symbols over the full vocabulary,
-        (M,) index of the most probable symbol or -1 if another token is, (M,) that token."""
-        found, top = [], []
-        for logits, best in most_probable(self._loaded, hidden):
-            found.append((logits[:, self._ids] - logits.logsumexp(1, keepdim=True)).exp())
-            top.append(best)
-        top = torch.cat(top)
-        match = top[:, None] == self._ids
-        best = torch.where(match.any(1), match.int().argmax(1), -1)
-        return torch.cat(found).double().tolist(), best.tolist(), top
-
-    def _round(self, begun, trees) -> None:
-        """Feed what the trees want, tell them what the model said."""
-        pairs = [(row, node) for row, tree in enumerate(trees) for node in tree.wanted]
-        for column, (_, node) in enumerate(pairs, begun.rows.grown):
-            node.column = column
-        probabilities, best, _ = self.probabilities(self._hidden(begun, *zip(*pairs, strict=True)))
-        said = iter(zip(probabilities, best, strict=True))
-        for tree in trees:
-            if tree.wanted:
-                tree.feed(*zip(*islice(said, len(tree.wanted)), strict=True))
-
-    def _hidden(self, begun, rows, nodes):
-        """The states (M, width) after the nodes; a node stands as far behind as it is deep."""
-        paths = [node.path() for node in nodes]
-        depths = torch.tensor([len(path) - 1.0 for path in paths])
-        symbols = torch.tensor([node.symbol for node in nodes], device=self._ids.device)
-        positions = (begun.ends[list(rows)] + depths).expand(3, -1)
-        return begun.rows.grow(rows, paths, self._ids[symbols], positions)

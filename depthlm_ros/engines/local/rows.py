@@ -3,39 +3,49 @@
 
 The prompt's keys and values are plain tensors per layer that nothing ever appends to: one copy
 for all rows (a shared picture) or one per row. Words are packed behind each other without
-padding. Every forward gets explicit positions, so that the state which transformers keeps on
-the module (rope_deltas) is never read. Knows nothing about questions or numbers.
+padding.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
-from transformers import DynamicCache
 
 from depthlm_ros.engines.local.cache import Block, Branches, NoPrompt, Prompt, Words
-from depthlm_ros.models.decoder import model_positions, run
+from depthlm_ros.models.compat import KeysValues
+from depthlm_ros.models.decoder import run
+from depthlm_ros.models.loading import Loaded
 
 PACKED_CPU = 1024  # words in one pass: what stays in a processor's cache
 PACKED = 32768
 
 
 class Rows:
-    """Rows behind one prompt. loaded: the Loaded model that computes them; prompt: (keys, values)
-    per layer, each (1, heads, tokens, width), None where rows share nothing."""
+    """Rows behind one prompt.
 
-    def __init__(self, loaded, prompt):
+    prompt: (keys, values) for each layer, each (1, heads, tokens, width); None where rows share
+        nothing.
+    """
+
+    def __init__(self, loaded: Loaded, prompt: Sequence[KeysValues] | None):
         self._loaded = loaded
         self._prompt = NoPrompt() if prompt is None else Prompt(prompt)
-        self._blocks, self._grown = [], {}
+        self._blocks: list[Block] = []
+        self._grown: dict[int, KeysValues] = {}
         self.grown = 0  # tokens so far, which number the next ones
 
     @classmethod
-    def of_prompts(cls, loaded, prompts) -> "Rows":
+    def of_prompts(cls, loaded: Loaded, prompts: Sequence[KeysValues]) -> Rows:
         """Rows with a prompt each: (keys, values) per layer, each (N, heads, tokens, width)."""
         rows = cls(loaded, None)
         count, _, length, _ = prompts[0][0].shape
         rows._blocks.append(Block(torch.arange(count), length, prompts))
         return rows
 
-    def begin(self, ids, positions, lengths, last=1) -> torch.Tensor:
+    def begin(
+        self, ids: torch.Tensor, positions: torch.Tensor, lengths: torch.Tensor, last: int = 1
+    ) -> torch.Tensor:
         """Hidden states (N, last, width) of each row's last words.
 
         ids (N, L) and positions (3, N, L) float of the words, of which row i has lengths[i].
@@ -46,14 +56,20 @@ class Rows:
         found = [self._begin(rows, ids, positions, lengths[rows], last) for rows in parts]
         return torch.cat(found)[order.argsort()]
 
-    def rewound(self, words) -> "Rows":
+    def rewound(self, words: int) -> Rows:
         """The same rows without their last `words` words and all that grew; nothing is copied."""
         rows = Rows(self._loaded, None)
         rows._prompt = self._prompt
         rows._blocks = [block.rewound(words) for block in self._blocks]
         return rows
 
-    def grow(self, rows, paths, ids, positions) -> torch.Tensor:
+    def grow(
+        self,
+        rows: Sequence[int],
+        paths: Sequence[list[int]],
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+    ) -> torch.Tensor:
         """Hidden states (M, width) of M more tokens, each the tip of a branch of its own.
 
         rows: the row of each, ascending; paths: the tokens it sees of those that ever grew, by
@@ -63,11 +79,18 @@ class Rows:
         deepest = max(map(len, paths))
         columns = torch.tensor([path + [-1] * (deepest - len(path)) for path in paths])
         places = torch.tensor(rows), columns.to(device)
-        seen = Branches(self._prompt, self._blocks, self._grown, *places)
+        branches = Branches(self._prompt, self._blocks, self._grown, *places)
         self.grown += len(paths)
-        return run(self._loaded, ids.to(device), positions.to(device), seen)
+        return run(self._loaded, ids.to(device), positions.to(device), branches)
 
-    def _begin(self, rows, ids, positions, lengths, last):
+    def _begin(
+        self,
+        rows: torch.Tensor,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        lengths: torch.Tensor,
+        last: int,
+    ) -> torch.Tensor:
         """Rows in the order of their lengths, in one pass."""
         device = self._loaded.device
         own = torch.arange(ids.shape[1]) < lengths[:, None]
@@ -75,23 +98,9 @@ class Rows:
         self._blocks += blocks
         packed = ids[rows][own].to(device), positions[:, rows][:, own].to(device)
         ends = (lengths.cumsum(0) - 1).to(device)
-        seen = Words(self._prompt, blocks)
+        words = Words(self._prompt, blocks)
         if last == 1:
-            return run(self._loaded, *packed, seen, ends)[:, None]
-        return run(self._loaded, *packed, seen)[ends[:, None] + torch.arange(1 - last, 1).to(ends)]
-
-
-def prefill(loaded, ids, positions, *pictures):
-    """(hidden states (N, L, width), keys and values per layer) of whole prompts.
-
-    ids (N, L) of equal length, unpadded; positions (3, N, L) float; pictures: Pictures of all
-    that the ids hold, in order.
-    """
-    cache = DynamicCache()
-    hidden = loaded.base(
-        **loaded.vision.inputs(loaded.base, ids, *pictures),
-        position_ids=model_positions(loaded, positions),
-        past_key_values=cache,
-        use_cache=True,
-    ).last_hidden_state
-    return hidden, [(layer.keys, layer.values) for layer in cache.layers]
+            return run(self._loaded, *packed, words, ends)[:, None]
+        return run(self._loaded, *packed, words)[
+            ends[:, None] + torch.arange(1 - last, 1).to(ends)
+        ]

@@ -19,14 +19,14 @@ def test_words_advance_all_axes_and_a_picture_advances_by_its_longer_side():
         [0, 1, 2, 2, 2, 3, 3, 3, 5, 6],
         [0, 1, 2, 3, 4, 2, 3, 4, 5, 6],
     ]
-    assert (placed.picture_start, placed.end) == (2, 7)
+    assert (placed.image_start, placed.end) == (2, 7)
 
 
 def test_two_pictures_follow_each_other_also_without_a_word_between():
     ids = torch.tensor([IMAGE] * 6 + [IMAGE] * 2 + [2])
     placed = prompt_positions(ids, IMAGE, [(1, 4, 6), (1, 4, 2)], 2)
     assert placed.positions[1].tolist() == [0, 0, 0, 1, 1, 1, 3, 4, 5]
-    assert (placed.picture_start, placed.end) == (3, 6)
+    assert (placed.image_start, placed.end) == (3, 6)
 
 
 def test_the_pointing_token_takes_a_fractional_place_and_its_own_time():
@@ -75,7 +75,7 @@ def test_a_batch_points_from_the_start_of_each_rows_own_picture():
 
 @pytest.mark.parametrize("grids", [[], [(1, 4, 4)], [(1, 4, 6), (1, 2, 2)]])
 def test_grids_that_do_not_fit_the_picture_tokens_are_refused(grids):
-    with pytest.raises(InputError, match="6 picture tokens do not fit"):
+    with pytest.raises(InputError, match="6 image tokens do not fit"):
         prompt_positions(torch.tensor([1] + [IMAGE] * 6 + [2]), IMAGE, grids, 2)
 
 

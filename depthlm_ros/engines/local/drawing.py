@@ -1,13 +1,15 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The pictures of marker questions: preprocessed once, and again only around each arrow.
+"""The images of marker questions: preprocessed once, and again only around each arrow.
 
-What the model sees equals, bit for bit, what the image processor makes of the whole picture with
+What the model sees equals, bit for bit, what the image processor makes of the whole image with
 its arrow. Pillow resizes along one axis, rounds to bytes, and then along the other: so the
 arrow's strip is resized along the first axis at its full length, and of the result the part
-around the arrow along the second. Values are looked up in the processor's own table. Knows
-nothing about models.
+around the arrow along the second. Values are looked up in the processor's own table.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import lru_cache
 from math import ceil, floor
 
@@ -15,26 +17,31 @@ import numpy as np
 import torch
 from PIL import Image
 
-from depthlm_ros.models.vision import Pictures
+from depthlm_ros.models.vision import ImageTensors, QwenVision
+from depthlm_ros.question import MarkerStyle
+from depthlm_ros.view import View
 
+Pixel = tuple[float, ...]  # (u, v) of the view
 REACH = 4  # pixels: more than any of Pillow's filters look to a side, in the coarser raster
 
 
-def drawn(asked) -> Pictures:
-    """A picture each for [(canvas, view pixel (u, v)), ...], all of one size."""
+def drawn(asked: Sequence[tuple[Canvas, Pixel]]) -> ImageTensors:
+    """An image each for [(canvas, view pixel (u, v)), ...], all of one size."""
     blanks = [canvas.prepared for canvas, _ in asked]
     tensors = {name: torch.cat([b.tensors[name] for b in blanks]) for name in blanks[0].tensors}
-    pictures = Pictures(tensors, blanks[0].size, blanks[0].grid)
+    images = ImageTensors(tensors, blanks[0].size, blanks[0].grid)
     for index, (canvas, pixel) in enumerate(asked):
-        canvas.draw(pictures, index, pixel)
-    return pictures
+        canvas.draw(images, index, pixel)
+    return images
 
 
 class Canvas:
-    """One view that is asked about by a style which draws. vision: see vision.py; prepared: the
-    view alone, as Pictures on the device where the marked ones are wanted."""
+    """One view that is asked about by a style which draws.
 
-    def __init__(self, vision, view, style, prepared):
+    prepared: the view alone, on the device where the marked images are wanted.
+    """
+
+    def __init__(self, vision: QwenVision, view: View, style: MarkerStyle, prepared: ImageTensors):
         self._vision, self._view, self._style, self.prepared = vision, view, style, prepared
         self._filter = vision.processor.resample
         self._axes = _axes(view.image.shape[:2], prepared.size, self._filter)
@@ -42,11 +49,11 @@ class Canvas:
 
     @property
     def nbytes(self) -> int:
-        """Memory held, without the view's picture."""
+        """Memory held, without the view's image."""
         return self._half.nbytes + sum(t.nbytes for t in self.prepared.tensors.values())
 
-    def draw(self, pictures, index, pixel) -> None:
-        """Put the marker of a view pixel (u, v) onto a copy of the view, the index-th picture."""
+    def draw(self, images: ImageTensors, index: int, pixel: Pixel) -> None:
+        """Put the marker of a view pixel (u, v) onto a copy of the view, the index-th image."""
         first, second = self._axes
         strip = self._painted(pixel)[second]
         seen = self._touched(pixel)
@@ -54,17 +61,18 @@ class Canvas:
         part = _cut(self._half, first, seen[first]).copy()
         _cut(part, second, strip)[:] = _cut(self._resized(image, first), first, seen[first])
         part = _cut(self._resized(part, second), second, seen[second])
-        self._vision.paste(pictures, index, self._values(part), seen[0].start, seen[1].start)
+        self._vision.paste(images, index, self._values(part), seen[0].start, seen[1].start)
 
-    def _painted(self, pixel):
+    def _painted(self, pixel: Pixel) -> list[slice]:
         """The slices of the view, rows and columns, that hold the marker."""
         u, v = self._style.painted(pixel).T
         return [slice(places.min(), places.max() + 1) for places in (v, u)]
 
-    def _touched(self, pixel):
+    def _touched(self, pixel: Pixel) -> list[slice]:
         """Of what the model sees, rows and columns that may depend on the marker, in whole
         tokens."""
-        side, found = self._vision.side, []
+        side = self._vision.side
+        found = []
         for axis, painted in enumerate(self._painted(pixel)):
             wanted = self.prepared.size[axis]
             scale = wanted / self._view.image.shape[axis]
@@ -74,20 +82,20 @@ class Canvas:
             found.append(slice(max(low, 0), min(high, wanted)))
         return found
 
-    def _resized(self, image, axis):
+    def _resized(self, image: np.ndarray, axis: int) -> np.ndarray:
         return _resized(image, axis, self.prepared.size[axis], self._filter)
 
-    def _values(self, image):
+    def _values(self, image: np.ndarray) -> torch.Tensor:
         """(3, h, w) as the model takes them, of (h, w, 3) uint8."""
         channels = torch.from_numpy(np.moveaxis(image, 2, 0).astype(np.int64))
         return torch.gather(self._vision.levels, 1, channels.flatten(1)).view(channels.shape)
 
 
-def _cut(image, axis, part):
+def _cut(image: np.ndarray, axis: int, part: slice) -> np.ndarray:
     return image[part] if axis == 0 else image[:, part]
 
 
-def _resized(image, axis, length, resample):
+def _resized(image: np.ndarray, axis: int, length: int, resample: int) -> np.ndarray:
     """(h, w, 3) uint8 of another length along one axis."""
     height, width = image.shape[:2]
     size = (length, height) if axis else (width, length)
@@ -95,10 +103,14 @@ def _resized(image, axis, length, resample):
 
 
 @lru_cache(maxsize=64)
-def _axes(before, after, resample):
+def _axes(before: tuple[int, int], after: tuple[int, int], resample: int) -> tuple[int, int]:
     """The axes in the order in which Pillow resizes, which depends on the sizes (height, width)
     and on its version; seen on noise."""
     noise = np.random.default_rng(0).integers(0, 256, (*before, 3), dtype=np.uint8)
     whole = Image.fromarray(noise).resize(after[::-1], resample)
     wide = _resized(noise, 1, after[1], resample)
-    return (1, 0) if np.array_equal(_resized(wide, 0, after[0], resample), whole) else (0, 1)
+    return (
+        (1, 0)
+        if np.array_equal(_resized(wide, 0, after[0], resample), np.asarray(whole))
+        else (0, 1)
+    )

@@ -186,7 +186,7 @@ def test_in_bfloat16_the_pointing_token_keeps_its_fractions(checkpoints, asked):
     (reply,) = engine.step([pair])
     scene, question = pair
     row, column = PositionStyle.place(scene.view, question.pixel, scene.grid)
-    start = scene.placed.picture_start
+    start = scene.placed.image_start
     assert rotary.inv_freq.dtype == seen[1].dtype == torch.float32
     assert seen[1][1:, 0, 0].tolist() == pytest.approx([start + row, start + column])
     assert 0 <= reply.mass <= 1 + 1e-3

@@ -10,7 +10,7 @@ from transformers import DynamicCache
 
 from depthlm_ros.engines.local import rows as rows_module
 from depthlm_ros.engines.local.rows import Rows
-from depthlm_ros.models import attention
+from depthlm_ros.models import attention, compat
 from depthlm_ros.models.attention import attend, attend_listed, folded, merged
 from depthlm_ros.models.decoder import model_positions
 
@@ -186,28 +186,20 @@ def test_the_plain_way_finds_what_the_kernel_finds(causal, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("of_torch", "width", "way"), [(True, 8, "_flash"), (True, 12, "_plain"), (False, 8, "_plain")]
+    ("of_torch", "width", "way"),
+    [(True, 8, "gpu_attention"), (True, 12, "_plain"), (False, 8, "_plain")],
 )
 def test_the_kernel_of_a_gpu_is_taken_where_torch_has_it_and_its_widths_allow(
     monkeypatch, of_torch, width, way
 ):
     """Not on a GPU before Ampere, and not for heads that would have to be padded."""
     taken, plain = [], attention._plain
-    monkeypatch.setattr(attention, "can_use_flash_attention", lambda asked: of_torch)
-    for name in ("_flash", "_plain"):
-        monkeypatch.setattr(attention, name, lambda *a, n=name: taken.append(n) or plain(*a))
+    monkeypatch.setattr(compat, "can_use_flash_attention", lambda asked: of_torch)
+    for module, name in ((compat, "gpu_attention"), (attention, "_plain")):
+        monkeypatch.setattr(module, name, lambda *a, n=name: taken.append(n) or plain(*a))
     queries, keys = torch.randn(1, 4, 3, width), torch.randn(1, 2, 5, width)
     attention.folded(queries, keys, keys, 0.3)
     assert taken == [way]
-
-
-def test_the_kernel_of_a_gpu_is_called_as_this_torch_declares_it():
-    """By its shapes, without a GPU."""
-    queries = torch.empty(2, 4, 9, 16, device="meta", dtype=torch.bfloat16)
-    keys = torch.empty(2, 4, 7, 16, device="meta", dtype=torch.bfloat16)
-    found, total = attention._flash(queries, keys, keys, 0.3, False)
-    assert (found.shape, found.dtype) == (queries.shape, torch.bfloat16)
-    assert (total.shape, total.dtype) == ((2, 4, 9), torch.float32)
 
 
 def test_parts_are_merged_to_the_attention_over_all_keys():

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from depthlm_ros.engines.local import marked
-from depthlm_ros.engines.local.marked import Canvas, drawn
+from depthlm_ros.engines.local import drawing
+from depthlm_ros.engines.local.drawing import Canvas, drawn
 from depthlm_ros.models import loading
 from depthlm_ros.question import MarkerStyle
 
@@ -94,8 +94,8 @@ def test_control_a_patch_that_is_not_made_again_is_noticed(vision_of, view_of, m
 
 def test_control_the_other_order_of_axes_is_noticed(vision_of, view_of, monkeypatch):
     view, style, vision = view_of(1, 300, 300), MarkerStyle(), vision_of("qwen2_5_vl")
-    right = marked._axes((300, 300), (308, 308), vision.processor.resample)
-    monkeypatch.setattr(marked, "_axes", lambda *sizes: right[::-1])
+    right = drawing._axes((300, 300), (308, 308), vision.processor.resample)
+    monkeypatch.setattr(drawing, "_axes", lambda *sizes: right[::-1])
     with pytest.raises(AssertionError):
         check_equal(vision, view, style, arrows(view, style, 3))
 

@@ -34,15 +34,6 @@ def test_sizes_snap_by_each_processors_own_rule(vision_of, architecture, size, g
     assert (found.size, found.grid) == (size, grid)
 
 
-@pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl", "llava"])
-def test_the_focal_length_that_is_left_is_recorded_per_axis(engines, view_of, architecture):
-    """fx = 100 and fy = 90 at 70 x 54."""
-    engine = engines("local", architecture)
-    engine.open([view_of(0)], engine.loaded.checkpoint.asker("marker"))
-    height, width = engine.loaded.vision.snapped(54, 70)
-    assert engine.seen_focal_px == pytest.approx((100 * width / 70, 90 * height / 54))
-
-
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl"])
 def test_a_view_at_its_multiple_reaches_the_model_bit_for_bit(vision_of, architecture):
     vision = vision_of(architecture)

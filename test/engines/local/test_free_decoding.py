@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 from depthlm_ros.answer import FREE
 from depthlm_ros.engines import LONGEST
 from depthlm_ros.engines.local.engine import LocalEngine
-from depthlm_ros.engines.local.free import Speaker
+from depthlm_ros.engines.local.free_decoding import Speaker
 from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.errors import InputError
 from depthlm_ros.question import CoordinateStyle, MarkerStyle, PlainStyle, Question
@@ -138,7 +138,7 @@ def test_a_reply_ends_where_generate_ends_it(checkpoints, view_of):
 def test_rows_of_many_parts_say_the_same(both, view_of, monkeypatch):
     local, _ = both("qwen3_vl")
     ours = texts(local, [view_of(0)], PlainStyle(), plain())
-    monkeypatch.setattr("depthlm_ros.engines.local.free.TOGETHER", 2)
+    monkeypatch.setattr("depthlm_ros.engines.local.free_decoding.TOGETHER", 2)
     assert texts(local, [view_of(0)], PlainStyle(), plain()) == ours
 
 

@@ -1,0 +1,168 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Each private interface of torch and transformers, by itself: what fails here names what a new
+version broke."""
+
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from testing.tiny_models import ARCHITECTURES
+
+from depthlm_ros.models import compat, loading
+from depthlm_ros.models.decoder import prefill
+
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN"
+)
+
+
+@pytest.fixture(scope="module")
+def loaded_of(checkpoints):
+    """architecture -> Loaded."""
+    return lambda architecture: loading.load(checkpoints(architecture), "cpu")
+
+
+def heads(count, length=9, width=8):
+    return torch.randn((2, count, length, width), generator=torch.Generator().manual_seed(count))
+
+
+def expected_attention(queries, keys, values, scale):
+    """(found, log sums) by definition."""
+    weights = queries @ keys.transpose(2, 3) * scale
+    return weights.softmax(3) @ values, weights.logsumexp(3)
+
+
+def test_the_kernel_of_a_cpu_also_returns_the_log_of_the_sum_of_weights():
+    given = heads(4), heads(4, 7), heads(4, 7)
+    found = compat.cpu_attention(*given, 0.3, False)
+    for ours, theirs in zip(found, expected_attention(*given, 0.3), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_the_kernel_of_a_cpu_serves_fewer_heads_of_keys():
+    queries, keys, values = heads(4), heads(2, 7), heads(2, 7)
+    repeated = (t.repeat_interleave(2, 1) for t in (keys, values))
+    found, _ = compat.cpu_attention(queries, keys, values, 0.3, False)
+    expected, _ = expected_attention(queries, *repeated, 0.3)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_kernel_of_a_gpu_is_called_as_this_torch_declares_it():
+    """By its shapes, without a GPU."""
+    queries = torch.empty(2, 4, 9, 16, device="meta", dtype=torch.bfloat16)
+    keys = torch.empty(2, 4, 7, 16, device="meta", dtype=torch.bfloat16)
+    found, total = compat.gpu_attention(queries, keys, keys, 0.3, False)
+    assert (found.shape, found.dtype) == (queries.shape, torch.bfloat16)
+    assert (total.shape, total.dtype) == ((2, 4, 9), torch.float32)
+
+
+def test_whether_torch_has_a_kernel_of_a_gpu_can_be_asked_without_one():
+    assert compat.has_gpu_attention(heads(4), heads(4), heads(4), False) is False
+
+
+@needs_onednn
+@pytest.mark.parametrize("bias", [None, torch.arange(5.0)])
+def test_onednn_multiplies_as_linear_does(bias):
+    assert compat.has_onednn_linear()
+    rows, weight = torch.randn(20, 7), torch.randn(5, 7)
+    expected = torch.nn.functional.linear(rows, weight, bias)
+    torch.testing.assert_close(
+        compat.onednn_linear(rows, weight, bias), expected, atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_decoder_has_its_parts_where_they_are_read(loaded_of, architecture):
+    loaded = loaded_of(architecture)
+    text, found = loaded.config.get_text_config(), compat.decoder(loaded.base)
+    assert len(found.layers) == text.num_hidden_layers
+    assert found.embedding.weight.shape == (text.vocab_size, text.hidden_size)
+    for layer in found.layers:
+        wide = text.num_attention_heads * layer.head_dim
+        assert layer.query.weight.shape == (wide, text.hidden_size)
+        assert layer.output.weight.shape == (text.hidden_size, wide)
+        assert layer.key.weight.shape == layer.value.weight.shape
+        assert layer.scaling == pytest.approx(layer.head_dim**-0.5)
+        assert (layer.query_norm is None) == (architecture != "qwen3_vl")
+        assert (layer.key_norm is None) == (layer.query_norm is None)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_weight_is_in_the_parts_that_are_known(loaded_of, architecture):
+    """A new kind of weight in a layer would be left out of our loop over the layers."""
+    loaded = loaded_of(architecture)
+    found = compat.decoder(loaded.base)
+    parts = [found.embedding, found.norm]
+    for layer in found.layers:
+        parts += [part for part in layer if isinstance(part, torch.nn.Module)]
+    known = {id(weight) for part in parts for weight in part.parameters()}
+    assert {id(w) for w in compat.language_model(loaded.base).parameters()} == known
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_angles_are_one_cosine_and_one_sine_a_token(loaded_of, architecture):
+    loaded = loaded_of(architecture)
+    hidden = torch.zeros(1, 6, loaded.config.get_text_config().hidden_size)
+    positions = torch.arange(6.0).expand(3, 1, 6)
+    positions = positions if loaded.vision.multimodal_positions else positions[0].long()
+    width = compat.decoder(loaded.base).layers[0].head_dim
+    cosines, sines = compat.rotary_angles(loaded.base, hidden, positions)
+    assert cosines.shape == sines.shape == (1, 6, width)
+    torch.testing.assert_close(cosines**2 + sines**2, torch.ones(1, 6, width))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_vision_part_and_what_joins_it_are_found(loaded_of, architecture):
+    base = loaded_of(architecture).base
+    assert sum(w.numel() for w in compat.vision_tower(base).parameters()) > 0
+    assert (compat.projector(base) is None) == (architecture != "llava")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_cache_is_filled_without_a_warning_by_any_version(loaded_of, view_of, architecture):
+    loaded = loaded_of(architecture)
+    prepared = loaded.vision.prepare([view_of(0).image])
+    ids = torch.tensor([loaded.vision.token_ids(prepared.grid) + [1, 2, 3]])
+    positions = torch.arange(ids.shape[1]).float().expand(3, 1, -1)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hidden, kept = prefill(loaded, ids, positions, prepared)
+    text = loaded.config.get_text_config()
+    assert hidden.shape == (1, ids.shape[1], text.hidden_size)
+    assert len(kept) == text.num_hidden_layers
+    shape = 1, text.num_key_value_heads, ids.shape[1], 16
+    assert {tensor.shape for layer in kept for tensor in layer} == {shape}
+
+
+def test_the_patch_embedding_of_a_qwen_is_replaced_and_others_are_left(loaded_of):
+    asked = []
+    for architecture in ARCHITECTURES:
+        base = loaded_of(architecture).base
+        compat.replace_patch_embedding(base, lambda one: asked.append(one) or torch.nn.Identity())
+    assert [type(one) for one in asked] == [torch.nn.Conv3d] * 2
+
+
+def test_every_weight_that_is_read_is_told(checkpoints):
+    from transformers import AutoModelForImageTextToText
+
+    told = []
+    with compat.counted_weights(told.append):
+        model = AutoModelForImageTextToText.from_pretrained(checkpoints("qwen3_vl").model)
+    assert set(told) == set(model.state_dict())
+
+
+def test_a_question_on_the_command_line_warns_of_nothing(picture):
+    """Two lines of FutureWarning on every `depthlm ask` would be the first that a user sees."""
+    arguments = ["ask", picture, "--fx", "60", "--at", "32,24", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "depthlm_ros", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert "Warning" not in done.stderr
