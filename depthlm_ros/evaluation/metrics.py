@@ -4,10 +4,11 @@
 Plain arrays of metres, whatever their kind.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 DELTA1_RATIO = 1.25
 
@@ -108,7 +109,7 @@ def bootstrap_interval(
     return tuple(np.quantile(known, [0.025, 0.975]).tolist()) if known else (np.nan, np.nan)
 
 
-def share_interval(hits: Sequence, counts: Sequence) -> tuple[float, float]:
+def share_interval(hits: ArrayLike, counts: ArrayLike) -> tuple[float, float]:
     """bootstrap_interval of sum(hits) / sum(counts), both (images,)."""
     hits, counts = np.asarray(hits, np.float64), np.asarray(counts, np.float64)
 
