@@ -83,7 +83,9 @@ def add_adapters(model, lora) -> None:
     unknown = set(lora) - {"rank", "alpha", "dropout", "targets"}
     if unknown or "rank" not in lora:
         raise InputError(f"lora is {lora}: rank, alpha, dropout and targets are known")
-    model.requires_grad_(False).to(torch.bfloat16)
+    model.requires_grad_(False)
+    for weight in model.parameters():  # not the buffers: rotary angles need float32 frequencies
+        weight.data = weight.data.to(torch.bfloat16)
     config = LoraConfig(
         r=lora["rank"],
         lora_alpha=lora.get("alpha", 2 * lora["rank"]),
