@@ -8,6 +8,7 @@ pytest.importorskip("peft")
 
 from transformers import AutoModelForImageTextToText
 
+from training.config import Lora
 from training.data.collate import Collator
 from training.model import Student, add_adapters
 
@@ -25,7 +26,7 @@ def pair(request, base_of):
     """(architecture, the model as the node loads it, as it begins to learn with adapters)."""
     node = loaded(base_of(request.param), torch.bfloat16)
     learner = loaded(base_of(request.param), torch.float32)
-    add_adapters(learner, {"rank": 4})
+    add_adapters(learner, Lora(rank=4))
     return request.param, node, learner
 
 
@@ -45,7 +46,7 @@ def test_adapters_that_learnt_nothing_change_no_state(pair, parts_of, row_about)
     batch = Collator(parts_of(name))([row_about(name, {"coordinates": 2})])
     batch["position_ids"] += 2000  # where frequencies of 8 bits would be far off
     with torch.no_grad():
-        before, after = (Student(m, heads=False)._states(batch) for m in (node, learner))
+        before, after = (Student(m, heads=False).states(batch) for m in (node, learner))
     assert torch.equal(before, after)
 
 

@@ -61,7 +61,7 @@ def records(tmp_path):
 def test_a_bad_record_is_refused_with_file_and_line(records, said):
     config = records([{**GOOD, **BAD[said]}], bad="refuse")
     with pytest.raises(RecordError) as told:
-        stage_rows(config, config.row(""))[0]
+        stage_rows(config, config.entry(""))[0]
     assert "r.jsonl:1" in str(told.value) and said in str(told.value)
 
 
@@ -79,7 +79,7 @@ def test_bad_records_are_skipped_counted_and_the_count_survives_a_resumption(rec
 
 def test_only_labelled_pixels_are_asked_and_with_their_own_distance(records):
     config = records([GOOD])
-    rows = stage_rows(config, config.row(""))
+    rows = stage_rows(config, config.entry(""))
     for row in (rows[i] for i in range(len(rows))):
         places = row.view.to_view(GOOD["pixel_coords"]).tolist()
         ray = row.example.frame.camera.rays(GOOD["pixel_coords"])[:, 2]
@@ -97,7 +97,7 @@ def test_crop_camera_and_pixels_move_together(records):
     """What a crop's own camera says of an asked pixel is what the whole picture's says."""
     config = records([GOOD], crop={"width": [60, 110], "height": [50, 80]})
     sizes = set()
-    rows = stage_rows(config, config.row(""), multiple=4)
+    rows = stage_rows(config, config.entry(""), multiple=4)
     for row in (rows[i] for i in range(len(rows))):
         camera = row.view.camera
         sizes.add((camera.width, camera.height))

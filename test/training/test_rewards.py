@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from depthlm_ros.answer import FORMS, FREE
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.metrics import measure
-from training.rl.rewards import NAMES, reward_functions
+from training.rl.rewards import OF_NUMBER, reward_functions
 
 METRES = st.floats(0.05, 90).map(lambda value: round(value, 2))
 TAGS, SENTENCE = FORMS["tags"].template, FORMS["sentence"].template

@@ -104,10 +104,7 @@ def of_record(record) -> Sparse:
         raise
     except InputError as error:
         raise RecordError(f"{record.where}: {error}") from error
-    metres = record.label_m
-    if record.stated_kind() == "z":
-        metres = frame.camera.distance_from_z(record.pixels, metres)
-    return Sparse(frame, record.pixels, metres, record.where)
+    return Sparse(frame, record.pixels, record.label_as("distance"), record.where)
 
 
 def varied(example, rng):

@@ -2,7 +2,7 @@
 """Shot: a picture with the distance of every pixel; and files that hold many of them.
 
 Knows nothing about how a picture was made. A shard is an uncompressed npz: pictures and
-distances (uint16 millimetres, 0 unknown) end to end, so that reading maps the file and copies
+distances (millimetres, 0 unknown; uint16, or uint32 beyond 65 m) end to end, so that reading maps the file and copies
 one picture.
 """
 
@@ -42,7 +42,7 @@ class Shot:
 def write_shard(path: Path, shots: list[Shot]) -> None:
     """Write the shots under a temporary name and rename it, so that no half file is seen."""
     cameras = [s.frame.camera for s in shots]
-    millimetres = [_millimetres(s.distance_m) for s in shots]
+    millimetres = [millimetres_of(s.distance_m, f"{s.kind} {s.seed}").ravel() for s in shots]
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
         np.savez(
@@ -58,8 +58,22 @@ def write_shard(path: Path, shots: list[Shot]) -> None:
     temporary.replace(path)
 
 
-def _millimetres(distance_m) -> np.ndarray:
-    return np.round(np.nan_to_num(distance_m) * 1000).astype(np.uint16).ravel()
+def millimetres_of(distance_m: np.ndarray, name: str, widest: type = np.uint32) -> np.ndarray:
+    """Whole millimetres, 0 where unknown (NaN): uint16, or uint32 where that does not hold them.
+
+    InputError for what is no distance, or beyond `widest`: nothing wraps around.
+    """
+    known = ~np.isnan(distance_m)
+    if known.any():
+        least, most = np.min(distance_m[known]), np.max(distance_m[known])
+        if not least > 0 or most * 1000 > np.iinfo(widest).max:
+            raise InputError(
+                f"{name}: distances are {least:g} to {most:g} m; allowed: above 0, at most"
+                f" {np.iinfo(widest).max / 1000:g} m, and NaN for unknown"
+            )
+    whole = np.round(np.nan_to_num(distance_m) * 1000)
+    whole = np.where(known, np.maximum(whole, 1), 0)  # 0 would say unknown
+    return whole.astype(np.uint16 if whole.max(initial=0) < 2**16 else np.uint32)
 
 
 def _mapped(path: Path, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.viz.overlay import distance_colours
-from training.data.shards import Shot
+from training.data.shards import Shot, millimetres_of
 
 SHEET_M = 0.4, 40.0  # the nearest and the farthest colour of a contact sheet
 CAMERA_INFO = """\
@@ -87,7 +87,7 @@ def camera_info(camera: Camera) -> str:
 def write_demo(one: Shot, folder: Path) -> None:
     """Picture, calibration, true distances and a note of their origin."""
     folder.mkdir(parents=True, exist_ok=True)
-    millimetres = np.round(one.distance_m * 1000).astype(np.uint16)
+    millimetres = millimetres_of(one.distance_m, "the demo image", np.uint16)
     packed = [cv2.IMWRITE_PNG_COMPRESSION, 9]
     cv2.imwrite(str(folder / "scene.png"), one.frame.image[..., ::-1], packed)
     cv2.imwrite(str(folder / "distance.png"), millimetres, packed)

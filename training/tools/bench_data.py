@@ -22,13 +22,14 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_picture
 from depthlm_ros.question import MarkerStyle
 from depthlm_ros.view import Frame, unify_focal
+from training.config import Crop
 from training.data.images import Preparer
 from training.data.rows import cropped
 from training.run.commands import parser_of
 
 FOCAL_PX = 700.0
 CAMERA = Camera(800, 600, 800.0, 800.0, 399.5, 299.5)  # its view is 700 x 525
-CROP = {"width": (644, 644), "height": (476, 476)}  # 640 x 480 in whole tokens of 28 pixels
+CROP = Crop(width=(644, 644), height=(476, 476))  # 640 x 480 in whole tokens of 28 pixels
 SCENE = Path(__file__).parents[2] / "depthlm_ros/demo/scene.png"
 
 

@@ -3,15 +3,12 @@
 
     python -m training.tools.replicate --data shards/train --out runs/replicate --steps 300
 
-Trains the runs of a comparison one after the other, each of the given steps, and measures them
- on held-out rendered scenes. A run that is finished is not repeated, one that was killed
-begins again; `--findings focal loss` takes some of them, `--steps 0` trains nothing and prints the
-table as far as it is. Rows that have not run are marked so. Another --seed takes another --out.
-
-Findings of the papers as comparisons of small runs: which runs, and what each changes.
-
-Two runs of a comparison share everything but what is compared, the budget included: equal labels,
-pictures, seconds or FLOPs. Knows nothing about how a run is carried out (replicate.py).
+A finding is a comparison of small runs that share everything but what is compared, the budget
+included: equal labels, images, seconds or FLOPs. They are trained one after the other, each of
+the given steps, and measured on held-out rendered scenes. A run that is finished is not repeated,
+one that was killed goes on; `--findings focal loss` takes some of them, `--steps 0` trains nothing
+and prints the table as far as it is. What has not run is marked so. Another --seed takes another
+--out.
 """
 
 import json
@@ -27,7 +24,7 @@ from depthlm_ros.evaluation.metrics import best_constant, delta1, share_interval
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame
 from training import grpo, sft
-from training.config import Stage, read_config
+from training.config import GrpoConfig, Stage, read_config
 from training.data.shards import Shot, read_shards, write_shard
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
@@ -42,10 +39,17 @@ GRPO_FLOPS = 8 * (1 + 3) / 3
 
 @dataclass(frozen=True)
 class Arm:
-    """One run. base: the arm it goes on from, "" for a new model. ask: style -> questions a
-    picture. style: that it is measured in. share: of the steps of an arm; seconds_of: the arm
-    whose seconds it gets instead. changes: of training.config.Config. raw: pictures keep their
-    own focal length. grpo: by rewards."""
+    """One run.
+
+    style: that it is measured in.
+    ask: style -> questions per image.
+    base: the arm it goes on from, "" for a new model.
+    share: of the steps of an arm.
+    seconds_of: the arm whose seconds it gets instead.
+    changes: of the SftConfig.
+    raw: images keep their own focal length.
+    grpo: by rewards.
+    """
 
     name: str
     style: str
@@ -121,7 +125,7 @@ RESULT = "result.json"
 
 class Replication:
     """The runs in a folder. steps: of an arm whose share is one; batch: pictures a step; scenes,
-    pixels: to measure on; changes: of the Config of every run."""
+    pixels: to measure on; changes: of the SftConfig of every run."""
 
     def __init__(self, out, data, steps, batch=16, scenes=100, pixels=8, seed=1, **changes):
         self.out, self.data, self.seed = Path(out), data, seed
@@ -184,11 +188,11 @@ class Replication:
         stage = Stage("run", steps, 1e-3, arm.ask, arm.weights, warmup_steps=50)
         told = {"data": str(self._pictures(arm.raw)), "out": str(folder), "stages": [stage]}
         told["base"] = str(self._folder(arm.base)) if arm.base else "fresh"
-        told |= {"batch": self.batch, "seed": self.seed, "save_every": 10**6, "heldout": {}}
+        told |= {"batch": self.batch, "seed": self.seed, "save_every": 10**6, "heldout": None}
         return sft.train(replace(read_config(CONFIG), **told, **arm.changes, **self._changes))
 
     def _by_rewards(self, arm, folder, steps):
-        config = grpo.Config(
+        config = GrpoConfig(
             base=str(self._folder(arm.base) / "checkpoint"),
             data=str(self.data),
             out=str(folder),
@@ -240,7 +244,7 @@ def claimed(shot) -> Shot:
 
 def claimed_frame(frame) -> Frame:
     """The frame with the focal length that every picture of CONFIG is brought to."""
-    focal_px = read_config(CONFIG).checkpoint["focal_px"]
+    focal_px = read_config(CONFIG).checkpoint.focal_px
     return replace(frame, camera=replace(frame.camera, fx=focal_px, fy=focal_px))
 
 
