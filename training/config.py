@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_type_hints
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic import AfterValidator as Checked
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from depthlm_ros.checkpoints import Checkpoint, from_folder
@@ -49,7 +49,9 @@ def _task_names(names: list) -> list:
 
 def _one_arrow(ask: dict) -> dict:
     if ask.get("marker", 0) > 1:
-        raise ValueError(f"marker is {ask['marker']:g}, allowed: 0 to 1, as an image has one arrow")
+        raise ValueError(
+            f"marker is {ask['marker']:g}, allowed: 0 to 1, as an image has one arrow"
+        )
     return ask
 
 
@@ -191,7 +193,7 @@ class Stage:
     tasks: names of depthlm_ros.tasks, mixed equally, one question an image, instead of ask; the
     data may then hold pairs too, and nothing is mirrored or recoloured.
     style: that tasks point with, "" for the checkpoint's own.
-    pictures: only the first so many of each data set, 0 for all.
+    pictures: only the first so many images of each data set, 0 for all.
     warmup, warmup_steps, final_lr: lr rises over the share `warmup` of the steps, at most
     warmup_steps, and falls as a cosine to the share final_lr of itself.
     """
@@ -210,7 +212,7 @@ class Stage:
 
     def __post_init__(self):
         if self.tasks and (self.ask or self.pictures):
-            raise ValueError("tasks come instead of ask, and of all pictures")
+            raise ValueError("tasks come instead of ask, and of all images (pictures: 0)")
 
     def styles(self, own: str) -> list:
         """The styles that it asks in; own: the checkpoint's, for tasks that name none."""
@@ -232,7 +234,7 @@ class RunConfig:
     micro_batch: at once on one device, 0 for all.
     bad: a record that cannot be used is skipped and counted ("skip"), or ends the run ("refuse").
     bad_share: of the records drawn; when more cannot be used the run ends.
-    median_m: least and most metres that half of a data set's labels may lie below.
+    median_m: least and most metres that the median of a data set's labels may have.
     spike: a gradient so many times its usual norm is not taken; skip_steps: so many such steps
     of a run are passed over, then it ends.
     keep: complete checkpoints, the best one not counted.
@@ -242,8 +244,22 @@ class RunConfig:
 
     # What may differ between a run and its resumption without changing what is learnt.
     FREE: ClassVar[frozenset] = frozenset(
-        "out micro_batch workers save_every keep log_every heldout fsdp activation_checkpointing"
-        " spike skip_steps bad_share median_m dtype".split()
+        [
+            "out",
+            "micro_batch",
+            "workers",
+            "save_every",
+            "keep",
+            "log_every",
+            "heldout",
+            "fsdp",
+            "activation_checkpointing",
+            "spike",
+            "skip_steps",
+            "bad_share",
+            "median_m",
+            "dtype",
+        ]
     )
 
     data: Annotated[list[DataEntry], BeforeValidator(_listed), Field(min_length=1)]
@@ -376,8 +392,8 @@ class GrpoConfig(RunConfig):
         """How it learns, in sentences for a model card."""
         rewards = ", ".join(f"{name} x {weight:g}" for name, weight in self.rewards.items())
         return [
-            f"GRPO: {self.steps} steps of {self.batch} images with {self.group} replies each,"
-            f" learning rate {self.lr:g}.",
+            f"GRPO at a learning rate of {self.lr:g}.",
+            f"{self.steps} steps of {self.batch} images with {self.group} replies each.",
             f"Tasks: {', '.join(self.tasks)}. Rewards: {rewards}.",
         ]
 
@@ -390,7 +406,9 @@ class Problem(NamedTuple):
     words: str
 
     def __str__(self):
-        return f"{self.file}: {self.key} {self.words}" if self.key else f"{self.file}: {self.words}"
+        return (
+            f"{self.file}: {self.key} {self.words}" if self.key else f"{self.file}: {self.words}"
+        )
 
 
 class ConfigError(InputError):
@@ -450,7 +468,9 @@ def _content(path, inside) -> tuple:
         where = f"line {mark.line + 1}: {why}" if mark else str(why)
         raise ConfigError([Problem(str(path), "", f"is no YAML file: {where}")]) from error
     if not isinstance(content, dict):
-        raise ConfigError([Problem(str(path), "", "holds no entries; allowed: lines of key: value")])
+        raise ConfigError(
+            [Problem(str(path), "", "holds no entries; allowed: lines of key: value")]
+        )
     if "extends" not in content:
         return content, dict.fromkeys(content, str(path))
     further = content.pop("extends")

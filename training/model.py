@@ -109,7 +109,9 @@ class Student(nn.Module):
             return {"input_ids": ids, **joined}
         # Pixtral: one by one, since it would attend over all images of a batch at once.
         base = self.model.model
-        found = [base.get_image_features(**one, return_dict=True).pooler_output[0] for one in images]
+        found = [
+            base.get_image_features(**one, return_dict=True).pooler_output[0] for one in images
+        ]
         words = base.get_input_embeddings()(ids)
         places = (ids == self.model.config.image_token_id).unsqueeze(-1)
         return {"inputs_embeds": words.masked_scatter(places, torch.cat(found).to(words))}

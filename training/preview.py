@@ -21,7 +21,7 @@ from training.data.rows import stage_rows
 from training.run.base import ready_base
 from training.run.commands import add_config, changes, errors_told, parser_of
 
-WIDTH, ACROSS = 480, 3  # of a picture on the sheet in pixels, and of the sheet in pictures
+WIDTH, ACROSS = 480, 3  # of an image on the sheet in pixels, and of the sheet in images
 CIRCLE = 4
 OPTIONS = "data", "base"
 

@@ -12,7 +12,8 @@ from training.config import ConfigError, Crop, GrpoConfig, Lora, SftConfig, read
 CONFIGS = Path(__file__).parents[2] / "training/configs"
 CHECKPOINT = """\
 checkpoint:
-  {name: t, architecture: qwen3_vl, focal_px: 200.0, style: marker, grid_style: marker, wording: {marker: tags}}
+  {name: t, architecture: qwen3_vl, focal_px: 200.0, style: marker, grid_style: marker,
+   wording: {marker: tags}}
 """
 GOOD = f"""\
 data: shards
@@ -174,7 +175,15 @@ def test_the_nearest_key_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "- a\n", "data: [\n", "batch: 2\nbatch: 3\n", "extends: 3\n", "extends: c.yaml\n", "\x00"],
+    [
+        "",
+        "- a\n",
+        "data: [\n",
+        "batch: 2\nbatch: 3\n",
+        "extends: 3\n",
+        "extends: c.yaml\n",
+        "\x00",
+    ],
 )
 def test_a_file_that_is_no_config_is_named(tmp_path, text):
     with pytest.raises(ConfigError) as told:

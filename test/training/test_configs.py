@@ -60,7 +60,7 @@ def small(tmp_path, views, base_of):
             config = replace(config, base="fresh", shape=SHAPE)
         else:
             config = replace(config, base=str(base_of(config.checkpoint.architecture)))
-        focal_px = config.checkpoint["focal_px"]
+        focal_px = config.checkpoint.focal_px
         data = views(focal_px)
         if any(stage.tasks for stage in config.stages):
             data = [{"shards": data}, {"pairs": write_pair(tmp_path, focal_px)}]

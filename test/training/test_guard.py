@@ -283,7 +283,7 @@ def test_labels_that_cannot_be_metres_end_a_run_before_the_base_is_made(records,
 def test_far_labels_are_trained_where_the_config_says_that_they_are_true(records, capsys):
     config = records([{**GOOD, "depth": [400.0, 420.0, 410.0]}], median_m=(0.05, 500.0))
     assert sft.train(config).exists()
-    assert "half below 410 m" in capsys.readouterr().out
+    assert "median 410 m" in capsys.readouterr().out
 
 
 def test_a_label_that_the_answers_digits_cannot_say_is_a_bad_record(records):

@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Rows -> one padded batch: the picture (or two) once, then its questions side by side.
+"""Rows -> one padded batch: the image (or two) once, then its questions side by side.
 
-Each question attends to the picture and to itself only, at positions that restart after the
-picture, so ten questions in one sequence equal ten sequences (VLM3 packs ten). With `multi_turn`
+Each question attends to the image and to itself only, at positions that restart after the
+image, so ten questions in one sequence equal ten sequences (VLM3 packs ten). With `multi_turn`
 they are the turns of one conversation instead. Which tokens are trained, and with what weight,
 is decided here; the weights are such that means over equal batches are means over all.
 """
@@ -17,15 +17,15 @@ from depthlm_ros.question import PositionStyle
 from training.data.images import Preparer
 from training.data.turns import Turns
 
-CELLS = 4  # the dense loss asks CELLS x CELLS places in each merged picture token
+CELLS = 4  # the dense loss asks CELLS x CELLS places in each merged image token
 PADDING = -1
 
 
 @dataclass
 class Packed:
-    """One row as tokens, in growth. segments: 0 for the picture, 1.. for questions.
+    """One row as tokens, in growth. segments: 0 for the image, 1.. for questions.
 
-    targets: (token, token that predicts it, weight). locate: (token that asks, picture token).
+    targets: (token, token that predicts it, weight). locate: (token that asks, image token).
     """
 
     ids: list
@@ -92,7 +92,7 @@ class Collator:
         whole = self.loss_on == "all"
         first = 0 if whole else span.answer_start
         own = [(at + i, at + i - 1) for i in range(first, len(span.ids))]
-        if whole:  # the first word of a question is predicted by the end of the picture
+        if whole:  # the first word of a question is predicted by the end of the image
             own[0] = (at, at - 1 if self.multi_turn else prefix - 1)
         shared = self._trained_prefix(found) if whole and not self.multi_turn else []
         if whole and self.multi_turn and at == prefix:
@@ -101,13 +101,13 @@ class Collator:
         found.targets.extend((*pair, weight) for pair in own + shared)
 
     def _trained_prefix(self, found) -> list:
-        """(token, predictor) of the words before the questions; picture tokens are not words."""
+        """(token, predictor) of the words before the questions; image tokens are not words."""
         ids = found.ids[0].tolist()
         of_images = set(self.vision.token_ids((2, 2)))
         return [(i, i - 1) for i in range(1, len(ids)) if ids[i] not in of_images]
 
     def _placed(self, prefix, images):
-        if not self.vision.multimodal_positions:  # picture tokens are words to such a model
+        if not self.vision.multimodal_positions:  # image tokens are words to such a model
             return prompt_positions(prefix, -1, [], 1)
         grids = [grid for image in images for grid in self.vision.grids(image, 1)]
         return prompt_positions(prefix, self.vision.image_id, grids, self.vision.merge)
@@ -122,7 +122,7 @@ class Collator:
         return self._axes(question_positions(start, ids, point, picture_start, places)[:, 0])
 
     def _padded(self, packed) -> dict:
-        """Rows of different length -> (B, S) tensors; padding sees the picture and itself."""
+        """Rows of different length -> (B, S) tensors; padding sees the image and itself."""
         length = max(map(len, packed))
         count, axes = len(packed), packed[0].positions[0]
         ids = torch.full((count, length), self.tokenizer.pad_token_id)
@@ -177,24 +177,24 @@ def _cells(row, prepared) -> np.ndarray:
 
 
 def _unknown(prepared) -> np.ndarray:
-    """The cells of a second picture, whose distances nobody knows."""
+    """The cells of a second image, whose distances nobody knows."""
     return np.full((prepared.grid[0] * prepared.grid[1], CELLS**2), np.nan, np.float32)
 
 
 def _place(row, asked, grid):
-    """(row, column) on the grid of picture tokens that a question points at, None for none."""
+    """(row, column) on the grid of image tokens that a question points at, None for none."""
     pixel = asked.question.pixel
     return PositionStyle.place(row.view, pixel, grid) if pixel else None
 
 
 def _token(place, grid) -> int:
-    """The merged picture token that holds a fractional (row, column)."""
+    """The merged image token that holds a fractional (row, column)."""
     row, column = (min(max(round(p), 0), n - 1) for p, n in zip(place, grid, strict=True))
     return row * grid[1] + column
 
 
 def question_mask(segments) -> torch.Tensor:
-    """(B, 1, S, S) bool: who attends to whom. segments (B, S): 0 picture, 1.. questions."""
+    """(B, 1, S, S) bool: who attends to whom. segments (B, S): 0 image, 1.. questions."""
     causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool).tril()
     same = segments[:, :, None] == segments[:, None, :]
     return ((same | (segments == 0)[:, None, :]) & causal)[:, None]

@@ -21,8 +21,8 @@ QUANTILES = 0.05, 0.5, 0.95, 1.0
 def check_data(config) -> None:
     """Open all data of a RunConfig and print the quantiles of their labels.
 
-    Raises InputError where something is not there, or half of a data set's labels lie below or
-    above `median_m`.
+    Raises InputError where something is not there, or the median of a data set's labels is not
+    within `median_m`.
     """
     for part in opened(config.data):
         if not part.pairs:
@@ -55,11 +55,11 @@ def checked_labels(name: str, items: Sequence, median_m: tuple) -> str:
     least_allowed, most_allowed = median_m
     if not least_allowed <= half <= most_allowed:
         raise InputError(
-            f"the labels of '{name}' cannot be metres: half of them are above {half:.4g}, and"
+            f"the labels of '{name}' cannot be metres: their median is {half:.4g}, and"
             f" {least_allowed:g} to {most_allowed:g} m is allowed (median_m). Divide millimetres"
             " by 1000; where the distances are true, say so with median_m: [LEAST, MOST]"
         )
     return (
-        f"labels of {name}: 5 % below {low:.3g} m, half below {half:.3g} m, 95 % below"
+        f"labels of {name}: 5 % below {low:.3g} m, median {half:.3g} m, 95 % below"
         f" {high:.3g} m, all below {most:.4g} m ({len(labels)} labels of {len(metres)} images)"
     )

@@ -50,7 +50,7 @@ class Taught:
 class Row:
     """An example's view with questions.
 
-    image: what the model sees, with an arrow if one asks so; more: a second picture, if any.
+    image: what the model sees, with an arrow if one asks so; more: a second image, if any.
     weights: of the losses. skipped: the records that could not be used on the way to this one.
     """
 
@@ -74,7 +74,7 @@ def make_row(example, checkpoint, stage, rng, crop=None, multiple=1) -> Row:
             metres = _in_kind(checkpoint.kind, view, pixel, distance_m)
             if metres >= 10**checkpoint.integer_digits:
                 raise RecordError(
-                    f"{example.name}: {metres:g} m has more than {checkpoint.integer_digits} digits"
+                    f"{example.name}: {metres:g} m has over {checkpoint.integer_digits} digits"
                 )
             asked.append(Asked(style, style.question(view, pixel), metres))
             if not style.shares_picture:

@@ -1,9 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Shot: a picture with the distance of every pixel; and files that hold many of them.
+"""Shot: an image with the distance of every pixel; and files that hold many of them.
 
-Knows nothing about how a picture was made. A shard is an uncompressed npz: pictures and
-distances (millimetres, 0 unknown; uint16, or uint32 beyond 65 m) end to end, so that reading maps the file and copies
-one picture.
+A shard is an uncompressed npz: images and distances (millimetres, 0 unknown; uint16, or uint32
+beyond 65 m) end to end, so that reading maps the file and copies one image.
 """
 
 import os
@@ -21,7 +20,7 @@ from depthlm_ros.view import Frame
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture and the true distance of each pixel.
+    """An image and the true distance of each pixel.
 
     distance_m: (H, W) float32 metres along the ray, NaN where there is only sky.
     """
@@ -32,7 +31,7 @@ class Shot:
     kind: str
 
     def mirrored(self) -> "Shot":
-        """Left and right exchanged: the picture, its distances and the camera's cx."""
+        """Left and right exchanged: the image, its distances and the camera's cx."""
         camera = self.frame.camera
         turned = replace(camera, cx=camera.width - 1 - camera.cx)
         image = np.ascontiguousarray(self.frame.image[:, ::-1])
@@ -109,7 +108,7 @@ class Shard(Sequence):
 
     def __getitem__(self, i) -> Shot:
         if not 0 <= i < len(self):
-            raise IndexError(f"the shard holds {len(self)} pictures, asked for number {i}")
+            raise IndexError(f"the shard holds {len(self)} images, asked for number {i}")
         start, end = (int(x) for x in self._table["start"][i : i + 2])
         width, height = (int(x) for x in self._table["size"][i])
         camera = Camera(width, height, *(float(x) for x in self._table["lens"][i]))
@@ -138,7 +137,7 @@ class Shards(Sequence):
 
     def __getitem__(self, i) -> Shot:
         if not 0 <= i < len(self):
-            raise IndexError(f"{len(self)} pictures, asked for number {i}")
+            raise IndexError(f"{len(self)} images, asked for number {i}")
         which = int(np.searchsorted(self._ends, i, side="right"))
         first = int(self._ends[which - 1]) if which else 0
         return self._shards[which][i - first]

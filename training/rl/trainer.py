@@ -1,7 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""trl's GRPOTrainer with items read in order; a checkpoint is a complete model folder in the layout
-of its base.
-"""
+"""trl's GRPOTrainer with items read in order; a checkpoint has the layout of its base."""
 
 from pathlib import Path
 

@@ -86,7 +86,9 @@ def find_base(name) -> Path:
     """The complete folder behind a config's `base`. Raises CheckpointError."""
     path = Path(name).expanduser()
     if path.is_file():
-        raise CheckpointError(f"base '{name}' is a file; allowed: the folder of a model, or a hub id")
+        raise CheckpointError(
+            f"base '{name}' is a file; allowed: the folder of a model, or a hub id"
+        )
     if not path.is_dir():
         return Path(_downloaded(name))
     found, skipped = newest_complete(path)

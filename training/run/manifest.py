@@ -112,7 +112,7 @@ def data_hashes(config) -> list:
     """[{"file", "bytes", "sha256"}] of all shards and records files.
 
     Of a records file the whole is hashed; of a shard its end, which holds the checksum of each of
-    its arrays. Pictures that records name are not read.
+    its arrays. Images that records name are not read.
     """
     files = [path for entry in config.data for path in _files(entry)]
     return [_hashed(path) for path in files]

@@ -5,7 +5,9 @@ gradients are passed over, unusable records counted, checkpoints marked complete
 What is learnt is the recipe's: see supervised.py and rl/trainer.py.
 """
 
+import os
 import signal
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -91,7 +93,7 @@ class RunTrainer:
         """Its processes leave signals to this one."""
         loader = super().get_train_dataloader()
         own = getattr(loader, "base_dataloader", loader)
-        own.worker_init_fn = partial(_deaf, own.worker_init_fn)
+        own.worker_init_fn = partial(_led, own.worker_init_fn)
         return loader
 
     def _clip_grad_norm(self, model):
@@ -122,9 +124,17 @@ class RunTrainer:
         self.accelerator.wait_for_everyone()
 
 
-def _deaf(seed, *given):
-    """Start a process that reads data: a signal to the whole group is the trainer's to answer."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _led(seed, *given):
+    """Start a process that reads data: it ends when the trainer says so, and not at a signal that
+    a terminal or a scheduler sends to all of them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if seed:
         seed(*given)
+
+
+def _end_with_parent():
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Shots for people to look at: a contact sheet, and the picture that the package ships.
+"""Shots for people to look at: a contact sheet, and the image that the package ships.
 
 Knows nothing about how a shot was made.
 """
@@ -52,7 +52,7 @@ split: no image of that room is in the training data. The same licence as the pa
 
 
 def write_sheet(shots: list[Shot], path) -> None:
-    """A contact sheet: pictures with their distance maps below, near warm, far cold, sky grey."""
+    """A contact sheet: images with their distance maps below, near warm, far cold, sky grey."""
     cells = [_cell(one) for one in shots]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % 6)
     rows = [np.hstack(cells[i : i + 6]) for i in range(0, len(cells), 6)]

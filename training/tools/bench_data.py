@@ -4,7 +4,7 @@
     python -m training.tools.bench_data --workers 2
 
 A sample: a JPEG read, brought to the focal length, cut to 640 x 480, marked with an arrow, made
-into patches for Qwen2.5-VL. The plain way resizes the whole picture and calls the stock
+into patches for Qwen2.5-VL. The plain way resizes the whole image and calls the stock
 processor, once a sample. Both deliver the same patches, which is checked before the clock runs.
 """
 
@@ -35,7 +35,7 @@ SCENE = Path(__file__).parents[2] / "depthlm_ros/demo/scene.png"
 
 @dataclass
 class Way:
-    """Makes sample i. path: the picture; own: by Preparer, else by the stock processor."""
+    """Makes sample i. path: the image; own: by Preparer, else by the stock processor."""
 
     path: Path
     own: bool
@@ -49,7 +49,7 @@ class Way:
         self.preparer = Preparer(self.vision)
 
     def sample(self, i):
-        """The patches of picture i."""
+        """The patches of image i."""
         rng = np.random.default_rng(i)
         view = unify_focal(Frame(read_picture(self.path), CAMERA), FOCAL_PX)
         view = cropped(view, CROP, self.vision.side, rng)

@@ -76,7 +76,7 @@ BASES = {
 # finding -> (what the papers say, its arms)
 FINDINGS = {
     "focal": (
-        "one focal length for all pictures beats mixed cameras (DepthLM, section 3.3)",
+        "one focal length for all images beats mixed cameras (DepthLM, section 3.3)",
         (
             _by("position", 8, name="unified focal length"),
             _by("position", 8, name="raw mixed cameras", base="warm raw", raw=True),
@@ -93,7 +93,7 @@ FINDINGS = {
         ),
     ),
     "labels": (
-        "more pictures beat more labels a picture (DepthLM, finding 4)",
+        "more images beat more labels per image (DepthLM, finding 4)",
         (
             _by("coordinates", 10, name="ten labels"),
             _by("coordinates", name="one label, equal pictures"),
@@ -124,7 +124,7 @@ RESULT = "result.json"
 
 
 class Replication:
-    """The runs in a folder. steps: of an arm whose share is one; batch: pictures a step; scenes,
+    """The runs in a folder. steps: of an arm whose share is one; batch: images a step; scenes,
     pixels: to measure on; changes: of the SftConfig of every run."""
 
     def __init__(self, out, data, steps, batch=16, scenes=100, pixels=8, seed=1, **changes):
@@ -175,7 +175,7 @@ class Replication:
     def _run(self, arm, folder, steps) -> None:
         if (folder / RESULT).exists():
             return
-        print(f"{folder.name}: {steps} steps of {self.batch} pictures", flush=True)
+        print(f"{folder.name}: {steps} steps of {self.batch} images", flush=True)
         begin = spent()
         shipped = (self._by_rewards if arm.grpo else self._by_answers)(arm, folder, steps)
         seconds = spent() - begin
@@ -243,14 +243,14 @@ def claimed(shot) -> Shot:
 
 
 def claimed_frame(frame) -> Frame:
-    """The frame with the focal length that every picture of CONFIG is brought to."""
+    """The frame with the focal length that every image of CONFIG is brought to."""
     focal_px = read_config(CONFIG).checkpoint.focal_px
     return replace(frame, camera=replace(frame.camera, fx=focal_px, fy=focal_px))
 
 
 def table(replication) -> str:
     """Markdown of all findings."""
-    head = "| finding | run | pictures | labels | seconds | delta1 | 95 % over scenes | constant |"
+    head = "| finding | run | images | labels | seconds | delta1 | 95 % over scenes | constant |"
     lines = [head, "|---" * 8 + "|"]
     for finding in FINDINGS:
         for row in replication.rows(finding):
