@@ -113,7 +113,8 @@ class Shard(Sequence):
         width, height = (int(x) for x in self._table["size"][i])
         camera = Camera(width, height, *(float(x) for x in self._table["lens"][i]))
         image = np.array(self._image[3 * start : 3 * end]).reshape(height, width, 3)
-        distance = self._distance[start:end].reshape(height, width) * np.float32(0.001)
+        stored = self._distance[start:end].reshape(height, width)
+        distance = stored.astype(np.float32) * np.float32(0.001)
         distance[distance == 0] = np.nan
         seed, kind = int(self._table["seed"][i]), str(self._table["kind"][i])
         return Shot(Frame(image, camera), distance, seed, kind)

@@ -86,8 +86,8 @@ def camera_info(camera: Camera) -> str:
 
 def write_demo(one: Shot, folder: Path) -> None:
     """Picture, calibration, true distances and a note of their origin."""
-    folder.mkdir(parents=True, exist_ok=True)
     millimetres = millimetres_of(one.distance_m, "the demo image", np.uint16)
+    folder.mkdir(parents=True, exist_ok=True)
     packed = [cv2.IMWRITE_PNG_COMPRESSION, 9]
     cv2.imwrite(str(folder / "scene.png"), one.frame.image[..., ::-1], packed)
     cv2.imwrite(str(folder / "distance.png"), millimetres, packed)
