@@ -2,179 +2,524 @@
 """What a training run is made of, read from a YAML file and checked all at once.
 
 A config opens with its launch line. `extends: other.yaml` takes what it does not say from
-another one. Knows nothing about models or data beyond their names.
+another one. `read_config` reports every problem with its file and key (ConfigError); what a base
+or a data set holds is not looked at here.
 """
 
-from dataclasses import asdict, dataclass, field, fields, replace
+import re
+from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_type_hints
 
 import yaml
+from pydantic import AfterValidator as Checked
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
-from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.checkpoints import Checkpoint, from_folder
 from depthlm_ros.errors import DepthLMError, InputError
-from depthlm_ros.tasks import TASKS
 
-STYLES = ("marker", "coordinates", "position")
-LOSSES = ("text", "dense", "locate")
-# What may differ between a run and its resumption without changing what is learnt.
-FREE = (
-    "out",
-    "micro_batch",
-    "workers",
-    "save_every",
-    "keep",
-    "log_every",
-    "heldout",
-    "fsdp",
-    "activation_checkpointing",
-    "spike",
-)
+StyleName = Literal["marker", "coordinates", "position"]
+Loss = Literal["text", "dense", "locate"]
+LOSSES = get_args(Loss)
+
+# Strict: a quoted number is text, and a whole number no switch. 1e-3 is a number, see _Loader.
+Count = Annotated[int, Strict(), Field(ge=1)]
+Natural = Annotated[int, Strict(), Field(ge=0)]
+Positive = Annotated[float, Strict(), Field(gt=0)]
+Share = Annotated[float, Strict(), Field(ge=0, le=1)]
+AtLeast0 = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+Switch = Annotated[bool, Strict()]
+Text = Annotated[str, Field(min_length=1)]
+NoneIfEmpty = BeforeValidator(lambda value: None if value == {} else value)
+
+entries = partial(dataclass, frozen=True, config=ConfigDict(extra="forbid"))
 
 
-@dataclass(frozen=True)
+def _task_names(names: list) -> list:
+    from depthlm_ros.tasks import TASKS
+
+    if unknown := [name for name in names if name not in TASKS]:
+        raise ValueError(f"{', '.join(unknown)} is unknown; allowed: {', '.join(TASKS)}")
+    return names
+
+
+def _one_arrow(ask: dict) -> dict:
+    if ask.get("marker", 0) > 1:
+        raise ValueError(
+            f"marker is {ask['marker']:g}, allowed: 0 to 1, as an image has one arrow"
+        )
+    return ask
+
+
+def _files(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    listed = value if isinstance(value, list) else [value]
+    if not listed or not all(isinstance(one, str) and one for one in listed):
+        raise ValueError(f"{value!r} is no path; allowed: a path, a pattern, or a list of them")
+    return value
+
+
+def _rising(pair: tuple) -> tuple:
+    if pair[0] > pair[1]:
+        raise ValueError(f"{list(pair)} falls; allowed: [least, most]")
+    return pair
+
+
+Files = Annotated[Any, BeforeValidator(_files)]
+Span = Annotated[tuple[Count, Count], Checked(_rising)]
+
+
+@entries(kw_only=True)
+class DataEntry:
+    """One data set: shards, records or pairs, drawn by its weight against the others.
+
+    shards: a folder.
+    records, pairs: jsonl files, kind: of the records that do not state their own.
+    """
+
+    shards: Text | None = None
+    records: Files | None = None
+    pairs: Files | None = None
+    kind: Literal["", "distance", "z"] = ""
+    weight: Rate = 1.0
+
+    def __post_init__(self):
+        given = [name for name in ("shards", "records", "pairs") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(
+                f"{' and '.join(given) or 'nothing'} given; allowed: one of shards: FOLDER,"
+                " records: FILE.jsonl and pairs: FILE.jsonl"
+            )
+        if self.kind and not self.records:
+            raise ValueError(f"kind goes with records, not with {given[0]}")
+
+    @property
+    def what(self) -> str:
+        """ "shards", "records" or "pairs"."""
+        return next(name for name in ("shards", "records", "pairs") if getattr(self, name))
+
+    @property
+    def place(self) -> Any:
+        """The folder or the files."""
+        return getattr(self, self.what)
+
+
+@entries(kw_only=True)
+class Crop:
+    """The middle of a view at a random size: least and most pixels at the unified focal length."""
+
+    width: Span
+    height: Span
+
+
+@entries(kw_only=True)
+class Lora:
+    """Low-rank adapters. alpha: 2 x rank where none is given; targets: names of modules."""
+
+    rank: Count
+    alpha: Positive | None = None
+    dropout: Share = 0.0
+    targets: Any = None
+
+
+@entries(kw_only=True)
+class Fsdp:
+    """Weights shared out over GPUs. layers: classes that are gathered one at a time."""
+
+    layers: Annotated[list[Text], Field(min_length=1)]
+
+
+@entries(kw_only=True)
+class Shape:
+    """A new model: text of `layers` blocks of `width`, vision of vision_layers (0: as many)."""
+
+    width: Count = 160
+    heads: Count = 5
+    layers: Count = 4
+    mlp: Count = 480
+    vision_layers: Natural = 0
+
+
+@entries(kw_only=True)
+class Heldout:
+    """What a run is measured on: rendered scenes, or `pictures` of records; pixels of each."""
+
+    scenes: Count | None = None
+    pixels: Count = 8
+    records: Files | None = None
+    kind: Literal["", "distance", "z"] = ""
+    pictures: Count = 50
+
+    def __post_init__(self):
+        if self.scenes and self.records:
+            raise ValueError("scenes and records given; allowed: one of them")
+
+
+@entries(kw_only=True)
+class Entry(Checkpoint):
+    """The checkpoint entry that goes into depthlm.json, less the model's own place."""
+
+    model: str = ""
+    focal_px: Rate
+    coordinate_range: Count = 2000
+    marker_scale: Count = 1
+    decimals: Natural = 2
+    integer_digits: Count = 3
+
+    def __post_init__(self):
+        try:
+            super().__post_init__()
+        except DepthLMError as error:
+            raise ValueError(str(error)) from error
+
+    def of(self, model: str | Path) -> Checkpoint:
+        """The Checkpoint of a folder or a hub id."""
+        told = {field.name: getattr(self, field.name) for field in fields(Checkpoint)}
+        return Checkpoint(**{**told, "model": str(model)})
+
+
+@entries
 class Stage:
     """One stretch of training.
 
-    ask: style -> questions per picture; a picture carries one arrow at most, a fraction is a
-    probability. weights: of the losses "text", "dense" and "locate". tasks: names of
-    depthlm_ros.tasks, mixed equally, one question a row, instead of ask; style: to point with, ""
-    for the row's own (data may then hold {pairs: jsonl} too; nothing is mirrored or recoloured).
-    pictures: only the first so many of the data, 0 for all. lr rises over the share `warmup` of
-    the steps, at most `warmup_steps`, and falls as a cosine to the share `final_lr` of itself.
+    ask: style -> questions per image; an image has one arrow at most, a fraction is a
+    probability.
+    weights: of the losses.
+    tasks: names of depthlm_ros.tasks, mixed equally, one question an image, instead of ask; the
+    data may then hold pairs too, and nothing is mirrored or recoloured.
+    style: that tasks point with, "" for the checkpoint's own.
+    pictures: only the first so many images of each data set, 0 for all.
+    warmup, warmup_steps, final_lr: lr rises over the share `warmup` of the steps, at most
+    warmup_steps, and falls as a cosine to the share final_lr of itself.
     """
 
     name: str
-    steps: int
-    lr: float
-    ask: dict = field(default_factory=dict)
-    weights: dict = field(default_factory=lambda: dict.fromkeys(LOSSES, 1.0))
-    tasks: list = field(default_factory=list)
-    style: str = ""
-    pictures: int = 0
-    warmup: float = 0.1
-    warmup_steps: int = 1_000_000
-    final_lr: float = 0.05
-
-    def styles(self, own) -> list:
-        """The styles that it asks in; own: the row's, for tasks that name none."""
-        return [self.style or own] if self.tasks else list(self.ask)
-
-    def problems(self):
-        """What is wrong, in sentences."""
-        if self.steps < 1 or not self.lr > 0:
-            yield f"stage {self.name}: steps and lr must be positive"
-        if unknown := set(self.ask) - set(STYLES):
-            yield f"stage {self.name} asks {sorted(unknown)}, allowed: {', '.join(STYLES)}"
-        if unknown := set(self.weights) - set(LOSSES):
-            yield f"stage {self.name} weighs {sorted(unknown)}, allowed: {', '.join(LOSSES)}"
-        if self.tasks and (self.ask or self.pictures):
-            yield f"stage {self.name}: tasks come instead of ask, and of all pictures"
-        if unknown := set(self.tasks) - set(TASKS):
-            yield f"stage {self.name}: tasks {sorted(unknown)}, allowed: {', '.join(TASKS)}"
-        if not 0 <= self.ask.get("marker", 0) <= 1:
-            yield f"stage {self.name}: a picture carries one arrow at most, marker is 0 to 1"
-
-
-@dataclass(frozen=True)
-class Config:
-    """A run; training/configs/ has one for each purpose, with comments.
-
-    checkpoint: the row that goes into depthlm.json. data: a folder of shards, or a list of
-    {shards: folder} and {records: jsonl, kind: z} with weights. out: the run's folder.
-    base: "fresh" (a new model of `shape`), a folder, a run's folder, or a hub id.
-    """
-
-    checkpoint: dict
-    data: object
-    out: str
-    stages: list
-    base: str = "fresh"
-    shape: dict = field(default_factory=dict)
-    processor: dict = field(default_factory=dict)  # changes to the base's preprocessor_config
-    bad: str = "skip"  # what happens to a record that cannot be used: skip (counted) or refuse
-    crop: dict = field(default_factory=dict)  # {width: [1000, 1400], height: [700, 1200]}
-    vary: bool = False  # mirror, and change light, colours and sharpness
-    loss_on: str = "answer"  # or all, as DepthLM trained
-    loss_per: str = "answer"  # answers weigh alike and sum over their tokens; or token: the mean
-    multi_turn: bool = False  # questions see earlier ones and their true answers
-    batch: int = 32  # pictures a step, over all processes
-    micro_batch: int = 0  # pictures at once on one device; 0: batch / processes
-    workers: int = 1
-    seed: int = 1
-    optimizer: str = "adamw"  # or muon: for the matrices inside the blocks, see optimizers.py
-    beta2: float = 0.95
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    spike: float = 100.0  # a gradient so many times its usual norm stops the run
-    bf16: bool = True  # autocast; the weights that learn stay in float32
-    activation_checkpointing: bool = False
-    fsdp: dict = field(default_factory=dict)  # e.g. {layers: [Qwen2_5_VLDecoderLayer]}
-    lora: dict = field(default_factory=dict)  # e.g. {rank: 64, alpha: 128}
-    save_every: int = 500
-    keep: int = 2  # complete checkpoints, the best one not counted
-    log_every: int = 25
-    heldout: dict = field(default_factory=dict)  # {scenes: 50, pixels: 8} or {records: jsonl}
-    dtype: str = "float16"  # of the weights that are shipped
+    steps: Count
+    lr: Rate
+    ask: Annotated[dict[StyleName, AtLeast0], Checked(_one_arrow)] = Field(default_factory=dict)
+    weights: dict[Loss, AtLeast0] = Field(default_factory=lambda: dict.fromkeys(LOSSES, 1.0))
+    tasks: Annotated[list[str], Checked(_task_names)] = Field(default_factory=list)
+    style: Literal["", "marker", "coordinates", "position"] = ""
+    pictures: Natural = 0
+    warmup: Share = 0.1
+    warmup_steps: Natural = 1_000_000
+    final_lr: Share = 0.05
 
     def __post_init__(self):
-        problems = [p for stage in self.stages for p in stage.problems()]
-        for name, allowed in (
-            ("loss_on", ("answer", "all")),
-            ("loss_per", ("answer", "token")),
-            ("bad", ("skip", "refuse")),
-            ("optimizer", ("adamw", "muon")),
-            ("dtype", ("float32", "bfloat16", "float16")),
-        ):
-            if getattr(self, name) not in allowed:
-                problems.append(f"{name} is {getattr(self, name)!r}, allowed: {allowed}")
-        if self.optimizer == "muon" and self.fsdp:
-            problems.append("muon needs whole matrices, which fsdp cuts up: take adamw")
-        if not self.stages:
-            problems.append("there are no stages")
-        if min(self.batch, self.save_every, self.keep, self.log_every) < 1:
-            problems.append("batch, save_every, keep and log_every are at least 1")
-        if problems:
-            raise InputError("; ".join(problems))
+        if self.tasks and (self.ask or self.pictures):
+            raise ValueError("tasks come instead of ask, and of all images (pictures: 0)")
+
+    def styles(self, own: str) -> list:
+        """The styles that it asks in; own: the checkpoint's, for tasks that name none."""
+        return [self.style or own] if self.tasks else list(self.ask)
+
+
+def _listed(data: object) -> object:
+    return [{"shards": str(data)}] if isinstance(data, (str, Path)) else data
+
+
+@entries(kw_only=True)
+class RunConfig:
+    """What every run is made of.
+
+    data: data sets, or the name of a folder of shards.
+    out: the run's folder.
+    base: "fresh" (a new model), a folder, another run's folder, or a hub id.
+    batch: images a step, over all processes.
+    micro_batch: at once on one device, 0 for all.
+    bad: a record that cannot be used is skipped and counted ("skip"), or ends the run ("refuse").
+    bad_share: of the records drawn; when more cannot be used the run ends.
+    median_m: least and most metres that the median of a data set's labels may have.
+    spike: a gradient so many times its usual norm is not taken; skip_steps: so many such steps
+    of a run are passed over, then it ends.
+    keep: complete checkpoints, the best one not counted.
+    processor: changes to the base's preprocessor_config.json.
+    dtype: of the weights that are shipped.
+    """
+
+    # What may differ between a run and its resumption without changing what is learnt.
+    FREE: ClassVar[frozenset] = frozenset(
+        [
+            "out",
+            "micro_batch",
+            "workers",
+            "save_every",
+            "keep",
+            "log_every",
+            "heldout",
+            "fsdp",
+            "activation_checkpointing",
+            "spike",
+            "skip_steps",
+            "bad_share",
+            "median_m",
+            "dtype",
+        ]
+    )
+
+    data: Annotated[list[DataEntry], BeforeValidator(_listed), Field(min_length=1)]
+    out: Text
+    base: Text
+    batch: Count = 32
+    micro_batch: Natural = 0
+    seed: Natural = 1
+    clip: Positive = 1.0
+    spike: Positive = 100.0
+    skip_steps: Natural = 3
+    bad: Literal["skip", "refuse"] = "skip"
+    bad_share: Share = 0.05
+    median_m: Annotated[tuple[Positive, Positive], Checked(_rising)] = (0.05, 200.0)
+    bf16: Switch = True
+    activation_checkpointing: Switch = False
+    save_every: Count = 500
+    keep: Count = 2
+    log_every: Count = 25
+    heldout: Annotated[Heldout | None, NoneIfEmpty] = None
+    processor: dict[str, Any] = Field(default_factory=dict)
+    dtype: Literal["float32", "bfloat16", "float16"] = "float16"
+
+    def differs(self, earlier: dict) -> list:
+        """Names of entries in which a run recorded as `earlier` learnt something else."""
+        try:
+            before = vars(TypeAdapter(type(self)).validate_python(earlier))
+        except ValidationError:
+            before = earlier  # of another recipe or version: nothing agrees but what is equal
+        names = (field.name for field in fields(self) if field.name not in self.FREE)
+        return [name for name in names if getattr(self, name) != before.get(name)]
+
+
+@entries(kw_only=True)
+class SftConfig(RunConfig):
+    """A run of training.sft; training/configs/ has one for each purpose, with comments.
+
+    checkpoint: the checkpoint entry that goes into depthlm.json.
+    shape: of a new model.
+    crop: sizes that views are cut to.
+    vary: mirror, and change light, colours and sharpness.
+    loss_on: "all" trains the question's words too, as DepthLM did.
+    loss_per: answers weigh alike and sum over their tokens ("answer"), or "token": the mean.
+    multi_turn: questions see earlier ones and their true answers.
+    optimizer: "muon" takes the matrices inside the blocks, see run/optimizers.py.
+    bf16: autocast; the weights that learn stay in float32.
+    """
+
+    checkpoint: Entry
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    base: Text = "fresh"
+    shape: Shape = Field(default_factory=Shape)
+    crop: Annotated[Crop | None, NoneIfEmpty] = None
+    vary: Switch = False
+    loss_on: Literal["answer", "all"] = "answer"
+    loss_per: Literal["answer", "token"] = "answer"
+    multi_turn: Switch = False
+    workers: Natural = 1
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    beta2: Share = 0.95
+    weight_decay: AtLeast0 = 0.05
+    fsdp: Annotated[Fsdp | None, NoneIfEmpty] = None
+    lora: Annotated[Lora | None, NoneIfEmpty] = None
+
+    def __post_init__(self):
+        if self.fsdp and self.optimizer == "muon":
+            raise ValueError("muon needs whole matrices, which fsdp cuts up: take adamw")
+        if self.fsdp and self.lora:
+            raise ValueError("fsdp shares out weights of one type, and lora has two: take one")
 
     @property
     def steps(self) -> int:
         """Of all stages."""
         return sum(stage.steps for stage in self.stages)
 
-    def row(self, model) -> Checkpoint:
-        """The Checkpoint of a folder that this run writes or reads."""
-        return Checkpoint(model=str(model), **self.checkpoint)
+    def styles(self) -> list:
+        """The styles that some stage asks in."""
+        return [style for stage in self.stages for style in stage.styles(self.checkpoint.style)]
 
-    def differs(self, earlier: dict) -> list:
-        """Names of entries in which a run recorded as `earlier` learnt something else."""
-        now = asdict(self)
-        return [name for name in now if name not in FREE and now[name] != earlier.get(name)]
+    def entry(self, model: str | Path) -> Checkpoint:
+        """The checkpoint entry of a folder that this run writes or reads."""
+        return self.checkpoint.of(model)
+
+    def method(self) -> list:
+        """How it learns, in sentences for a model card."""
+        stages = (
+            f"{s.name}: {s.steps} steps at {s.lr:g}, asks {s.ask or s.tasks or 'nothing'}"
+            for s in self.stages
+        )
+        return [f"{self.steps} steps of {self.batch} images.", f"Stages: {'; '.join(stages)}."]
 
 
-def read_config(path, **changes) -> Config:
-    """The YAML as a Config; InputError names what does not belong. changes: instead of its own."""
+@entries(kw_only=True)
+class GrpoConfig(RunConfig):
+    """A run of training.grpo; training/configs/grpo_*.yaml explain the entries.
+
+    base: a checkpoint that answers already.
+    style: "" for the base's own.
+    tasks: names, mixed equally.
+    rewards: name -> weight, see rl/rewards.py.
+    group: replies to each question; micro_batch counts replies here.
+    longest: tokens of a reply.
+    """
+
+    steps: Count
+    lr: Rate = 1.0e-5
+    style: Literal["", "marker", "coordinates", "position"] = ""
+    tasks: Annotated[list[str], Field(min_length=1), Checked(_task_names)] = Field(
+        default_factory=lambda: ["distance"]
+    )
+    rewards: Annotated[
+        dict[Literal["delta1", "abs_rel", "l1", "l2", "format"], Annotated[float, Strict()]],
+        Field(min_length=1),
+    ] = Field(default_factory=lambda: {"delta1": 1.0, "format": 1.0})
+    group: Annotated[int, Strict(), Field(ge=2)] = 8
+    longest: Count = 64
+    temperature: Positive = 1.0
+    save_every: Count = 100
+    log_every: Count = 10
+
+    def entry(self, model: str | Path) -> Checkpoint:
+        """The checkpoint entry of a folder that this run writes: its base's, whose intervals held
+        for the base alone."""
+        from training.run.base import find_base
+
+        found = from_folder(find_base(self.base))
+        return replace(found, model=str(model), calibration={})
+
+    def method(self) -> list:
+        """How it learns, in sentences for a model card."""
+        rewards = ", ".join(f"{name} x {weight:g}" for name, weight in self.rewards.items())
+        return [
+            f"GRPO at a learning rate of {self.lr:g}.",
+            f"{self.steps} steps of {self.batch} images with {self.group} replies each.",
+            f"Tasks: {', '.join(self.tasks)}. Rewards: {rewards}.",
+        ]
+
+
+class Problem(NamedTuple):
+    """What is wrong with one entry: its file, its key such as "stages[0].lr", and the words."""
+
+    file: str
+    key: str
+    words: str
+
+    def __str__(self):
+        return (
+            f"{self.file}: {self.key} {self.words}" if self.key else f"{self.file}: {self.words}"
+        )
+
+
+class ConfigError(InputError):
+    """A config that cannot be used; problems: every Problem of it."""
+
+    def __init__(self, problems: list):
+        self.problems = problems
+        super().__init__("\n  ".join(map(str, problems)))
+
+
+def read_config(path: str | Path, kind: type = SftConfig, **changes) -> Any:
+    """The YAML file as a `kind`; changes: entries instead of its own. Raises ConfigError."""
+    content, files = _content(Path(path), ())
+    files |= dict.fromkeys(changes, "command line")
     try:
-        content = {**_content(Path(path)), **changes}
-        stages = [Stage(**stage) for stage in content.pop("stages")]
-        config = Config(stages=stages, **content)
-        config.row("")
-        return config
-    except (TypeError, KeyError, OSError, DepthLMError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is no training config: {error}") from error
+        return TypeAdapter(kind).validate_python({**content, **changes})
+    except ValidationError as error:
+        found = [_problem(kind, one, str(path), files) for one in error.errors()]
+        raise ConfigError(found) from error
 
 
-def _content(path) -> dict:
-    content = yaml.safe_load(path.read_text())
-    if "extends" not in content:
-        return content
-    return {**_content(path.parent / content.pop("extends")), **content}
-
-
-def shortened(config: Config, steps: int, **changes) -> Config:
+def shortened(config: SftConfig, steps: int, **changes) -> SftConfig:
     """The config with every stage cut to `steps`: for tests and trials."""
     return replace(config, stages=[replace(s, steps=steps) for s in config.stages], **changes)
 
 
-def names() -> tuple:
-    """The entries that a config may have."""
-    return tuple(f.name for f in fields(Config))
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, which version 1.1 takes for text, and keys come once."""
+
+    def construct_mapping(self, node, deep=False):
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            names = [self.construct_object(key) for key, _ in node.value]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise yaml.MarkedYAMLError(
+                problem=f"{twice} stands here twice", problem_mark=node.start_mark
+            )
+        return mapping
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _content(path, inside) -> tuple:
+    """(the entries of a file and of those it extends, entry -> the file that says it)."""
+    if path.resolve() in inside:
+        raise ConfigError([Problem(str(path), "extends", "comes back to the file itself")])
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+    except OSError as error:
+        raise ConfigError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        why = getattr(error, "problem", None) or error
+        where = f"line {mark.line + 1}: {why}" if mark else str(why)
+        raise ConfigError([Problem(str(path), "", f"is no YAML file: {where}")]) from error
+    if not isinstance(content, dict):
+        raise ConfigError(
+            [Problem(str(path), "", "holds no entries; allowed: lines of key: value")]
+        )
+    if "extends" not in content:
+        return content, dict.fromkeys(content, str(path))
+    further = content.pop("extends")
+    if not isinstance(further, str):
+        raise ConfigError([Problem(str(path), "extends", f"is {further!r}; allowed: a file")])
+    base, files = _content(path.parent / further, (*inside, path.resolve()))
+    return {**base, **content}, {**files, **dict.fromkeys(content, str(path))}
+
+
+def _problem(kind, error, path, files) -> Problem:
+    """One of pydantic's errors in our words."""
+    place = [step for step in error["loc"] if step != "[key]"]
+    file = files.get(place[0], path) if place else path
+    key = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in place).lstrip(".")
+    what, came, said = error["type"], error["input"], error["msg"]
+    if what == "unexpected_keyword_argument":
+        known = [field.name for field in fields(_record_at(kind, place[:-1]))]
+        near = get_close_matches(str(place[-1]), known, 1)
+        meant = f"did you mean {near[0]}?" if near else f"allowed here: {', '.join(known)}"
+        return Problem(file, key, f"is unknown: {meant}")
+    if what == "missing":
+        return Problem(file, key, "is missing")
+    if what == "value_error":
+        return Problem(file, key, said.removeprefix("Value error, "))
+    allowed = said.removeprefix("Input should be ")
+    for theirs, ours in _WORDS:
+        allowed = allowed.replace(theirs, ours)
+    came = "unknown" if "[key]" in error["loc"] else f"{came!r}"
+    return Problem(file, key, f"is {came}; allowed: {allowed}")
+
+
+_WORDS = (
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+    ("a valid integer", "a whole number"),
+    ("a valid number", "a number"),
+    ("a valid boolean", "true or false"),
+)
+
+
+def _record_at(kind, place) -> type:
+    """The dataclass that holds the entries at a place inside `kind`."""
+    for step in place:
+        if not isinstance(step, int):
+            kind = _record_in(get_type_hints(kind)[step])
+    return kind
+
+
+def _record_in(hint) -> Any:
+    if is_dataclass(hint):
+        return hint
+    return next((found for arg in get_args(hint) if (found := _record_in(arg))), None)

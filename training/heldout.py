@@ -33,12 +33,12 @@ COMMANDS = "measure", "records", "dense"
 
 @dataclass(frozen=True, eq=False)
 class Scene(Record):
-    """A record whose picture is in memory."""
+    """A record whose image is in memory."""
 
     picture: Frame = None
 
     def frame(self) -> Frame:
-        """The picture with its camera."""
+        """The image with its camera."""
         return self.picture
 
 

@@ -21,7 +21,7 @@ from training.data.rows import stage_rows
 from training.run.base import ready_base
 from training.run.commands import add_config, changes, errors_told, parser_of
 
-WIDTH, ACROSS = 480, 3  # of a picture on the sheet in pixels, and of the sheet in pictures
+WIDTH, ACROSS = 480, 3  # of an image on the sheet in pixels, and of the sheet in images
 CIRCLE = 4
 OPTIONS = "data", "base"
 
@@ -29,7 +29,7 @@ OPTIONS = "data", "base"
 def preview(config, count, out) -> tuple:
     """(path of the sheet, path of the text) of `count` rows of each stage."""
     with tempfile.TemporaryDirectory() as folder:
-        parts = load_parts(config.row(ready_base(config, Path(folder) / "base")))
+        parts = load_parts(config.entry(ready_base(config, Path(folder) / "base")))
     rows = stage_rows(config, parts.checkpoint, parts.vision.patch * parts.vision.merge)
     collator = Collator(parts, config.loss_on, config.loss_per, config.multi_turn)
     chosen = [(i, stage, rows[i]) for i, stage in _numbers(config, count)]

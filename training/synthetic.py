@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Rendered pictures with true distances, each a pure function of its world, split and seed.
+"""Rendered images with true distances, each a pure function of its world, split and seed.
 
     python -m training.synthetic sheet --out sheet.png
     python -m training.synthetic shards --out DIR --count 12000
@@ -36,7 +36,7 @@ DEMO_SEED = 1001728
 
 
 def shot(seed: int, split: str = "train") -> Shot:
-    """The picture with this number; the splits share no scene. Degenerate ones are redrawn."""
+    """The image with this number; the splits share no scene. Degenerate ones are redrawn."""
     for attempt in range(100):
         rng = np.random.default_rng([SPLITS[split], seed, attempt])
         place = places.place(rng)
@@ -46,7 +46,7 @@ def shot(seed: int, split: str = "train") -> Shot:
         light, distance = render(place, camera, pose)
         if worth_showing(distance):
             return Shot(Frame(developed(rng, light), camera), distance, seed, place.kind)
-    raise RuntimeError(f"seed {seed} of split '{split}' gave no usable picture in 100 attempts")
+    raise RuntimeError(f"seed {seed} of split '{split}' gave no usable image in 100 attempts")
 
 
 def drawer(world="boxes", assets=None):
@@ -78,7 +78,7 @@ def demo_shot() -> Shot:
 
 
 def shards(folder, count, split, workers=1, size=500, draw=shot, first=0):
-    """Write pictures first..first+count-1 of a split as shards; those that exist are kept.
+    """Write images first..first+count-1 of a split as shards; those that exist are kept.
 
     draw: what drawer() gives.
     """
@@ -92,7 +92,7 @@ def shards(folder, count, split, workers=1, size=500, draw=shot, first=0):
         with get_context("spawn").Pool(workers) as pool:  # a forked one may wait for a lost lock
             for start in pool.imap_unordered(job, missing):
                 print(f"{names[start]} written", flush=True)
-    print(f"{count} pictures in {folder}, {len(names) - len(missing)} shards were there already")
+    print(f"{count} images in {folder}, {len(names) - len(missing)} shards were there already")
 
 
 def _shard(names, split, end, size, draw, start):
@@ -104,9 +104,9 @@ def _shard(names, split, end, size, draw, start):
 def _parser():
     parser = parser_of("training.synthetic", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    show = commands.add_parser("demo", help="the picture that the package ships")
-    one = commands.add_parser("sheet", help="a contact sheet of pictures and distance maps")
-    many = commands.add_parser("shards", help="files of many pictures; continues where it ended")
+    show = commands.add_parser("demo", help="the image that the package ships")
+    one = commands.add_parser("sheet", help="a contact sheet of images and distance maps")
+    many = commands.add_parser("shards", help="files of many images; continues where it ended")
     for command in (show, one, many):
         command.add_argument("--out", required=True, type=Path)
     for command in (one, many):
@@ -117,7 +117,7 @@ def _parser():
             help="'unseen' and 'wider' are the furnished world's alone",
         )
         command.add_argument("--world", choices=WORLDS, default="boxes")
-        command.add_argument("--first", type=int, default=0, help="number of the first picture")
+        command.add_argument("--first", type=int, default=0, help="number of the first image")
         command.add_argument("--assets", type=Path, help="the folder training.scenes.assets wrote")
     one.add_argument("--count", type=int, default=24)
     many.add_argument(

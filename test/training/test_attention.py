@@ -87,4 +87,4 @@ def test_a_run_uses_it_and_ships_nothing_of_it(shards, tmp_path, monkeypatch):
     config = shortened(config, 1, batch=2, workers=0, shape=SHAPE)
     shipped = sft.train(replace(config, stages=config.stages[1:], heldout={}))
     assert set(calls) == {"Qwen3VLVisionAttention", "Qwen3VLTextAttention"}
-    assert model_module.NAME not in (shipped / "config.json").read_text()
+    assert model_module.ATTENTION not in (shipped / "config.json").read_text()

@@ -16,7 +16,7 @@ from depthlm_ros.checkpoints import from_folder
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import load_predictor
 from training import sft
-from training.config import read_config, shortened
+from training.config import Crop, read_config, shortened
 from training.data.shards import Shot, write_shard
 
 CONFIGS = [p for p in sorted(Path("training/configs").glob("*.yaml")) if "grpo" not in p.name]
@@ -59,8 +59,8 @@ def small(tmp_path, views, base_of):
         if config.base == "fresh" or "tiny" in path.name:
             config = replace(config, base="fresh", shape=SHAPE)
         else:
-            config = replace(config, base=str(base_of(config.checkpoint["architecture"])))
-        focal_px = config.checkpoint["focal_px"]
+            config = replace(config, base=str(base_of(config.checkpoint.architecture)))
+        focal_px = config.checkpoint.focal_px
         data = views(focal_px)
         if any(stage.tasks for stage in config.stages):
             data = [{"shards": data}, {"pairs": write_pair(tmp_path, focal_px)}]
@@ -100,8 +100,8 @@ def test_hyper_parameters_are_the_published_ones(name):
     assert stage.steps * config.batch == pytest.approx(pictures, rel=1e-4)
     assert (stage.lr, config.batch, config.clip) == (lr, batch, clip)
     assert (stage.warmup, stage.final_lr) == (0.1, 0.0)
-    assert config.row("").focal_px == focal_px
-    assert config.crop == {"width": [1000, 1400], "height": [700, 1200]}
+    assert config.entry("").focal_px == focal_px
+    assert config.crop == Crop(width=(1000, 1400), height=(700, 1200))
     assert config.bf16 and config.activation_checkpointing
 
 
@@ -114,9 +114,9 @@ def test_a_config_opens_with_its_launch_line(path):
 @pytest.mark.parametrize("path", LARGE, ids=lambda path: path.stem)
 def test_the_layers_that_are_wrapped_exist_in_the_model(path, student_of):
     config = read_config(path)
-    model = student_of(config.checkpoint["architecture"]).model
+    model = student_of(config.checkpoint.architecture).model
     there = {type(module).__name__ for module in model.modules()}
-    assert set(config.fsdp.get("layers", ())) <= there
+    assert set(config.fsdp.layers if config.fsdp else ()) <= there
     assert bool(config.fsdp) != bool(config.lora)
 
 
@@ -125,9 +125,9 @@ def test_a_config_trains_ten_steps_and_what_it_ships_answers(path, small, shot, 
     config = small(path)
     folder = sft.train(config)
     assert "wrapper: none" in capsys.readouterr().out
-    assert from_folder(folder).wording == config.checkpoint["wording"]
+    assert from_folder(folder).wording == config.checkpoint.wording
     predictor = load_predictor(str(folder), warm_up=False)
-    assert len(predictor.ranges(shot().frame, [(60, 50)], config.checkpoint["style"])) == 1
+    assert len(predictor.ranges(shot().frame, [(60, 50)], config.checkpoint.style)) == 1
 
 
 @pytest.mark.parametrize("name", ["depthlm_3b_lora", "depthlm_12b_lora"])

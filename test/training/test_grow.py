@@ -33,7 +33,7 @@ def model_of(folder):
 def states(folder, batch):
     """Hidden states of a folder's model on a Collator's batch."""
     with torch.no_grad():
-        return Student(model_of(folder), heads=False)._states(batch)
+        return Student(model_of(folder), heads=False).states(batch)
 
 
 @pytest.mark.parametrize(

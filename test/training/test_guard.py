@@ -3,16 +3,21 @@
 
 import json
 from dataclasses import replace
+from itertools import count
 from math import inf, nan
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import load_file
+
 from depthlm_ros.errors import InputError, OutOfMemory, RecordError
 from training import sft
 from training.config import read_config, shortened
+from training.data.mixture import BadData
 from training.data.rows import stage_rows
 from training.run import dry_run
 from training.run.guard import BadStep, Guard
@@ -61,25 +66,26 @@ def records(tmp_path):
 def test_a_bad_record_is_refused_with_file_and_line(records, said):
     config = records([{**GOOD, **BAD[said]}], bad="refuse")
     with pytest.raises(RecordError) as told:
-        stage_rows(config, config.row(""))[0]
-    assert "r.jsonl:1" in str(told.value) and said in str(told.value)
+        stage_rows(config, config.entry(""))[0]
+    assert "r.jsonl:1: " in str(told.value)
 
 
 def test_bad_records_are_skipped_counted_and_the_count_survives_a_resumption(records, capsys):
-    config = records([GOOD, *({**GOOD, **bad} for bad in BAD.values())], save_every=2)
+    lines = [GOOD, *({**GOOD, **bad} for bad in BAD.values())]
+    config = records(lines, save_every=2, bad_share=1.0)
     sft.train(config)
     first = capsys.readouterr().out
     assert "records were skipped (" in first and "r.jsonl:" in first
-    counts = json.loads((sft.Path(config.out) / "manifest.json").read_text())["skipped"]
-    (sft.Path(config.out) / "steps/checkpoint-4/complete.json").unlink()
+    counts = json.loads((Path(config.out) / "manifest.json").read_text())["skipped"]
+    (Path(config.out) / "steps/checkpoint-4/complete.json").unlink()
     sft.train(config)
-    again = json.loads((sft.Path(config.out) / "manifest.json").read_text())["skipped"]
+    again = json.loads((Path(config.out) / "manifest.json").read_text())["skipped"]
     assert again["counts"] == counts["counts"] and sum(n for *_, n in counts["counts"]) > 4
 
 
 def test_only_labelled_pixels_are_asked_and_with_their_own_distance(records):
     config = records([GOOD])
-    rows = stage_rows(config, config.row(""))
+    rows = stage_rows(config, config.entry(""))
     for row in (rows[i] for i in range(len(rows))):
         places = row.view.to_view(GOOD["pixel_coords"]).tolist()
         ray = row.example.frame.camera.rays(GOOD["pixel_coords"])[:, 2]
@@ -97,7 +103,7 @@ def test_crop_camera_and_pixels_move_together(records):
     """What a crop's own camera says of an asked pixel is what the whole picture's says."""
     config = records([GOOD], crop={"width": [60, 110], "height": [50, 80]})
     sizes = set()
-    rows = stage_rows(config, config.row(""), multiple=4)
+    rows = stage_rows(config, config.entry(""), multiple=4)
     for row in (rows[i] for i in range(len(rows))):
         camera = row.view.camera
         sizes.add((camera.width, camera.height))
@@ -111,43 +117,96 @@ def test_crop_camera_and_pixels_move_together(records):
     assert len(sizes) > 2
 
 
-def test_a_gradient_that_is_no_number_or_a_spike_stops_and_names_the_pictures():
-    guard = Guard(spike=10)
+def usual(guard):
+    """The guard after thirty steps of ordinary norms."""
     for step in range(30):
         guard.saw([f"room {step}"])
-        guard.check(1.0 + step % 3, step)
-    for norm in (nan, inf, 25.0):
+        assert guard.takes(1.0 + step % 3, step)
+    return guard
+
+
+@pytest.mark.parametrize("norm", [nan, inf, 25.0])
+def test_a_gradient_that_is_no_number_or_a_spike_is_passed_over_a_bounded_number_of_times(norm):
+    guard = usual(Guard(spike=10, skip_steps=2))
+    for step in (31, 32):
         guard.saw(["a.jsonl:7", "a.jsonl:9"])
-        with pytest.raises(BadStep, match=r"step 31.*a.jsonl:7; a.jsonl:9"):
-            guard.check(norm, 30)
+        assert not guard.takes(norm, step)
+    assert [one["step"] for one in guard.passed_over] == [31, 32]
+    assert guard.passed_over[0]["records"] == ["a.jsonl:7", "a.jsonl:9"]
+    assert guard.takes(2.0, 33)
+    guard.saw(["a.jsonl:8"])
+    with pytest.raises(BadStep) as told:
+        guard.takes(norm, 34)
+    assert "step 34" in str(told.value) and "a.jsonl:8" in str(told.value)
+
+
+def test_a_resumed_guard_refuses_what_an_unbroken_one_does():
+    guard = usual(Guard(spike=10, skip_steps=1))
+    assert not guard.takes(25.0, 31)
+    again = Guard(spike=10, skip_steps=1)
+    again.restore(json.loads(json.dumps(guard.state())))
+    assert again.state() == guard.state()
+    with pytest.raises(BadStep):
+        again.takes(25.0, 32)
 
 
 def test_the_first_steps_may_be_wild():
     guard = Guard(spike=10)
     for step, norm in enumerate((1.0, 500.0, 3.0)):
-        guard.check(norm, step)
+        assert guard.takes(norm, step)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_label_that_poisons_the_loss_stops_the_run_before_the_weights(
-    tiny_run, monkeypatch, optimizer
-):
+@pytest.fixture
+def poison(monkeypatch):
+    """steps -> the loss of these steps is no number."""
     from training.model import Student
 
     forward = Student.forward
 
-    def poisoned(self, **batch):
-        told = forward(self, **batch)
-        return {**told, "loss": told["loss"] * nan}
+    def poisoned(*steps):
+        calls = count(1)
 
-    config = replace(tiny_run, save_every=1, optimizer=optimizer)
-    sft.train(config)
-    weights = sft.Path(tiny_run.out) / "steps/checkpoint-4/model.safetensors"
-    assert weights.exists()
-    monkeypatch.setattr(Student, "forward", poisoned)
-    (sft.Path(tiny_run.out) / "steps/checkpoint-4/complete.json").unlink()
-    with pytest.raises(BadStep, match="step 4.*plane"):
+        def told(self, **batch):
+            found = forward(self, **batch)
+            return {**found, "loss": found["loss"] * nan} if next(calls) in steps else found
+
+        monkeypatch.setattr(Student, "forward", told)
+
+    return poisoned
+
+
+def weights(config, step):
+    return load_file(Path(config.out) / f"steps/checkpoint-{step}/model.safetensors")
+
+
+def equal(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_poisoned_step_leaves_the_weights_alone_and_the_run_goes_on(tiny_run, poison, optimizer):
+    config = replace(tiny_run, save_every=1, keep=9, optimizer=optimizer)
+    poison(3)
+    assert sft.train(config).exists()
+    assert equal(weights(config, 2), weights(config, 3))
+    assert not equal(weights(config, 3), weights(config, 4))
+    (one,) = json.loads((Path(config.out) / "manifest.json").read_text())["passed_over"]
+    assert (one["step"], one["norm"]) == (3, "nan") and one["records"][0].startswith("plane")
+
+
+def test_a_run_that_was_ended_by_bad_steps_goes_on_once_more_are_allowed(tiny_run, poison):
+    """As the error advises; and what was passed over before counts after a resumption."""
+    config = replace(tiny_run, save_every=1, skip_steps=1)
+    poison(2, 4)
+    with pytest.raises(BadStep):
         sft.train(config)
+    poison(1)  # the step that is taken again
+    with pytest.raises(BadStep):
+        sft.train(config)
+    poison(1)
+    sft.train(replace(config, skip_steps=2))
+    told = json.loads((Path(config.out) / "manifest.json").read_text())
+    assert [one["step"] for one in told["passed_over"]] == [2, 4] and told["finished"]
 
 
 @pytest.fixture
@@ -165,7 +224,7 @@ def test_a_run_that_cannot_fit_is_refused_before_it_starts(tiny_run, monkeypatch
     monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 1000}))
     with pytest.raises(InputError, match="checkpoints need .* GB in .*run"):
         sft.train(tiny_run)
-    assert not list((sft.Path(tiny_run.out)).glob("steps/*"))
+    assert not list((Path(tiny_run.out)).glob("steps/*"))
 
 
 def test_a_disk_that_fills_up_while_saving_costs_one_checkpoint(tiny_run, monkeypatch, capsys):
@@ -191,6 +250,43 @@ def test_a_disk_that_fills_up_while_saving_costs_one_checkpoint(tiny_run, monkey
 
 def test_the_dry_run_tells_memory_disk_and_time(tiny_run):
     said = sft.train(tiny_run, dry_run=True)
-    assert "largest shape: 236 x 181 pixels, 6 questions, 2 pictures a step" in said
+    assert "largest shape: 236 x 181 pixels, 6 questions, 2 images a step" in said
     for line in ("memory: ", "disk: ", "s a step, "):
         assert line in said
+
+
+def test_a_run_of_mostly_bad_records_ends_and_goes_on_once_they_are_allowed(records):
+    config = records([GOOD, {**GOOD, **BAD["gone.png cannot be read"]}])
+    with pytest.raises(BadData):
+        sft.train(config)
+    assert not (Path(config.out) / "checkpoint").exists()
+    folder = sft.train(replace(config, bad_share=0.9))
+    assert (folder / "model.safetensors").exists()
+    state = json.loads((Path(config.out) / "steps/checkpoint-4/trainer_state.json").read_text())
+    counts = json.loads((Path(config.out) / "steps/checkpoint-4/skipped.json").read_text())
+    bad = sum(n for *_, n in counts["counts"])
+    assert counts["used"] == 8 and bad > 0
+    shares = [h["skipped_share"] for h in state["log_history"] if "skipped_share" in h]
+    assert not shares or 0 <= shares[-1] < 1
+
+
+@pytest.mark.parametrize("factor", [1000, 0.001])
+def test_labels_that_cannot_be_metres_end_a_run_before_the_base_is_made(records, factor):
+    wrong = {**GOOD, "depth": [metres * factor for metres in GOOD["depth"]]}
+    config = records([wrong])
+    with pytest.raises(InputError) as told:
+        sft.train(config)
+    assert "r.jsonl" in str(told.value) and "median_m" in str(told.value)
+    assert not (Path(config.out) / "base").exists()
+
+
+def test_far_labels_are_trained_where_the_config_says_that_they_are_true(records, capsys):
+    config = records([{**GOOD, "depth": [400.0, 420.0, 410.0]}], median_m=(0.05, 500.0))
+    assert sft.train(config).exists()
+    assert "median 410 m" in capsys.readouterr().out
+
+
+def test_a_label_that_the_answers_digits_cannot_say_is_a_bad_record(records):
+    config = records([{**GOOD, "depth": [1400.0] * 3}], bad="refuse")
+    with pytest.raises(RecordError):
+        stage_rows(config, config.entry(""))[0]

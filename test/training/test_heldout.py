@@ -18,6 +18,7 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import CheckpointError, OutOfMemory
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.view import Frame
+from training.config import Heldout
 from training.data.shards import write_shard
 from training.dense import DenseHead
 from training.heldout import main, measured, questions
@@ -99,7 +100,7 @@ def full(monkeypatch):
 
 
 def test_a_run_goes_on_where_a_checkpoint_has_no_room_beside_it(full, capsys):
-    assert watch.HeldOut({"scenes": 1}, ["marker"]).measure("folder") == {}
+    assert watch.HeldOut(Heldout(scenes=1), ["marker"]).measure("folder") == {}
     assert "not measured on what is held out: it needs 9 GB" in capsys.readouterr().out
 
 
@@ -110,5 +111,5 @@ def test_measuring_keeps_the_random_numbers_of_its_own_gpu_alone(full, monkeypat
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
     monkeypatch.setattr(torch.random, "fork_rng", lambda own: kept.append(own) or nullcontext())
-    watch.HeldOut({"scenes": 1}, ["marker"]).measure("folder")
+    watch.HeldOut(Heldout(scenes=1), ["marker"]).measure("folder")
     assert kept == [devices]

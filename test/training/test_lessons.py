@@ -12,6 +12,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.view import Frame
+from training.config import DataEntry
 from training.data.lessons import PIXELS, lessons, shot_record
 from training.data.shards import Shot, write_shard
 
@@ -43,9 +44,9 @@ def data(tmp_path):
     line = {**pair, "second_from_first": pose.tolist()}
     (tmp_path / "p.jsonl").write_text(json.dumps(line))
     return [
-        {"shards": str(tmp_path), "weight": 3},
-        {"records": str(tmp_path / "r.jsonl")},
-        {"pairs": str(tmp_path / "p.jsonl")},
+        DataEntry(shards=str(tmp_path), weight=3.0),
+        DataEntry(records=str(tmp_path / "r.jsonl")),
+        DataEntry(pairs=str(tmp_path / "p.jsonl")),
     ]
 
 
@@ -93,8 +94,16 @@ def test_a_task_without_data_is_refused(data):
         lessons(data[2:], ["axis"], ROW, 1, 1)
 
 
-def test_an_unknown_data_entry_is_refused(data, tmp_path):
-    with pytest.raises(InputError, match="is unknown: give shards"):
-        lessons([{"folder": "x"}], ["axis"], ROW, 1, 1)
-    with pytest.raises(InputError, match="holds no .npz shard"):
-        lessons(str(tmp_path / "nowhere"), ["axis"], ROW, 1, 1)
+def test_data_of_another_kind_are_refused(data, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for wrong in (
+        DataEntry(shards=str(tmp_path / "nowhere")),
+        DataEntry(shards=str(tmp_path / "empty")),
+        DataEntry(shards=str(tmp_path / "r.jsonl")),
+        DataEntry(records=str(tmp_path)),
+        DataEntry(records=str(tmp_path / "a.npz")),
+        DataEntry(records=str(tmp_path / "none.jsonl")),
+    ):
+        with pytest.raises(InputError) as told:
+            lessons([wrong], ["axis"], ROW, 1, 1)
+        assert wrong.place in str(told.value)

@@ -2,12 +2,13 @@
 """The mixture: weights, replaced records, and that an item is a function of its index."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from depthlm_ros.errors import ImageError, InputError, RecordError
-from training.data.mixture import Mixture, SkipCounts, Source
+from training.data.mixture import BadData, Mixture, Skip, SkipCounts, Source, merged_counts
 
 SOURCES = {"odd": Source(range(1, 1000, 2)), "even": Source(range(0, 1000, 2), 3.0)}
 
@@ -74,25 +75,55 @@ def test_counts_go_on_after_a_resume_as_if_nothing_had_happened():
     items = [Mixture(SOURCES, picky, 3, 60)[i] for i in range(60)]
     whole, before = SkipCounts(), SkipCounts()
     for item in items:
-        whole.add(item.skipped)
+        whole.add(item.skipped, 1)
     for item in items[:25]:
-        before.add(item.skipped)
+        before.add(item.skipped, 1)
     after = SkipCounts(json.loads(json.dumps(before.state())))
     for item in items[25:]:
-        after.add(item.skipped)
+        after.add(item.skipped, 1)
     assert after.state() == whole.state()
     assert after.total == sum(len(item.skipped) for item in items) > 0
+    assert after.share == after.total / (after.total + len(items))
+    halves = merged_counts([before.state(), before.state()])
+    assert halves["used"] == 2 * 25
+    assert sum(n for *_, n in halves["counts"]) == 2 * before.total
 
 
 def test_the_summary_names_data_sets_reasons_and_records():
     counts = SkipCounts()
     assert counts.summary() == "no record was skipped"
     for i in range(30):
-        counts.add(Mixture(SOURCES, picky, 3, 30)[i].skipped)
+        counts.add(Mixture(SOURCES, picky, 3, 30)[i].skipped, 1)
     first, *examples = counts.summary().splitlines()
     assert first.startswith(f"{counts.total} records were skipped (even: ")
     assert len(examples) == 5
     assert all("is no good" in example for example in examples)
+
+
+@pytest.mark.parametrize(
+    ("bad", "used", "allowed", "ends"),
+    [
+        (25, 32, 0.05, False),  # too few to tell while it goes on
+        (43, 57, 0.05, True),
+        (6, 94, 0.05, True),
+        (5, 95, 0.05, False),
+        (43, 57, 0.5, False),
+        (1, 99, 0.0, True),
+    ],
+)
+def test_a_share_of_bad_records_beyond_what_is_allowed_ends_a_run(bad, used, allowed, ends):
+    counts = SkipCounts()
+    counts.add([Skip("a", "RecordError", "a:1 is no good")] * bad, used)
+    with pytest.raises(BadData) if ends else nullcontext():
+        counts.check(allowed)
+
+
+def test_at_the_end_of_a_run_every_record_counts():
+    counts = SkipCounts()
+    counts.add([Skip("a", "RecordError", "a:1 is no good")], 9)
+    counts.check(0.1, least=1)
+    with pytest.raises(BadData):
+        counts.check(0.09, least=1)
 
 
 def test_data_that_are_all_bad_end_the_run():

@@ -18,7 +18,7 @@ def test_the_preview_shows_pictures_labels_and_trained_tokens(shards, tmp_path, 
     preview.main([TINY, "--data", str(shards), "--count", "2", "--out", str(tmp_path)])
     said = capsys.readouterr().out
     config = read_config(TINY, data=str(shards))
-    row = stage_rows(config, config.row(""))[600 * 32]
+    row = stage_rows(config, config.entry(""))[600 * 32]
     assert f"row {600 * 32}, stage ask: {row.example.name}" in said
     for asked in row.asked:
         u, v = asked.question.pixel

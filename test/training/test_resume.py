@@ -120,7 +120,7 @@ import sys
 import torch
 from torch.utils.data import Dataset
 from training.config import read_config
-from training.run.trainer import RecipeTrainer, training_arguments
+from training.run.supervised import RecipeTrainer, training_arguments
 
 class Numbers(Dataset):
     def __len__(self):
@@ -130,7 +130,7 @@ class Numbers(Dataset):
 
 config = read_config(sys.argv[1], out=sys.argv[2])
 trainer = RecipeTrainer(
-    config, None, None, model=torch.nn.Linear(1, 1), args=training_arguments(config, 2),
+    config, model=torch.nn.Linear(1, 1), args=training_arguments(config, 2),
     train_dataset=Numbers(), data_collator=lambda rows: {"rows": torch.tensor(rows)},
 )
 read = [batch["rows"].tolist() for batch in trainer.get_train_dataloader()]

@@ -22,10 +22,10 @@ from training.config import Stage, read_config, shortened
 from training.data.collate import Collator
 from training.data.examples import of_shot, varied
 from training.data.rows import make_row, stage_rows
-from training.model import Student
+from training.model import Student, assert_float32, load_student
 from training.run import fresh
 from training.run.base import ready_base
-from training.run.trainer import rate, training_arguments
+from training.run.supervised import rate, training_arguments
 
 WORDING = {"marker": "tags", "coordinates": "tags", "position": "number"}
 ROW = Checkpoint(
@@ -197,10 +197,11 @@ def test_a_run_goes_on_from_another_with_its_heads(tiny, tmp_path):
     sft.train(tiny)
     more = replace(tiny, base=tiny.out, out=str(tmp_path / "more"), stages=tiny.stages[1:])
     base = ready_base(more, tmp_path / "base")
-    student = sft.load_student(more, load_parts(more.row(base)), base)
+    arguments = training_arguments(more)
+    student = load_student(more, load_parts(more.entry(base)), base, None, arguments)
     kept = torch.load(tmp_path / "run/steps/checkpoint-6/optimizer.pt")
     assert len(kept["state"]) == len(list(student.parameters()))
-    again = sft.load_student(tiny, load_parts(more.row(base)), base)
+    again = load_student(tiny, load_parts(more.entry(base)), base, None, arguments)
     state = student.state_dict()
     assert all(torch.equal(state[k], v) for k, v in again.state_dict().items())
     assert not (tmp_path / "run/checkpoint/heads.safetensors").exists()
@@ -219,23 +220,10 @@ def test_a_folder_that_holds_another_run_is_refused(tiny):
         sft.train(replace(tiny, seed=7))
 
 
-def test_a_config_with_an_unknown_entry_is_refused_by_name(tmp_path):
-    path = tmp_path / "c.yaml"
-    path.write_text("stages: []\nlearning_rate: 1\n")
-    with pytest.raises(InputError, match="learning_rate"):
-        sft.read_config(path)
-
-
-def test_everything_wrong_with_a_config_is_said_at_once(tiny):
-    stage = replace(tiny.stages[0], ask={"pointer": 2}, weights={"texts": 1.0})
-    with pytest.raises(InputError, match="pointer.*texts.*loss_on.*batch"):
-        replace(tiny, stages=[stage], loss_on="some", batch=0)
-
-
 def test_weights_that_learn_are_float32(student):
     student.model.bfloat16()
     with pytest.raises(Exception, match="float32"):
-        sft.assert_float32(student)
+        assert_float32(student)
 
 
 def test_a_process_trains_on_one_gpu_however_many_it_sees(tiny, four_gpus):

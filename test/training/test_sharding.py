@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 
 from training.config import read_config
 from training.data.collate import Collator
-from training.run.trainer import policy, wrapper_of
+from training.run.supervised import policy, wrapper_of
 
 
 @pytest.fixture
@@ -43,12 +43,12 @@ def shared_out(student, layers, bf16):
 def test_a_shared_out_step_is_the_whole_one(group, parts_of, row_about, student_of, name, bf16):
     """Late positions and their fractions survive: bfloat16 inputs would lose both."""
     config = read_config(f"training/configs/{name}.yaml")
-    architecture = config.checkpoint["architecture"]
+    architecture = config.checkpoint.architecture
     row = row_about(architecture, {"position": 2}, width=400, height=300)
     batch = Collator(parts_of(architecture))([row])
     batch["position_ids"] += 1000
     whole, parted = student_of(architecture), student_of(architecture)
-    parted = shared_out(parted, config.fsdp["layers"], bf16)
+    parted = shared_out(parted, config.fsdp.layers, bf16)
     assert wrapper_of(parted) == "fully_shard" and wrapper_of(whole) == "none"
     seen, losses = [], []
     parted.model.model.language_model.register_forward_pre_hook(

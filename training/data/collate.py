@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Rows -> one padded batch: the picture (or two) once, then its questions side by side.
+"""Rows -> one padded batch: the image (or two) once, then its questions side by side.
 
-Each question attends to the picture and to itself only, at positions that restart after the
-picture, so ten questions in one sequence equal ten sequences (VLM3 packs ten). With `multi_turn`
+Each question attends to the image and to itself only, at positions that restart after the
+image, so ten questions in one sequence equal ten sequences (VLM3 packs ten). With `multi_turn`
 they are the turns of one conversation instead. Which tokens are trained, and with what weight,
 is decided here; the weights are such that means over equal batches are means over all.
 """
@@ -17,15 +17,15 @@ from depthlm_ros.question import PositionStyle
 from training.data.images import Preparer
 from training.data.turns import Turns
 
-CELLS = 4  # the dense loss asks CELLS x CELLS places in each merged picture token
+CELLS = 4  # the dense loss asks CELLS x CELLS places in each merged image token
 PADDING = -1
 
 
 @dataclass
 class Packed:
-    """One row as tokens, in growth. segments: 0 for the picture, 1.. for questions.
+    """One row as tokens, in growth. segments: 0 for the image, 1.. for questions.
 
-    targets: (token, token that predicts it, weight). locate: (token that asks, picture token).
+    targets: (token, token that predicts it, weight). locate: (token that asks, image token).
     """
 
     ids: list
@@ -56,33 +56,33 @@ class Collator:
         self.loss_on, self.loss_per, self.multi_turn = loss_on, loss_per, multi_turn
 
     def __call__(self, rows) -> dict:
-        pictures = [
+        images = [
             [self.preparer.prepare(image) for image in (row.image, *row.more)] for row in rows
         ]
-        packed = [self._packed(*pair) for pair in zip(rows, pictures, strict=True)]
+        packed = [self._packed(*pair) for pair in zip(rows, images, strict=True)]
         batch = self._padded(packed)
-        batch["pictures"] = [picture.tensors for seen in pictures for picture in seen]
-        batch["dense_log_m"], batch["dense_weight"] = self._dense(rows, pictures)
+        batch["images"] = [image.tensors for seen in images for image in seen]
+        batch["dense_log_m"], batch["dense_weight"] = self._dense(rows, images)
         batch["loss_weights"] = rows[0].weights
         batch["names"] = [row.example.name for row in rows]
         batch["skipped"] = [skip._asdict() for row in rows for skip in row.skipped]
         return batch
 
-    def _packed(self, row, pictures) -> Packed:
-        tokens = [self.vision.token_ids(picture.grid) for picture in pictures]
+    def _packed(self, row, images) -> Packed:
+        tokens = [self.vision.token_ids(image.grid) for image in images]
         prefix = torch.tensor(self.turns.prefix(*tokens))
-        placed = self._placed(prefix, pictures)
+        placed = self._placed(prefix, images)
         found = Packed([prefix], [self._axes(placed.positions)], [torch.zeros(len(prefix))])
         start, share = placed.end, 1 / max(len(row.asked), 1)
         for number, asked in enumerate(row.asked):
             span = self.turns.span(asked, first=number == 0)
-            place = _place(row, asked, pictures[0].grid)
+            place = _place(row, asked, images[0].grid)
             at = len(found)
             positions = self._positions(asked, span, start, placed.image_start, place)
             found.append(torch.tensor(span.ids), positions, 0 if self.multi_turn else number + 1)
             self._aim(found, span, at, len(prefix), share)
             if place and asked.style.name != "position":
-                token = _token(place, pictures[0].grid)
+                token = _token(place, images[0].grid)
                 found.locate.append((at + span.number_start - 1, token))
             start += len(span.ids) if self.multi_turn else 0
         return found
@@ -92,7 +92,7 @@ class Collator:
         whole = self.loss_on == "all"
         first = 0 if whole else span.answer_start
         own = [(at + i, at + i - 1) for i in range(first, len(span.ids))]
-        if whole:  # the first word of a question is predicted by the end of the picture
+        if whole:  # the first word of a question is predicted by the end of the image
             own[0] = (at, at - 1 if self.multi_turn else prefix - 1)
         shared = self._trained_prefix(found) if whole and not self.multi_turn else []
         if whole and self.multi_turn and at == prefix:
@@ -101,15 +101,15 @@ class Collator:
         found.targets.extend((*pair, weight) for pair in own + shared)
 
     def _trained_prefix(self, found) -> list:
-        """(token, predictor) of the words before the questions; picture tokens are not words."""
+        """(token, predictor) of the words before the questions; image tokens are not words."""
         ids = found.ids[0].tolist()
-        pictures = set(self.vision.token_ids((2, 2)))
-        return [(i, i - 1) for i in range(1, len(ids)) if ids[i] not in pictures]
+        of_images = set(self.vision.token_ids((2, 2)))
+        return [(i, i - 1) for i in range(1, len(ids)) if ids[i] not in of_images]
 
-    def _placed(self, prefix, pictures):
-        if not self.vision.multimodal_positions:  # picture tokens are words to such a model
+    def _placed(self, prefix, images):
+        if not self.vision.multimodal_positions:  # image tokens are words to such a model
             return prompt_positions(prefix, -1, [], 1)
-        grids = [grid for picture in pictures for grid in self.vision.grids(picture, 1)]
+        grids = [grid for image in images for grid in self.vision.grids(image, 1)]
         return prompt_positions(prefix, self.vision.image_id, grids, self.vision.merge)
 
     def _axes(self, positions) -> torch.Tensor:
@@ -122,7 +122,7 @@ class Collator:
         return self._axes(question_positions(start, ids, point, picture_start, places)[:, 0])
 
     def _padded(self, packed) -> dict:
-        """Rows of different length -> (B, S) tensors; padding sees the picture and itself."""
+        """Rows of different length -> (B, S) tensors; padding sees the image and itself."""
         length = max(map(len, packed))
         count, axes = len(packed), packed[0].positions[0]
         ids = torch.full((count, length), self.tokenizer.pad_token_id)
@@ -139,12 +139,12 @@ class Collator:
             **_aims(packed),
         }
 
-    def _dense(self, rows, pictures):
+    def _dense(self, rows, images):
         """Log metres (tokens, CELLS**2) at the middles of each token's cells, and their weights:
         a row's add up to 1 / rows."""
         log_m = [
             torch.from_numpy(np.concatenate([_cells(row, seen[0]), *map(_unknown, seen[1:])]))
-            for row, seen in zip(rows, pictures, strict=True)
+            for row, seen in zip(rows, images, strict=True)
         ]
         known = [one.isfinite() for one in log_m]
         weights = [k / (k.sum().clamp(min=1) * len(rows)) for k in known]
@@ -165,8 +165,8 @@ def _aims(packed) -> dict:
     return found
 
 
-def _cells(row, pictures) -> np.ndarray:
-    rows, columns = pictures.grid
+def _cells(row, prepared) -> np.ndarray:
+    rows, columns = prepared.grid
     camera = row.view.camera
     u = (np.arange(columns * CELLS) + 0.5) / (columns * CELLS) * camera.width - 0.5
     v = (np.arange(rows * CELLS) + 0.5) / (rows * CELLS) * camera.height - 0.5
@@ -176,25 +176,25 @@ def _cells(row, pictures) -> np.ndarray:
     return cells.swapaxes(1, 2).reshape(rows * columns, -1).astype(np.float32)
 
 
-def _unknown(pictures) -> np.ndarray:
-    """The cells of a second picture, whose distances nobody knows."""
-    return np.full((pictures.grid[0] * pictures.grid[1], CELLS**2), np.nan, np.float32)
+def _unknown(prepared) -> np.ndarray:
+    """The cells of a second image, whose distances nobody knows."""
+    return np.full((prepared.grid[0] * prepared.grid[1], CELLS**2), np.nan, np.float32)
 
 
 def _place(row, asked, grid):
-    """(row, column) on the grid of picture tokens that a question points at, None for none."""
+    """(row, column) on the grid of image tokens that a question points at, None for none."""
     pixel = asked.question.pixel
     return PositionStyle.place(row.view, pixel, grid) if pixel else None
 
 
 def _token(place, grid) -> int:
-    """The merged picture token that holds a fractional (row, column)."""
+    """The merged image token that holds a fractional (row, column)."""
     row, column = (min(max(round(p), 0), n - 1) for p, n in zip(place, grid, strict=True))
     return row * grid[1] + column
 
 
 def question_mask(segments) -> torch.Tensor:
-    """(B, 1, S, S) bool: who attends to whom. segments (B, S): 0 picture, 1.. questions."""
+    """(B, 1, S, S) bool: who attends to whom. segments (B, S): 0 image, 1.. questions."""
     causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool).tril()
     same = segments[:, :, None] == segments[:, None, :]
     return ((same | (segments == 0)[:, None, :]) & causal)[:, None]

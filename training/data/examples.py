@@ -13,7 +13,7 @@ from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.view import Frame
 from training.data.colours import another_look
 
-TRIES = 1000  # draws before a dense picture counts as one without a distance
+TRIES = 1000  # draws before a dense image counts as one without a distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Sparse:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """A picture of which only one question's answer is known."""
+    """An image of which only one question's answer is known."""
 
     name: str
 
@@ -92,22 +92,19 @@ class Unmeasured:
 
 
 def of_shot(shot) -> Dense:
-    """A rendered picture as an Example."""
+    """A rendered image as an Example."""
     return Dense(shot.frame, shot.distance_m, f"{shot.kind} {shot.seed}")
 
 
 def of_record(record) -> Sparse:
-    """A record as an Example, its picture read now. RecordError or ImageError where it cannot."""
+    """A record as an Example, its image read now. RecordError or ImageError where it cannot."""
     try:
         frame = record.frame()
     except RecordError:
         raise
     except InputError as error:
         raise RecordError(f"{record.where}: {error}") from error
-    metres = record.label_m
-    if record.stated_kind() == "z":
-        metres = frame.camera.distance_from_z(record.pixels, metres)
-    return Sparse(frame, record.pixels, metres, record.where)
+    return Sparse(frame, record.pixels, record.label_as("distance"), record.where)
 
 
 def varied(example, rng):
@@ -119,6 +116,6 @@ def varied(example, rng):
 
 def _mirrored(frame) -> Frame:
     if frame.camera.distortion != "none":
-        raise InputError("a picture with lens distortion cannot be mirrored: rectify it first")
+        raise InputError("an image with lens distortion cannot be mirrored: rectify it first")
     camera = replace(frame.camera, cx=frame.camera.width - 1 - frame.camera.cx)
     return replace(frame, image=np.ascontiguousarray(frame.image[:, ::-1]), camera=camera)

@@ -2,7 +2,7 @@
 """Pictures -> tensors, equal to what the stock image processor makes and several times faster.
 
 The same Pillow resize; then bytes are put where the model wants them, and only then looked up in
-the processor's own table of colours. The first picture of each size goes through the stock
+the processor's own table of colours. The first image of each size goes through the stock
 processor too, which checks its bounds, and that both say the same. Knows nothing about questions.
 """
 
@@ -24,7 +24,7 @@ class Preparer:
     def __init__(self, vision):
         self._vision = vision
         self._levels = np.ascontiguousarray(np.asarray(vision.levels, np.float32))
-        self._known = {}  # size of a picture -> ImageTensors of that size, without values
+        self._known = {}  # size of an image -> ImageTensors of that size, without values
 
     def prepare(self, image) -> ImageTensors:
         """One (h, w, 3) uint8 array as vision.prepare([image]) makes it, with its errors."""
@@ -37,7 +37,7 @@ class Preparer:
         stock = self._vision.prepare([image])
         if not torch.equal(self._values(image, stock.size), stock.tensors[VALUES]):
             raise EngineError(
-                "the image processor does more to a picture than its preprocessor_config.json says"
+                "the image processor does more to an image than its preprocessor_config.json says"
             )
         rest = {name: tensor for name, tensor in stock.tensors.items() if name != VALUES}
         self._known[image.shape] = replace(stock, tensors=rest)

@@ -19,7 +19,7 @@ from training.data.shards import Shot
 from training.data.sources import opened
 from training.heldout import Scene
 
-PIXELS = 256  # drawn of a rendered picture, for a task to choose from
+PIXELS = 256  # drawn of a rendered image, for a task to choose from
 
 
 def lessons(
@@ -27,7 +27,7 @@ def lessons(
 ) -> Mixture:
     """`length` items of the tasks (names), asked in a style of the checkpoint.
 
-    data: a folder of shards, or a list of entries. look: (frame, rng) -> View, where pictures are
+    data: a folder of shards, or a list of entries. look: (frame, rng) -> View, where images are
     cropped or the like. then: what to make of an item. InputError where a task has no data.
     """
     parts, mixed = opened(data), {}
@@ -71,7 +71,7 @@ class _Tagged(Sequence):
 
 
 def shot_record(shot, rng) -> Record:
-    """A rendered picture as a record, labelled at PIXELS places drawn by rng."""
+    """A rendered image as a record, labelled at PIXELS places drawn by rng."""
     v, u = np.nonzero(np.isfinite(shot.distance_m))
     where = f"{shot.kind} {shot.seed}"
     if not len(u):

@@ -24,6 +24,7 @@ from depthlm_ros.errors import InputError
 
 ATTEMPTS = 100  # bad records in a row, then the data are not what somebody thinks they are
 EXAMPLES = 5
+ENOUGH = 100  # records drawn, before their share of bad ones says much
 
 
 class Source(NamedTuple):
@@ -101,16 +102,23 @@ def _check(sources, bad) -> None:
             raise InputError(f"data set '{name}' has weight {source.weight}: must be positive")
 
 
-class SkipCounts:
-    """How many records were skipped, by data set and reason, with the first few messages."""
+class BadData(InputError):
+    """More records than bad_share allows cannot be used."""
 
-    def __init__(self, state=None):
-        state = state or {"counts": [], "examples": []}
+
+class SkipCounts:
+    """How many records were skipped, by data set and reason, with the first few messages; and
+    how many were used beside them."""
+
+    def __init__(self, state: dict | None = None):
+        state = state or {"counts": [], "examples": [], "used": 0}
         self._counts = Counter({(name, why): n for name, why, n in state["counts"]})
         self._examples = list(state["examples"])
+        self._used = state["used"]
 
-    def add(self, skips) -> None:
-        """Count the skips of a batch that was trained on."""
+    def add(self, skips: Sequence, used: int) -> None:
+        """Count the skips of a batch that was trained on, and the records it is made of."""
+        self._used += used
         for skip in skips:
             self._counts[skip.source, skip.reason] += 1
             if len(self._examples) < EXAMPLES:
@@ -119,12 +127,28 @@ class SkipCounts:
     def state(self) -> dict:
         """For json.dump beside a checkpoint; SkipCounts(state) goes on from there."""
         counts = [[name, why, n] for (name, why), n in sorted(self._counts.items())]
-        return {"counts": counts, "examples": self._examples}
+        return {"counts": counts, "examples": self._examples, "used": self._used}
 
     @property
     def total(self) -> int:
         """All skipped records."""
         return sum(self._counts.values())
+
+    @property
+    def share(self) -> float:
+        """Of the records drawn, those that were skipped."""
+        return self.total / max(self.total + self._used, 1)
+
+    def check(self, bad_share: float, least: int = ENOUGH) -> None:
+        """Raise BadData where more than bad_share was skipped of at least `least` records."""
+        drawn = self.total + self._used
+        if drawn >= least and self.share > bad_share:
+            raise BadData(
+                f"{self.total} of {drawn} records drawn ({self.share:.0%}) cannot be used, and"
+                f" bad_share allows {bad_share:.0%}. {self.summary()}\nMend the data for a run"
+                " with another --out, or raise bad_share: this one goes on from its newest"
+                " complete checkpoint"
+            )
 
     def summary(self) -> str:
         """What to print at the end."""
@@ -133,3 +157,15 @@ class SkipCounts:
         counts = (f"{name}: {n} {why}" for (name, why), n in sorted(self._counts.items()))
         lines = [f"{self.total} records were skipped ({'; '.join(counts)}), for example:"]
         return "\n  ".join([*lines, *self._examples])
+
+
+def merged_counts(states: list) -> dict:
+    """The states of several SkipCounts as that of one."""
+    counts = Counter()
+    for state in states:
+        counts.update({(name, why): n for name, why, n in state["counts"]})
+    return {
+        "counts": [[name, why, n] for (name, why), n in sorted(counts.items())],
+        "examples": [text for state in states for text in state["examples"]][:EXAMPLES],
+        "used": sum(state["used"] for state in states),
+    }

@@ -13,7 +13,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 from torch.utils.data import Dataset
 
-from depthlm_ros.errors import InputError
+from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.question import Question
 from depthlm_ros.view import View, unify_focal
 from training.data.examples import Unmeasured, of_record, of_shot, varied
@@ -50,7 +50,7 @@ class Taught:
 class Row:
     """An example's view with questions.
 
-    image: what the model sees, with an arrow if one asks so; more: a second picture, if any.
+    image: what the model sees, with an arrow if one asks so; more: a second image, if any.
     weights: of the losses. skipped: the records that could not be used on the way to this one.
     """
 
@@ -63,7 +63,7 @@ class Row:
     more: tuple = ()
 
 
-def make_row(example, checkpoint, stage, rng, crop=(), multiple=1) -> Row:
+def make_row(example, checkpoint, stage, rng, crop=None, multiple=1) -> Row:
     """A row about one example; rng chooses crop and pixels. crop, multiple: see cropped()."""
     view = _looked(example.frame, rng, crop, checkpoint, multiple)
     asked, image = [], view.image
@@ -72,6 +72,10 @@ def make_row(example, checkpoint, stage, rng, crop=(), multiple=1) -> Row:
         wanted = int(count) + (rng.random() < count % 1)
         for pixel, distance_m in example.drawn(view, style, wanted, rng) if wanted else ():
             metres = _in_kind(checkpoint.kind, view, pixel, distance_m)
+            if metres >= 10**checkpoint.integer_digits:
+                raise RecordError(
+                    f"{example.name}: {metres:g} m has over {checkpoint.integer_digits} digits"
+                )
             asked.append(Asked(style, style.question(view, pixel), metres))
             if not style.shares_picture:
                 image = style.picture(view, pixel)
@@ -93,13 +97,12 @@ def _in_kind(kind, view, pixel, distance_m) -> float:
 def cropped(view, crop, multiple, rng) -> View:
     """The middle of the view at a random size (DepthLM: 1000-1400 x 700-1200, always centred).
 
-    crop: {"width": (low, high), "height": (low, high)} pixels. A side is cut to whole tokens of
+    crop: a config's Crop. A side is cut to whole tokens of
     `multiple` pixels, so that the image processor resamples nothing.
     """
     lengths = []
     for name, whole in (("width", view.camera.width), ("height", view.camera.height)):
-        low, high = crop[name]
-        length = int(min(whole, rng.uniform(low, high)))
+        length = int(min(whole, rng.uniform(*getattr(crop, name))))
         lengths.append(max(length // multiple, 1) * multiple if whole >= multiple else whole)
     width, height = lengths
     left, top = (view.camera.width - width) // 2, (view.camera.height - height) // 2

@@ -1,9 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Shot: a picture with the distance of every pixel; and files that hold many of them.
+"""Shot: an image with the distance of every pixel; and files that hold many of them.
 
-Knows nothing about how a picture was made. A shard is an uncompressed npz: pictures and
-distances (uint16 millimetres, 0 unknown) end to end, so that reading maps the file and copies
-one picture.
+A shard is an uncompressed npz: images and distances (millimetres, 0 unknown; uint16, or uint32
+beyond 65 m) end to end, so that reading maps the file and copies one image.
 """
 
 import os
@@ -21,7 +20,7 @@ from depthlm_ros.view import Frame
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture and the true distance of each pixel.
+    """An image and the true distance of each pixel.
 
     distance_m: (H, W) float32 metres along the ray, NaN where there is only sky.
     """
@@ -32,7 +31,7 @@ class Shot:
     kind: str
 
     def mirrored(self) -> "Shot":
-        """Left and right exchanged: the picture, its distances and the camera's cx."""
+        """Left and right exchanged: the image, its distances and the camera's cx."""
         camera = self.frame.camera
         turned = replace(camera, cx=camera.width - 1 - camera.cx)
         image = np.ascontiguousarray(self.frame.image[:, ::-1])
@@ -42,7 +41,7 @@ class Shot:
 def write_shard(path: Path, shots: list[Shot]) -> None:
     """Write the shots under a temporary name and rename it, so that no half file is seen."""
     cameras = [s.frame.camera for s in shots]
-    millimetres = [_millimetres(s.distance_m) for s in shots]
+    millimetres = [millimetres_of(s.distance_m, f"{s.kind} {s.seed}").ravel() for s in shots]
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
         np.savez(
@@ -58,8 +57,22 @@ def write_shard(path: Path, shots: list[Shot]) -> None:
     temporary.replace(path)
 
 
-def _millimetres(distance_m) -> np.ndarray:
-    return np.round(np.nan_to_num(distance_m) * 1000).astype(np.uint16).ravel()
+def millimetres_of(distance_m: np.ndarray, name: str, widest: type = np.uint32) -> np.ndarray:
+    """Whole millimetres, 0 where unknown (NaN): uint16, or uint32 where that does not hold them.
+
+    InputError for what is no distance, or beyond `widest`: nothing wraps around.
+    """
+    known = ~np.isnan(distance_m)
+    if known.any():
+        least, most = np.min(distance_m[known]), np.max(distance_m[known])
+        if not least > 0 or most * 1000 > np.iinfo(widest).max:
+            raise InputError(
+                f"{name}: distances are {least:g} to {most:g} m; allowed: above 0, at most"
+                f" {np.iinfo(widest).max / 1000:g} m, and NaN for unknown"
+            )
+    whole = np.round(np.nan_to_num(distance_m) * 1000)
+    whole = np.where(known, np.maximum(whole, 1), 0)  # 0 would say unknown
+    return whole.astype(np.uint16 if whole.max(initial=0) < 2**16 else np.uint32)
 
 
 def _mapped(path: Path, name: str) -> np.ndarray:
@@ -95,12 +108,13 @@ class Shard(Sequence):
 
     def __getitem__(self, i) -> Shot:
         if not 0 <= i < len(self):
-            raise IndexError(f"the shard holds {len(self)} pictures, asked for number {i}")
+            raise IndexError(f"the shard holds {len(self)} images, asked for number {i}")
         start, end = (int(x) for x in self._table["start"][i : i + 2])
         width, height = (int(x) for x in self._table["size"][i])
         camera = Camera(width, height, *(float(x) for x in self._table["lens"][i]))
         image = np.array(self._image[3 * start : 3 * end]).reshape(height, width, 3)
-        distance = self._distance[start:end].reshape(height, width) * np.float32(0.001)
+        stored = self._distance[start:end].reshape(height, width)
+        distance = stored.astype(np.float32) * np.float32(0.001)
         distance[distance == 0] = np.nan
         seed, kind = int(self._table["seed"][i]), str(self._table["kind"][i])
         return Shot(Frame(image, camera), distance, seed, kind)
@@ -124,7 +138,7 @@ class Shards(Sequence):
 
     def __getitem__(self, i) -> Shot:
         if not 0 <= i < len(self):
-            raise IndexError(f"{len(self)} pictures, asked for number {i}")
+            raise IndexError(f"{len(self)} images, asked for number {i}")
         which = int(np.searchsorted(self._ends, i, side="right"))
         first = int(self._ends[which - 1]) if which else 0
         return self._shards[which][i - first]

@@ -1,13 +1,12 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The data entries of a config, opened.
+"""The data entries of a config, opened."""
 
-An entry is {shards: FOLDER}, {records: FILE.jsonl, kind: z} or {pairs: FILE.jsonl}, each with a
-weight against the others. Knows nothing about what is asked of them.
-"""
-
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from depthlm_ros.data.jsonl import found_files
 from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
@@ -24,27 +23,40 @@ class Part:
     pairs: bool = False
 
 
-def entries(data) -> list:
-    """The entries of a config's data, which may be the name of a folder of shards."""
-    return [{"shards": data}] if isinstance(data, str) else data
-
-
-def opened(data) -> list:
-    """A Part of each entry; InputError for what is none or is not there."""
-    return [_opened(dict(entry)) for entry in entries(data)]
+def opened(data: list) -> list:
+    """A Part of each DataEntry. InputError for what is not there, or of another kind."""
+    return [_opened(entry) for entry in data]
 
 
 def _opened(entry) -> Part:
-    weight, kind = float(entry.pop("weight", 1.0)), entry.pop("kind", "")
-    readers = {
-        "shards": read_shards,
-        "records": lambda path: Records(path, kind),
-        "pairs": Pairs,
-    }
-    if len(entry) != 1 or not set(entry) <= set(readers):
+    name = entry.place if isinstance(entry.place, str) else ", ".join(entry.place)
+    if entry.what == "shards":
+        return Part(name, _shards(entry.shards), entry.weight)
+    for path in map(Path, entry.place if isinstance(entry.place, list) else [entry.place]):
+        if path.is_dir():
+            kind = "shards" if any(path.glob("*.npz")) else "files"
+            raise InputError(
+                f"{path} is a folder of {kind} and was given as {entry.what}: name its .jsonl"
+                " files, or give shards: FOLDER"
+            )
+    for path in found_files(entry.place):
+        if zipfile.is_zipfile(path):
+            raise InputError(
+                f"{path} holds no lines of JSON, and was given as {entry.what}: give"
+                " shards: FOLDER for a folder of .npz files"
+            )
+    pairs = entry.what == "pairs"
+    items = Pairs(entry.pairs) if pairs else Records(entry.records, entry.kind)
+    return Part(name, items, entry.weight, pairs)
+
+
+def _shards(folder) -> Sequence:
+    path = Path(folder)
+    if path.is_file():
         raise InputError(
-            f"data entry {entry} is unknown: give shards: FOLDER, records: FILE.jsonl (with its"
-            " kind) or pairs: FILE.jsonl, and a weight where they are not equal"
+            f"{path} is a file and was given as shards, which are a folder of .npz files: for"
+            f" lines of JSON say data: [{{records: {path}}}]"
         )
-    ((what, place),) = entry.items()
-    return Part(str(place), readers[what](place), weight, pairs=what == "pairs")
+    if not path.is_dir():
+        raise InputError(f"there is no folder {path} of shards")
+    return read_shards(path)

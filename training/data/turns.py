@@ -2,7 +2,7 @@
 """A question with its answer as tokens, in the words of a checkpoint's chat template.
 
 The same layout that the engines ask in (engines.chat); here the answer is filled in. Knows
-nothing about pictures but their placeholder, and nothing about batches.
+nothing about images but their placeholder, and nothing about batches.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _SLOTS = ("<<question 1>>", "<<answer 1>>", "<<question 2>>")
 
 @dataclass(frozen=True)
 class Span:
-    """One question behind the picture: its tokens, where its answer and its number begin."""
+    """One question behind the image: its tokens, where its answer and its number begin."""
 
     ids: list
     answer_start: int
@@ -33,14 +33,14 @@ class Turns:
         self._shared = commonprefix([self._behind(text) for text in ("a", "1", "I")])
         self._between = _between(parts) if multi_turn else None
 
-    def prefix(self, *pictures) -> list:
-        """The tokens up to the end of the last picture, the same for all questions about it.
+    def prefix(self, *images) -> list:
+        """The tokens up to the end of the last image, the same for all questions about it.
 
-        pictures: the ids of each.
+        images: the ids of each.
         """
-        prompt = self.chat.ids("a", len(pictures))
+        prompt = self.chat.ids("a", len(images))
         last = len(prompt) - 1 - prompt[::-1].index(self.image_id)
-        return put_images(prompt[: last + 1], self.image_id, pictures) + self._shared
+        return put_images(prompt[: last + 1], self.image_id, images) + self._shared
 
     def span(self, asked, first=True) -> Span:
         """The tokens of an Asked behind the prefix, or behind the turn before it."""
@@ -55,7 +55,7 @@ class Turns:
         return Span(ids, start, start + len(opening))
 
     def _behind(self, text) -> list:
-        """The ids behind the picture of a question's prompt."""
+        """The ids behind the image of a question's prompt."""
         prompt = self.chat.ids(text)
         return prompt[prompt.index(self.image_id) + 1 :]
 

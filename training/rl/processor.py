@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The processor that trl insists on, for Qwen-VL models without torchvision.
 
-The stock ones need torchvision, and may resize a view a second time; this one hands pictures to
+The stock ones need torchvision, and may resize a view a second time; this one hands images to
 the checkpoint's own image processor and nothing more. It is never saved: a folder that names a
 private processor class loads as a bare tokenizer.
 """
@@ -29,7 +29,7 @@ class ViewProcessor(ProcessorMixin):
         return ["image_processor", "tokenizer"]
 
     def replace_image_token(self, image_inputs, image_idx, **_) -> str:
-        """As many tokens as the picture has merged patches."""
+        """As many tokens as the image has merged patches."""
         patches = int(image_inputs["image_grid_thw"][image_idx].prod())
         return self.image_token * (patches // self.image_processor.merge_size**2)
 

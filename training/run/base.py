@@ -7,8 +7,10 @@ Everything after this reads it like any other checkpoint.
 """
 
 import json
+import re
 import shutil
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from depthlm_ros.checkpoints import ROW_FILE, check_folder
@@ -16,6 +18,7 @@ from depthlm_ros.errors import CheckpointError, InputError, first_line
 from training.run import fresh
 from training.run.run_folder import HEADS, newest_complete
 
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 TEMPLATES = Path(__file__).parents[1] / "templates"
 # What a checkpoint folder has besides weights and config.json; copied byte for byte.
 PROCESSOR_FILES = (
@@ -45,7 +48,7 @@ def ready_base(config, folder, keep=False) -> Path:
     making = folder.with_suffix(".making")
     shutil.rmtree(making, ignore_errors=True)
     if config.base == "fresh":
-        fresh.build(making, **config.shape)
+        fresh.build(making, **asdict(config.shape))
     else:
         _copied(find_base(config.base), making)
     _give_template(making)
@@ -82,6 +85,10 @@ def derived(base, out):
 def find_base(name) -> Path:
     """The complete folder behind a config's `base`. Raises CheckpointError."""
     path = Path(name).expanduser()
+    if path.is_file():
+        raise CheckpointError(
+            f"base '{name}' is a file; allowed: the folder of a model, or a hub id"
+        )
     if not path.is_dir():
         return Path(_downloaded(name))
     found, skipped = newest_complete(path)
@@ -94,12 +101,17 @@ def find_base(name) -> Path:
 def _downloaded(name):
     from huggingface_hub import snapshot_download
 
+    if not HUB_ID.fullmatch(name):
+        raise CheckpointError(
+            f"there is no folder '{name}' to start from, and it is no hub id (OWNER/NAME) either"
+        )
     try:
         wanted = ["*.json", "*.jinja", "*.txt", "*.safetensors"]
         return snapshot_download(name, allow_patterns=wanted)
     except Exception as error:  # of the network, of the hub, of the name
         raise CheckpointError(
-            f"base '{name}' is no folder, and the hub gave: {first_line(error)}"
+            f"base '{name}' is neither a local folder nor a hub repository that can be read"
+            f" (hub: {first_line(error)})"
         ) from error
 
 

@@ -1,81 +1,82 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The model card of a checkpoint: README.md, from the run's manifest alone."""
+"""The model card of a checkpoint: README.md, from its config, its entry and the run's manifest."""
 
-CARD = """\
----
-license: {licence}
-pipeline_tag: image-text-to-text
-tags: [metric-depth, ros2]
----
-# {name}
+from pathlib import Path
 
-A {architecture} model that says how far away a pixel is, trained by depthlm_ros. Pictures are
-brought to a focal length of {focal_px:g} px; answers are metres of kind `{kind}`; it is asked by
-{styles}. `depthlm.json` holds all of this for the node:
+from huggingface_hub import ModelCard, ModelCardData
+
+TEMPLATE = """\
+---
+{{ card_data }}
+---
+
+# {{ entry.name }}
+
+A {{ entry.architecture }} model that says how far away a pixel is, trained by depthlm_ros. Images
+are brought to a focal length of {{ "%g" % entry.focal_px }} px; answers are metres of kind
+`{{ entry.kind }}`; it is asked by {{ entry.wording | join(", ") }}. `depthlm.json` holds all of
+this for the node:
 
     depthlm_node --ros-args -p checkpoint:=FOLDER
 
 ## How it was made
 
-    {command}
+    {{ command }}
 
-* Code: {code}. Started from: `{base}`.
-* Data: {data}
-* {steps} steps of {batch} pictures. {skipped}
-* Stages: {stages}
+* Code: {{ code }}. Started from: `{{ base }}`{{ limits }}.
+* Data: {{ data }}
+{%- for line in method %}
+* {{ line }}
+{%- endfor %}
+* {{ skipped }} records could not be used and were skipped.
 
 ## Figures
 
-{figures}
+{{ figures }}
 
 ## Limits
 
-{note}
-It answers for pictures like those it was trained on; elsewhere, measure it first
-(`depthlm eval`). Its distances are estimates from one picture and no measurements: do not let
-anything that can do harm depend on them alone. Its 5 to 95 % interval is {calibrated}.
+{{ note }}It answers for images like those it was trained on; elsewhere, measure it first
+(`depthlm eval`). Its distances are estimates from one image and no measurements: do not let
+anything that can do harm depend on them alone. Its 5 to 95 % interval is {{ calibrated }}.
 """
 
 
-def card(manifest: dict, row) -> str:
-    """The text. manifest: Manifest.content; row: the Checkpoint that is shipped."""
-    config = manifest["config"]
-    stages = (
-        f"{s['name']}: {s['steps']} steps at {s['lr']:g}, asks {s['ask'] or 'nothing'}"
-        for s in config["stages"]
+def card(config, entry, manifest: dict, recipe: str) -> str:
+    """The text. entry: the Checkpoint that is shipped; manifest: Manifest.content; recipe: the
+    module, "training.sft"."""
+    kept = Path(config.base).exists() or config.base == "fresh"
+    data = ModelCardData(
+        license=entry.licence or "unknown",
+        base_model=None if kept else config.base,
+        pipeline_tag="image-text-to-text",
+        tags=["metric-depth", "ros2", recipe.rpartition(".")[2]],
     )
-    return CARD.format(
-        licence=row.licence or "unknown",
-        name=row.name,
-        architecture=row.architecture,
-        focal_px=row.focal_px,
-        kind=row.kind,
-        styles=", ".join(row.wording),
-        command=" ".join(["python -m training.sft", *manifest["command"][1:]]),
+    files = (f"{one['file']} ({one['sha256'][:12]})" for one in manifest["data"])
+    told = ModelCard.from_template(
+        data,
+        template_str=TEMPLATE,
+        entry=entry,
+        command=" ".join([f"python -m {recipe}", *manifest["command"][1:]]),
         code=manifest["code"],
-        base=config["base"],
-        data="; ".join(f"{one['file']} ({one['sha256'][:12]})" for one in manifest["data"]),
-        steps=sum(s["steps"] for s in config["stages"]),
-        batch=config["batch"],
-        skipped=_skipped(manifest.get("skipped")),
-        stages="; ".join(stages),
+        base=config.base,
+        limits=", whose limits it shares" if config.base != "fresh" else "",
+        data="; ".join(files),
+        method=config.method(),
+        skipped=sum(number for *_, number in manifest.get("skipped", {}).get("counts", ())),
         figures=figures(manifest["heldout"]),
-        note=row.note and f"{row.note[0].upper()}{row.note[1:]}.",
-        calibrated="calibrated" if row.calibration else "not calibrated",
+        note=f"{entry.note[0].upper()}{entry.note[1:]}. " if entry.note else "",
+        calibrated="calibrated" if entry.calibration else "not calibrated",
     )
+    return str(told)
 
 
-def _skipped(skipped) -> str:
-    total = sum(number for *_, number in skipped["counts"]) if skipped else 0
-    return f"{total} records could not be used and were skipped."
-
-
-def figures(heldout) -> str:
+def figures(heldout: list) -> str:
     """The held-out delta1 of a manifest as a table."""
     if not heldout:
         return "None were measured while it was trained."
     styles = sorted(heldout[-1]["styles"])
-    lines = ["delta1 on held-out pictures, through the Predictor:", ""]
+    lines = ["delta1 on held-out images, through the Predictor:", ""]
     lines += ["| step | " + " | ".join([*styles, "best constant answer"]) + " |"]
     lines += ["|---" * (len(styles) + 2) + "|"]
     for one in heldout:

@@ -1,9 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""A student as a checkpoint folder that the node loads without another step.
+"""What learns as a checkpoint folder that the node loads without another step.
 
 Weights, the base's processor and tokenizer files byte for byte, depthlm.json; a model card with
-the one that is shipped. Adapters are merged, so that no reader needs peft. Knows nothing about
-optimizers or steps.
+the one that is shipped. Adapters are merged by peft's own product, so that no reader needs peft.
 """
 
 import json
@@ -14,29 +13,50 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from depthlm_ros.errors import CheckpointError
-from training.model import adapter_state, merged_state
 from training.run.base import PROCESSOR_FILES
 from training.run.run_folder import HEADS, replace_folder
 
 ADAPTER = "adapter.safetensors"  # not peft's name: the weights beside it hold it already
 
 
-def write_weights(student, folder, state, base, config) -> None:
-    """A complete checkpoint in the dtype of training, with heads and adapter for a resumption.
+def write_student(student, folder: Path, state: dict, base: Path) -> None:
+    """Weights in the dtype of training, with heads and adapter for a resumption.
 
     state: the student's gathered state_dict, where it is sharded, else its own.
     """
-    folder = Path(folder)
     model = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
     write_model(student.model, merged_state(student.model, model), folder, base)
     heads = {k: v.contiguous() for k, v in state.items() if k.startswith("heads.")}
-    for name, content in ((HEADS, heads), (ADAPTER, adapter_state(model))):
+    adapter = {k: v.contiguous() for k, v in model.items() if "lora_" in k}
+    for name, content in ((HEADS, heads), (ADAPTER, adapter)):
         if content:
             save_file(content, folder / name)
-    config.row(folder).write(folder)
 
 
-def read_weights(student, folder) -> None:
+def write_model(model, state: dict, folder: Path, base: Path) -> None:
+    """Weights and config of a model, and the processor and tokenizer files of its base."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder, state_dict=state)
+    _copy_processor(base, folder)
+
+
+def merged_state(model, state: dict) -> dict:
+    """The state of a model with adapters as the plain one's; a plain one's as it is.
+
+    Not peft's merge_and_unload, which would round the model that goes on learning.
+    """
+    merged = {}
+    for name, weight in state.items():
+        layer, base, kind = name.rpartition(".base_layer.")
+        if base and kind == "weight":
+            change = model.get_submodule(layer).get_delta_weight("default")
+            merged[f"{layer}.weight"] = weight.float() + change.detach()
+        elif "lora_" not in name:
+            merged[name.replace(".base_layer.", ".")] = weight
+    return merged
+
+
+def read_extras(student, folder: Path) -> None:
     """Heads and adapter of a checkpoint folder, where it has them; the weights are loaded."""
     for name in (HEADS, ADAPTER):
         path = Path(folder) / name
@@ -55,7 +75,7 @@ def _load(student, state, path) -> None:
     student.load_state_dict(state, strict=False)
 
 
-def ship(step, base, config, card, out) -> Path:
+def ship(step: Path, base: Path, config, card: str, out: Path) -> Path:
     """`out`: the checkpoint of a step at 16 bit, without what only a resumption needs."""
     making = Path(out).with_suffix(".making")
     shutil.rmtree(making, ignore_errors=True)
@@ -68,7 +88,7 @@ def ship(step, base, config, card, out) -> Path:
     described = json.loads((Path(step) / "config.json").read_text())
     (making / "config.json").write_text(json.dumps({**described, "dtype": config.dtype}, indent=2))
     _copy_processor(base, making)
-    config.row(out).write(making)
+    config.entry(out).write(making)
     (making / "README.md").write_text(card)
     replace_folder(making, out)
     return Path(out)
@@ -77,15 +97,10 @@ def ship(step, base, config, card, out) -> Path:
 def _cast(tensor, dtype):
     cast = tensor.to(getattr(torch, dtype)) if tensor.is_floating_point() else tensor
     if not cast.isfinite().all():
-        raise CheckpointError(f"a weight of {tensor.abs().max():g} does not fit {dtype}")
+        raise CheckpointError(
+            f"a weight of {tensor.abs().max():g} does not fit dtype: {dtype}; take bfloat16"
+        )
     return cast
-
-
-def write_model(model, state, folder, base) -> None:
-    """Weights and config of a model, and the processor and tokenizer files of its base."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder, state_dict=state)
-    _copy_processor(base, folder)
 
 
 def _copy_processor(base, folder) -> None:

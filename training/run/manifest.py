@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 import transformers
 
+from depthlm_ros.data.jsonl import found_files
 from depthlm_ros.errors import InputError
-from training.data.sources import entries
 from training.run.run_folder import write_json
 
 NAME = "manifest.json"
@@ -37,7 +37,13 @@ class Manifest:
         fresh = {"sessions": [], "heldout": [], "best": None, "finished": False}
         if not resumed:
             return fresh
-        content = json.loads(self.path.read_text())
+        try:
+            content = json.loads(self.path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.path} cannot be read ({error}), and {self.path.parent} holds checkpoints:"
+                " give another --out, or delete that folder"
+            ) from error
         if differs := config.differs(content["config"]):
             raise InputError(
                 f"{self.path.parent} holds a run of another config (it differs in"
@@ -58,10 +64,14 @@ class Manifest:
         self.content["heldout"] = [h for h in self.content["heldout"] if h["step"] <= step]
         self.write()
 
-    def reached(self, step, skipped, heldout=None, **facts) -> None:
-        """A checkpoint is complete. heldout: see HeldOut.measure; facts: of the session."""
+    def reached(self, step, skipped, passed_over, heldout=None, **facts) -> None:
+        """A checkpoint is complete.
+
+        skipped: of SkipCounts; passed_over: of Guard; heldout: see HeldOut.measure; facts: of
+        the session.
+        """
         self.content["sessions"][-1].update(reached=step, **facts)
-        self.content["skipped"] = skipped
+        self.content.update(skipped=skipped, passed_over=passed_over)
         if heldout:
             self.content["heldout"].append({"step": step, **heldout})
             self.content["best"] = max(self.content["heldout"], key=lambda one: one["delta1"])
@@ -102,18 +112,16 @@ def data_hashes(config) -> list:
     """[{"file", "bytes", "sha256"}] of all shards and records files.
 
     Of a records file the whole is hashed; of a shard its end, which holds the checksum of each of
-    its arrays. Pictures that records name are not read.
+    its arrays. Images that records name are not read.
     """
-    files = [path for entry in entries(config.data) for path in _files(entry)]
+    files = [path for entry in config.data for path in _files(entry)]
     return [_hashed(path) for path in files]
 
 
 def _files(entry):
-    if "shards" in entry:
-        return sorted(Path(entry["shards"]).glob("*.npz"))
-    from depthlm_ros.data.jsonl import found_files
-
-    return found_files(entry.get("records") or entry["pairs"])
+    if entry.shards:
+        return sorted(Path(entry.shards).glob("*.npz"))
+    return found_files(entry.place)
 
 
 def _hashed(path) -> dict:

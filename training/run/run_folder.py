@@ -19,6 +19,7 @@ STEPS = "steps"
 COMPLETE = "complete.json"
 HEADS = "heads.safetensors"
 COUNTS = "skipped.json"  # the state of mixture.SkipCounts
+GUARD = "guard.json"  # the state of guard.Guard
 
 
 def mark_complete(folder) -> None:

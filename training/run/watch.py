@@ -1,16 +1,17 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Held-out delta1 of a checkpoint folder while it is still being trained.
 
-Asks through the real Predictor, as the node will. Knows nothing about how a model learns.
+Asks through the real Predictor, as the node will.
 """
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from depthlm_ros.data.records import Records
-from depthlm_ros.errors import InputError, OutOfMemory
+from depthlm_ros.errors import OutOfMemory
 from depthlm_ros.predict import load_predictor
 from training.heldout import measured, questions
 
@@ -18,21 +19,17 @@ FIRST = 500_000  # scenes apart from those that a finished checkpoint is measure
 
 
 class HeldOut:
-    """entries: {"scenes", "pixels"} rendered ones, or {"records", "kind", "pictures"}; styles: to
-    be asked in."""
+    """told: a config's Heldout or None; styles: to be asked in."""
 
-    def __init__(self, entries, styles):
-        unknown = set(entries) - {"scenes", "pixels", "records", "kind", "pictures"}
-        if unknown:
-            raise InputError(f"heldout has unknown entries: {', '.join(sorted(unknown))}")
-        self._entries = entries
+    def __init__(self, told, styles: list):
+        self._told = told
         self._styles = sorted(set(styles))
 
-    def measure(self, folder) -> dict:
+    def measure(self, folder: Path) -> dict:
         """{"delta1": the mean over the styles that are trained, "styles": each one's,
         "best_constant": of the best constant answer}; empty where nothing is held out, or where
         there is no room for the folder's model beside the one that learns."""
-        if not self._entries or not self._styles:
+        if not self._told or not self._styles:
             return {}
         try:
             return self._measured(folder)
@@ -56,17 +53,14 @@ class HeldOut:
     @cached_property
     def _asked(self) -> list:
         """[(frame, pixels (N, 2), metres along the ray (N,))], drawn once."""
-        if "records" not in self._entries:
-            scenes = self._entries.get("scenes", 50), self._entries.get("pixels", 8)
-            return list(questions(*scenes, first=FIRST))
-        records = Records(self._entries["records"], self._entries.get("kind", ""))
-        count = min(self._entries.get("pictures", 50), len(records))
-        chosen = np.linspace(0, len(records) - 1, count).astype(int)
-        return [_question(records[int(i)], self._entries.get("pixels", 8)) for i in chosen]
+        told = self._told
+        if not told.records:
+            return list(questions(told.scenes or 50, told.pixels, first=FIRST))
+        records = Records(told.records, told.kind)
+        chosen = np.linspace(0, len(records) - 1, min(told.pictures, len(records))).astype(int)
+        return [_question(records[int(i)], told.pixels) for i in chosen]
 
 
 def _question(record, pixels):
-    metres = record.label_m
-    if record.stated_kind() == "z":
-        metres = record.camera.distance_from_z(record.pixels, metres)
+    metres = record.label_as("distance")
     return record.frame(), record.pixels[:pixels], metres[:pixels]

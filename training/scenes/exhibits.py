@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Shots for people to look at: a contact sheet, and the picture that the package ships.
+"""Shots for people to look at: a contact sheet, and the image that the package ships.
 
 Knows nothing about how a shot was made.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.viz.overlay import distance_colours
-from training.data.shards import Shot
+from training.data.shards import Shot, millimetres_of
 
 SHEET_M = 0.4, 40.0  # the nearest and the farthest colour of a contact sheet
 CAMERA_INFO = """\
@@ -52,7 +52,7 @@ split: no image of that room is in the training data. The same licence as the pa
 
 
 def write_sheet(shots: list[Shot], path) -> None:
-    """A contact sheet: pictures with their distance maps below, near warm, far cold, sky grey."""
+    """A contact sheet: images with their distance maps below, near warm, far cold, sky grey."""
     cells = [_cell(one) for one in shots]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % 6)
     rows = [np.hstack(cells[i : i + 6]) for i in range(0, len(cells), 6)]
@@ -86,8 +86,8 @@ def camera_info(camera: Camera) -> str:
 
 def write_demo(one: Shot, folder: Path) -> None:
     """Picture, calibration, true distances and a note of their origin."""
+    millimetres = millimetres_of(one.distance_m, "the demo image", np.uint16)
     folder.mkdir(parents=True, exist_ok=True)
-    millimetres = np.round(one.distance_m * 1000).astype(np.uint16)
     packed = [cv2.IMWRITE_PNG_COMPRESSION, 9]
     cv2.imwrite(str(folder / "scene.png"), one.frame.image[..., ::-1], packed)
     cv2.imwrite(str(folder / "distance.png"), millimetres, packed)

@@ -4,7 +4,7 @@
     python -m training.tools.bench_data --workers 2
 
 A sample: a JPEG read, brought to the focal length, cut to 640 x 480, marked with an arrow, made
-into patches for Qwen2.5-VL. The plain way resizes the whole picture and calls the stock
+into patches for Qwen2.5-VL. The plain way resizes the whole image and calls the stock
 processor, once a sample. Both deliver the same patches, which is checked before the clock runs.
 """
 
@@ -22,19 +22,20 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_picture
 from depthlm_ros.question import MarkerStyle
 from depthlm_ros.view import Frame, unify_focal
+from training.config import Crop
 from training.data.images import Preparer
 from training.data.rows import cropped
 from training.run.commands import parser_of
 
 FOCAL_PX = 700.0
 CAMERA = Camera(800, 600, 800.0, 800.0, 399.5, 299.5)  # its view is 700 x 525
-CROP = {"width": (644, 644), "height": (476, 476)}  # 640 x 480 in whole tokens of 28 pixels
+CROP = Crop(width=(644, 644), height=(476, 476))  # 640 x 480 in whole tokens of 28 pixels
 SCENE = Path(__file__).parents[2] / "depthlm_ros/demo/scene.png"
 
 
 @dataclass
 class Way:
-    """Makes sample i. path: the picture; own: by Preparer, else by the stock processor."""
+    """Makes sample i. path: the image; own: by Preparer, else by the stock processor."""
 
     path: Path
     own: bool
@@ -48,7 +49,7 @@ class Way:
         self.preparer = Preparer(self.vision)
 
     def sample(self, i):
-        """The patches of picture i."""
+        """The patches of image i."""
         rng = np.random.default_rng(i)
         view = unify_focal(Frame(read_picture(self.path), CAMERA), FOCAL_PX)
         view = cropped(view, CROP, self.vision.side, rng)

@@ -5,7 +5,7 @@
 
 The new blocks are copies of those before them whose outputs begin at zero, so that nothing
 changes until they learn; they are spread evenly. What names a block by its number goes on naming
-the same one. Tokenizer, processor, depthlm.json and helping heads are taken over byte for byte.
+the same one. Tokenizer, processor, depthlm.json and auxiliary heads are taken over byte for byte.
 Knows nothing about how a model is trained.
 """
 

@@ -3,15 +3,12 @@
 
     python -m training.tools.replicate --data shards/train --out runs/replicate --steps 300
 
-Trains the runs of a comparison one after the other, each of the given steps, and measures them
- on held-out rendered scenes. A run that is finished is not repeated, one that was killed
-begins again; `--findings focal loss` takes some of them, `--steps 0` trains nothing and prints the
-table as far as it is. Rows that have not run are marked so. Another --seed takes another --out.
-
-Findings of the papers as comparisons of small runs: which runs, and what each changes.
-
-Two runs of a comparison share everything but what is compared, the budget included: equal labels,
-pictures, seconds or FLOPs. Knows nothing about how a run is carried out (replicate.py).
+A finding is a comparison of small runs that share everything but what is compared, the budget
+included: equal labels, images, seconds or FLOPs. They are trained one after the other, each of
+the given steps, and measured on held-out rendered scenes. A run that is finished is not repeated,
+one that was killed goes on; `--findings focal loss` takes some of them, `--steps 0` trains nothing
+and prints the table as far as it is. What has not run is marked so. Another --seed takes another
+--out.
 """
 
 import json
@@ -27,7 +24,7 @@ from depthlm_ros.evaluation.metrics import best_constant, delta1, share_interval
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame
 from training import grpo, sft
-from training.config import Stage, read_config
+from training.config import GrpoConfig, Stage, read_config
 from training.data.shards import Shot, read_shards, write_shard
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
@@ -42,10 +39,17 @@ GRPO_FLOPS = 8 * (1 + 3) / 3
 
 @dataclass(frozen=True)
 class Arm:
-    """One run. base: the arm it goes on from, "" for a new model. ask: style -> questions a
-    picture. style: that it is measured in. share: of the steps of an arm; seconds_of: the arm
-    whose seconds it gets instead. changes: of training.config.Config. raw: pictures keep their
-    own focal length. grpo: by rewards."""
+    """One run.
+
+    style: that it is measured in.
+    ask: style -> questions per image.
+    base: the arm it goes on from, "" for a new model.
+    share: of the steps of an arm.
+    seconds_of: the arm whose seconds it gets instead.
+    changes: of the SftConfig.
+    raw: images keep their own focal length.
+    grpo: by rewards.
+    """
 
     name: str
     style: str
@@ -72,7 +76,7 @@ BASES = {
 # finding -> (what the papers say, its arms)
 FINDINGS = {
     "focal": (
-        "one focal length for all pictures beats mixed cameras (DepthLM, section 3.3)",
+        "one focal length for all images beats mixed cameras (DepthLM, section 3.3)",
         (
             _by("position", 8, name="unified focal length"),
             _by("position", 8, name="raw mixed cameras", base="warm raw", raw=True),
@@ -89,7 +93,7 @@ FINDINGS = {
         ),
     ),
     "labels": (
-        "more pictures beat more labels a picture (DepthLM, finding 4)",
+        "more images beat more labels per image (DepthLM, finding 4)",
         (
             _by("coordinates", 10, name="ten labels"),
             _by("coordinates", name="one label, equal pictures"),
@@ -120,8 +124,8 @@ RESULT = "result.json"
 
 
 class Replication:
-    """The runs in a folder. steps: of an arm whose share is one; batch: pictures a step; scenes,
-    pixels: to measure on; changes: of the Config of every run."""
+    """The runs in a folder. steps: of an arm whose share is one; batch: images a step; scenes,
+    pixels: to measure on; changes: of the SftConfig of every run."""
 
     def __init__(self, out, data, steps, batch=16, scenes=100, pixels=8, seed=1, **changes):
         self.out, self.data, self.seed = Path(out), data, seed
@@ -171,7 +175,7 @@ class Replication:
     def _run(self, arm, folder, steps) -> None:
         if (folder / RESULT).exists():
             return
-        print(f"{folder.name}: {steps} steps of {self.batch} pictures", flush=True)
+        print(f"{folder.name}: {steps} steps of {self.batch} images", flush=True)
         begin = spent()
         shipped = (self._by_rewards if arm.grpo else self._by_answers)(arm, folder, steps)
         seconds = spent() - begin
@@ -184,11 +188,11 @@ class Replication:
         stage = Stage("run", steps, 1e-3, arm.ask, arm.weights, warmup_steps=50)
         told = {"data": str(self._pictures(arm.raw)), "out": str(folder), "stages": [stage]}
         told["base"] = str(self._folder(arm.base)) if arm.base else "fresh"
-        told |= {"batch": self.batch, "seed": self.seed, "save_every": 10**6, "heldout": {}}
+        told |= {"batch": self.batch, "seed": self.seed, "save_every": 10**6, "heldout": None}
         return sft.train(replace(read_config(CONFIG), **told, **arm.changes, **self._changes))
 
     def _by_rewards(self, arm, folder, steps):
-        config = grpo.Config(
+        config = GrpoConfig(
             base=str(self._folder(arm.base) / "checkpoint"),
             data=str(self.data),
             out=str(folder),
@@ -239,14 +243,14 @@ def claimed(shot) -> Shot:
 
 
 def claimed_frame(frame) -> Frame:
-    """The frame with the focal length that every picture of CONFIG is brought to."""
-    focal_px = read_config(CONFIG).checkpoint["focal_px"]
+    """The frame with the focal length that every image of CONFIG is brought to."""
+    focal_px = read_config(CONFIG).checkpoint.focal_px
     return replace(frame, camera=replace(frame.camera, fx=focal_px, fy=focal_px))
 
 
 def table(replication) -> str:
     """Markdown of all findings."""
-    head = "| finding | run | pictures | labels | seconds | delta1 | 95 % over scenes | constant |"
+    head = "| finding | run | images | labels | seconds | delta1 | 95 % over scenes | constant |"
     lines = [head, "|---" * 8 + "|"]
     for finding in FINDINGS:
         for row in replication.rows(finding):

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Furniture of true size from packages that carry it, in one compact file set.
 
-Knows nothing about rooms or pictures of them.
+Knows nothing about rooms or images of them.
 """

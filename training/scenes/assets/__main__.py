@@ -41,7 +41,7 @@ def build(sources, out: Path, everything=False):
 
 
 def _add(kept, library, name, entry, everything) -> str:
-    """Add one model if its licence is free and it is not too fine for a small picture."""
+    """Add one model if its licence is free and it is not too fine for a small image."""
     if not everything and entry["licence"] not in FREE:
         return "left out"
     model = read_model(library, entry)
@@ -65,7 +65,7 @@ def main(arguments=None):
     for (name, licence, use), count in sorted(counts.items()):
         print(f"{count:5d}  {use:18s} {name}: {licence}")
     print(
-        f"{len(kept.models)} models and {len(kept.pictures)} pictures in {given.out};"
+        f"{len(kept.models)} models and {len(kept.pictures)} images in {given.out};"
         f" their makers: {', '.join(kept.creators())}"
     )
 

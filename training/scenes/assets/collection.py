@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Collection: models and pictures gathered for one compact file set.
+"""Collection: models and images gathered for one compact file set.
 
 models.json tells what there is (names, sizes, licences, makers); models.npz holds the arrays:
 corners (F, 3, 3) float32 m, uv (F, 3, 2) float16, normals (F, 3, 3) int8 (127 is one),
@@ -28,7 +28,7 @@ class Collection:
         self.textures, self._known, self._faces = [], {}, 0
 
     def add_texture(self, image) -> int:
-        """Its number; equal pictures have one number."""
+        """Its number; equal images have one number."""
         key = hashlib.sha1(image.tobytes() + str(image.shape).encode()).hexdigest()
         if key not in self._known:
             self._known[key] = len(self.textures)
@@ -56,7 +56,7 @@ class Collection:
         self._faces += len(model.material)
 
     def add_picture(self, library, found):
-        """Append a picture of a wall, a floor or the like."""
+        """Append an image of a wall, a floor or the like."""
         number = self.add_texture(found.image)
         self.pictures.append(
             {

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Pictures of walls, floors and doors in the `miniworld` wheel, with the size they show.
 
-The metres that a picture shows are judged by eye from its bricks, tiles and planks. Knows
+The metres that an image shows are judged by eye from its bricks, tiles and planks. Knows
 nothing about how they are used.
 """
 
@@ -48,7 +48,7 @@ SIZES = {
 
 
 class Picture(NamedTuple):
-    """A picture (H, W, 4) uint8 that shows `metres` of a surface, or one whole door or gate."""
+    """An image (H, W, 4) uint8 that shows `metres` of a surface, or one whole door or gate."""
 
     name: str
     role: str
@@ -58,7 +58,7 @@ class Picture(NamedTuple):
 
 
 def material_pictures(library):
-    """The pictures of a wheel that are listed above; other libraries have none."""
+    """The images of a wheel that are listed above; other libraries have none."""
     for name, (role, metres) in SIZES.items():
         image = picture(library, f"miniworld/textures/{name}.png")
         if image is not None:

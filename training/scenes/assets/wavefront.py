@@ -157,7 +157,7 @@ def read_materials(library, path) -> dict:
 
 
 def picture(library, path, limit=MAX_TEXTURE_PX):
-    """A picture of a library as (H, W, 4) uint8 RGBA, `limit` pixels wide at most, or None."""
+    """An image of a library as (H, W, 4) uint8 RGBA, `limit` pixels wide at most, or None."""
     if path not in library.namelist():
         return None
     raw = np.frombuffer(library.read(path), np.uint8)

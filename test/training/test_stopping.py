@@ -1,0 +1,214 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""How the commands of training end: at a signal with a checkpoint, at a fault with a sentence."""
+
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("torch")
+
+from safetensors.torch import load_file
+
+from depthlm_ros.errors import RecordError
+from training import sft
+from training.run import run_folder
+from training.run.commands import sentence
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = {
+    "base": "fresh",
+    "shape": {"width": 48, "heads": 2, "layers": 2, "mlp": 64},
+    "batch": 4,
+    "workers": 1,
+    "save_every": 1000,
+    "log_every": 1,
+    "checkpoint": {
+        "name": "t",
+        "architecture": "qwen3_vl",
+        "focal_px": 100.0,
+        "style": "marker",
+        "grid_style": "position",
+        "wording": {"marker": "tags", "position": "number"},
+    },
+    "stages": [{"name": "ask", "steps": 8, "lr": 1e-3, "ask": {"marker": 1, "position": 2}}],
+}
+SLOW = """
+import sys, time
+from training import sft
+from training.run import supervised
+stock = supervised.RecipeTrainer.compute_loss
+def compute_loss(self, *given, **named):
+    open(sys.argv[2], "w").close()
+    time.sleep(0.5)
+    return stock(self, *given, **named)
+supervised.RecipeTrainer.compute_loss = compute_loss
+sft.main([sys.argv[1]])
+"""
+
+
+@pytest.fixture
+def config(tmp_path, shards):
+    """entries -> the file of a config with these changes."""
+
+    def written(**changes):
+        path = tmp_path / "c.yaml"
+        told = {**CONFIG, "data": str(shards), "out": str(tmp_path / "run"), **changes}
+        path.write_text(yaml.safe_dump(told))
+        return path
+
+    return written
+
+
+def started(*arguments, **more):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment |= {"HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **more,
+    )
+
+
+def ended(process):
+    """(exit status, the last line on stderr), without a traceback anywhere."""
+    out, said = process.communicate(timeout=240)
+    assert "Traceback" not in said + out, said
+    return process.returncode, said.strip().splitlines()[-1]
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_of_a_run_leaves_a_checkpoint_it_goes_on_from(
+    config, tmp_path, number
+):
+    """A terminal's Ctrl+C and a scheduler's SIGTERM reach the processes that read data too."""
+    path, mark = config(), tmp_path / "stepping"
+    process = started("-c", SLOW, path, mark)
+    wait_for(mark, process)
+    os.killpg(process.pid, number)
+    status, said = ended(process)
+    assert status == 128 + number and said.startswith("training.sft: ")
+    found, skipped = run_folder.newest_complete(tmp_path / "run")
+    assert skipped == [] and 1 <= run_folder.step_of(found) < 8
+    assert not (tmp_path / "run/checkpoint").exists()
+    again = started("-m", "training.sft", path)
+    assert ended(again)[0] == 0
+    whole = started("-m", "training.sft", path, "--out", tmp_path / "whole")
+    assert ended(whole)[0] == 0
+    one, other = (
+        load_file(tmp_path / name / "steps/checkpoint-8/model.safetensors")
+        for name in ("run", "whole")
+    )
+    assert all(bool((one[name] == other[name]).all()) for name in one)
+    sessions = json.loads((tmp_path / "run/manifest.json").read_text())["sessions"]
+    assert [s["from_step"] for s in sessions] == [0, run_folder.step_of(found)]
+
+
+def test_the_second_signal_ends_a_run_at_once(config, tmp_path):
+    mark = tmp_path / "stepping"
+    process = started("-c", SLOW.replace("0.5", "200"), config(), mark)
+    wait_for(mark, process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"base": "no/such/place"}, "no/such/place"),
+        ({"base": "Nobody/nothing"}, "Nobody/nothing"),
+        ({"base": "setup.py"}, "setup.py"),
+        ({"data": "setup.py"}, "setup.py"),
+        ({"data": [{"records": "training"}]}, "training"),
+        ({"data": [{"records": "setup.cfg", "kind": "z"}]}, "setup.cfg"),
+        ({"heldout": {"records": "nowhere.jsonl"}}, "nowhere.jsonl"),
+        ({"out": "/proc/run"}, "/proc"),
+        ({"batch": 3, "micro_batch": 2}, "micro_batch"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_before_the_model_is_loaded(
+    config, change, words, monkeypatch
+):
+    monkeypatch.setattr(sft, "load_student", None)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(SystemExit) as told:
+        sft.main([str(config(**change))])
+    said = told.value.code
+    assert said.startswith("training.sft: ") and words in said and "\n" not in said
+
+
+def test_a_process_that_reads_data_ends_the_run_with_its_own_sentence(config, tmp_path):
+    line = {"image": "gone.png", "intrinsics": [100, 100, 60, 45, 120, 90], "kind": "z"}
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps({**line, "pixel_coords": [[60, 45]], "depth": [2.0]}))
+    with pytest.raises(SystemExit) as told:
+        sft.main([str(config(data=[{"records": str(path)}], bad="refuse"))])
+    said = told.value.code
+    assert said.startswith(f"training.sft: {path}:1: ") and "gone.png" in said
+    assert "\n" not in said
+
+
+def test_a_disk_that_is_full_ends_a_run_with_one_sentence(config, tmp_path):
+    """Stood for by a limit on the size of files."""
+
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+
+    given = config(shape={"width": 96, "heads": 2, "layers": 2, "mlp": 64}, dtype="float32")
+    process = started("-m", "training.sft", given, preexec_fn=limited)
+    status, said = ended(process)
+    assert status == 1
+    assert said.startswith("training.sft: there is no space left")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a"), True),
+        (RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"), True),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."), True),
+        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), True),
+        (RecordError("a.jsonl:1: no"), True),
+        (RuntimeError("a shape is wrong"), False),
+        (KeyError("x"), False),
+    ],
+)
+def test_only_faults_that_are_not_ours_lose_their_traceback(error, told):
+    assert bool(sentence(error)) == told
+
+
+def test_a_command_that_is_interrupted_before_it_trains_says_so(tmp_path):
+    script = (
+        "import time\nfrom training.run.commands import errors_told\n"
+        f"with errors_told('training.x'):\n    open({str(tmp_path / 'm')!r}, 'w')\n"
+        "    time.sleep(99)"
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = started("-c", script)
+        wait_for(tmp_path / "m", process)
+        (tmp_path / "m").unlink()
+        process.send_signal(number)
+        status, said = ended(process)
+        assert status == 128 + number and said.startswith("training.x: ")

@@ -1,0 +1,65 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""A look at a run's data before anything is loaded: all of it is there, and its labels are metres.
+
+Millimetres in a records file train without an error, and into a model that is a thousand times
+off; so the head of a run shows the quantiles of each data set, and refuses what cannot be metres.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from depthlm_ros.data.records import Records
+from depthlm_ros.errors import InputError
+from training.data.shards import Shot
+from training.data.sources import opened
+
+LOOKED_AT = 200  # images of each data set, evenly spread
+QUANTILES = 0.05, 0.5, 0.95, 1.0
+
+
+def check_data(config) -> None:
+    """Open all data of a RunConfig and print the quantiles of their labels.
+
+    Raises InputError where something is not there, or the median of a data set's labels is not
+    within `median_m`.
+    """
+    for part in opened(config.data):
+        if not part.pairs:
+            print(checked_labels(part.name, part.items, config.median_m), flush=True)
+    if config.heldout and config.heldout.records:
+        Records(config.heldout.records, config.heldout.kind)
+
+
+def checked_labels(name: str, items: Sequence, median_m: tuple) -> str:
+    """A line about the labels of Records or Shots; see check_data."""
+    if not len(items):
+        raise InputError(f"data set '{name}' is empty")
+    numbers = np.unique(np.linspace(0, len(items) - 1, LOOKED_AT).astype(int))
+    metres, fault = [], None
+    for number in numbers:
+        try:
+            item = items[int(number)]
+        except InputError as error:  # counted where it is drawn, see bad and bad_share
+            fault = fault or error
+            continue
+        known = item.distance_m if isinstance(item, Shot) else item.label_m
+        metres.append(known[np.isfinite(known)].ravel())
+    labels = np.concatenate(metres) if metres else np.empty(0)
+    if not len(labels):
+        raise InputError(
+            f"none of {len(numbers)} images of '{name}' has a label that can be read"
+            + (f", the first: {fault}" if fault else "")
+        )
+    low, half, high, most = np.quantile(labels, QUANTILES)
+    least_allowed, most_allowed = median_m
+    if not least_allowed <= half <= most_allowed:
+        raise InputError(
+            f"the labels of '{name}' cannot be metres: their median is {half:.4g}, and"
+            f" {least_allowed:g} to {most_allowed:g} m is allowed (median_m). Divide millimetres"
+            " by 1000; where the distances are true, say so with median_m: [LEAST, MOST]"
+        )
+    return (
+        f"labels of {name}: 5 % below {low:.3g} m, median {half:.3g} m, 95 % below"
+        f" {high:.3g} m, all below {most:.4g} m ({len(labels)} labels of {len(metres)} images)"
+    )
