@@ -155,9 +155,9 @@ def test_every_weight_that_is_read_is_told(checkpoints):
     assert set(told) == set(model.state_dict())
 
 
-def test_a_question_on_the_command_line_warns_of_nothing(picture):
+def test_a_question_on_the_command_line_warns_of_nothing(image_file):
     """Two lines of FutureWarning on every `depthlm ask` would be the first that a user sees."""
-    arguments = ["ask", picture, "--fx", "60", "--at", "32,24", "--device", "cpu"]
+    arguments = ["ask", image_file, "--fx", "60", "--at", "32,24", "--device", "cpu"]
     done = subprocess.run(
         [sys.executable, "-m", "depthlm_ros", *arguments],
         check=False,

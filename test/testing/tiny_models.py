@@ -18,7 +18,7 @@ from depthlm_ros.checkpoints import Checkpoint
 
 ARCHITECTURES = ("qwen3_vl", "qwen2_5_vl", "llava")
 # A seed each with which questions about one picture have different numbers for answers.
-SEEDS = {"qwen3_vl": 2, "qwen2_5_vl": 2, "llava": 0}
+SEEDS = {"qwen3_vl": 2, "qwen2_5_vl": 3, "llava": 0}
 # Blocks with full attention (Qwen2.5-VL) or tapped for DeepStack (Qwen3-VL).
 SPECIAL_BLOCKS = {"qwen3_vl": (0,), "qwen2_5_vl": (1,), "llava": ()}
 # What makes a vision part as small as pictures of a few patches.

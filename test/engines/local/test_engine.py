@@ -116,9 +116,12 @@ def test_a_camera_may_reuse_the_buffer_of_an_opened_picture(engines, view_of):
 def test_room_grows_with_measured_time_and_stops_at_memory(engines, asked, monkeypatch):
     engine = engines("local", "qwen3_vl")
     pairs = asked(engine, "coordinates", 1)
-    for _ in range(3):
+    for _ in range(20):  # each may double what the one before took, and some measure anew
         engine.step(pairs * engine.room(pairs[0][0], 60.0))
-    assert engine.room(pairs[0][0], 60.0) >= 8
+        if engine.room(pairs[0][0], 60.0) >= 8:
+            break
+    else:
+        pytest.fail("room did not grow")
     monkeypatch.setattr("depthlm_ros.engines.local.engine.free_bytes", lambda device: 10_000)
     assert engine.room(pairs[0][0], 60.0) == 1
 
