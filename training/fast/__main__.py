@@ -164,7 +164,6 @@ class Trainer:
     def _run(self, out, folder):
         given, log = self.given, out / "log.jsonl"
         pool, held = Pool(self.device, given.capacity), Pool(self.device, 700)
-        held.read(folder / "heldout")
         while not pool.read(folder):
             time.sleep(0.5)
         begun = told_at = time.monotonic()
@@ -188,9 +187,11 @@ class Trainer:
                     self._put(self.mean)
             if saved < len(SAVED) - 1 and done >= SAVED[saved]:
                 self.save(out / f"mean_{round(100 * SAVED[saved]):03d}.safetensors")
+                held.read(folder / "heldout")
                 self._tell(log, {"saved": SAVED[saved], "held_out": self.held_out(held)})
                 saved += 1
         self.save(out / "mean_100.safetensors")
+        held.read(folder / "heldout")
         counts = {source: len(rows) for source, rows in pool.rows.items()}
         final = {"saved": 1.0, "held_out": self.held_out(held), "pool": counts}
         self._tell(log, final | {"step": self.steps, "batch": given.batch})

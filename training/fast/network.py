@@ -109,7 +109,7 @@ class Muon:
 def orthogonal(matrices, steps=5) -> torch.Tensor:
     """(n, a, b) -> the nearest orthogonal ones, roughly: Newton-Schulz as torch's Muon does it."""
     tall = matrices.shape[1] > matrices.shape[2]
-    found = matrices.bfloat16()
+    found = matrices.bfloat16() if matrices.is_cuda else matrices.float()  # slow on a processor
     found = found.transpose(1, 2) if tall else found
     found = found / found.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):

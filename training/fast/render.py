@@ -12,6 +12,8 @@ held out. Images are brought to STORED_PX of focal length; training cuts its vie
 import json
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -90,6 +92,8 @@ def work(out, assets, number, workers, count) -> None:
     os.nice(10)
     cv2.setNumThreads(1)
     sources = [s for s in SHARES if assets or s in ("boxes", "road")]
+    for source in sources[number::workers]:
+        held_out_chunk(out, assets, source)
     shares = np.array([SHARES[s] for s in sources])
     chunk = number
     while not count or chunk < count:
@@ -152,7 +156,7 @@ def write_records(out, path, hold_out, source="real") -> None:
 
 
 def held_out_chunk(out, assets, source) -> Path:
-    """One chunk of a source that training never sees: every tenth number, another place each."""
+    """Images of a source that training never sees, each in a place of its own."""
     path = Path(out, "heldout", f"{source}_heldout.npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -174,6 +178,7 @@ def main(arguments=None) -> None:
         if given.records:
             write_records(given.out, given.records, given.hold_out)
             return
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the workers end with this one
         for process in start(given.out, given.assets, given.workers, given.count):
             process.join()
         print(f"{len(list(given.out.glob('*.npz')))} chunks in {given.out} at {time.ctime()}")

@@ -92,7 +92,10 @@ class Words:
         answer = chat.encode(FORMS[form].template.replace("{d}", "1.11")) + [turns.end_id]
         one, point = (self.parts.symbol_ids[SYMBOLS.index(c)] for c in "1.")
         return tuple(
-            [torch.tensor(piece, dtype=torch.long, device=self.device) for piece in _split(ids, run)]
+            [
+                torch.tensor(piece, dtype=torch.long, device=self.device)
+                for piece in _split(ids, run)
+            ]
             for ids, run in ((question, [one] * 4), (answer, [one, point, one, one]))
         )
 
