@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from depthlm_ros.bench import gpu
 from depthlm_ros.cli import main
-from depthlm_ros.errors import DepthLMError
+from depthlm_ros.errors import InputError
 
 
 def _run(folder, *more):
@@ -98,11 +99,9 @@ def test_what_cannot_be_measured_is_refused(tmp_path, capsys, more):
     assert capsys.readouterr().err.strip()
 
 
-def test_without_a_gpu_the_trial_on_a_processor_must_be_asked_for(tmp_path):
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(DepthLMError):
+def test_without_a_gpu_the_trial_on_a_processor_must_be_asked_for(tmp_path, monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr("depthlm_ros.models.loading.find_device", lambda name: cpu)
+    with pytest.raises(InputError):
         next(gpu.run(tmp_path))
     assert not (tmp_path / gpu.FILE).exists()

@@ -57,16 +57,17 @@ ASKED = (  # (share of the batches, styles asked in)
     (0.5, ("position", "position", "position", "coordinates", "coordinates")),
 )
 WEIGHTS = {"text": 0.25, "dense": 2.5, "locate": 1.0}
-RISING, STEADY = 0.05, 0.33  # shares of the time
+HEADS_ONLY, RISING, STEADY = 0.02, 0.06, 0.33  # shares of the time
 SAVED = (0.35, 0.55, 0.7, 0.82, 0.91, 1.0)
 TOLD_S = 5.0  # seconds between lines of the log
 HELD_SIZE = (160, 224)
 
 
 def rate(done) -> float:
-    """The learning rate after a share of the time, as a share of the largest."""
+    """The learning rate of the model after a share of the time, as a share of the largest; none
+    while the fresh heads learn what the model sees already."""
     if done < RISING:
-        return done / RISING
+        return max(done - HEADS_ONLY, 0.0) / (RISING - HEADS_ONLY)
     return min(1.0, max(1 - (done - STEADY) / (1 - STEADY), 0.0))
 
 
@@ -87,16 +88,20 @@ class Trainer:
         self.student = Student(model).to(self.device)
         self.lesson = Lesson(self.student, self.parts, self.device, WEIGHTS)
         inner, others = split(self.student)
-        self.matrices, self.others = list(inner.values()), list(others.values())
-        self.muon = Muon(self.matrices, weight_decay=0.02)
+        groups = [
+            {"params": [p for n, p in others.items() if n.startswith("heads.") == heads]}
+            for heads in (False, True)
+        ]
+        self.muon = Muon(inner.values(), weight_decay=0.02)
         fused = self.device.type == "cuda"
         self.adam = torch.optim.AdamW(
-            self.others, lr=given.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=fused
+            groups, lr=given.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=fused
         )
         self.named = dict(self.student.named_parameters())
         self.mean = [p.detach().clone() for p in self.named.values()]
         self.rng = np.random.default_rng(given.seed)
         self.steps = 0
+        self._keep_or_go_back(True)
 
     def step(self, pool, lr) -> dict:
         """One step; the losses, still on the device."""
@@ -110,6 +115,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         self.muon.step(lr)
         self.adam.param_groups[0]["lr"] = lr
+        self.adam.param_groups[1]["lr"] = max(lr, self.given.lr / 2) if self.steps < 500 else lr
         self.adam.step()
         self.student.zero_grad(set_to_none=False)
         self.steps += 1
@@ -135,6 +141,18 @@ class Trainer:
         torch.random.set_rng_state(state)
         self._put(own)
         return found
+
+    def _keep_or_go_back(self, fine) -> None:
+        """Remember weights that are fine; take those back where a number has overflowed."""
+        if fine:
+            self._fine = [
+                [p.detach().clone() for p in x] for x in (self.named.values(), self.mean)
+            ]
+            return
+        now, self.mean = ([p.clone() for p in kept] for kept in self._fine)
+        self._put(now)
+        self.muon.forget()
+        self.adam.state.clear()
 
     def _put(self, values):
         torch._foreach_copy_([p.data for p in self.named.values()], values)
@@ -173,9 +191,9 @@ class Trainer:
             done = (now - begun) / whole
             if done >= 1:
                 break
-            told = self.step(pool, given.lr * max(rate(done), 1e-3))
+            told = self.step(pool, given.lr * rate(done))
             if self.steps % 20 == 0:
-                pool.read(folder, most=2)
+                pool.read(folder, most=3)
             if time.monotonic() - told_at > TOLD_S:
                 line = {name: round(value.item(), 4) for name, value in told.items()}
                 told_at, per_s = time.monotonic(), (self.steps - seen) / TOLD_S
@@ -183,8 +201,7 @@ class Trainer:
                 line |= {"images": pool.count, "lr": given.lr * rate(done)}
                 seen = self.steps
                 self._tell(log, line)
-                if not np.isfinite(line["loss"]):
-                    self._put(self.mean)
+                self._keep_or_go_back(np.isfinite(line["loss"]) and np.isfinite(line["norm"]))
             if saved < len(SAVED) - 1 and done >= SAVED[saved]:
                 self.save(out / f"mean_{round(100 * SAVED[saved]):03d}.safetensors")
                 held.read(folder / "heldout")

@@ -6,6 +6,8 @@ The modules are transformers' own; only the loops are ours. Tests hold both to t
 to torch's Muon.
 """
 
+from functools import lru_cache
+
 import torch
 from torch.nn import functional as F
 from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision
@@ -19,21 +21,16 @@ def seen(visual, values, grid):
     """(image tokens (B, T, width), [those of deepstack]) of patches (B, N, numbers) on a grid of
     (rows, columns) patches."""
     count, length, _ = values.shape
-    thw = torch.tensor([[1, *grid]], device=values.device)
-    merge = visual.config.spatial_merge_size
-    indices, weights = get_vision_interpolation_indices_and_weights(
-        thw,
-        num_grid_per_side=visual.num_grid_per_side,
-        mode=visual.interpolation_mode,
-        align_corners=visual.interpolation_align_corners,
-        spatial_merge_size=merge,
-        kwargs={},
+    raster = (
+        visual.num_grid_per_side,
+        visual.interpolation_mode,
+        visual.interpolation_align_corners,
     )
+    merge = visual.config.spatial_merge_size
+    indices, weights, positions = _raster(*raster, merge, grid, values.device)
     places = (visual.pos_embed(indices) * weights[:, :, None]).sum(1)
     hidden = visual.patch_embed(values.flatten(0, 1)).view(count, length, -1) + places
-    cosines, sines = visual.rotary_pos_emb(
-        hidden[0], get_vision_position_ids(thw, merge, kwargs={})
-    )
+    cosines, sines = visual.rotary_pos_emb(hidden[0], positions)
     deep = {}
     for number, block in enumerate(visual.blocks):
         hidden = hidden + _looked(block.attn, block.norm1(hidden), cosines, sines)
@@ -42,6 +39,22 @@ def seen(visual, values, grid):
             index = visual.deepstack_visual_indexes.index(number)
             deep[index] = _merged(visual.deepstack_merger_list[index], hidden)
     return _merged(visual.merger, hidden), [deep[i] for i in sorted(deep)]
+
+
+@lru_cache
+def _raster(per_side, mode, align_corners, merge, grid, device):
+    """(which embeddings of places, their weights, rotary places) of a grid's patches; found with
+    the host's help, so only once."""
+    thw = torch.tensor([[1, *grid]], device=device)
+    found = get_vision_interpolation_indices_and_weights(
+        thw,
+        num_grid_per_side=per_side,
+        mode=mode,
+        align_corners=align_corners,
+        spatial_merge_size=merge,
+        kwargs={},
+    )
+    return *found, get_vision_position_ids(thw, merge, kwargs={})
 
 
 def _merged(merger, hidden):
@@ -93,6 +106,10 @@ class Muon:
             by_shape.setdefault(tuple(parameter.shape), []).append(parameter)
         self._groups = list(by_shape.values())
         self._moments = [torch.zeros_like(torch.stack(list(group))) for group in self._groups]
+
+    def forget(self) -> None:
+        """Begin anew."""
+        torch._foreach_zero_(self._moments)
 
     @torch.no_grad()
     def step(self, lr) -> None:
