@@ -174,7 +174,7 @@ def test_muon_steps_as_torch_does():
         stock.step()
     for a, b, start in zip(one, two, begun, strict=True):
         assert torch.allclose(a, b, atol=1e-3)
-        assert not torch.allclose(b, start, atol=1e-2)
+        assert (b - start).abs().max() > 5e-3
 
 
 def test_records_with_depth_images_are_split_by_blocks(tmp_path):
