@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from depthlm_ros.batcher import Batcher
-from depthlm_ros.bench.memory import memory_of
 from depthlm_ros.bench.shapes import SIZES, Size, Text, Vision, build, find_size, view_of
+from depthlm_ros.bench.timing import memory_of
 from depthlm_ros.bench.work import peak_flops, work_of
 from depthlm_ros.errors import InputError, first_line
 
@@ -322,7 +322,7 @@ def _attention(bench):
             worst["found"] = max(worst["found"], _or_inf(off))
             worst["log_sum"] = max(worst["log_sum"], _or_inf((total - true_total).abs().max()))
             worst["calls"] += 1
-            worst["fused_calls"] += _is_fused(attention, given, causal)
+            worst["fused_calls"] += _is_fused(given, causal)
         limit = {"bfloat16": 1e-2, "float16": 2e-3, "float32": 1e-5}[str(dtype)[6:]]
         worst["right"] = worst["found"] < limit and worst["log_sum"] < limit
         yield str(dtype)[6:], worst
@@ -332,15 +332,17 @@ def _or_inf(number) -> float:
     return float(number) if number.isfinite() else inf
 
 
-def _is_fused(attention, given, causal) -> bool:
+def _is_fused(given, causal) -> bool:
     """Whether folded() has a kernel for these."""
+    from depthlm_ros.models import compat
+
     queries, keys, values = given
     if causal:
         keys, values = (
             t.repeat_interleave(len(queries[0]) // t.shape[1], 1) for t in (keys, values)
         )
     rows = queries.reshape(len(queries), keys.shape[1], -1, queries.shape[3])
-    return bool(attention._has_kernel(rows, keys, values, causal))
+    return bool(compat.has_gpu_attention(rows, keys, values, causal))
 
 
 def _exact(queries, keys, values, scale, causal):
@@ -554,8 +556,9 @@ def _through(bench, engine, view, asker, count) -> dict:
         batcher = Batcher(engine)
         job = batcher.submit(scene, questions)
         while not job.finished:
+            before = job.done
             batcher.run_once()
-            steps[batcher.step_rows] += 1
+            steps[job.done - before] += 1
         replies = job.wait()
     finally:
         scene.close()
@@ -566,11 +569,11 @@ def _through(bench, engine, view, asker, count) -> dict:
 
 def _estimate(engine, view, asker, count) -> float:
     """Bytes that the product expects of one step."""
-    from depthlm_ros.engines.capacity import picture_bytes, question_bytes
+    from depthlm_ros.engines.capacity import image_bytes, question_bytes
 
     scene = engine.open([view], asker)
     try:
-        shared = picture_bytes(engine.loaded, scene.grid) if asker.shares_picture else 0
+        shared = image_bytes(engine.loaded, scene.grid) if asker.shares_picture else 0
         return max(
             shared, min(count, engine.room(scene, inf)) * question_bytes(engine.loaded, scene)
         )
@@ -741,9 +744,10 @@ class _Stretches:
 @contextmanager
 def _stretches(bench, engine):
     """Time the vision part and the rounds of the digit tree; language is what is left."""
+    from depthlm_ros.models import compat
+
     stretches = _Stretches(bench)
-    base = engine.loaded.base
-    tower = base.visual if hasattr(base, "visual") else base.vision_tower
+    tower = compat.vision_tower(engine.loaded.base)
     seen, read = tower.forward, engine.reader.read
     tower.forward = stretches.around("vision", seen)
     engine.reader.read = stretches.around("rounds", read)

@@ -41,7 +41,7 @@ class Words:
         self._made = {style: self._apart(style) for style in parts.checkpoint.wording}
 
     def prefix(self, grid):
-        """(ids (P,), positions (3, P), start of the image's tokens, picture_start, end) for a grid
+        """(ids (P,), positions (3, P), start of the image's tokens, image_start, end) for a grid
         (rows, columns) of merged tokens."""
         vision = self.parts.vision
         ids = torch.tensor(self._turns.prefix(vision.token_ids(grid)))
@@ -77,7 +77,7 @@ class Words:
             for axis, (pixel, whole, tokens) in enumerate(
                 ((pixels[:, 1], size[0], grid[0]), (pixels[:, 0], size[1], grid[1])), 1
             ):
-                place = (pixel + 0.5) / whole * tokens - 0.5 + placed.picture_start
+                place = (pixel + 0.5) / whole * tokens - 0.5 + placed.image_start
                 words[axis] = torch.where(point, place[:, None].float(), words[axis])
         least = sum(len(w) for w in question) + (len(question) - 1)
         targets = used & (columns >= begins[:, None])
