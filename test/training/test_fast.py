@@ -65,7 +65,7 @@ def pool(tmp_path):
 
 
 def _views(pool, count=3):
-    return cut(pool, torch.arange(count), count, SIZE, 200.0, plain=True)
+    return cut(pool, torch.arange(count), count, SIZE, 200.0, 32, plain=True)
 
 
 def _batch(lesson, views, parts, asked):
@@ -134,7 +134,7 @@ def test_patches_are_those_of_the_image_processor(parts):
 
 def test_a_zoomed_view_shows_a_smaller_part_nearer(pool):
     torch.manual_seed(1)
-    views = cut(pool, torch.arange(4).repeat(8), 32, SIZE, 200.0)
+    views = cut(pool, torch.arange(4).repeat(8), 32, SIZE, 200.0, 32)
     assert views.zoom.min() >= 0.8 and views.zoom.max() <= 1.25
     assert 4 < len(views.zoom.unique()) < 32
     wide = SIZE[1] * 1.25 / views.zoom
@@ -147,6 +147,17 @@ def test_a_zoomed_view_shows_a_smaller_part_nearer(pool):
     assert torch.equal(views.log_metres(u, at).exp().nan_to_num()[:, 0] > 0, stored > 0)
     known = stored > 0
     assert torch.allclose(views.log_metres(u, at).exp()[known, 0], (stored / views.zoom)[known])
+
+
+def test_an_image_of_the_size_that_the_predictor_makes_of_it_is_often_shown_whole(pool):
+    torch.manual_seed(2)
+    size = 128, 192  # what 144 x 192 at 200 px is snapped to
+    views = cut(pool, torch.arange(4).repeat(16), 64, size, 200.0, 32)
+    whole = (views.extent == torch.tensor([180.0, 240.0])).all(1)
+    assert 0.3 < whole.float().mean() < 0.7
+    assert (views.zoom[whole] == 1).all() and (views.corner[whole] == 0).all()
+    measured = cut(pool, torch.arange(4), 4, size, 200.0, 32, plain=True)
+    assert (measured.extent == torch.tensor([180.0, 240.0])).all()
 
 
 def test_what_is_stored_has_one_focal_length_and_its_own_distances():
@@ -218,7 +229,9 @@ def test_minutes_of_training_make_a_checkpoint_that_answers(tmp_path, monkeypatc
     predictor = load_predictor(str(made), warm_up=False)
     before = load_predictor("tiny", warm_up=False)
     for style in predictor.checkpoint.wording:
-        told, earlier = (p.ranges(shot.frame, [(90, 90)], style) for p in (predictor, before))
+        told, earlier = (
+            p.ranges(shot.frame, [(90, 90)], style=style) for p in (predictor, before)
+        )
         assert 0.05 < told.distance_m[0] < 200
         assert told.distance_m[0] != earlier.distance_m[0]
 

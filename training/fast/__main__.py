@@ -45,9 +45,9 @@ SIZES = {
 }
 # Of the images of a batch, by where they come from; what is not in the pool is shared out.
 SOURCES = {
-    "real": 0.17,
-    "furnished": 0.25,
-    "wider": 0.18,
+    "real": 0.14,
+    "furnished": 0.27,
+    "wider": 0.19,
     "near": 0.15,
     "boxes": 0.07,
     "road": 0.18,

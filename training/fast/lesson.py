@@ -29,7 +29,8 @@ class Lesson:
     def views(self, pool, count, size, sources, rng, plain=False):
         """`count` views of a size out of the pool, by weight of their sources."""
         candidates = pool.draw(3 * count, sources, rng)
-        views = cut(pool, candidates, count, size, self.parts.checkpoint.focal_px, plain)
+        focal_px = self.parts.checkpoint.focal_px
+        views = cut(pool, candidates, count, size, focal_px, self.side, plain)
         if not plain:
             views.images = another_look(views.images)
         return views

@@ -20,6 +20,7 @@ ZOOMED = 0.5  # share of the views
 LARGEST_ZOOM = 1.3  # of images that are too small for a view; smaller ones are not taken for it
 STRETCH = 0.05  # of either axis, as snapping a view to whole tokens does
 CENTRED = 0.5  # share of the views cut out of the middle
+WHOLE = 0.5  # share of the views that show all of an image which the predictor snaps to their size
 GREY = 1 / 3
 
 
@@ -91,10 +92,11 @@ class Views:
         return torch.where(metres > 0, metres, torch.nan).log()
 
 
-def cut(pool, candidates, count, size, focal_px, plain=False) -> Views:
+def cut(pool, candidates, count, size, focal_px, side, plain=False) -> Views:
     """`count` views of (height, width) out of those candidate rows that are large enough.
 
-    plain: the middle, not zoomed, not mirrored, for measuring.
+    side: of an image token, to whole ones of which the predictor snaps a view's sides. plain: as
+    the predictor would show it or else the middle, not zoomed, not mirrored, for measuring.
     """
     device, base = pool.device, STORED_PX / focal_px
     need = torch.tensor(size, device=device) * base
@@ -108,6 +110,10 @@ def cut(pool, candidates, count, size, focal_px, plain=False) -> Views:
     stretch = torch.empty((count, 2), device=device).uniform_(1 - STRETCH, 1 + STRETCH)
     extent = need / zoom[:, None] * (1 if plain else stretch)
     extent = torch.minimum(extent, pool.sizes[rows])
+    snapped = (pool.sizes[rows] / base / side).round() * side
+    whole = (snapped == need / base).all(1) & (torch.rand(count, device=device) < WHOLE + plain)
+    extent = torch.where(whole[:, None], pool.sizes[rows], extent)
+    zoom = torch.where(whole, torch.ones_like(zoom), zoom)
     share = torch.rand((count, 2), device=device)
     middle = torch.rand((count, 1), device=device) < (1 if plain else CENTRED)
     corner = torch.where(middle, torch.full_like(share, 0.5), share) * (pool.sizes[rows] - extent)
