@@ -12,8 +12,6 @@ held out. Images are brought to STORED_PX of focal length; training cuts its vie
 import json
 import multiprocessing
 import os
-import signal
-import sys
 import time
 from pathlib import Path
 
@@ -178,7 +176,6 @@ def main(arguments=None) -> None:
         if given.records:
             write_records(given.out, given.records, given.hold_out)
             return
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the workers end with this one
         for process in start(given.out, given.assets, given.workers, given.count):
             process.join()
         print(f"{len(list(given.out.glob('*.npz')))} chunks in {given.out} at {time.ctime()}")
