@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm bench: how long conversions and answers take on this machine; with --size, engines
-side by side on a model of random weights; with --ros, what the node costs by itself."""
+side by side on a model of random weights; with --gpu, all that only a GPU can tell; with --ros,
+what the node costs by itself."""
 
 import argparse
 import os
@@ -11,7 +12,7 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import latency, predictors, report
+from depthlm_ros.bench import gpu, latency, predictors, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.bench.timing import memory_of
@@ -50,7 +51,24 @@ def add(subparsers) -> None:
         "--json", type=Path, metavar="FILE", help="write the figures of --size or --ros"
     )
     _add_comparison_options(parser)
+    _add_gpu_options(parser)
     parser.set_defaults(run=run)
+
+
+def _add_gpu_options(parser):
+    sized = parser.add_argument_group("with --gpu")
+    sized.add_argument(
+        "--gpu", action="store_true", help="is it right and fast on a GPU: one JSON file instead"
+    )
+    sized.add_argument(
+        "--out", type=Path, default=Path("bench_gpu"), help="folder of it (default: bench_gpu)"
+    )
+    sized.add_argument(
+        "--minutes", type=positive, default=9.0, help="parts that end later are skipped (9)"
+    )
+    sized.add_argument(
+        "--parts", default="", help=f"such as machine,main (default: all; {', '.join(gpu.NAMES)})"
+    )
 
 
 def _add_comparison_options(parser):
@@ -85,6 +103,8 @@ def names(text) -> tuple:
 def run(args: argparse.Namespace) -> int:
     """Print the machine, then the comparison, or the conversions and the answers."""
     print(machine(), flush=True)
+    if args.gpu:
+        return _gpu(args)
     if args.size:
         return _compare(args)
     if args.ros:
@@ -92,6 +112,17 @@ def run(args: argparse.Namespace) -> int:
     if args.drift:
         return _drift(args)
     return _grow(args) if args.growth else _measure(args)
+
+
+def _gpu(args) -> int:
+    if args.size or args.checkpoint or args.growth or args.drift or args.ros or args.style:
+        raise InputError(
+            "--gpu brings its own models: give --out, --minutes, --parts and --device, and no"
+            " --size, --checkpoint, --style, --growth, --drift or --ros"
+        )
+    for line in gpu.run(args.out, args.minutes, args.device or "auto", args.parts):
+        print(line, flush=True)
+    return 0
 
 
 def _grow(args) -> int:

@@ -195,6 +195,7 @@ def _token(place, grid) -> int:
 
 def question_mask(segments) -> torch.Tensor:
     """(B, 1, S, S) bool: who attends to whom. segments (B, S): 0 image, 1.. questions."""
-    causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool).tril()
+    length, device = segments.shape[1], segments.device
+    causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     same = segments[:, :, None] == segments[:, None, :]
     return ((same | (segments == 0)[:, None, :]) & causal)[:, None]

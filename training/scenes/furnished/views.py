@@ -64,8 +64,13 @@ def _place(folder, key, split):
     """Kind, builder, scene, lamps and what is outside of the place with this key."""
     rng = np.random.default_rng(key)
     kind, build = place(rng, library(folder, split == "unseen", split == "wider"))
+    return kind, build, *build.finished(), outside_of(rng)
+
+
+def outside_of(rng) -> "Outside":
+    """What windows show of a place."""
     image = patterns.outside(rng)[0][..., :3].astype(np.float32) / 255
-    return kind, build, *build.finished(), Outside(image**2.2 * rng.uniform(1, 5))
+    return Outside(image**2.2 * rng.uniform(1, 5))
 
 
 def place(rng, assets: Library):

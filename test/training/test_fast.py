@@ -1,0 +1,241 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""training.fast says, sees and learns what training.sft does, only faster: tokens, positions,
+targets and masks of the collator, states and losses of the student, steps of torch's Muon; and its
+command line makes a checkpoint that answers."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import find_checkpoint
+from depthlm_ros.models.loading import load_parts
+from depthlm_ros.models.progress import silent
+from depthlm_ros.models.weights import read_weights
+from depthlm_ros.predict import load_predictor
+from depthlm_ros.view import Frame, View
+from training.data.collate import Collator
+from training.data.examples import Dense
+from training.data.rows import Asked, Row
+from training.data.shards import Shot
+from training.fast import __main__ as fast
+from training.fast import finish, render
+from training.fast.lesson import Lesson
+from training.fast.network import Muon
+from training.fast.pool import Pool, cut, patches
+from training.model import Student
+
+SIZE = 96, 128  # height, width
+ASKED = "marker", "position", "coordinates"
+WEIGHTS = {"text": 0.25, "dense": 2.5, "locate": 1.0}
+PER_ROW = "rows", "corner", "extent", "mirrored", "zoom", "images"
+
+
+def _shot(seed, focal=render.STORED_PX, width=240, height=180):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    metres = rng.uniform(0.5, 20, (height, width)).astype(np.float32)
+    metres[:20] = np.nan
+    camera = Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    return Shot(Frame(image, camera), metres, seed, "noise")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return load_parts(find_checkpoint("tiny"))
+
+
+@pytest.fixture(scope="module")
+def student(parts):
+    torch.manual_seed(0)
+    cpu = torch.device("cpu")
+    checkpoint = find_checkpoint("tiny")
+    return Student(read_weights(checkpoint, parts.config, torch.float32, cpu, silent).train())
+
+
+@pytest.fixture
+def pool(tmp_path):
+    render.write_chunk(tmp_path / "noise_0.npz", [_shot(i) for i in range(4)], "noise")
+    made = Pool(torch.device("cpu"), 8)
+    assert made.read(tmp_path) == 4
+    return made
+
+
+def _views(pool, count=3):
+    return cut(pool, torch.arange(count), count, SIZE, 200.0, 32, plain=True)
+
+
+def _batch(lesson, views, parts, asked):
+    """The same questions as the collator makes them. Records what the lesson asks."""
+    seen = []
+    plain = lesson._pixels
+
+    def listening(style, count, size):
+        pixels = plain(style, count, size)
+        seen.append((style, pixels))
+        return pixels
+
+    lesson._pixels = listening
+    told = lesson.losses(views, asked)
+    lesson._pixels = plain
+    rows = []
+    for i in range(len(views.rows)):
+        image = (views.images[i].permute(1, 2, 0) * 255).round().byte().numpy()
+        camera = Camera(SIZE[1], SIZE[0], 200.0, 200.0, SIZE[1] / 2, SIZE[0] / 2)
+        view = View(image, camera, Frame(image, camera), (1.0, 1.0))
+        picked = replace(views, **{n: getattr(views, n)[i : i + 1] for n in PER_ROW})
+        questions, shown = [], image
+        for style, pixels in seen:
+            asker = parts.checkpoint.asker(style)
+            pixel = tuple(int(x) for x in pixels[i])
+            place = (torch.tensor([[float(x)]]) for x in pixel)
+            metres = float(picked.log_metres(*place).exp())
+            questions.append(Asked(asker, asker.question(view, pixel), metres))
+            if style == "marker":
+                shown = asker.picture(view, pixel)
+        v, u = np.mgrid[: SIZE[0], : SIZE[1]]
+        flat = (torch.from_numpy(x.reshape(1, -1)).float() for x in (u, v))
+        metres = picked.log_metres(*flat).exp().view(SIZE).numpy()
+        example = Dense(view.frame, metres, f"row {i}")
+        rows.append(Row(example, view, shown, tuple(questions), WEIGHTS))
+    return told, Collator(parts)(rows)
+
+
+def test_losses_are_those_of_the_collator_and_the_student(pool, parts, student):
+    lesson = Lesson(student, parts, torch.device("cpu"), WEIGHTS)
+    views = _views(pool)
+    views.images = (views.images * 255).round() / 255
+    views.pool.metres[torch.isnan(views.pool.metres)] = 0
+    views.pool.metres[views.pool.metres == 0] = 3.0  # the student asks only what is known
+    told, batch = _batch(lesson, views, parts, ASKED)
+    expected = student(**batch)
+    for name in ("text", "dense", "locate"):
+        assert told[name].item() == pytest.approx(expected[f"{name}_loss"].item(), rel=2e-4)
+    assert told["loss"].item() == pytest.approx(expected["loss"].item(), rel=2e-4)
+
+
+def test_a_place_without_a_distance_is_asked_with_no_weight(pool, parts, student):
+    lesson = Lesson(student, parts, torch.device("cpu"), WEIGHTS)
+    pool.metres[:] = 0
+    told = lesson.losses(_views(pool), ASKED)
+    assert [told[name].item() for name in ("text", "dense", "locate")] == [0, 0, 0]
+
+
+def test_patches_are_those_of_the_image_processor(parts):
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    values = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    found = patches(values, parts.vision.patch, parts.vision.merge)[0]
+    stock = parts.vision.prepare([image]).tensors["pixel_values"]
+    assert torch.allclose(found, stock, atol=1e-6)
+
+
+def test_a_zoomed_view_shows_a_smaller_part_nearer(pool):
+    torch.manual_seed(1)
+    views = cut(pool, torch.arange(4).repeat(8), 32, SIZE, 200.0, 32)
+    assert views.zoom.min() >= 0.8 and views.zoom.max() <= 1.25
+    assert 4 < len(views.zoom.unique()) < 32
+    wide = SIZE[1] * 1.25 / views.zoom
+    assert ((views.extent[:, 1] / wide - 1).abs() < 0.051).all()
+    at = torch.tensor([[40.0]]).expand(32, 1)
+    u = torch.where(views.mirrored[:, None], SIZE[1] - 1 - at, at)
+    x = views.corner[:, 1] + (at[:, 0] + 0.5) * views.extent[:, 1] / SIZE[1]
+    y = views.corner[:, 0] + (at[:, 0] + 0.5) * views.extent[:, 0] / SIZE[0]
+    stored = pool.metres[views.rows, y.long(), x.long()].float()
+    assert torch.equal(views.log_metres(u, at).exp().nan_to_num()[:, 0] > 0, stored > 0)
+    known = stored > 0
+    assert torch.allclose(views.log_metres(u, at).exp()[known, 0], (stored / views.zoom)[known])
+
+
+def test_an_image_of_the_size_that_the_predictor_makes_of_it_is_often_shown_whole(pool):
+    torch.manual_seed(2)
+    size = 128, 192  # what 144 x 192 at 200 px is snapped to
+    views = cut(pool, torch.arange(4).repeat(16), 64, size, 200.0, 32)
+    whole = (views.extent == torch.tensor([180.0, 240.0])).all(1)
+    assert 0.3 < whole.float().mean() < 0.7
+    assert (views.zoom[whole] == 1).all() and (views.corner[whole] == 0).all()
+    measured = cut(pool, torch.arange(4), 4, size, 200.0, 32, plain=True)
+    assert (measured.extent == torch.tensor([180.0, 240.0])).all()
+
+
+def test_what_is_stored_has_one_focal_length_and_its_own_distances():
+    image, metres = render.stored(_shot(0, focal=500.0, width=240, height=180))
+    assert image.shape == (90, 120, 3)
+    assert metres[:9].max() == 0  # unknown stays unknown
+    assert metres[30, 40] == pytest.approx(_shot(0).distance_m[60, 80], rel=1e-3)
+
+
+def test_muon_steps_as_torch_does():
+    torch.manual_seed(0)
+    shapes = [(8, 5), (5, 8), (8, 5), (6, 6)]
+    one = [torch.nn.Parameter(torch.randn(s)) for s in shapes]
+    two = [torch.nn.Parameter(p.detach().clone()) for p in one]
+    begun = [p.detach().clone() for p in one]
+    stock = torch.optim.Muon(
+        two, lr=1e-2, weight_decay=0.02, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    ours = Muon(one, weight_decay=0.02)
+    for _ in range(3):
+        for a, b in zip(one, two, strict=True):
+            a.grad = torch.randn(a.shape)
+            b.grad = a.grad.clone()
+        ours.step(1e-2)
+        stock.step()
+    for a, b, start in zip(one, two, begun, strict=True):
+        assert torch.allclose(a, b, atol=1e-3)
+        assert (b - start).abs().max() > 5e-3
+
+
+def test_records_with_depth_images_are_split_by_blocks(tmp_path):
+    import cv2
+
+    lines = []
+    for number in (1, 19, 141, 159, 161):
+        cv2.imwrite(str(tmp_path / f"{number:04d}.jpg"), np.full((60, 80, 3), 99, np.uint8))
+        cv2.imwrite(str(tmp_path / f"{number:04d}.png"), np.full((60, 80), 2000, np.uint16))
+        names = {"image": f"{number:04d}.jpg", "depth_path": f"{number:04d}.png"}
+        lens = [50.0, 50.0, 39.5, 29.5, 80, 60]
+        lines.append(names | {"depth_scale": 1000, "kind": "z", "intrinsics": lens})
+    path = tmp_path / "some.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    render.write_records(tmp_path / "pool", path, 8)
+    kept, held = (
+        np.load(tmp_path / "pool" / name / "real_000000.npz") for name in ("", "heldout")
+    )
+    assert (len(kept["size"]), len(held["size"])) == (3, 2)
+    height, width = kept["size"][0]
+    corner = float(kept["metres"][0, 0, 0])
+    assert (height, width) == (300, 400)
+    assert corner == pytest.approx(2 * np.hypot(1, np.hypot(39.5, 29.5) / 50), rel=0.01)
+    assert float(kept["metres"][0, 150, 200]) == pytest.approx(2.0, rel=1e-2)
+
+
+def test_minutes_of_training_make_a_checkpoint_that_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(fast, "TOLD_S", 0.5)
+    monkeypatch.setattr(fast, "SIZES", {SIZE: 1.0})
+    pool = tmp_path / "pool"
+    render.write_chunk(_folder(pool) / "road_0.npz", [_shot(i) for i in range(8)], "road")
+    render.write_chunk(_folder(pool / "heldout") / "road.npz", [_shot(9)], "road")
+    given = f"--pool {pool} --out {tmp_path / 'run'} --minutes 0.1 --batch 2 --capacity 16"
+    fast.main(given.split())
+    lines = [json.loads(x) for x in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["saved"] == 1.0
+    assert {"road", "road text"} == lines[-1]["held_out"].keys()
+    assert all(np.isfinite(line["loss"]) for line in lines if "loss" in line)
+    made = finish.finish(tmp_path / "run/mean_100.safetensors", "tiny", tmp_path / "made")
+    shot = _shot(1)
+    predictor = load_predictor(str(made), warm_up=False)
+    before = load_predictor("tiny", warm_up=False)
+    for style in predictor.checkpoint.wording:
+        told, earlier = (
+            p.ranges(shot.frame, [(90, 90)], style=style) for p in (predictor, before)
+        )
+        assert 0.05 < told.distance_m[0] < 200
+        assert told.distance_m[0] != earlier.distance_m[0]
+
+
+def _folder(path):
+    path.mkdir(parents=True, exist_ok=True)
+    return path

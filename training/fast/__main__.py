@@ -1,0 +1,244 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Train a small Qwen3-VL checkpoint for some minutes on one GPU while the processor renders.
+
+    python -m training.fast.render --out pool --records nyu_train.jsonl
+    python -m training.fast --base tiny --pool pool --assets assets/ --minutes 7 --out runs/fast
+    python -m training.fast.finish runs/fast/mean_100.safetensors --base tiny --out checkpoint
+
+Goes on from --base. The rate rises for a twentieth of the time and falls to nothing over the rest
+after a third; what is written is a running mean of the weights. log.jsonl in --out has a line
+every few seconds: losses, images in the pool, delta1 of the dense head on what is held out.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from depthlm_ros.checkpoints import find_checkpoint
+from depthlm_ros.models.loading import load_parts
+from depthlm_ros.models.progress import silent
+from depthlm_ros.models.weights import read_weights
+from training.fast import render
+from training.fast.lesson import Lesson
+from training.fast.network import Muon
+from training.fast.pool import Pool
+from training.model import Student
+from training.run.commands import errors_told, parser_of
+from training.run.optimizers import split
+
+# Views (height, width) in pixels at the unified focal length, and how often each is trained on.
+SIZES = {
+    (160, 224): 0.3,
+    (192, 256): 0.14,
+    (160, 288): 0.12,
+    (128, 224): 0.08,
+    (192, 192): 0.06,
+    (224, 160): 0.06,
+    (128, 256): 0.07,
+    (96, 288): 0.06,
+    (224, 288): 0.06,
+    (256, 320): 0.05,
+}
+# Of the images of a batch, by where they come from; what is not in the pool is shared out.
+SOURCES = {
+    "real": 0.14,
+    "furnished": 0.27,
+    "wider": 0.19,
+    "near": 0.15,
+    "boxes": 0.07,
+    "road": 0.18,
+}
+ASKED = (  # (share of the batches, styles asked in)
+    (0.5, ("marker", "position", "position", "coordinates")),
+    (0.5, ("position", "position", "position", "coordinates", "coordinates")),
+)
+WEIGHTS = {"text": 0.25, "dense": 2.5, "locate": 1.0}
+HEADS_ONLY, RISING, STEADY = 0.02, 0.06, 0.33  # shares of the time
+SAVED = (0.35, 0.55, 0.7, 0.82, 0.91, 1.0)
+TOLD_S = 5.0  # seconds between lines of the log
+HELD_SIZE = (160, 224)
+
+
+def rate(done) -> float:
+    """The learning rate of the model after a share of the time, as a share of the largest; none
+    while the fresh heads learn what the model sees already."""
+    if done < RISING:
+        return max(done - HEADS_ONLY, 0.0) / (RISING - HEADS_ONLY)
+    return min(1.0, max(1 - (done - STEADY) / (1 - STEADY), 0.0))
+
+
+class Trainer:
+    """given: the command line's options."""
+
+    def __init__(self, given):
+        self.given = given
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(given.seed)
+        torch.set_float32_matmul_precision("high")
+        checkpoint = find_checkpoint(given.base)
+        self.parts = load_parts(checkpoint)
+        model = read_weights(
+            checkpoint, self.parts.config, torch.float32, torch.device("cpu"), silent
+        )
+        model.train().requires_grad_(True)
+        self.student = Student(model).to(self.device)
+        self.lesson = Lesson(self.student, self.parts, self.device, WEIGHTS)
+        inner, others = split(self.student)
+        groups = [
+            {"params": [p for n, p in others.items() if n.startswith("heads.") == heads]}
+            for heads in (False, True)
+        ]
+        self.muon = Muon(inner.values(), weight_decay=0.02)
+        fused = self.device.type == "cuda"
+        self.adam = torch.optim.AdamW(
+            groups, lr=given.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=fused
+        )
+        self.named = dict(self.student.named_parameters())
+        self.mean = [p.detach().clone() for p in self.named.values()]
+        self.rng = np.random.default_rng(given.seed)
+        self.steps = 0
+        self._keep_or_go_back(True)
+
+    def step(self, pool, lr) -> dict:
+        """One step; the losses, still on the device."""
+        size = list(SIZES)[self.rng.choice(len(SIZES), p=list(SIZES.values()))]
+        asked = ASKED[self.rng.choice(len(ASKED), p=[share for share, _ in ASKED])][1]
+        views = self.lesson.views(pool, self.given.batch, size, SOURCES, self.rng)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.given.bf16):
+            told = self.lesson.losses(views, asked)
+        told["loss"].backward()
+        parameters = [p for p in self.named.values() if p.grad is not None]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        self.muon.step(lr)
+        self.adam.param_groups[0]["lr"] = lr
+        self.adam.param_groups[1]["lr"] = max(lr, self.given.lr / 2) if self.steps < 500 else lr
+        self.adam.step()
+        self.student.zero_grad(set_to_none=False)
+        self.steps += 1
+        newest = max(1 / self.steps, 1 / (10 + self.given.mean_share * self.steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.mean, [p.detach() for p in self.named.values()], newest)
+        return {**told, "norm": norm}
+
+    @torch.no_grad()
+    def held_out(self, pool) -> dict:
+        """delta1 of the mean's dense head by source, and the text loss over all, on what is never
+        trained on."""
+        own = [p.detach().clone() for p in self.named.values()]
+        self._put(self.mean)
+        found, state = {}, torch.random.get_rng_state()
+        torch.manual_seed(0)
+        for source in pool.rows:
+            rng, count = np.random.default_rng(0), min(len(pool.rows[source]), 64)
+            views = self.lesson.views(pool, count, HELD_SIZE, {source: 1.0}, rng, plain=True)
+            told = self.lesson.losses(views, ("position", "coordinates"))
+            found[source] = round(told["delta1"].item(), 4)
+            found[f"{source} text"] = round(told["text"].item(), 4)
+        torch.random.set_rng_state(state)
+        self._put(own)
+        return found
+
+    def _keep_or_go_back(self, fine) -> None:
+        """Remember weights that are fine; take those back where a number has overflowed."""
+        if fine:
+            self._fine = [
+                [p.detach().clone() for p in x] for x in (self.named.values(), self.mean)
+            ]
+            return
+        now, self.mean = ([p.clone() for p in kept] for kept in self._fine)
+        self._put(now)
+        self.muon.forget()
+        self.adam.state.clear()
+
+    def _put(self, values):
+        torch._foreach_copy_([p.data for p in self.named.values()], values)
+
+    def save(self, path) -> None:
+        """The mean of the weights in 16 bit, heads beside them."""
+        state = {
+            name.removeprefix("model."): value.to(torch.float16).contiguous().cpu()
+            for name, value in zip(self.named, self.mean)
+            if name.startswith("model.")
+        }
+        heads = {n: v.cpu() for n, v in zip(self.named, self.mean) if n.startswith("heads.")}
+        save_file({**state, **heads}, path, metadata={"format": "pt"})
+
+    def run(self) -> None:
+        """Train until the time is over."""
+        given, out = self.given, Path(self.given.out)
+        out.mkdir(parents=True, exist_ok=True)
+        folder = Path(given.pool)
+        workers = render.start(folder, given.assets, given.workers) if given.workers else []
+        try:
+            self._run(out, folder)
+        finally:
+            for worker in workers:
+                worker.terminate()
+
+    def _run(self, out, folder):
+        given, log = self.given, out / "log.jsonl"
+        pool, held = Pool(self.device, given.capacity), Pool(self.device, 700)
+        while not pool.read(folder):
+            time.sleep(0.5)
+        begun = told_at = time.monotonic()
+        whole, saved, seen = 60 * given.minutes, 0, 0
+        while True:
+            now = time.monotonic()
+            done = (now - begun) / whole
+            if done >= 1:
+                break
+            told = self.step(pool, given.lr * rate(done))
+            if self.steps % 20 == 0:
+                pool.read(folder, most=3)
+            if time.monotonic() - told_at > TOLD_S:
+                line = {name: round(value.item(), 4) for name, value in told.items()}
+                told_at, per_s = time.monotonic(), (self.steps - seen) / TOLD_S
+                line |= {"s": round(told_at - begun, 1), "step": self.steps, "per_s": per_s}
+                line |= {"images": pool.count, "lr": given.lr * rate(done)}
+                seen = self.steps
+                self._tell(log, line)
+                self._keep_or_go_back(np.isfinite(line["loss"]) and np.isfinite(line["norm"]))
+            if saved < len(SAVED) - 1 and done >= SAVED[saved]:
+                self.save(out / f"mean_{round(100 * SAVED[saved]):03d}.safetensors")
+                held.read(folder / "heldout")
+                self._tell(log, {"saved": SAVED[saved], "held_out": self.held_out(held)})
+                saved += 1
+        self.save(out / "mean_100.safetensors")
+        held.read(folder / "heldout")
+        counts = {source: len(rows) for source, rows in pool.rows.items()}
+        final = {"saved": 1.0, "held_out": self.held_out(held), "pool": counts}
+        self._tell(log, final | {"step": self.steps, "batch": given.batch})
+
+    @staticmethod
+    def _tell(log, line):
+        text = json.dumps(line)
+        print(text, flush=True)
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+
+def main(arguments=None) -> None:
+    parser = parser_of("training.fast", __doc__)
+    parser.add_argument("--base", default="tiny", help="tiny or a checkpoint folder")
+    parser.add_argument("--pool", required=True, help="folder of chunks (training.fast.render)")
+    parser.add_argument("--assets", default="", help="folder that training.scenes.assets wrote")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--minutes", type=float, default=7.0)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--workers", type=int, default=0, help="processes that render meanwhile")
+    parser.add_argument("--capacity", type=int, default=45_000, help="images on the device")
+    parser.add_argument("--mean-share", type=float, default=0.06, help="of the steps, averaged")
+    parser.add_argument("--bf16", action="store_true", help="autocast")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args(arguments)
+    with errors_told("training.fast"):
+        Trainer(given).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Weights that training.fast wrote as a checkpoint folder that everything loads.
+
+    python -m training.fast.finish runs/fast/mean_100.safetensors --base tiny --out checkpoint
+
+Everything but the weights is the base's, without its calibration, which was another model's.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from depthlm_ros.checkpoints import ROW_FILE, find_checkpoint
+from depthlm_ros.errors import InputError
+from training.run.commands import errors_told, parser_of
+from training.run.run_folder import HEADS
+
+
+def finish(weights, base, out, heads=False) -> Path:
+    """Write the folder `out`; heads: with the auxiliary ones, to measure the dense one."""
+    base, out = Path(find_checkpoint(base).model), Path(out)
+    if out.exists():
+        raise InputError(f"{out} exists: give the name of a new folder")
+    state, stored = load_file(weights), load_file(base / "model.safetensors")
+    model = {name: value for name, value in state.items() if name in stored}
+    if missing := set(stored) - set(model):
+        raise InputError(f"{weights} is of another model: it lacks {min(missing)}")
+    shutil.copytree(base, out)
+    save_file(model, out / "model.safetensors", metadata={"format": "pt"})
+    if heads:
+        save_file({n: v for n, v in state.items() if n.startswith("heads.")}, out / HEADS)
+    row = json.loads((out / ROW_FILE).read_text())
+    row.pop("calibration", None)
+    (out / ROW_FILE).write_text(json.dumps(row, indent=2) + "\n")
+    return out
+
+
+def main(arguments=None) -> None:
+    parser = parser_of("training.fast.finish", __doc__)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--base", default="tiny")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--heads", action="store_true", help="keep the auxiliary heads")
+    given = parser.parse_args(arguments)
+    with errors_told("training.fast.finish"):
+        print(finish(given.weights, given.base, given.out, given.heads))
+
+
+if __name__ == "__main__":
+    main()

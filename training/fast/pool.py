@@ -1,0 +1,193 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Images and distances on the device, and the views that training cuts out of them.
+
+A view zoomed by k shows what a camera of k times the focal length would, so that at the focal
+length which the model takes it for everything is k times as near: distances are divided by k.
+Knows nothing about questions or models.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from training.fast.render import CANVAS, STORED_PX
+
+ZOOM = 0.8, 1.25
+ZOOMED = 0.5  # share of the views
+LARGEST_ZOOM = 1.3  # of images that are too small for a view; smaller ones are not taken for it
+STRETCH = 0.05  # of either axis, as snapping a view to whole tokens does
+CENTRED = 0.5  # share of the views cut out of the middle
+WHOLE = 0.5  # share of the views that show all of an image which the predictor snaps to their size
+GREY = 1 / 3
+
+
+class Pool:
+    """`capacity` images at most. rows: source -> which of them."""
+
+    def __init__(self, device, capacity):
+        self.device = device
+        self.images = torch.zeros((capacity, *CANVAS, 3), dtype=torch.uint8, device=device)
+        self.metres = torch.zeros((capacity, *CANVAS), dtype=torch.float16, device=device)
+        self.sizes = torch.zeros((capacity, 2), device=device)
+        self.rows, self.count, self._read = {}, 0, set()
+
+    def read(self, folder, most=1000) -> int:
+        """Take up to `most` new chunks of a folder; how many images came."""
+        new = sorted(p for p in Path(folder).glob("*.npz") if p not in self._read)[:most]
+        return sum(self.add(path) for path in new)
+
+    def add(self, path) -> int:
+        """Take one chunk; 0 where the pool is full."""
+        self._read.add(path)
+        with np.load(path) as chunk:
+            count = min(len(chunk["size"]), len(self.images) - self.count)
+            here = slice(self.count, self.count + count)
+            self.images[here] = torch.from_numpy(chunk["image"][:count]).to(self.device)
+            self.metres[here] = torch.from_numpy(chunk["metres"][:count]).to(self.device)
+            self.sizes[here] = torch.from_numpy(chunk["size"][:count]).float().to(self.device)
+            source = str(chunk["source"])
+        self.rows.setdefault(source, []).extend(range(self.count, self.count + count))
+        self.count += count
+        return count
+
+    def draw(self, count, weights, rng) -> torch.Tensor:
+        """(count,) rows, by weight of their sources, on the device. rng: numpy's."""
+        names = [name for name in self.rows if weights.get(name, 0) > 0]
+        shares = np.array([weights[name] for name in names])
+        which = rng.choice(len(names), count, p=shares / shares.sum())
+        members = [self.rows[names[w]] for w in which]
+        rows = np.array([m[int(r * len(m))] for m, r in zip(members, rng.random(count))])
+        return torch.from_numpy(rows).to(self.device, non_blocking=True)
+
+
+@dataclass
+class Views:
+    """A batch of views. images (B, 3, H, W) 0 to 1."""
+
+    pool: Pool
+    rows: torch.Tensor
+    corner: torch.Tensor
+    extent: torch.Tensor
+    mirrored: torch.Tensor
+    zoom: torch.Tensor
+    images: torch.Tensor
+
+    @property
+    def size(self) -> tuple:
+        """(height, width)."""
+        return tuple(self.images.shape[2:])
+
+    def log_metres(self, u, v) -> torch.Tensor:
+        """(B, K) of view pixels (B, K); NaN where unknown."""
+        height, width = self.size
+        u = torch.where(self.mirrored[:, None], width - 1 - u, u)
+        x = self.corner[:, 1:] + (u + 0.5) * self.extent[:, 1:] / width
+        y = self.corner[:, :1] + (v + 0.5) * self.extent[:, :1] / height
+        x = x.floor().long().clamp(0, CANVAS[1] - 1)
+        y = y.floor().long().clamp(0, CANVAS[0] - 1)
+        metres = self.pool.metres[self.rows[:, None], y, x].float() / self.zoom[:, None]
+        return torch.where(metres > 0, metres, torch.nan).log()
+
+
+def cut(pool, candidates, count, size, focal_px, side, plain=False) -> Views:
+    """`count` views of (height, width) out of those candidate rows that are large enough.
+
+    side: of an image token, to whole ones of which the predictor snaps a view's sides. plain: as
+    the predictor would show it or else the middle, not zoomed, not mirrored, for measuring.
+    """
+    device, base = pool.device, STORED_PX / focal_px
+    need = torch.tensor(size, device=device) * base
+    least = (need / pool.sizes[candidates]).amax(1)
+    first = (least > LARGEST_ZOOM).int().argsort(stable=True)[:count]
+    rows, least = candidates[first], least[first]
+    low, high = np.log(ZOOM)
+    zoom = torch.exp(torch.empty(count, device=device).uniform_(low, high))
+    chosen = torch.rand(count, device=device) < (0 if plain else ZOOMED)
+    zoom = torch.maximum(torch.where(chosen, zoom, torch.ones_like(zoom)), least)
+    stretch = torch.empty((count, 2), device=device).uniform_(1 - STRETCH, 1 + STRETCH)
+    extent = need / zoom[:, None] * (1 if plain else stretch)
+    extent = torch.minimum(extent, pool.sizes[rows])
+    snapped = (pool.sizes[rows] / base / side).round() * side
+    whole = (snapped == need / base).all(1) & (torch.rand(count, device=device) < WHOLE + plain)
+    extent = torch.where(whole[:, None], pool.sizes[rows], extent)
+    zoom = torch.where(whole, torch.ones_like(zoom), zoom)
+    share = torch.rand((count, 2), device=device)
+    middle = torch.rand((count, 1), device=device) < (1 if plain else CENTRED)
+    corner = torch.where(middle, torch.full_like(share, 0.5), share) * (pool.sizes[rows] - extent)
+    mirrored = torch.rand(count, device=device) < (0 if plain else 0.5)
+    images = _sampled(pool.images[rows], corner, extent, mirrored, size)
+    return Views(pool, rows, corner, extent, mirrored, zoom, images)
+
+
+def _sampled(images, corner, extent, mirrored, size) -> torch.Tensor:
+    """(B, 3, H, W) 0 to 1, each pixel the mean of four samples."""
+    height, width = size
+    steps = [(torch.arange(2 * n, device=images.device) + 0.5) / (2 * n) for n in size]
+    y = corner[:, :1] + steps[0] * extent[:, :1]
+    across = torch.where(mirrored[:, None], 1 - steps[1], steps[1])
+    x = corner[:, 1:] + across * extent[:, 1:]
+    x, y = 2 * x / CANVAS[1] - 1, 2 * y / CANVAS[0] - 1
+    shape = (len(images), 2 * height, 2 * width)
+    grid = torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], -1)
+    light = images.permute(0, 3, 1, 2).float() / 255
+    found = F.grid_sample(light, grid, padding_mode="border", align_corners=False)
+    return F.avg_pool2d(found, 2)
+
+
+def another_look(images) -> torch.Tensor:
+    """Images (B, 3, H, W) in other light through another camera, as data/colours.py changes one;
+    a third of them grey, and hues turned."""
+    count, device = len(images), images.device
+
+    def draw(low, high, *shape):
+        return torch.empty((count, *shape), device=device).uniform_(low, high)
+
+    light = images.clamp(1e-4, 1) ** draw(0.7, 1.4, 1, 1, 1)
+    colour = torch.where(draw(0, 1, 1, 1) < GREY, 0.0, draw(0.2, 1.5, 1, 1))
+    grey = torch.tensor([0.299, 0.587, 0.114], device=device).expand(3, 3)
+    eye = torch.eye(3, device=device)
+    mix = colour * (eye + _turn(draw(-0.35, 0.35, 1, 1))) + (1 - colour) * grey
+    gains = draw(0.75, 1.25, 1, 1) * draw(0.9, 1.1, 3, 1)
+    light = ((mix * gains) @ light.flatten(2)).view_as(light)
+    light = _focused(light, draw(-0.9, 1.5, 1, 1, 1), draw(0.6, 1.5, 1))
+    spread = draw(-0.3, 0.3, 1, 1, 1).clamp(min=0)
+    knots = torch.randn((count, 1, 3, 4), device=device) * spread
+    knots = (knots + torch.randn((count, 3, 3, 4), device=device) * spread / 4).exp()
+    shade = F.interpolate(knots, images.shape[2:], mode="bicubic").clamp(0.2, 3)
+    grain = torch.randn((count, 1, *images.shape[2:]), device=device) * draw(0, 0.02, 1, 1, 1)
+    return (light * shade + grain).clamp(0, 1)
+
+
+def _turn(angle) -> torch.Tensor:
+    """(B, 3, 3): what a turn of the hue about grey by an angle adds to the identity."""
+    device = angle.device
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=device) / 3**0.5
+    flat = torch.full((3, 3), 1 / 3, device=device) - torch.eye(3, device=device)
+    return angle.sin() * cross + (1 - angle.cos()) * flat
+
+
+def _focused(light, amount, sigma) -> torch.Tensor:
+    """Blurred (amount below zero) or sharpened."""
+    count, channels, height, width = light.shape
+    reach = torch.arange(-3, 4, device=light.device)
+    kernel = (-(reach**2) / (2 * sigma**2)).exp()
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+    flat = light.reshape(1, count * channels, height, width)
+    padded = F.pad(flat, (3, 3, 3, 3), mode="replicate")
+    blurred = F.conv2d(padded, kernel[:, None, :, None], groups=count * channels)
+    blurred = F.conv2d(blurred, kernel[:, None, None, :], groups=count * channels)
+    return light + amount * (light - blurred.view_as(light))
+
+
+def patches(images, patch, merge) -> torch.Tensor:
+    """(B, N, 3 * 2 * patch * patch) as data/images.py makes them of whole bytes."""
+    values = (images * 255).round() / 127.5 - 1
+    count, _, height, width = values.shape
+    side = patch * merge
+    rows, columns = height // side, width // side
+    tiles = values.view(count, 3, rows, merge, patch, columns, merge, patch)
+    tiles = tiles.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(count, -1, 3, 1, patch * patch)
+    return tiles.expand(-1, -1, 3, 2, -1).reshape(count, tiles.shape[1], -1)

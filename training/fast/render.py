@@ -1,0 +1,185 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Images with distances of every pixel as chunks of equal canvases, made by worker processes.
+
+    python -m training.fast.render --out pool --assets assets/ --workers 14
+    python -m training.fast.render --out pool --records nyu_train.jsonl --hold-out 8
+
+The first goes on until it is ended (or --count); a chunk is a pure function of its source and
+number. The second writes images with depth images once, whole blocks of 20 consecutive numbers
+held out. Images are brought to STORED_PX of focal length; training cuts its views out of that.
+"""
+
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.errors import InputError
+from depthlm_ros.view import Frame
+from training.data.shards import Shot
+from training.run.commands import errors_told, parser_of
+
+STORED_PX = 250.0  # focal length of the stored images: views at 200 px, zoomed by 1.25 at most
+CANVAS = 320, 432  # height, width
+CHUNK = 32
+LARGEST_M = 80.0
+# Share of what the workers render, by source; the furnished world's need assets.
+SHARES = {"furnished": 0.33, "wider": 0.2, "near": 0.2, "boxes": 0.07, "road": 0.2}
+HELD_OUT = 1_000_000  # numbers from here on are for measuring
+
+
+def drawn(source, assets, seed) -> Shot:
+    """The image of a source with this number."""
+    if source == "boxes":
+        from training.synthetic import shot
+
+        return shot(seed, "train" if seed < HELD_OUT else "heldout")
+    if source == "road":
+        from training.scenes.boxes.roads import road_shot
+
+        return road_shot(seed)
+    if source == "near":
+        from training.scenes.furnished.near import near_shot
+
+        return near_shot(assets, seed)
+    from training.scenes.furnished.views import furnished_shot
+
+    if seed >= HELD_OUT:
+        return furnished_shot(assets, seed, "heldout")
+    return furnished_shot(assets, seed, "train" if source == "furnished" else "wider")
+
+
+def stored(shot) -> tuple:
+    """(image, distance in metres, 0 unknown) at STORED_PX, cut to the canvas around its middle."""
+    camera = shot.frame.camera
+    scale = STORED_PX / camera.fx
+    width, height = round(camera.width * scale), round(camera.height * scale)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    image = cv2.resize(shot.frame.image, (width, height), interpolation=how)
+    metres = np.nan_to_num(shot.distance_m, nan=0.0).astype(np.float32)
+    metres = cv2.resize(metres, (width, height), interpolation=cv2.INTER_NEAREST)
+    metres[(metres > LARGEST_M) | (metres < 0.05)] = 0
+    top, left = max(height - CANVAS[0], 0) // 2, max(width - CANVAS[1], 0) // 2
+    cut = np.s_[top : top + CANVAS[0], left : left + CANVAS[1]]
+    return image[cut], metres[cut].astype(np.float16)
+
+
+def write_chunk(path, shots, source) -> None:
+    """A chunk of Shots, under a temporary name first."""
+    images = np.zeros((len(shots), *CANVAS, 3), np.uint8)
+    metres = np.zeros((len(shots), *CANVAS), np.float16)
+    sizes = np.zeros((len(shots), 2), np.int32)
+    for index, shot in enumerate(shots):
+        image, known = stored(shot)
+        sizes[index] = image.shape[:2]
+        images[index, : image.shape[0], : image.shape[1]] = image
+        metres[index, : image.shape[0], : image.shape[1]] = known
+    making = path.with_suffix(f".{os.getpid()}.making")
+    with open(making, "wb") as file:
+        np.savez(file, image=images, metres=metres, size=sizes, source=np.array(source))
+    making.replace(path)
+
+
+def work(out, assets, number, workers, count) -> None:
+    """Render chunk after chunk; worker `number` of `workers`. count: of all, 0: for ever."""
+    os.nice(10)
+    cv2.setNumThreads(1)
+    sources = [s for s in SHARES if assets or s in ("boxes", "road")]
+    for source in sources[number::workers]:
+        held_out_chunk(out, assets, source)
+    shares = np.array([SHARES[s] for s in sources])
+    chunk = number
+    while not count or chunk < count:
+        rng = np.random.default_rng([77, chunk])
+        source = str(rng.choice(sources, p=shares / shares.sum()))
+        path = Path(out, f"{source}_{chunk:06d}.npz")
+        if not path.exists():
+            first = chunk * CHUNK
+            write_chunk(path, [drawn(source, assets, first + i) for i in range(CHUNK)], source)
+        chunk += workers
+
+
+def start(out, assets, workers, count=0) -> list:
+    """Worker processes that render into the folder `out`; end them with Process.terminate()."""
+    Path(out).mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    made = [
+        context.Process(target=work, args=(str(out), assets, n, workers, count), daemon=True)
+        for n in range(workers)
+    ]
+    for process in made:
+        process.start()
+    return made
+
+
+def recorded(path, line) -> Shot:
+    """One record with a depth image: {image, depth_path, depth_scale, kind, intrinsics}."""
+    folder = Path(path).parent
+    image = cv2.imread(str(folder / line["image"]), cv2.IMREAD_COLOR)
+    depth = cv2.imread(str(folder / line["depth_path"]), cv2.IMREAD_UNCHANGED)
+    if image is None or depth is None or depth.shape != image.shape[:2]:
+        raise InputError(f"{path}: {line['image']} and its depth image do not belong together")
+    fx, fy, cx, cy, width, height = line["intrinsics"]
+    camera = Camera(int(width), int(height), fx, fy, cx, cy)
+    metres = depth.astype(np.float64) / line["depth_scale"]
+    if line["kind"] == "z":
+        v, u = np.mgrid[: camera.height, : camera.width]
+        pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
+        metres = camera.distance_from_z(pixels, metres.ravel()).reshape(metres.shape)
+    metres = np.where(metres > 0, metres, np.nan).astype(np.float32)
+    number = int(Path(line["image"]).stem)
+    return Shot(Frame(np.ascontiguousarray(image[..., ::-1]), camera), metres, number, "record")
+
+
+def split_records(path, hold_out) -> tuple:
+    """(lines to train on, lines held out): every hold_out-th block of 20 consecutive numbers."""
+    lines = [json.loads(text) for text in Path(path).read_text().splitlines()]
+    held = [(int(Path(x["image"]).stem) // 20) % hold_out == hold_out - 1 for x in lines]
+    return [x for x, h in zip(lines, held) if not h], [x for x, h in zip(lines, held) if h]
+
+
+def write_records(out, path, hold_out, source="real") -> None:
+    """Chunks of all records of a jsonl, and of those that are held out."""
+    for name, lines in zip((source, f"heldout_{source}"), split_records(path, hold_out)):
+        folder = Path(out) if name == source else Path(out, "heldout")
+        folder.mkdir(parents=True, exist_ok=True)
+        for start_at in range(0, len(lines), CHUNK):
+            shots = [recorded(path, line) for line in lines[start_at : start_at + CHUNK]]
+            write_chunk(folder / f"{source}_{start_at:06d}.npz", shots, source)
+
+
+def held_out_chunk(out, assets, source) -> Path:
+    """Images of a source that training never sees, each in a place of its own."""
+    path = Path(out, "heldout", f"{source}_heldout.npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        shots = [drawn(source, assets, HELD_OUT + 10 * i) for i in range(2 * CHUNK)]
+        write_chunk(path, shots, source)
+    return path
+
+
+def main(arguments=None) -> None:
+    parser = parser_of("training.fast.render", __doc__)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--assets", default="", help="folder that training.scenes.assets wrote")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--count", type=int, default=0, help="chunks of 32 (default: no end)")
+    parser.add_argument("--records", type=Path, help="jsonl with depth images instead")
+    parser.add_argument("--hold-out", type=int, default=8, help="every so many blocks of 20")
+    given = parser.parse_args(arguments)
+    with errors_told("training.fast.render"):
+        if given.records:
+            write_records(given.out, given.records, given.hold_out)
+            return
+        for process in start(given.out, given.assets, given.workers, given.count):
+            process.join()
+        print(f"{len(list(given.out.glob('*.npz')))} chunks in {given.out} at {time.ctime()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Things on tables and furniture seen from a robot's arm: 0.3 to 1.3 m away, often from above.
+
+Places, models and light are those of views.py; only the cameras are nearer. Knows nothing about
+files of images.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.view import Frame
+from training.data.shards import Shot
+from training.scenes.boxes.camera_work import developed
+from training.scenes.boxes.solids import Pose
+from training.scenes.furnished import layouts
+from training.scenes.furnished.builder import Builder
+from training.scenes.furnished.library import library
+from training.scenes.furnished.meshes import Scene
+from training.scenes.furnished.picture import render
+from training.scenes.furnished.views import ATTEMPTS, VIEWS, compressed, outside_of, place
+
+KEY = 5  # of this split's random numbers; views.SPLITS has the others
+HELD_OUT = 1_000_000  # numbers from here on are for measuring, never for training
+TABLES = 0.85  # share of the places that are made around a table
+
+
+def near_shot(assets, seed: int, unseen: bool = False) -> Shot:
+    """The image with this number, from what training.scenes.assets wrote into `assets`.
+
+    unseen: with the models that no training image shows. Raises InputError without assets.
+    """
+    for attempt in range(ATTEMPTS):
+        kind, build, scene, lamps, far = _place(str(assets), unseen, seed // VIEWS, attempt // 10)
+        rng = np.random.default_rng([KEY, unseen, seed, attempt, 5])
+        camera, pose = arm_camera(rng), leaning(rng, build, scene)
+        if pose is None:
+            continue
+        light, distance = render(rng, scene, lamps, camera, pose, far)
+        if is_near(distance):
+            frame = Frame(compressed(rng, developed(rng, light)), camera)
+            return Shot(frame, distance, seed, f"near_{kind}")
+    raise RuntimeError(f"seed {seed} of split 'near' gave no image in {ATTEMPTS} attempts")
+
+
+@lru_cache(maxsize=2)
+def _place(assets, unseen, number, again):
+    """Kind, builder, scene, lamps and what is outside; ten numbers share a place."""
+    rng = np.random.default_rng([KEY, unseen, number, again])
+    models = library(assets, unseen, False)
+    if rng.random() < TABLES:
+        kind, build = "table_top", layouts.table_top(rng, models)
+    else:
+        kind, build = place(rng, models)
+    return kind, build, *build.finished(), outside_of(rng)
+
+
+def arm_camera(rng) -> Camera:
+    """280 to 360 pixels wide, 42 to 85 degrees wide."""
+    tangent = np.tan(np.radians(rng.uniform(42, 85)) / 2)
+    width = int(rng.uniform(280, 361))
+    height = int(width / rng.choice([4 / 3, 4 / 3, 16 / 9, 1.0]))
+    focal = width / 2 / tangent
+    return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+
+def leaning(rng, build: Builder, scene: Scene) -> Pose | None:
+    """A camera near the upper side of some thing, looking at it; None where there is no room."""
+    if not build.targets:
+        return None
+    on_table = build.close is not None and rng.random() < 0.8
+    target = build.close if on_table else build.targets[rng.integers(len(build.targets))]
+    aim = np.array([*(target[:2] + rng.normal(0, 0.25 if on_table else 0.1, 2)), 0.0])
+    down = np.array([[0.0, 0.0, -1.0]])
+    hit = scene.cast(np.array([[aim[0], aim[1], 1.6]]), down)
+    if hit.face[0] < 0:
+        return None
+    aim[2] = 1.6 - hit.distance[0]
+    away = np.exp(rng.uniform(np.log(0.4), np.log(1.3)))
+    rise = np.radians(rng.uniform(12, 88) if on_table else rng.uniform(-10, 60))
+    turn = rng.uniform(-np.pi, np.pi)
+    offset = [np.cos(rise) * np.cos(turn), np.cos(rise) * np.sin(turn), np.sin(rise)]
+    origin = aim + away * np.array(offset)
+    yaw, roll = turn + np.pi + rng.normal(0, 0.1), rng.normal(0, 4)
+    pose = Pose.looking(origin, yaw, -rise + rng.normal(0, 0.1), np.radians(roll))
+    return pose if _clear(scene, pose) else None
+
+
+def _clear(scene, pose) -> bool:
+    """Inside the room and with nothing within 0.12 m."""
+    turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    ring = np.stack([np.cos(turn), np.sin(turn), 0 * turn], 1)
+    rays = np.concatenate([ring, ring * 0.7 + [0, 0, 0.7], ring * 0.7 - [0, 0, 0.7]])
+    hits = scene.cast(np.broadcast_to(pose.origin, rays.shape), rays)
+    away = np.where(hits.face >= 0, hits.distance, 100)
+    return 0.05 < pose.origin[2] < 2.3 and away.min() > 0.12
+
+
+def is_near(distance_m) -> bool:
+    """Most of it within arm's reach or little beyond, nothing that fills the lens."""
+    seen = distance_m[np.isfinite(distance_m)]
+    if len(seen) < 0.7 * distance_m.size:
+        return False
+    low, middle, high = np.percentile(seen, [10, 50, 90])
+    return bool(np.mean(seen < 0.2) < 0.01 and 0.3 < middle < 1.6 and high > 1.25 * low)
