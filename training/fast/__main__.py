@@ -130,15 +130,15 @@ class Trainer:
         trained on."""
         own = [p.detach().clone() for p in self.named.values()]
         self._put(self.mean)
-        found, state = {}, torch.random.get_rng_state()
-        torch.manual_seed(0)
-        for source in pool.rows:
-            rng, count = np.random.default_rng(0), min(len(pool.rows[source]), 64)
-            views = self.lesson.views(pool, count, HELD_SIZE, {source: 1.0}, rng, plain=True)
-            told = self.lesson.losses(views, ("position", "coordinates"))
-            found[source] = round(told["delta1"].item(), 4)
-            found[f"{source} text"] = round(told["text"].item(), 4)
-        torch.random.set_rng_state(state)
+        found = {}
+        with torch.random.fork_rng([0] if self.device.type == "cuda" else []):
+            torch.manual_seed(0)
+            for source in pool.rows:
+                rng, count = np.random.default_rng(0), min(len(pool.rows[source]), 64)
+                views = self.lesson.views(pool, count, HELD_SIZE, {source: 1.0}, rng, plain=True)
+                told = self.lesson.losses(views, ("position", "coordinates"))
+                found[source] = round(told["delta1"].item(), 4)
+                found[f"{source} text"] = round(told["text"].item(), 4)
         self._put(own)
         return found
 
