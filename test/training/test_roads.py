@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from training.scenes.boxes import roads
+from training.scenes import roads
 
 
 @pytest.fixture(scope="module")

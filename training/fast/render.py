@@ -40,11 +40,11 @@ def drawn(source, assets, seed) -> Shot:
 
         return shot(seed, "train" if seed < HELD_OUT else "heldout")
     if source == "road":
-        from training.scenes.boxes.roads import road_shot
+        from training.scenes.roads import road_shot
 
         return road_shot(seed)
     if source == "near":
-        from training.scenes.furnished.near import near_shot
+        from training.scenes.near import near_shot
 
         return near_shot(assets, seed)
     from training.scenes.furnished.views import furnished_shot

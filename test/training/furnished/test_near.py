@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from training.scenes.furnished import near
+from training.scenes import near
 
 
 def test_images_are_near_and_a_function_of_their_number_alone(assets):

@@ -27,12 +27,12 @@ def street(rng) -> Place:
     road, walk = rng.uniform(5, 8), rng.uniform(1.8, 3.2)
     end, kerb = rng.uniform(22, 36), rng.uniform(0.1, 0.15)
     floor = Floor(-road / 2 - walk, -4, road / 2 + walk, end)
-    floor.parts += _street_ground(rng, road, walk, end, kerb)
+    floor.parts += street_ground(rng, road, walk, end, kerb)
     for side in (-1, 1):
-        floor.parts += _houses(rng, side, road / 2 + walk, end)
-    floor.parts += _house(rng, 0, end + 0.5, road + 2 * walk + 2, 1.0, 0)
-    _parked(rng, floor, road, end)
-    _strew(rng, floor, road, walk, end, kerb)
+        floor.parts += houses(rng, side, road / 2 + walk, end)
+    floor.parts += house(rng, 0, end + 0.5, road + 2 * walk + 2, 1.0, 0)
+    parked(rng, floor, road, end)
+    strew(rng, floor, road, walk, end, kerb)
     x, y = rng.uniform(-30, 30), rng.uniform(-30, 20)
     sun = Light((x, y, 55), (0, 10, 0), rng.uniform(0.5, 1.4), 60.0, (1, 0.96, 0.88), 224, 260.0)
     stand = (-road / 2 - walk + 0.5, -2, road / 2 + walk - 0.5, end * 0.45)
@@ -40,7 +40,7 @@ def street(rng) -> Place:
     return Place.of("street", floor.parts, [sun], rng.uniform(0.2, 0.5), stand, aim)
 
 
-def _strew(rng, floor: Floor, road, walk, end, kerb):
+def strew(rng, floor: Floor, road: float, walk: float, end: float, kerb: float) -> None:
     """People, trees, posts, bins and benches on the pavements; trees and posts at the kerb."""
     for make, most in MOST.items():
         for _ in range(rng.integers(0, most + 1)):
@@ -51,7 +51,7 @@ def _strew(rng, floor: Floor, road, walk, end, kerb):
             floor.put(make(rng), x, y, turn, kerb)
 
 
-def _street_ground(rng, road, walk, end, kerb) -> list[Part]:
+def street_ground(rng, road: float, walk: float, end: float, kerb: float) -> list[Part]:
     """Asphalt with dashes of 3 m every 6 m, pavements of half-metre slabs, kerb stones."""
     tar, middle, long = rng.uniform(0.08, 0.25), (end - 6) / 2, end + 8
     asphalt = Surface(textures.rough, (tar,) * 3, (0, 0, 0))
@@ -67,7 +67,7 @@ def _street_ground(rng, road, walk, end, kerb) -> list[Part]:
     return parts
 
 
-def _house(rng, x, y, wide, deep, yaw) -> list[Part]:
+def house(rng, x: float, y: float, wide: float, deep: float, yaw: float) -> list[Part]:
     """A house front 3-6 storeys high whose middle is (x, y), with a door and a plinth."""
     storeys, tone = rng.integers(3, 7), colour(rng, 0.2, 0.8, 0.5)
     glass = colour(rng, 0.04, 0.25, 0.4)
@@ -83,17 +83,17 @@ def _house(rng, x, y, wide, deep, yaw) -> list[Part]:
     return placed(parts + entry, x, y, 0, yaw)
 
 
-def _houses(rng, side, edge, end) -> list[Part]:
+def houses(rng, side: int, edge: float, end: float) -> list[Part]:
     """Houses of 5-12 m along one side of the street."""
     parts, y = [], -5.0
     while y < end + 1:
         wide, back = rng.uniform(5, 12), rng.uniform(0, 0.4)
-        parts += _house(rng, side * (edge + 0.5 + back), y + wide / 2, wide, 1.0, side * np.pi / 2)
+        parts += house(rng, side * (edge + 0.5 + back), y + wide / 2, wide, 1.0, side * np.pi / 2)
         y += wide
     return parts
 
 
-def _parked(rng, floor: Floor, road, end):
+def parked(rng, floor: Floor, road: float, end: float) -> None:
     """Cars at the kerbs and now and then one that drives."""
     for side in (-1, 1):
         y = rng.uniform(0, 8)

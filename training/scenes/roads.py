@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Open roads, car parks and yards seen from a car, a delivery robot or a drone's low flight.
 
-streets.py closes each street with a house at 36 m at most; here the view is open and the lens is
-any. Sky and what lies beyond REACH_M have no distance: NaN.
+boxes/streets.py closes each street with a house at 36 m at most; here the view is open and the
+lens is any. Sky and what lies beyond REACH_M have no distance: NaN.
 """
 
 import numpy as np
@@ -44,17 +44,17 @@ def road(rng) -> Place:
     wide, walk = rng.uniform(5.5, 15 if kind == "road" else 30), rng.uniform(1.2, 5)
     end, kerb = rng.uniform(45, 70), rng.uniform(0.0, 0.15)
     floor = Floor(-wide / 2 - walk, -4, wide / 2 + walk, end)
-    floor.parts += streets._street_ground(rng, wide, walk, end, max(kerb, 0.02))
+    floor.parts += streets.street_ground(rng, wide, walk, end, max(kerb, 0.02))
     floor.parts.append(_land(rng, end))
     for side in (-1, 1):
         if rng.random() < 0.65:
-            floor.parts += streets._houses(rng, side, wide / 2 + walk + rng.uniform(0, 6), end)
+            floor.parts += streets.houses(rng, side, wide / 2 + walk + rng.uniform(0, 6), end)
     if rng.random() < 0.4:
-        floor.parts += streets._house(rng, 0, end + 0.5, wide + 2 * walk + 8, 1.0, 0)
-    streets._parked(rng, floor, wide, end)
+        floor.parts += streets.house(rng, 0, end + 0.5, wide + 2 * walk + 8, 1.0, 0)
+    streets.parked(rng, floor, wide, end)
     if kind == "yard":
         _rows_of_cars(rng, floor, wide, end)
-    streets._strew(rng, floor, wide, walk, end, max(kerb, 0.02))
+    streets.strew(rng, floor, wide, walk, end, max(kerb, 0.02))
     x, y = rng.uniform(-30, 30), rng.uniform(-30, 20)
     sun = Light((x, y, 55), (0, 10, 0), rng.uniform(0.3, 1.6), 60.0, (1, 0.96, 0.88), 224, 260.0)
     stand = (-wide / 2 - walk + 0.4, -2, wide / 2 + walk - 0.4, end * 0.4)

@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Things on tables and furniture seen from a robot's arm: 0.3 to 1.3 m away, often from above.
 
-Places, models and light are those of views.py; only the cameras are nearer. Knows nothing about
-files of images.
+Places, models and light are those of furnished/views.py; only the cameras are nearer. Knows
+nothing about files of images.
 """
 
 from functools import lru_cache
@@ -21,7 +21,7 @@ from training.scenes.furnished.meshes import Scene
 from training.scenes.furnished.picture import render
 from training.scenes.furnished.views import ATTEMPTS, VIEWS, compressed, outside_of, place
 
-KEY = 5  # of this split's random numbers; views.SPLITS has the others
+KEY = 5  # of this split's random numbers; furnished.views.SPLITS has the others
 HELD_OUT = 1_000_000  # numbers from here on are for measuring, never for training
 TABLES = 0.85  # share of the places that are made around a table
 
