@@ -142,7 +142,7 @@ class Doubts:
 
     def __exit__(self, *_: object) -> None:
         if self._others:
-            print_warning(f"{self._others} images more have doubtful intrinsics of their own")
+            print_warning(f"images of further cameras with doubtful intrinsics: {self._others}")
 
     def look(self, camera: Camera) -> None:
         """An image of this camera is asked about."""

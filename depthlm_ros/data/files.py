@@ -287,11 +287,14 @@ def read_camera(path: str | Path) -> Camera:
         return _camera_of(_ost(text) if "[image]" in text else _yaml(text))
     except CameraError as error:
         raise CameraError(f"{path}: {error}") from error
+    except OSError as error:
+        raise CameraError(f"the camera file {path} cannot be read: {error.strerror}") from error
     except Exception as error:
+        what = f"no field {error}" if isinstance(error, KeyError) else first_line(error)
         raise CameraError(
-            f"{path} is no camera_info file ({type(error).__name__}: {first_line(error)}): it"
-            " needs image_width, image_height, camera_matrix, distortion_model and"
-            " distortion_coefficients, or the fields of a sensor_msgs/CameraInfo"
+            f"{path} is no camera file that is understood ({what}): it needs image_width,"
+            " image_height, camera_matrix, distortion_model and distortion_coefficients, or the"
+            " fields of a sensor_msgs/CameraInfo, or be the ost.txt of camera_calibration"
         ) from error
 
 

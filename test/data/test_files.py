@@ -173,12 +173,12 @@ def test_a_message_of_a_part_of_the_sensor_is_refused(tmp_path, change):
 )
 def test_what_is_no_camera_file_is_told_with_its_name(tmp_path, content):
     (tmp_path / "c.yaml").write_text(content)
-    with pytest.raises(CameraError, match="c.yaml is no camera_info file"):
+    with pytest.raises(CameraError, match="c.yaml is no camera file"):
         read_camera(tmp_path / "c.yaml")
 
 
 def test_a_missing_camera_file_is_told(tmp_path):
-    with pytest.raises(CameraError, match="c.yaml is no camera_info file.*No such file"):
+    with pytest.raises(CameraError, match="c.yaml.*No such file"):
         read_camera(tmp_path / "c.yaml")
 
 
