@@ -4,13 +4,14 @@ PYTHON_3 := $(or $(shell command -v python3),$(PYTHON),python3)
 IN_VENV := . .venv/environment.sh && .venv/bin/python -m
 export PYTHON TORCH
 
-.PHONY: help setup demo test lint bench build clean
+.PHONY: help setup demo test test-lowest lint bench build clean
 
 help:
 	@echo "make setup    .venv with ROS 2, torch and this package  [PYTHON=python3.12]"
 	@echo "              [TORCH=<a .whl file, a version, or the URL of an index>]"
 	@echo "make demo     a node, a camera and a question over DDS  [IMAGE=picture.jpg FX=560]"
 	@echo "make test     everything that needs no GPU              [ARGS='-k camera']"
+	@echo "make test-lowest  the core, with the lowest versions of requirements/  [PYTHON=python3.10]"
 	@echo "make lint     ruff and mypy"
 	@echo "make bench    how long the steps take on this machine"
 	@echo "make build    colcon build of both packages into install/"
@@ -24,6 +25,9 @@ demo: setup
 
 test: setup
 	@$(IN_VENV) pytest test -m "not gpu and not slow" $(ARGS)
+
+test-lowest:
+	@bash .ci/lowest
 
 lint: setup
 	@$(IN_VENV) ruff check .

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import apsw
-from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.interfaces import Connection, MessageDefinitionFormat, TopicInfo
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.reader import DirectoryReader
 from rosbags.rosbag2.storage_mcap import McapReader
@@ -86,6 +86,14 @@ class RawReader(Reader):
 
     def __enter__(self):
         return self
+
+    @property
+    def topics(self) -> dict[str, TopicInfo]:
+        """Name -> type, number of messages and connections of each topic."""
+        try:
+            return super().topics
+        except Exception as error:  # metadata.yaml holds whatever somebody wrote into it
+            raise self._unreadable(error) from error
 
     def messages(
         self,

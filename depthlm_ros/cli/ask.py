@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Iterator
 
 from depthlm_ros.cli.options import (
+    Doubts,
     add_image_options,
     add_model_options,
     exit_code,
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Print an answer for each pixel."""
     frame = frame_from(args)
     predictor = predictor_from(args)
+    Doubts(predictor.checkpoint).look(frame.camera)
     ranges = predictor.ranges(frame, args.at)
     checkpoint, stats = predictor.checkpoint, predictor.stats()
     if args.json:

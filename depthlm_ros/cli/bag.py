@@ -6,15 +6,21 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from depthlm_ros.cli.options import add_grid_option, add_model_options, count, predictor_from
+from depthlm_ros.cli.options import (
+    Doubts,
+    add_grid_option,
+    add_model_options,
+    count,
+    predictor_from,
+)
 from depthlm_ros.data.files import read_camera
 from depthlm_ros.errors import InputError
-from depthlm_ros.msgs.fields import frame_from
+from depthlm_ros.msgs.fields import frame_from, sensor_camera
 from depthlm_ros.scan import scan
 from depthlm_ros.viz.progress import progress_bar
 
 DECISIVE = (
-    *("checkpoint", "entry", "engine", "style"),
+    *("checkpoint", "entry", "engine", "style", "axes"),
     *("info", "camera", "grid", "every", "rectified", "node"),
 )
 DEMO = Path("demo")
@@ -113,11 +119,12 @@ def _answer(args, recording, parts) -> int:
 
     fixed = info_message(None, read_camera(args.camera)) if args.camera else None
     predictor, skipped = predictor_from(args), 0
-    with progress_bar("images") as progress:
+    with progress_bar("images") as progress, Doubts(predictor.checkpoint) as doubts:
         for index, time_ns, image, info in recording.images(parts.done, args.every):
             progress(index, recording.total)
             try:
                 frame = frame_from(image, info or fixed, args.rectified)
+                doubts.look(sensor_camera(info or fixed, args.rectified))
             except InputError as error:
                 skipped += 1
                 print(f"depthlm: image {index} is skipped: {error}", file=sys.stderr)

@@ -4,14 +4,16 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from depthlm_ros.checkpoints import find_checkpoint, weights_sha256
+from depthlm_ros.checkpoints import Checkpoint, weights_sha256
 from depthlm_ros.cli.options import (
+    Doubts,
     add_model_options,
     add_records_options,
     count,
@@ -27,6 +29,7 @@ from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
 from depthlm_ros.evaluation.resume import SavedAnswers
 from depthlm_ros.evaluation.worst import sheet_path, write_sheet
+from depthlm_ros.predict import choose_checkpoint
 from depthlm_ros.tasks import TASKS
 from depthlm_ros.tasks.evaluation import evaluate_task
 from depthlm_ros.viz.progress import progress_bar
@@ -106,7 +109,7 @@ def _run_task(args) -> int:
         def told(done):
             progress(done, total)
 
-        some = islice(records, total)
+        some = _watched(islice(records, total), predictor.checkpoint)
         report = evaluate_task(task, some, predictor, args.style, args.each, told)
     print(report.table())
     if args.json:
@@ -126,7 +129,10 @@ def _run_distances(args) -> int:
     total = _total(records, args)
     begin = time.monotonic()
     with _answerer(args) as answerer, progress_bar("images") as progress:
-        points = evaluate(islice(records, total), answerer, lambda n: progress(n, total))
+        some = islice(records, total)
+        if args.constant is None:
+            some = _watched(some, _entry(args))
+        points = evaluate(some, answerer, lambda n: progress(n, total))
     report = report_on(points, answerer, time.monotonic() - begin, args.dataset or "")
     print(report.table())
     if args.worst:
@@ -135,6 +141,19 @@ def _run_distances(args) -> int:
         _write(args.json, report.to_json() + "\n")
         answerer.remove()
     return 0
+
+
+def _watched(records: Iterable[Any], checkpoint: Checkpoint) -> Iterator[Any]:
+    """The records, while it is told what is doubtful about their cameras."""
+    with Doubts(checkpoint) as doubts:
+        for record in records:
+            for camera in getattr(record, "cameras", None) or (record.camera,):
+                doubts.look(camera)
+            yield record
+
+
+def _entry(args: argparse.Namespace) -> Checkpoint:
+    return choose_checkpoint(args.checkpoint or "tiny", args.entry, axes=args.axes)
 
 
 @contextmanager
@@ -162,7 +181,7 @@ def _settings(args) -> dict:
     found = {name: value for name, value in vars(args).items() if name not in _IDLE}
     found["records"] = [[Path(path).name, sha256(path)] for path in Records(args.records).files]
     if args.constant is None:
-        entry = find_checkpoint(args.checkpoint or "tiny", args.entry)
+        entry = _entry(args)
         found["checkpoint"] = {k: v for k, v in asdict(entry).items() if k != "model"}
         found["weights"] = weights_sha256(entry.model)
     return found

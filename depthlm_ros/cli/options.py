@@ -7,19 +7,21 @@ from math import inf
 
 import numpy as np
 
+from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
-from depthlm_ros.data.frames import read_frame
+from depthlm_ros.data.frames import print_warning, read_frame
 from depthlm_ros.data.records import KINDS
 from depthlm_ros.engines import CHECKS
 from depthlm_ros.predict import PREDICTORS, Predictor, load_predictor
 from depthlm_ros.ranges import Ranges
-from depthlm_ros.view import Frame
+from depthlm_ros.view import AXES, Frame
 from depthlm_ros.viz.progress import loading_bar
 
 RECORDS = (
     'jsonl files with one image per line: {"image": file, "intrinsics": [fx, fy, cx, cy, width,'
     ' height], "pixel_coords": [[u, v], ...], "depth": [metres, ...], "kind": "distance" or "z"}'
 )
+_MOST_TOLD = 3  # cameras whose doubts are told; a zoom has as many as images
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +74,13 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) ->
         default="",
         help="how to point: marker, coordinates or position (default: the checkpoint's)",
     )
+    model.add_argument(
+        "--axes",
+        choices=AXES,
+        default="",
+        help="fx: both axes are brought to the checkpoint's focal length by fx; both: each by its"
+        " own (default: the checkpoint's)",
+    )
 
 
 def add_records_options(parser: argparse.ArgumentParser, text: str = RECORDS) -> None:
@@ -107,6 +116,7 @@ def predictor_from(
             args.engine,
             args.entry,
             **styles,
+            axes=args.axes,
             warm_up=False,  # the first question is the user's anyway
             progress=progress,
             **options,
@@ -116,6 +126,34 @@ def predictor_from(
 def frame_from(args: argparse.Namespace) -> Frame:
     """The image with its camera; CameraError where no focal length is known."""
     return read_frame(args.image, args.camera or "", args.fx, args.fy, args.cx, args.cy)
+
+
+class Doubts:
+    """Prints on stderr what makes answers about cameras doubtful: of the first few cameras that
+    have something, and of the others how many images they took. A context manager."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._told: list[Camera] = []
+        self._others = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._others:
+            print_warning(f"images of further cameras with doubtful intrinsics: {self._others}")
+
+    def look(self, camera: Camera) -> None:
+        """An image of this camera is asked about."""
+        if camera in self._told or not (found := self._checkpoint.warnings(camera)):
+            return
+        if len(self._told) == _MOST_TOLD:
+            self._others += 1
+            return
+        self._told.append(camera)
+        for sentence in found:
+            print_warning(sentence)
 
 
 def exit_code(ranges: Ranges) -> int:

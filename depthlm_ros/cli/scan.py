@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.cli.options import (
+    Doubts,
     add_grid_option,
     add_image_options,
     add_model_options,
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     frame = frame_from(args)
     out = output_folder(args.out)
     predictor = predictor_from(args)
+    Doubts(predictor.checkpoint).look(frame.camera)
     begin = time.monotonic()
     with progress_bar("asking") as progress:
         found = scan(predictor, frame, *args.grid, progress)

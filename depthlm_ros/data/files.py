@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import hypot, isfinite, nan
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -49,20 +49,20 @@ def read_picture(path: ImagePath, upright: bool = True, name: str = "") -> np.nd
     values the high byte counts, as in messages. Raises ImageError, also for transparent images.
     """
     told = name or path
-    with _opened(path, told) as (image, orientation):
-        if _is_transparent(image):
+    with _opened(path, told) as file:
+        if _is_transparent(file.image):
             raise ImageError(f"{told} has transparent pixels: put it on a background first")
-        raster = as_rgb(_raster(image, told))
-        if upright and orientation in _UPRIGHT:
-            raster = np.array(Image.fromarray(raster).transpose(_UPRIGHT[orientation]))
+        raster = as_rgb(_raster(file, told))
+        if upright and file.orientation in _UPRIGHT:
+            raster = np.array(Image.fromarray(raster).transpose(_UPRIGHT[file.orientation]))
         return raster
 
 
 def read_raster(path: ImagePath, name: str = "") -> np.ndarray:
     """The stored raster of an image file: (H, W) uint8 or uint16 if it is grey, else (H, W, 3)
     uint8 RGB whatever its alpha says. Raises ImageError."""
-    with _opened(path, name or path) as (image, _):
-        return _raster(image, name or path)
+    with _opened(path, name or path) as file:
+        return _raster(file, name or path)
 
 
 def as_rgb(raster: np.ndarray) -> np.ndarray:
@@ -75,19 +75,31 @@ def as_rgb(raster: np.ndarray) -> np.ndarray:
 def is_turned(path: ImagePath) -> bool:
     """Whether EXIF makes the upright image of a file portrait where it is stored as landscape, or
     the other way round."""
-    with _opened(path, path) as (_, orientation):
-        return orientation >= 5
+    with _opened(path, path) as file:
+        return file.orientation >= 5
+
+
+class _Opened(NamedTuple):
+    """An image file that Pillow holds open.
+
+    orientation: of its EXIF.
+    is_sixteen_bit: whether it is grey of 16 bits.
+    """
+
+    image: Image.Image
+    orientation: int
+    is_sixteen_bit: bool
 
 
 @contextmanager
-def _opened(path: ImagePath, told: object) -> Iterator[tuple[Image.Image, int]]:
-    """An image file in which only ImageError can happen, and its EXIF orientation; told: its name
-    in errors."""
+def _opened(path: ImagePath, told: object) -> Iterator[_Opened]:
+    """An image file in which only ImageError can happen; told: its name in errors."""
     try:
         with Image.open(path) as image:
+            is_sixteen_bit = _is_sixteen_bit(image)  # first: to read EXIF may load the image
             orientation = _orientation(image)
             _keep_stored(image)
-            yield image, orientation
+            yield _Opened(image, orientation, is_sixteen_bit)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -119,8 +131,9 @@ def _is_heif(path: ImagePath) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
 
 
-def _raster(image: Image.Image, name: object) -> np.ndarray:
-    if _is_sixteen_bit(image):
+def _raster(file: _Opened, name: object) -> np.ndarray:
+    image = file.image
+    if file.is_sixteen_bit:
         return np.array(image).astype(np.uint16)
     if image.mode not in EIGHT_BIT:
         raise ImageError(
@@ -133,7 +146,7 @@ def _raster(image: Image.Image, name: object) -> np.ndarray:
 def _is_sixteen_bit(image: Image.Image) -> bool:
     if image.mode.startswith("I;16"):
         return True
-    # Before 10.3, Pillow opened 16-bit grey PNG as 32 bits.
+    # Before 10.3, Pillow opened 16-bit grey PNG as 32 bits, of which only the tiles tell.
     tiles: Any = getattr(image, "tile", ())
     return image.mode == "I" and bool(tiles) and str(tiles[0][3]).startswith("I;16")
 
@@ -144,6 +157,8 @@ def _keep_stored(image: Image.Image) -> None:
     if tags is not None and ExifTags.Base.Orientation in tags:
         del tags[ExifTags.Base.Orientation]
         image.getexif().pop(ExifTags.Base.Orientation, None)
+    if hasattr(image, "_tile_orientation"):  # where Pillow 10 remembers it
+        image._tile_orientation = None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -198,8 +213,8 @@ def film_focal_px(path: ImagePath, width: int, height: int) -> float | None:
     was cropped: see exif_warnings.
     """
     try:
-        with _opened(path, path) as (image, _):
-            tag = _tag(image, ExifTags.Base.FocalLengthIn35mmFilm, ExifTags.IFD.Exif)
+        with _opened(path, path) as file:
+            tag = _tag(file.image, ExifTags.Base.FocalLengthIn35mmFilm, ExifTags.IFD.Exif)
     except ImageError:
         return None
     film_mm = _only_value(tag)
@@ -214,9 +229,9 @@ def exif_warnings(path: ImagePath, width: int, height: int) -> list[str]:
     width, height: of the image as it was read.
     """
     try:
-        with _opened(path, path) as (image, _):
+        with _opened(path, path) as file:
             zoom, wide, high = (
-                _only_value(_tag(image, tag, ExifTags.IFD.Exif))
+                _only_value(_tag(file.image, tag, ExifTags.IFD.Exif))
                 for tag in (
                     ExifTags.Base.DigitalZoomRatio,
                     ExifTags.Base.ExifImageWidth,
@@ -272,11 +287,14 @@ def read_camera(path: str | Path) -> Camera:
         return _camera_of(_ost(text) if "[image]" in text else _yaml(text))
     except CameraError as error:
         raise CameraError(f"{path}: {error}") from error
+    except OSError as error:
+        raise CameraError(f"the camera file {path} cannot be read: {error.strerror}") from error
     except Exception as error:
+        what = f"no field {error}" if isinstance(error, KeyError) else first_line(error)
         raise CameraError(
-            f"{path} is no camera_info file ({type(error).__name__}: {first_line(error)}): it"
-            " needs image_width, image_height, camera_matrix, distortion_model and"
-            " distortion_coefficients, or the fields of a sensor_msgs/CameraInfo"
+            f"{path} is no camera file that is understood ({what}): it needs image_width,"
+            " image_height, camera_matrix, distortion_model and distortion_coefficients, or the"
+            " fields of a sensor_msgs/CameraInfo, or be the ost.txt of camera_calibration"
         ) from error
 
 

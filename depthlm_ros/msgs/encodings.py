@@ -120,6 +120,8 @@ def _rows(message) -> np.ndarray:
     if not message.width or not message.height:
         raise ImageError(f"{form} is empty")
     height = message.height
+    if name.startswith("yuv422") and message.width % 2:  # which OpenCV 4.5 reads somehow
+        raise ImageError(f"{form} has an odd width, but its pixels share colours in pairs")
     if name in PLANAR:
         if message.width % 2 or message.height % 2:
             raise ImageError(f"{form} has an odd size, which its colour plane cannot have")
@@ -144,14 +146,12 @@ def _in_colours(plain, target) -> np.ndarray:
     except Exception as error:  # OpenCV and the libraries raise classes of their own
         raise ImageError(
             f"a {plain.width} x {plain.height} image in '{plain.encoding}' cannot be decoded:"
-            f" {_reason(plain, error)}"
+            f" {_reason(error)}"
         ) from error
 
 
-def _reason(plain, error) -> str:
+def _reason(error) -> str:
     """In words; an assertion of OpenCV names lines of its source and no cause."""
-    if plain.encoding.startswith("yuv422") and plain.width % 2:
-        return "its pixels share colours in pairs, so that the width must be even"
     if "Assertion failed" in str(error):
         return "its size or content does not fit the encoding"
     return first_line(error)

@@ -55,6 +55,17 @@ def camera_from(info, width, height, rectified=False) -> Camera:
     return whole.cropped(*_region(info)).scaled(1 / bin_x, 1 / bin_y, width, height)
 
 
+def sensor_camera(info, rectified=False) -> Camera:
+    """Camera of the whole sensor at its binning: whether its intrinsics are doubtful does not
+    depend on the region of interest, beside which its principal point may lie.
+
+    Raises CameraError.
+    """
+    bin_x, bin_y = _binning(info)
+    size = info.width // bin_x, info.height // bin_y
+    return _whole(info, rectified).scaled(1 / bin_x, 1 / bin_y, *size)
+
+
 def picture_size(info) -> tuple:
     """(width, height) of the pictures that a CameraInfo describes."""
     _, _, width, height = _region(info)

@@ -97,7 +97,11 @@ class DepthLMNode(ManagedNode):
         settings = self._settings.checked()
         if self._own_load is None:
             choose_checkpoint(
-                settings.checkpoint, settings.row, settings.style, settings.grid_style
+                settings.checkpoint,
+                settings.row,
+                settings.style,
+                settings.grid_style,
+                settings.axes,
             )
         if settings.query_frame:
             self._frames.listen()
@@ -168,6 +172,7 @@ class DepthLMNode(ManagedNode):
             asked.row,
             asked.style,
             asked.grid_style,
+            asked.axes,
             device=asked.device,
             dtype=asked.dtype,
             check=asked.check,

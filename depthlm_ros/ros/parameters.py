@@ -29,6 +29,7 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.ros.arguments import CAMERA_NAME, CAMERA_NAMES, LONGEST_NAME
 from depthlm_ros.ros.compat import given_parameters
 from depthlm_ros.scan import LARGEST_GRID
+from depthlm_ros.view import AXES
 
 _WORDS = {
     str: "a text",
@@ -75,6 +76,13 @@ class Settings:
     )
     row: str = _parameter(
         "row", "", "The published model whose ways a checkpoint folder without depthlm.json has"
+    )
+    axes: str = _parameter(
+        "axes",
+        "",
+        "How an image is brought to the checkpoint's focal length: fx (both axes by fx), both"
+        " (each axis by its own), or empty (as the checkpoint says)",
+        pattern="|".join(("", *AXES)),
     )
     engine: str = _parameter("engine", "local", "What runs the model", choices=ENGINES)
     style: str = _parameter(

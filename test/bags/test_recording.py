@@ -120,5 +120,20 @@ def test_an_image_whose_bytes_are_damaged_is_skipped_and_said(tmp_path, shots, b
             raw = STORE.serialize_cdr(message, kind)
             writer.write(connections[topic], time_ns, raw[:30] if index == 3 else raw)
     code, content, said = bag(tmp_path / "in")
-    assert code == 0 and len(said.splitlines()) == 1
+    assert code == 0 and len([line for line in said.splitlines() if "skipped" in line]) == 1
     assert [m.header.stamp.sec for _, m in content["/depthlm/points"]] == [1, 3, 4]
+
+
+@pytest.mark.parametrize(("options", "lines"), [([], 4), (["--axes", "both"], 0)])
+def test_the_doubts_about_a_lens_that_zooms_are_told_of_its_first_images(
+    record, shots, bag, options, lines
+):
+    oblong = [Camera(64, 48, 60.0 + n, 40.0, 31.0, 23.0) for n in range(5)]
+    messages = [
+        shot for n, camera in enumerate(oblong) for shot in list(shots(5, camera))[2 * n :][:2]
+    ]
+    code, content, said = bag(record(messages), *options)
+    told = said.splitlines()
+    assert (code, len(told), len(content["/depthlm/points"])) == (0, lines, 5)
+    assert [f"fx = {60 + n}," in line for n, line in enumerate(told[:3])] == [True] * len(told[:3])
+    assert not told or told[3].endswith(": 2")

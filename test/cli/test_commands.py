@@ -88,7 +88,7 @@ def test_without_a_focal_length_the_options_that_give_one_are_named(run, image_f
 def test_the_focal_length_from_exif_is_used_and_told(run, tmp_path):
     """26 mm on film whose diagonal is 43.27 mm: 26 / 43.27 of the image's 800 px."""
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0xA405] = 26
+    exif[0x8769] = {0xA405: 26}
     Image.new("RGB", (640, 480)).save(tmp_path / "a.jpg", exif=exif)
     code, _, err = run("ask", tmp_path / "a.jpg", "--at", "1,2", *FAKE)
     assert (code, len(err.splitlines())) == (0, 1)

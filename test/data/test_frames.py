@@ -18,8 +18,7 @@ def photo(folder, **inner):
     """A landscape JPEG whose EXIF turns it to portrait, with tags of the inner directory."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    for tag, value in inner.items():
-        exif.get_ifd(0x8769)[int(tag[1:])] = value
+    exif[0x8769] = {int(tag[1:]): value for tag, value in inner.items()}
     Image.new("RGB", (64, 48)).save(folder / "a.jpg", exif=exif)
     return str(folder / "a.jpg")
 

@@ -15,8 +15,9 @@ from math import inf
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.errors import CameraError, Code, DepthLMError, InputError, Problem
-from depthlm_ros.msgs.fields import camera_from, frame_from, picture_size
+from depthlm_ros.msgs.fields import camera_from, frame_from, picture_size, sensor_camera
 from depthlm_ros.msgs.pairing import Pair, Pairing, lens
 from depthlm_ros.ros.dds import PROFILE
 from depthlm_ros.ros.topic import STEADY, Topic
@@ -93,6 +94,12 @@ class Ahead:
         if predictor is not None and sum(self._asked) >= ENOUGH:
             self._start(lambda: predictor.prepare(image.frame))
 
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What answers; None while no model is there."""
+        predictor = self._worker.predictor
+        return None if predictor is None else predictor.checkpoint
+
     def probe(self, image: CameraImage) -> bool:
         """Convert an image; whether the thread was free to begin."""
         return self._start(lambda: image.frame)
@@ -114,7 +121,7 @@ class Inputs:
     """Subscribes `image` and `camera_info` under a prefix, from start() to stop().
 
     settings: of this camera.
-    ahead: makes its images ready.
+    ahead: makes its images ready, and knows the checkpoint that answers.
     received: images that came.
     dropped: images that another one replaced before they were asked about.
     rate: Rate of those received.
@@ -128,6 +135,8 @@ class Inputs:
         self.remember_s = 0.0
         self._jumped = self._reminded = self._changed = -inf
         self._refused = ""  # what was last told of intrinsics
+        self._doubted: list[str] = []  # the doubts that were last told
+        self._doubted_at = -inf
         self._node = node
         self._ahead = ahead
         self._own = prefix.replace("/", ".")  # left.input.compressed is left/image's alone
@@ -226,6 +235,19 @@ class Inputs:
             )
         return None
 
+    @property
+    def doubts(self) -> list[str]:
+        """What makes answers about its images doubtful though they can be asked about; nothing
+        while no model is there, whose checkpoint has a say in it."""
+        checkpoint = self._ahead.checkpoint
+        info = self._info if self._picture is None else self._picture.pair.info
+        if checkpoint is None or info is None:
+            return []
+        try:
+            return checkpoint.warnings(sensor_camera(info, self._rectified))
+        except CameraError:
+            return []  # which is a problem, and told as one
+
     def _forget(self):
         self._pairing = Pairing(self._exact)
         self._picture = self._image = self._info = self._probed = None
@@ -282,6 +304,16 @@ class Inputs:
                 self._changed = now
                 self._node.get_logger().info(f"{self._infos.resolved} has changed")
 
+    def _tell_doubts(self):
+        """Once where intrinsics come or change; those of a lens that zooms now and then."""
+        doubts, now = self.doubts, time.monotonic()
+        if doubts == self._doubted or now - self._doubted_at < REMIND_S:
+            return
+        self._doubted = doubts
+        for doubt in doubts:
+            self._doubted_at = now
+            self._node.get_logger().warning(f"{self._infos.resolved}: {doubt}")
+
     def _fitting(self, pair):
         """CameraError if the intrinsics are wrong, or not of an image of this size."""
         image = pair.image
@@ -313,6 +345,7 @@ class Inputs:
         self._infos.follow()
         self._take_settled()
         self._probe()
+        self._tell_doubts()
         now = time.monotonic()
         missing = self._picture is None and now - self._started > 2 * LOOK_S
         if missing and now - self._reminded > REMIND_S:  # each camera for itself

@@ -69,8 +69,8 @@ def of_camera(port) -> Health:
     if inputs.jumped:
         message = "stamps jump back: a recording starts again, or the camera's clock was set"
         return Health(Level.WARN, message, values)
-    if problem := outputs.problem:
-        return Health(Level.WARN, problem, values)
+    if doubts := [*filter(None, [outputs.problem]), *inputs.doubts]:
+        return Health(Level.WARN, "; ".join(doubts), values)
     return Health(Level.OK, "receiving images", values)
 
 
