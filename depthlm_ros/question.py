@@ -79,7 +79,7 @@ class Style(Protocol):
     """A way to ask about images.
 
     name: of the style.
-    shares_picture: whether all questions see the same image.
+    shares_image: whether all questions see the same image.
     pictures: about how many images a question may be.
     """
 
@@ -87,7 +87,7 @@ class Style(Protocol):
     pictures: ClassVar[tuple[int, ...]]
 
     @property
-    def shares_picture(self) -> bool: ...
+    def shares_image(self) -> bool: ...
 
     def probes(self, view: View) -> list[Question]:
         """Two questions that differ as early as any."""
@@ -185,7 +185,7 @@ class MarkerStyle(_Style):
     words: tuple[str, AnswerForm] | tuple[()] = ()
 
     name: ClassVar[str] = "marker"
-    shares_picture: ClassVar[bool] = False
+    shares_image: ClassVar[bool] = False
     CELLS = tuple((-i, 0) for i in range(1, 6)) + ((-2, -1), (-2, 1), (-3, -2), (-3, 2))
     COLOUR = (255, 0, 0)
 
@@ -229,7 +229,7 @@ class CoordinateStyle(_Style):
     words: tuple[str, AnswerForm] | tuple[()] = ()
 
     name: ClassVar[str] = "coordinates"
-    shares_picture: ClassVar[bool] = True
+    shares_image: ClassVar[bool] = True
 
     def normalised(self, view: View, pixel: Sequence[float]) -> tuple[int, int]:
         """(x, y): a view pixel as the integers that the text holds."""
@@ -254,7 +254,7 @@ class PositionStyle(_Style):
     words: tuple[str, AnswerForm] | tuple[()] = ()
 
     name: ClassVar[str] = "position"
-    shares_picture: ClassVar[bool] = True
+    shares_image: ClassVar[bool] = True
 
     @staticmethod
     def place(view: View, pixel: Sequence[float], grid: tuple[int, int]) -> tuple[float, float]:
@@ -274,7 +274,7 @@ class PlainStyle:
     """
 
     name: ClassVar[str] = "plain"
-    shares_picture: ClassVar[bool] = True
+    shares_image: ClassVar[bool] = True
     pictures: ClassVar[tuple[int, ...]] = (1, 2)
 
     @staticmethod

@@ -8,7 +8,7 @@ import pytest
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.cli import main
-from depthlm_ros.data.files import read_picture
+from depthlm_ros.data.files import read_image
 from depthlm_ros.question import MarkerStyle
 from depthlm_ros.view import Frame, unify_focal
 
@@ -23,7 +23,7 @@ def view_of(ibims1):
     @cache
     def of(image, focal_px, fx, fy, cx, cy, width, height):
         camera = Camera(width, height, fx, fy, cx, cy)
-        return unify_focal(Frame(read_picture(ibims1 / image, upright=False), camera), focal_px)
+        return unify_focal(Frame(read_image(ibims1 / image, upright=False), camera), focal_px)
 
     return lambda row: of(row["image"], row["unified_focal"], *row["intrinsics"])
 

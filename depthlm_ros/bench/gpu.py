@@ -573,7 +573,7 @@ def _estimate(engine, view, asker, count) -> float:
 
     scene = engine.open([view], asker)
     try:
-        shared = image_bytes(engine.loaded, scene.grid) if asker.shares_picture else 0
+        shared = image_bytes(engine.loaded, scene.grid) if asker.shares_image else 0
         return max(
             shared, min(count, engine.room(scene, inf)) * question_bytes(engine.loaded, scene)
         )

@@ -41,7 +41,7 @@ def work_of(loaded, prompts, view, style, questions) -> Work:
     patches = merged * loaded.vision.merge**2
     seeing = _vision(loaded, patches, merged)
     whole = [len(prompts.with_images(prompts.question_ids(q), images.grid)) for q in questions]
-    if not style.shares_picture:
+    if not style.shares_image:
         tokens = mean(whole)
         number = _text(loaded, NODES, tokens) + _head(loaded, 1 + NODES)
         return Work(0.0, seeing + _text(loaded, tokens, 0) + number, tokens - merged)

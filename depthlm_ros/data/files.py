@@ -41,7 +41,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 ImagePath = str | Path | BinaryIO
 
 
-def read_picture(path: ImagePath, upright: bool = True, name: str = "") -> np.ndarray:
+def read_image(path: ImagePath, upright: bool = True, name: str = "") -> np.ndarray:
     """(H, W, 3) uint8 RGB of an image file, or of an open one that errors call `name`.
 
     upright: turned as its EXIF orientation says, so that pixels are those that a viewer shows;

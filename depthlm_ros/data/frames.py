@@ -10,7 +10,7 @@ from depthlm_ros.data.files import (
     film_focal_px,
     is_turned,
     read_camera,
-    read_picture,
+    read_image,
 )
 from depthlm_ros.errors import CameraError, InputError
 from depthlm_ros.view import Frame
@@ -40,7 +40,7 @@ def read_frame(
     Raises ImageError, CameraError where no focal length is known, and InputError for both a camera
     file and numbers.
     """
-    raster = read_picture(image)
+    raster = read_image(image)
     height, width = raster.shape[:2]
     if camera:
         if (fx, fy, cx, cy) != (None,) * 4:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.data.files import read_picture
+from depthlm_ros.data.files import read_image
 from depthlm_ros.data.records import RecordLines, need, read_intrinsics, read_object
 from depthlm_ros.errors import CameraError, ImageError, RecordError
 from depthlm_ros.view import Frame
@@ -72,7 +72,7 @@ class PairRecord:
         """Both images, read now, with their cameras; RecordError where that fails."""
         try:
             first, second = (
-                Frame(read_picture(image, upright=False), camera)
+                Frame(read_image(image, upright=False), camera)
                 for image, camera in zip(self.images, self.cameras, strict=True)
             )
             return first, second

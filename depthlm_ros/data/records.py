@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from depthlm_ros.camera import Camera, as_pixels
-from depthlm_ros.data.files import camera_for, read_picture
+from depthlm_ros.data.files import camera_for, read_image
 from depthlm_ros.data.jsonl import Lines
 from depthlm_ros.errors import CameraError, ImageError, InputError, RecordError
 from depthlm_ros.view import Frame
@@ -75,7 +75,7 @@ class Record:
     def frame(self) -> Frame:
         """The image, read now, with its camera; RecordError where that fails."""
         try:  # the stored raster, without EXIF orientation: as the published loader reads it
-            return Frame(read_picture(self.image, upright=False), self.camera)
+            return Frame(read_image(self.image, upright=False), self.camera)
         except (CameraError, ImageError) as error:
             raise RecordError(f"{self.where}: {error}") from error
 

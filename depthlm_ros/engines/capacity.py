@@ -138,7 +138,7 @@ class _Measured:
 
 def question_bytes(loaded: Loaded, scene: LocalScene) -> int:
     """Memory of one question about an open scene; a drawn image is its own."""
-    drawn = 0 if scene.style.shares_picture else _tokens(scene.grid)
+    drawn = 0 if scene.style.shares_image else _tokens(scene.grid)
     words = WORDS + TREE
     numbers = (drawn + words) * (_cached(loaded) + _computed(loaded)) + drawn * _seen(loaded)
     return loaded.model.dtype.itemsize * numbers

@@ -102,4 +102,4 @@ def is_checked(check: str, style: Style) -> bool:
 
     "auto": where an image is computed per question, which costs so much that a check hardly shows.
     """
-    return check == "on" or (check == "auto" and not style.shares_picture)
+    return check == "on" or (check == "auto" and not style.shares_image)

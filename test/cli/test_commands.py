@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from depthlm_ros.data.files import read_picture
+from depthlm_ros.data.files import read_image
 
 COMMANDS = ("ask", "scan", "bag", "eval", "calibrate", "intervals", "checkpoints", "bench", "call")
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,7 +176,7 @@ def test_scan_writes_overlay_cloud_image_and_ply(run, image_file, tmp_path):
     assert code == 0
     assert text.split()[:3] == ["48", "of", "48"] and "2.00 m" in text
     assert sorted(path.name for path in out.iterdir()) == ["cloud.ply", "cloud.png", "overlay.png"]
-    assert read_picture(out / "overlay.png").shape == (48, 64, 3)
+    assert read_image(out / "overlay.png").shape == (48, 64, 3)
     assert b"element vertex 48" in (out / "cloud.ply").read_bytes()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from depthlm_ros.data.files import read_picture
+from depthlm_ros.data.files import read_image
 
 FAKE = ["--engine", "scripted", "--checkpoint", "facebook/VLM3-depth"]  # answers 2 m everywhere
 
@@ -64,7 +64,7 @@ def test_eval_goes_on_where_a_run_was_cut_off_and_then_forgets_it(run, records, 
 def test_eval_draws_the_worst_answers(run, records, tmp_path):
     sheet = tmp_path / "worst.png"
     assert run("eval", records, "--kind", "z", "--worst", 2, sheet, *FAKE)[0] == 0
-    assert read_picture(sheet).shape[1] == 2 * 320
+    assert read_image(sheet).shape[1] == 2 * 320
 
 
 def test_eval_prints_what_others_have_published(run, records):

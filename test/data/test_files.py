@@ -15,7 +15,7 @@ from depthlm_ros.data.files import (
     film_focal_px,
     is_turned,
     read_camera,
-    read_picture,
+    read_image,
     read_raster,
 )
 from depthlm_ros.errors import CameraError, ImageError
@@ -46,7 +46,7 @@ roi: {x_offset: 0, y_offset: 0, height: 0, width: 0, do_rectify: false}
 def test_an_rgb_picture_comes_as_it_is(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), picture)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), picture)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_an_rgb_picture_comes_as_it_is(tmp_path):
 )
 def test_other_forms_are_converted(tmp_path, mode, colour, rgb):
     Image.new(mode, (3, 2), colour).save(tmp_path / "a.png")
-    picture = read_picture(tmp_path / "a.png")
+    picture = read_image(tmp_path / "a.png")
     assert (picture.shape, picture.dtype) == ((2, 3, 3), np.uint8)
     assert (picture == rgb).all()
 
@@ -70,19 +70,19 @@ def test_a_palette_is_looked_up(tmp_path):
     palette = Image.new("RGB", (3, 2), RED).quantize(4)
     palette.save(tmp_path / "a.png")
     assert palette.mode == "P"
-    assert (read_picture(tmp_path / "a.png") == RED).all()
+    assert (read_image(tmp_path / "a.png") == RED).all()
 
 
 def test_transparent_pictures_are_refused(tmp_path):
     Image.new("RGBA", (3, 2), (*RED, 128)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="a.png has transparent pixels"):
-        read_picture(tmp_path / "a.png")
+        read_image(tmp_path / "a.png")
 
 
 def test_float_pictures_are_refused_by_name(tmp_path):
     Image.fromarray(np.ones((2, 3), np.float32)).save(tmp_path / "a.tiff")
     with pytest.raises(ImageError, match="of the form 'F' without a known full scale"):
-        read_picture(tmp_path / "a.tiff")
+        read_image(tmp_path / "a.tiff")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no picture", b"\x89PNG\r\n\x1a\n\x00\x00"])
@@ -90,7 +90,7 @@ def test_what_is_no_picture_is_told_with_its_name(tmp_path, content):
     if content is not None:
         (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(ImageError, match="a.png cannot be read as an image"):
-        read_picture(tmp_path / "a.png")
+        read_image(tmp_path / "a.png")
 
 
 def test_a_truncated_picture_is_refused_and_not_half_read(tmp_path):
@@ -99,7 +99,7 @@ def test_a_truncated_picture_is_refused_and_not_half_read(tmp_path):
     whole = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImageError, match="truncated"):
-        read_picture(tmp_path / "a.jpg")
+        read_image(tmp_path / "a.jpg")
 
 
 def exif_picture(path, orientation=None, film_mm=None):
@@ -116,14 +116,14 @@ def exif_picture(path, orientation=None, film_mm=None):
 def test_a_turned_picture_comes_upright_as_viewers_show_it(tmp_path):
     """Orientation 6: a quarter turn clockwise, so the white corner goes to the right."""
     exif_picture(tmp_path / "a.png", orientation=6)
-    picture = read_picture(tmp_path / "a.png")
+    picture = read_image(tmp_path / "a.png")
     assert picture.shape == (40, 30, 3)
     assert picture[5, 25].tolist() == [255] * 3 and picture[5, 5].tolist() == [0] * 3
 
 
 def test_records_read_the_stored_raster(tmp_path):
     exif_picture(tmp_path / "a.png", orientation=6)
-    assert read_picture(tmp_path / "a.png", upright=False).shape == (30, 40, 3)
+    assert read_image(tmp_path / "a.png", upright=False).shape == (30, 40, 3)
 
 
 def test_exif_tells_the_focal_length_by_the_diagonal_of_film(tmp_path):
@@ -226,8 +226,8 @@ def broken_exif(odd=SOUND, film=FILM_26):
 def test_a_tag_that_nobody_needs_breaks_no_image(tmp_path, odd, form):
     path = tmp_path / "a"
     Image.new("RGB", (40, 30), RED).save(path, form, exif=broken_exif(odd))
-    assert read_picture(path).shape == (40, 30, 3)
-    assert read_picture(path, upright=False).shape == (30, 40, 3)
+    assert read_image(path).shape == (40, 30, 3)
+    assert read_image(path, upright=False).shape == (30, 40, 3)
     focal_px = film_focal_px(path, 30, 40)
     stops = odd == NO_ROOM and focal_px is None  # there Pillow 10 gives up the tags that follow
     assert stops or focal_px == pytest.approx(30.046, abs=1e-3)
@@ -249,7 +249,7 @@ def test_a_malformed_focal_length_is_not_known(tmp_path, film, focal_px):
     Image.new("RGB", (40, 30), RED).save(tmp_path / "a.jpg", exif=broken_exif(film=film))
     found = film_focal_px(tmp_path / "a.jpg", 40, 30)
     assert found == (None if focal_px is None else pytest.approx(focal_px, abs=1e-3))
-    assert read_picture(tmp_path / "a.jpg").shape == (40, 30, 3)
+    assert read_image(tmp_path / "a.jpg").shape == (40, 30, 3)
 
 
 @pytest.mark.parametrize(
@@ -272,10 +272,10 @@ def test_exif_that_contradicts_its_focal_length_is_named(tmp_path, tags, count):
 
 def test_a_tiff_is_turned_for_people_and_not_for_cameras(tmp_path):
     exif_picture(tmp_path / "a.tiff", orientation=6)
-    assert read_picture(tmp_path / "a.tiff").shape == (40, 30, 3)
-    assert read_picture(tmp_path / "a.tiff", upright=False).shape == (30, 40, 3)
+    assert read_image(tmp_path / "a.tiff").shape == (40, 30, 3)
+    assert read_image(tmp_path / "a.tiff", upright=False).shape == (30, 40, 3)
     np.testing.assert_array_equal(
-        read_picture(tmp_path / "a.tiff")[5, 25], read_picture(tmp_path / "a.tiff", False)[5, 5]
+        read_image(tmp_path / "a.tiff")[5, 25], read_image(tmp_path / "a.tiff", False)[5, 5]
     )
     assert is_turned(tmp_path / "a.tiff")
 
@@ -283,19 +283,19 @@ def test_a_tiff_is_turned_for_people_and_not_for_cameras(tmp_path):
 def test_a_heic_photo_is_named_as_such(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     with pytest.raises(ImageError, match="HEIC"):
-        read_picture(tmp_path / "a.jpg")
+        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.slow
 def test_a_photo_of_108_megapixels_is_read(tmp_path):
     Image.new("1", (12_000, 9_000)).save(tmp_path / "a.png")
-    assert read_picture(tmp_path / "a.png").shape == (9_000, 12_000, 3)
+    assert read_image(tmp_path / "a.png").shape == (9_000, 12_000, 3)
 
 
 def test_a_photo_of_200_megapixels_is_refused_in_own_words(tmp_path):
     Image.new("1", (16_320, 12_240)).save(tmp_path / "b.png")
     with pytest.raises(ImageError, match="million pixels"):
-        read_picture(tmp_path / "b.png")
+        read_image(tmp_path / "b.png")
 
 
 def test_grey_of_sixteen_bits_is_known_as_older_pillow_opens_it(tmp_path):
@@ -303,7 +303,7 @@ def test_grey_of_sixteen_bits_is_known_as_older_pillow_opens_it(tmp_path):
     values = (np.arange(6).reshape(2, 3) * 256 + 99).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_raster(tmp_path / "a.png"), values)
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png")[..., 0], values >> 8)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png")[..., 0], values >> 8)
 
 
 ROS_1 = """
@@ -415,8 +415,8 @@ def mutate(folder, count):
         name, content = files[number % len(files)]
         path.write_bytes(mutated(content, draw))
         if name.isupper():
-            readable += attempt(read_picture, path)
-            attempt(lambda p: read_picture(p, upright=False), path)
+            readable += attempt(read_image, path)
+            attempt(lambda p: read_image(p, upright=False), path)
             film_focal_px(path, 16, 12)
             exif_warnings(path, 16, 12)
         else:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthlm_ros.data.files import read_picture
+from depthlm_ros.data.files import read_image
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import ConstantAnswers, evaluate
@@ -45,7 +45,7 @@ def test_the_worst_point_of_each_of_the_worst_images_comes_first(records):
 def test_the_ring_lies_on_the_point_of_its_image(records, tmp_path):
     seen = records([2.0, 2.0], [2.0, 9.0])
     write_sheet(evaluate(seen, ConstantAnswers(2.0)), seen, 1, tmp_path / "sheet_a.png")
-    sheet = read_picture(tmp_path / "sheet_a.png")
+    sheet = read_image(tmp_path / "sheet_a.png")
     assert sheet.shape[1] == TILE[0]
     v, u = np.nonzero((sheet == (255, 0, 0)).all(axis=2))
     assert (u.mean(), v.mean()) == (pytest.approx(150, abs=1), pytest.approx(150, abs=1))
@@ -55,12 +55,12 @@ def test_five_tiles_are_two_rows_and_none_is_still_an_image(records, tmp_path):
     seen = records(*[[2.0]] * 5)
     points = evaluate(seen, ConstantAnswers(9.0))
     write_sheet(points, seen, 9, tmp_path / "sheet_a.png")
-    five = read_picture(tmp_path / "sheet_a.png").shape
+    five = read_image(tmp_path / "sheet_a.png").shape
     write_sheet(points, seen, 1, tmp_path / "sheet_b.png")
-    one = read_picture(tmp_path / "sheet_b.png").shape
+    one = read_image(tmp_path / "sheet_b.png").shape
     assert five == (2 * one[0], 4 * one[1], 3)
     write_sheet(evaluate([], ConstantAnswers(9.0)), [], 3, tmp_path / "sheet_c.png")
-    assert read_picture(tmp_path / "sheet_c.png").shape == one
+    assert read_image(tmp_path / "sheet_c.png").shape == one
 
 
 @pytest.mark.parametrize("path", ["a.txt", "nowhere/a.png"])

@@ -6,7 +6,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from depthlm_ros.data.files import read_picture
+from depthlm_ros.data.files import read_image
 from depthlm_ros.viz.clouds import cloud_image, write_ply
 
 
@@ -44,7 +44,7 @@ def test_the_cloud_image_shows_the_colours_of_the_points(tmp_path):
     colours = np.zeros((24, 32, 3), np.uint8)
     colours[:, :16], colours[:, 16:] = (220, 40, 40), (40, 220, 40)
     cloud_image(tmp_path / "a.png", points, colours)
-    image = read_picture(tmp_path / "a.png").astype(int)
+    image = read_image(tmp_path / "a.png").astype(int)
     assert image.shape == (640, 1280, 3)
     side = image[:, :640].reshape(-1, 3)
     for colour in ((220, 40, 40), (40, 220, 40)):
@@ -56,4 +56,4 @@ def test_the_cloud_image_shows_the_colours_of_the_points(tmp_path):
 )
 def test_the_cloud_image_of_few_or_no_points_is_still_an_image(tmp_path, points):
     cloud_image(tmp_path / "a.png", points, np.zeros(points.shape, np.uint8))
-    assert read_picture(tmp_path / "a.png").shape == (640, 1280, 3)
+    assert read_image(tmp_path / "a.png").shape == (640, 1280, 3)

@@ -77,7 +77,7 @@ def make_row(example, checkpoint, stage, rng, crop=None, multiple=1) -> Row:
                     f"{example.name}: {metres:g} m has over {checkpoint.integer_digits} digits"
                 )
             asked.append(Asked(style, style.question(view, pixel), metres))
-            if not style.shares_picture:
+            if not style.shares_image:
                 image = style.picture(view, pixel)
     return Row(example, view, image, tuple(asked), stage.weights)
 

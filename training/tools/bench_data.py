@@ -19,7 +19,7 @@ from PIL import Image
 
 from depthlm_ros.bench.shapes import find_size, parts_of
 from depthlm_ros.camera import Camera
-from depthlm_ros.data.files import read_picture
+from depthlm_ros.data.files import read_image
 from depthlm_ros.question import MarkerStyle
 from depthlm_ros.view import Frame, unify_focal
 from training.config import Crop
@@ -51,7 +51,7 @@ class Way:
     def sample(self, i):
         """The patches of image i."""
         rng = np.random.default_rng(i)
-        view = unify_focal(Frame(read_picture(self.path), CAMERA), FOCAL_PX)
+        view = unify_focal(Frame(read_image(self.path), CAMERA), FOCAL_PX)
         view = cropped(view, CROP, self.vision.side, rng)
         image = MarkerStyle().drawn(view, rng.integers(20, 400, 2))
         prepared = self.preparer.prepare(image) if self.own else self.vision.prepare([image])

@@ -137,7 +137,7 @@ class LocalEngine:
 
     def _fill(self, scene: LocalScene, prepared: list[ImageTensors]) -> None:
         """Keep in the scene what its questions need of the images."""
-        if scene.style.shares_picture:
+        if scene.style.shares_image:
             with threads_for(self.loaded):
                 self._share(scene, prepared)
         else:
@@ -180,7 +180,7 @@ class LocalEngine:
     def _answers(self, members: Sequence[Asked]) -> list[Reply]:
         """Replies to one group, in one pass."""
         style, form = members[0][0].style, members[0][1].form
-        begun = self._shared(members) if style.shares_picture else self._drawn(members)
+        begun = self._shared(members) if style.shares_image else self._drawn(members)
         if not form.is_number:
             return [Reply(nan, text) for text in self.speaker.say(begun)]
         found = self.reader.read(begun)
@@ -249,7 +249,7 @@ def _kind(scene: LocalScene) -> Hashable:
 
 def _group(scene: LocalScene, question: Question) -> Hashable:
     """Equal for what one forward can take: one scene, or equal prompts about equal sizes."""
-    if scene.style.shares_picture:
+    if scene.style.shares_image:
         return id(scene.prompt), question.form
     return scene.view.image.shape, question.text, question.form
 
