@@ -90,7 +90,7 @@ class Chat:
                 f"the tokenizer does not keep the digits of {opening + number!r} apart: a"
                 " checkpoint must have each digit and the point as one token"
             )
-        pairs = [a + b for a, b in product(SYMBOLS, repeat=2)]
+        pairs = [a + b for a, b in product(SYMBOLS, repeat=2) if (a, b) != (".", ".")]
         encoded = self.tokenizer(pairs, add_special_tokens=False)["input_ids"]
         if one := [pair for pair, ids in zip(pairs, encoded, strict=True) if len(ids) != 2]:
             raise CheckpointError(
