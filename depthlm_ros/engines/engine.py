@@ -102,8 +102,9 @@ class Engine(Protocol):
 
 
 def is_checked(check: str, style: Style) -> bool:
-    """Whether `check` (one of CHECKS) has answers in this style checked.
+    """Whether `check` (one of CHECKS) has all answers in this style checked.
 
-    "auto": where an image is computed per question, which costs so much that a check hardly shows.
+    "auto": where an image is computed per question, which costs so much that a check hardly shows;
+    in other styles LocalEngine checks a sample.
     """
     return check == "on" or (check == "auto" and not style.shares_picture)
