@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What is used of torch and transformers beyond their documented interfaces, in one place.
 
-Read in torch 2.13 and transformers 5.0 to 5.24; test/models/test_compat.py has a test for each
+Read in torch 2.13 and transformers 5.6 to 5.24; test/models/test_compat.py has a test for each
 function here, so that a new version that breaks one names it.
 """
 
