@@ -27,7 +27,7 @@ from depthlm_ros.errors import DepthLMError, InputError, UnsupportedError
 from depthlm_ros.models.progress import silent, span
 from depthlm_ros.question import PointingStyle, Question, Style
 from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
-from depthlm_ros.view import Frame, SharedFrame, View, unify_focal
+from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal
 
 # Of the focal length: the image of a camera that sees 60 degrees across, four by three.
 USUAL_WIDTH, USUAL_HEIGHT = 1.143, 0.857
@@ -39,7 +39,8 @@ class PredictorStats:
 
     batch_size: pixels that the newest step answered.
     checked: replies that were checked, see engines.engine.Engine.
-    fell_back: those of them that were decoded freely.
+    fell_back: those of them that were decoded freely, since the model would not have said the
+        given words.
     memory_bytes: allocated on a GPU, or held by this process on a CPU; 0 without a model.
     """
 
@@ -47,6 +48,11 @@ class PredictorStats:
     checked: int = 0
     fell_back: int = 0
     memory_bytes: int = 0
+
+    @property
+    def fall_back_rate(self) -> float:
+        """The share of the checked replies that fell back; NaN where none was checked."""
+        return self.fell_back / self.checked if self.checked else nan
 
 
 class Predictor(Protocol):
@@ -212,7 +218,7 @@ class AskingPredictor:
 
     def __init__(self, engine: Engine, checkpoint: Checkpoint) -> None:
         self.engine = engine
-        self.checkpoint = checkpoint
+        self.checkpoint = _within(checkpoint, engine.limits)
         self._batcher = Batcher(engine)
         self._scenes = OpenScenes(engine)
 
@@ -293,12 +299,18 @@ class AskingPredictor:
     def _views(self, frame: Frame) -> list[View]:
         """The views in which a frame is asked about, several of a large one."""
         view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
-        return view.windows(self.checkpoint.largest_view)
+        return view.windows(self.checkpoint.largest_view, self.engine.limits)
 
     def _check_support(self, style: Style, images: int) -> None:
         reason = self.engine.supports(style, images)
         if reason:
             raise UnsupportedError(reason)
+
+
+def _within(checkpoint: Checkpoint, limits: ViewLimits) -> Checkpoint:
+    """The entry with a largest_view that the image processor allows too."""
+    width, height = (int(min(side, limits.longest_side)) for side in checkpoint.largest_view)
+    return replace(checkpoint, largest_view=(width, height))
 
 
 @dataclass

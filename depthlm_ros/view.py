@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +24,8 @@ SMALLEST_SIDE = 3  # pixels; below, the intrinsics are wrong rather than the ima
 AXES = ("fx", "both")  # see unify_focal
 TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (DepthLM, appendix)
 STRIP = 200_000  # pixels of a resize; fewer are not worth a thread
+MOST_ROUNDING = 0.125  # of a side, by which rounding it to whole image tokens may change it
+PADDING = 128  # grey: the colour that normalised images have about zero for
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,95 @@ def _form(image: object) -> str:
 
 
 @dataclass(frozen=True)
+class ViewLimits:
+    """Which sizes of a view a model sees as they are, by the bounds of its image processor.
+
+    A view within them is resized to whole image tokens at most. Beyond them the processor would
+    shrink or enlarge it, and with it the focal length. The default has no bounds.
+
+    token: pixels that an image token is wide and high.
+    rounding: how the processor makes sides whole tokens: to the "nearest" or "up"; "none" where
+        the model drops what is no whole token, "exact" where it takes nothing else.
+    longest_side: of a view.
+    least_pixels, most_pixels: of a view, once its sides are rounded.
+    """
+
+    token: int = 1
+    rounding: str = "nearest"
+    longest_side: float = inf
+    least_pixels: float = 0
+    most_pixels: float = inf
+
+    def rounded(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) that the processor makes of a view."""
+        return self._rounded(width), self._rounded(height)
+
+    def window(self, width: int, height: int, largest: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) of the largest part of a view that the model may see, `largest` of the
+        checkpoint entry included."""
+        width, height = (
+            self._cut(side, int(min(most, self.longest_side)))
+            for side, most in zip((width, height), largest, strict=True)
+        )
+        rounded = self.rounded(width, height)
+        if rounded[0] * rounded[1] <= self.most_pixels:
+            return width, height
+        shrink = sqrt(self.most_pixels / (width * height))
+        width, height = (
+            max(int(side * shrink) // self.token, 1) * self.token for side in (width, height)
+        )
+        return width, height
+
+    def padded(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) to which a view has to be padded; its own size where it need not be.
+
+        A side is padded to whole tokens where rounding would change it by more than MOST_ROUNDING,
+        both are where the view is smaller than the processor's minimum.
+        """
+        width, height = (self._padded(side) for side in (width, height))
+        rounded = self.rounded(width, height)
+        if rounded[0] * rounded[1] >= self.least_pixels:
+            return width, height
+        width, height = self._whole(width), self._whole(height)
+        while width * height < self.least_pixels:
+            if width < height:
+                width += self.token
+            else:
+                height += self.token
+        return width, height
+
+    def _cut(self, side: int, most: int) -> int:
+        if side <= most or self.rounding != "exact":
+            return min(side, most)
+        return max(most // self.token, 1) * self.token
+
+    def _padded(self, side: int) -> int:
+        if self.rounding == "exact":
+            return self._whole(side)
+        wrong = abs(self._rounded(side) - side) > MOST_ROUNDING * side
+        return self._whole(side) if wrong or side < self.token else side
+
+    def _whole(self, side: int) -> int:
+        return -(-side // self.token) * self.token
+
+    def _rounded(self, side: int) -> int:
+        if self.rounding in ("none", "exact"):
+            return side
+        if self.rounding == "up":
+            return self._whole(side)
+        return round(side / self.token) * self.token
+
+
+ANY_SIZE = ViewLimits()
+
+
+@dataclass(frozen=True)
 class View:
     """A frame at the unified focal length, or a window of it.
 
     image: (h, w, 3) uint8 RGB. camera: the intrinsics of this image. scale: (sx, sy), exact.
-    offset: (left, top), whole view pixels cut away. frame: what it was made from.
+    offset: (left, top), whole view pixels cut away, negative where it was padded. frame: what it
+    was made from.
     """
 
     image: np.ndarray
@@ -122,17 +209,38 @@ class View:
         camera = self.camera.cropped(left, top, width, height)
         return View(np.ascontiguousarray(image), camera, self.frame, self.scale, offset)
 
-    def windows(self, largest: tuple[int, int] = TRAINED_VIEW) -> list["View"]:
-        """Views of at most `largest` (width, height) that cover this one, evenly overlapping.
+    def padded(self, width: int, height: int) -> "View":
+        """This view in the middle of a grey one of (width, height)."""
+        left, top = (width - self.camera.width) // 2, (height - self.camera.height) // 2
+        if min(left, top) < 0:
+            raise InputError(
+                f"a view of {self.camera.width} x {self.camera.height} cannot be padded to"
+                f" {width} x {height}: neither side may be smaller"
+            )
+        image = np.full((height, width, 3), PADDING, np.uint8)
+        image[top : top + self.camera.height, left : left + self.camera.width] = self.image
+        camera = self.camera.cropped(-left, -top, width, height)
+        offset = (self.offset[0] - left, self.offset[1] - top)
+        return View(image, camera, self.frame, self.scale, offset)
 
-        A view beyond the training range is cut and not shrunk: shrinking would change the
-        focal length.
+    def windows(
+        self, largest: tuple[int, int] = TRAINED_VIEW, limits: ViewLimits = ANY_SIZE
+    ) -> list["View"]:
+        """Views within `limits`, and of at most `largest` (width, height), that cover this one,
+        evenly overlapping.
+
+        A view that is too large is cut and one that is too small is padded, and neither is ever
+        resized: that would change the focal length.
         """
-        lefts, width = _tiles(self.camera.width, largest[0])
-        tops, height = _tiles(self.camera.height, largest[1])
-        if len(lefts) == len(tops) == 1:
-            return [self]
-        return [self.cropped(left, top, width, height) for top in tops for left in lefts]
+        size = self.camera.width, self.camera.height
+        most = limits.window(*size, largest)
+        lefts, width = _tiles(size[0], most[0])
+        tops, height = _tiles(size[1], most[1])
+        views = [self]
+        if len(lefts) > 1 or len(tops) > 1:
+            views = [self.cropped(left, top, width, height) for top in tops for left in lefts]
+        padded = limits.padded(width, height)
+        return views if padded == (width, height) else [view.padded(*padded) for view in views]
 
 
 def _tiles(length: int, largest: int) -> tuple[list[int], int]:

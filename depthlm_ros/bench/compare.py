@@ -146,5 +146,6 @@ def _local(loaded, watch, styles, ns, check):
 def _convince(checker):
     """Make every check and take it for passed, as nearly all of a trained model's are: random
     weights never say the closing words, and free decoding would be timed instead."""
-    agreed = checker.agreed
+    agreed, holds = checker.agreed, checker.holds
     checker.agreed = lambda *asked: [True for _ in agreed(*asked)]
+    checker.holds = lambda *asked: [True for _ in holds(*asked)]

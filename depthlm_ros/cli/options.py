@@ -67,7 +67,8 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) ->
     model.add_argument(
         "--check",
         choices=CHECKS,
-        help="verify that the model would have said the given words (auto: in marker style)",
+        help="verify that the model would have said the given words (auto: all in marker style, a"
+        " sample in others)",
     )
     model.add_argument(
         "--style",

@@ -12,7 +12,7 @@ from math import nan
 from typing import Any, Protocol
 
 from depthlm_ros.question import Question, Style
-from depthlm_ros.view import View
+from depthlm_ros.view import View, ViewLimits
 
 # The text of a Reply whose scene was closed while it waited: nobody will read it.
 CLOSED = "the scene was closed before it was answered"
@@ -65,6 +65,7 @@ class Engine(Protocol):
     counts: replies "checked" so far, and how many of them "fell_back" to free decoding.
     memory_bytes: what is allocated on a GPU, or what this process holds on a CPU; 0 without a
         model.
+    limits: the views that its model sees as they are; others are cut or padded first.
 
     A scene belongs to the engine that opened it, so its type is the engine's own.
     """
@@ -77,6 +78,9 @@ class Engine(Protocol):
 
     @property
     def memory_bytes(self) -> int: ...
+
+    @property
+    def limits(self) -> ViewLimits: ...
 
     def supports(self, style: Style, images: int = 1) -> str:
         """ "" if it can be asked in this style about so many images, or the reason why not."""
@@ -98,8 +102,9 @@ class Engine(Protocol):
 
 
 def is_checked(check: str, style: Style) -> bool:
-    """Whether `check` (one of CHECKS) has answers in this style checked.
+    """Whether `check` (one of CHECKS) has all answers in this style checked.
 
-    "auto": where an image is computed per question, which costs so much that a check hardly shows.
+    "auto": where an image is computed per question, which costs so much that a check hardly shows;
+    in other styles LocalEngine checks a sample.
     """
     return check == "on" or (check == "auto" and not style.shares_image)

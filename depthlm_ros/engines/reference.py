@@ -85,6 +85,7 @@ class ReferenceEngine:
         self.max_new_tokens = longest if force_opening else max_new_tokens
         self.counts: Counter[str] = Counter()
         self.device = str(self.loaded.device)
+        self.limits = self.loaded.vision.limits
         self._pace = Pace()
 
     @property

@@ -16,7 +16,7 @@ import numpy as np
 
 from depthlm_ros.engines import CLOSED, Reply
 from depthlm_ros.question import Question, Style
-from depthlm_ros.view import View
+from depthlm_ros.view import ANY_SIZE, View
 
 ROOM = 1024  # questions a step when they cost nothing
 
@@ -52,6 +52,7 @@ class ScriptedEngine:
 
     device = "none"
     memory_bytes = 0
+    limits = ANY_SIZE
 
     def __init__(
         self,

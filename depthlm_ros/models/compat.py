@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What is used of torch and transformers beyond their documented interfaces, in one place.
 
-Read in torch 2.13 and transformers 5.0 to 5.24; test/models/test_compat.py has a test for each
+Read in torch 2.13 and transformers 5.6 to 5.24; test/models/test_compat.py has a test for each
 function here, so that a new version that breaks one names it.
 """
 
@@ -11,12 +11,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import signature
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import transformers
 from torch.backends.cuda import SDPAParams, can_use_flash_attention
 from transformers import DynamicCache
+from transformers.utils import cached_file
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 
@@ -204,6 +206,19 @@ def quiet() -> Iterator[None]:
         log.set_verbosity(level)
         if bars:
             log.enable_progress_bar()
+
+
+def stored_file(model: str, name: str) -> Path | None:
+    """A file of a folder or of a hub id, downloaded where it has to be; None where there is
+    none, or where the hub cannot be reached and it is not in the cache."""
+    found = cached_file(
+        model,
+        name,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import transformers
 from depthlm_ros.answer import FORMS
 from depthlm_ros.checkpoints import Checkpoint, check_folder
 from depthlm_ros.errors import CheckpointError, InputError, first_line
-from depthlm_ros.models.chat import Chat
+from depthlm_ros.models.chat import Chat, chat_of
 from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.progress import Progress, silent, span
 from depthlm_ros.models.vision import FAMILIES, QwenVision
@@ -38,6 +38,7 @@ class Parts:
     chat: see chat.py.
     symbol_ids: the tokens of digits.SYMBOLS.
     point_id: the token that points, None if the vocabulary lacks it.
+    notes: what is doubtful about the checkpoint's files, a sentence each.
     """
 
     checkpoint: Checkpoint
@@ -47,6 +48,7 @@ class Parts:
     chat: Chat
     symbol_ids: list[int]
     point_id: int | None
+    notes: list[str]
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Loaded(Parts):
 
 
 def load_parts(checkpoint: Checkpoint) -> Parts:
-    """Tokenizer, image processor and chat layout. Raises CheckpointError."""
+    """Tokenizer, image processor and chat layout; notes are logged. Raises CheckpointError."""
     if Path(checkpoint.model).is_dir():
         check_folder(checkpoint.model)
     config = _architecture(checkpoint)
@@ -91,12 +93,20 @@ def load_parts(checkpoint: Checkpoint) -> Parts:
     loader = getattr(transformers, family.processor_class)
     processor = part(checkpoint, "image processor", loader)
     vision = family(config, processor, tokenizer)
-    chat = Chat(tokenizer, checkpoint.system)
+    image_id = config.image_token_id
+    chat, notes = chat_of(checkpoint.model, tokenizer, checkpoint.system, image_id)
     for style, wording in checkpoint.wording.items():
         question, form = WORDINGS[style][wording]
         symbols = chat.symbol_ids(question, FORMS[form].opening)
+    if not processor.do_rescale:
+        notes.append(
+            f"do_rescale is off in the image processor of {checkpoint.model}: its model is given"
+            " colours of 0 to 255 instead of 0 to 1, which is right only if it was trained so"
+        )
+    for note in notes:
+        logging.getLogger(__name__).warning("%s", note)
     point = tokenizer.get_vocab().get(POINT)
-    return Parts(checkpoint, config, tokenizer, vision, chat, symbols, point)
+    return Parts(checkpoint, config, tokenizer, vision, chat, symbols, point, notes)
 
 
 def load(

@@ -3,7 +3,8 @@
 
 Asserts that the model sees the view snapped to the processor's multiple (28, 32 or 16) and
 otherwise untouched: a second resize would change the focal length, and with it every distance,
-without an error; and that values are rescaled and normalised as the checkpoint's config says.
+without an error (`limits` tells which views are safe from one); and that values are rescaled and
+normalised as the checkpoint's config says.
 
 An adapter for each architecture: a new one is a class here and a line in FAMILIES.
 """
@@ -20,6 +21,7 @@ from PIL import Image
 
 from depthlm_ros.errors import CheckpointError, EngineError
 from depthlm_ros.models import compat
+from depthlm_ros.view import ViewLimits
 
 LEVELS = np.arange(256, dtype=np.uint8)  # of a colour
 
@@ -68,6 +70,18 @@ class QwenVision:
         """Pixels that an image token is wide and high."""
         return self.patch * self.merge
 
+    @property
+    def limits(self) -> ViewLimits:
+        """The views that the processor leaves at their size, by its own bounds."""
+        if not self.processor.do_resize:
+            return ViewLimits(self.side, "exact")
+        size = self.processor.size
+        return ViewLimits(
+            token=self.side,
+            least_pixels=size["shortest_edge"],
+            most_pixels=size["longest_edge"],
+        )
+
     def prepare(self, images: Sequence[np.ndarray]) -> ImageTensors:
         """Of (h, w, 3) uint8 arrays of one size; EngineError after a second resize."""
         wanted = self.snapped(*images[0].shape[:2])
@@ -81,7 +95,8 @@ class QwenVision:
         """(height, width) that the processor's own rule makes, its bounds left aside."""
         factor = self.side
         if self.processor.do_resize:
-            return round(height / factor) * factor, round(width / factor) * factor
+            height, width = (max(round(side / factor), 1) for side in (height, width))
+            return height * factor, width * factor
         if height % factor or width % factor:
             raise EngineError(
                 f"do_resize is off in preprocessor_config.json, so a view must have sides that are"
@@ -199,6 +214,15 @@ class PixtralVision(QwenVision):
         )
         self.levels = self._levels()
 
+    @property
+    def limits(self) -> ViewLimits:
+        """The views that the processor leaves at their size, by its own bounds."""
+        if not self.processor.do_resize:
+            return ViewLimits(self.patch, "none")
+        size = self.processor.size
+        bounds = [size[name] for name in ("longest_edge", "height", "width") if _has(size, name)]
+        return ViewLimits(self.patch, "up", longest_side=min(bounds))
+
     def snapped(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) rounded up; without do_resize as it is, the model cuts the rest off."""
         if not self.processor.do_resize:
@@ -249,6 +273,11 @@ class PixtralVision(QwenVision):
     def _size(self, tensors: dict[str, torch.Tensor]) -> tuple[int, int]:
         height, width = tensors["image_sizes"][0].tolist()
         return height, width
+
+
+def _has(size: Any, name: str) -> bool:
+    """Whether a processor's size, a dict or like one, has an entry."""
+    return name in size and size[name] is not None
 
 
 def _padded(prepared: ImageTensors, height: int, width: int) -> ImageTensors:

@@ -18,6 +18,8 @@ from depthlm_ros.models.compat import counted_weights
 from depthlm_ros.models.memory import at_once, free_bytes
 from depthlm_ros.models.progress import Progress
 
+COMPUTED = ("inv_freq", "position_ids")  # that old versions wrote and every version computes
+
 
 def read_weights(
     checkpoint: Checkpoint,
@@ -50,6 +52,7 @@ def read_weights(
             output_loading_info=True,
         )
     _check_complete(checkpoint, found["missing_keys"])
+    _check_known(checkpoint, found["unexpected_keys"])
     at_once(checkpoint.name, model.to, device)
     return model.eval().requires_grad_(False)
 
@@ -98,4 +101,14 @@ def _check_complete(checkpoint: Checkpoint, missing: set[str]) -> None:
         raise CheckpointError(
             f"{checkpoint.model} lacks {len(missing)} weights of its config.json,"
             f" {min(missing)} first: the folder is half written or of another model"
+        )
+
+
+def _check_known(checkpoint: Checkpoint, found: set[str]) -> None:
+    """Weights that nothing takes are an adapter that was never merged, or another model's."""
+    extra = [name for name in found if not name.endswith(COMPUTED)]
+    if extra:
+        raise CheckpointError(
+            f"{checkpoint.model} holds {len(extra)} weights that its config.json has no place for,"
+            f" {min(extra)} first: merge an adapter before, or copy the config.json of this model"
         )

@@ -109,7 +109,7 @@ class Settings:
         "check",
         "auto",
         "Whether each answer is proved to be what the model would say by itself; auto: in marker"
-        " style",
+        " style, and a sample in others",
         choices=CHECKS,
     )
     cameras: tuple = _parameter(

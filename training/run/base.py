@@ -118,7 +118,8 @@ def _downloaded(name):
 def _give_template(folder) -> None:
     """The layout of the architecture where the tokenizer has none."""
     told = json.loads((folder / "tokenizer_config.json").read_text())
-    if "chat_template" in told or (folder / "chat_template.jinja").exists():
+    files = ("chat_template.jinja", "chat_template.json")
+    if "chat_template" in told or any((folder / name).exists() for name in files):
         return
     architecture = json.loads((folder / "config.json").read_text())["model_type"]
     template = TEMPLATES / f"{architecture}.jinja"

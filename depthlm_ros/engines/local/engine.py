@@ -8,6 +8,7 @@ marker style draws and computes an image per question. The number is read as a d
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from copy import copy
@@ -45,6 +46,7 @@ from depthlm_ros.question import MarkerStyle, PositionStyle, Question, Style
 from depthlm_ros.view import View
 
 Asked = tuple[LocalScene, Question]
+SAMPLED = 64  # questions of a scene, of which one is checked where not all are
 
 
 class LocalEngine:
@@ -53,7 +55,9 @@ class LocalEngine:
     checkpoint: a Checkpoint, or a Loaded to share.
     device, dtype, options: see loading.load.
     check: whether a pass over the closing words proves that the model would have said the words
-        that are given, and lets it speak freely where not; "auto": see is_checked.
+        that are given, and lets it speak freely where not; "auto": in the styles that is_checked
+        names, and in the others for the first question of a scene and one in SAMPLED, until one of
+        them falls back: from then on for all.
     longest: tokens of a reply that is decoded freely.
 
     counts: how many replies were "checked" so far, and how many of them "fell_back" to free
@@ -83,6 +87,8 @@ class LocalEngine:
         self.check = check
         self.counts: Counter[str] = Counter()
         self.device = str(self.loaded.device)
+        self.limits = self.loaded.vision.limits
+        self._fallen_back: set[str] = set()  # styles in which a reply did
         self._pace = Pace()
 
     @property
@@ -180,26 +186,31 @@ class LocalEngine:
     def _answers(self, members: Sequence[Asked]) -> list[Reply]:
         """Replies to one group, in one pass."""
         style, form = members[0][0].style, members[0][1].form
-        begun = self._shared(members) if style.shares_image else self._drawn(members)
+        given = self._given(*members[0])
+        begin = self._shared if style.shares_picture else self._drawn
+        begun = begin(members, given)
         if not form.is_number:
             return [Reply(nan, text) for text in self.speaker.say(begun)]
         found = self.reader.read(begun)
-        if is_checked(self.check, style):
-            return self._checked(begun, form, [tree for tree, _ in found])
+        trees = [tree for tree, _ in found]
+        if self._is_checked(style):
+            return self._checked(style, begun, form, trees)
+        if self._sample_falls_back(members, trees):
+            return self._answers(members)  # all checked
         return [self._unchecked(form, tree, first) for tree, first in found]
 
-    def _shared(self, members: Sequence[Asked]) -> Begun:
-        """The questions of one scene behind its image."""
+    def _shared(self, members: Sequence[Asked], given: int) -> Begun:
+        """The questions of one scene behind its image; given: tokens of the answer."""
         scene = members[0][0]
         rests = [self.prompts.rest(q, scene.beginning, scene.images) for _, q in members]
         ids, positions, lengths = self.prompts.words(
             rests, scene.placed.end, scene.placed.image_start, _places(scene, members)
         )
         rows = Rows(self.loaded, scene.prompt)
-        states = rows.begin(ids, positions, lengths, 1 + self._given(*members[0]))
+        states = rows.begin(ids, positions, lengths, 1 + given)
         return Begun(rows, states, scene.placed.end + lengths.float())
 
-    def _drawn(self, members: Sequence[Asked]) -> Begun:
+    def _drawn(self, members: Sequence[Asked], given: int) -> Begun:
         """An image per question; all of one size and with the same words."""
         prepared = drawn([(scene.canvas, question.pixel) for scene, question in members])
         ids = self.prompts.question_ids(members[0][1])
@@ -211,19 +222,77 @@ class LocalEngine:
             self.loaded, ids.expand(count, -1).to(device), positions, prepared
         )
         ends = torch.full((count,), float(placed.end))
-        states = hidden[:, -1 - self._given(*members[0]) :]
+        states = hidden[:, -1 - given :]
         return Begun(Rows.of_prompts(self.loaded, prompt), states, ends)
 
     def _given(self, scene: LocalScene, question: Question) -> int:
         """How many tokens of the answer are given and looked at again."""
-        if not is_checked(self.check, scene.style):
+        if not self._is_checked(scene.style):
             return 0
         return self.prompts.opening_length(question.form)
 
-    def _checked(self, begun: Begun, form: AnswerForm, trees: list[DigitTree]) -> list[Reply]:
+    # The check.
+
+    def _is_checked(self, style: Style) -> bool:
+        """Whether all answers in this style are."""
+        distrusted = self.check == "auto" and style.name in self._fallen_back
+        return distrusted or is_checked(self.check, style)
+
+    def _sample_falls_back(self, members: Sequence[Asked], trees: list[DigitTree]) -> bool:
+        """Whether one of the questions that are sampled, of one scene, had to be decoded freely;
+        then all answers in its style are checked from now on."""
+        scene, form = members[0][0], members[0][1].form
+        before = scene.tally["answered"]
+        scene.tally["answered"] += len(members)
+        sample = [i for i in range(len(members)) if (before + i) % SAMPLED == 0]
+        if self.check != "auto" or not sample:
+            return False
+        some, numbers = [members[i] for i in sample], [trees[i].greedy for i in sample]
+        if all(numbers) and all(self._holds(some, numbers)):
+            self.counts += Counter(checked=len(sample))
+            return False
+        # That was a pass of its own, in which a tie may have ended otherwise: now as all are.
+        begun = self._shared(some, self.prompts.opening_length(form))
+        found = [tree for tree, _ in self.reader.read(begun)]
+        return any(reply.free for reply in self._checked(scene.style, begun, form, found))
+
+    def _holds(self, members: Sequence[Asked], numbers: Sequence[str]) -> list[bool]:
+        """Whether questions of one scene, given their whole answers, are answered so by the model:
+        one pass, which touches nothing that their numbers were read from."""
+        scene, form = members[0][0], members[0][1].form
+        closings = [self.checker.behind_opening(form, number) for number in numbers]
+        rests = [self.prompts.rest(q, scene.beginning, scene.images) for _, q in members]
+        words = self.prompts.words(
+            [rest + closing for rest, closing in zip(rests, closings, strict=True)],
+            scene.placed.end,
+            scene.placed.image_start,
+            _places(scene, members),
+        )
+        return self.checker.holds(Rows(self.loaded, scene.prompt), *words, form, closings)
+
+    def _warn(self, style: Style, given: str, said: str) -> None:
+        """Once a style: the words that are given to the model are not its own."""
+        logging.getLogger(__name__).warning(
+            "asked in %s style, checkpoint '%s' says %r where its entry has it say %r: from now on"
+            " every answer is checked, and decoded freely, which takes many times as long, where"
+            " it differs; compare both with `depthlm checkpoints --verify %s`",
+            style.name,
+            self.loaded.checkpoint.name,
+            said,
+            given,
+            self.loaded.checkpoint.model,
+        )
+
+    def _checked(
+        self, style: Style, begun: Begun, form: AnswerForm, trees: list[DigitTree]
+    ) -> list[Reply]:
         """Replies that free decoding would have given too."""
         said = self.checker.said(begun, trees, form)
         self.counts += Counter(checked=len(said), fell_back=sum(free for _, free in said))
+        for tree, (text, free) in zip(trees, said, strict=True):
+            if free and style.name not in self._fallen_back:
+                self._fallen_back.add(style.name)
+                self._warn(style, self.checker.worded(form, tree.greedy), text)
         return [
             self._reply(parse(text).metres, text, tree, free)
             for tree, (text, free) in zip(trees, said, strict=True)

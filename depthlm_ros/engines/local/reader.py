@@ -7,7 +7,8 @@ rows, each of which sees the row, its ancestors and itself.
 Checking: the given opening, the greedy digits and the closing words are one string. If after each
 of its tokens the next one is the most probable of all, and the end after the last, then greedy
 decoding says exactly this. One pass over the closing words shows it, since the rest was computed
-when the number was read. Rows that would have said something else say it.
+when the number was read. Rows that would have said something else say it. A sample is proved in
+one pass too, given its whole answer.
 """
 
 from __future__ import annotations
@@ -111,43 +112,83 @@ class Checker:
 
     @torch.inference_mode()
     def said(
-        self, begun: Begun, trees: list[DigitTree], form: AnswerForm
+        self,
+        begun: Begun,
+        trees: list[DigitTree],
+        form: AnswerForm,
+        rows: Sequence[int] | None = None,
     ) -> list[tuple[str, bool]]:
-        """(text, whether it had to be decoded freely) of each row's whole answer.
+        """(text, whether it had to be decoded freely) of the whole answers of rows (numbers,
+        ascending; None: all).
 
         begun: with the states before each token of the opening; trees: its DigitTrees.
         """
-        agreed = self.agreed(begun, trees, form)
-        wrong = [row for row, fine in enumerate(agreed) if not fine]
+        rows = range(len(trees)) if rows is None else rows
+        agreed = self.agreed(begun, trees, form, rows)
+        wrong = [row for row, fine in zip(rows, agreed, strict=True) if not fine]
         free = dict(zip(wrong, self._speaker.say(begun.rewound(), wrong), strict=True))
         return [
-            (free[row], True) if row in free else (self._worded(form, tree.greedy), False)
-            for row, tree in enumerate(trees)
+            (free[row], True) if row in free else (self.worded(form, trees[row].greedy), False)
+            for row in rows
         ]
 
-    def agreed(self, begun: Begun, trees: list[DigitTree], form: AnswerForm) -> list[bool]:
-        """Whether each row says freely the opening, its number and the closing, and ends."""
-        opened = self._opened(begun, form)
+    def agreed(
+        self, begun: Begun, trees: list[DigitTree], form: AnswerForm, rows: Sequence[int]
+    ) -> list[bool]:
+        """Whether each of the rows says freely the opening, its number and the closing, and
+        ends."""
+        opened = self._opened(begun, form, rows)
         closed: list[bool] = []
-        for start in range(0, len(trees), TOGETHER):
-            rows = range(start, min(start + TOGETHER, len(trees)))
-            closed += self._closed(begun, trees, rows, form)
+        for start in range(0, len(rows), TOGETHER):
+            closed += self._closed(begun, trees, rows[start : start + TOGETHER], form)
         return [a and b for a, b in zip(opened, closed, strict=True)]
 
-    def _worded(self, form: AnswerForm, number: str) -> str:
-        """The answer as the tokenizer gives it back."""
-        chat, symbols = self._loaded.chat, self._loaded.symbol_ids
+    def behind_opening(self, form: AnswerForm, number: str) -> list[int]:
+        """The ids of a number and the closing words."""
+        symbols = self._loaded.symbol_ids
         digits = [symbols[SYMBOLS.index(character)] for character in number]
-        ids = chat.encode(form.opening) + digits + chat.encode(form.closing(number))
+        return digits + self._loaded.chat.encode(form.closing(number))
+
+    @torch.inference_mode()
+    def holds(
+        self,
+        rows: Rows,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        lengths: torch.Tensor,
+        form: AnswerForm,
+        behind: Sequence[list[int]],
+    ) -> list[bool]:
+        """Whether each of new rows, which end with the opening and with what is `behind` it, says
+        both by itself, and ends.
+
+        ids (N, L), positions (3, N, L), lengths (N,): as Rows.begin takes them.
+        """
+        opening = self._loaded.chat.encode(form.opening)
+        answers = [opening + rest for rest in behind]
+        last = 1 + max(map(len, answers))
+        states = rows.begin(ids, positions, lengths, last)
+        said = best_tokens(self._loaded, states.flatten(0, 1))
+        ends = range(last, len(said) + 1, last)
+        return [
+            len(answer) < self._speaker.longest
+            and said[end - len(answer) - 1 : end - 1] == answer
+            and said[end - 1] in self._speaker.ends
+            for answer, end in zip(answers, ends, strict=True)
+        ]
+
+    def worded(self, form: AnswerForm, number: str) -> str:
+        """The answer as the tokenizer gives it back."""
+        ids = self._loaded.chat.encode(form.opening) + self.behind_opening(form, number)
         return self._loaded.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def _opened(self, begun: Begun, form: AnswerForm) -> list[bool]:
+    def _opened(self, begun: Begun, form: AnswerForm, rows: Sequence[int]) -> list[bool]:
         """Whether every token of the opening is what the model says there."""
         opening = self._loaded.chat.encode(form.opening)
         if not opening:
-            return [True] * len(begun.states)
-        said = iter(best_tokens(self._loaded, begun.states[:, :-1].flatten(0, 1)))
-        return [list(islice(said, len(opening))) == opening for _ in begun.states]
+            return [True] * len(rows)
+        said = iter(best_tokens(self._loaded, begun.states[list(rows), :-1].flatten(0, 1)))
+        return [list(islice(said, len(opening))) == opening for _ in rows]
 
     def _closed(
         self, begun: Begun, trees: list[DigitTree], rows: Sequence[int], form: AnswerForm

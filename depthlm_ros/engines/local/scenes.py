@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from depthlm_ros.engines.local.drawing import Canvas
@@ -21,6 +22,7 @@ class LocalScene:
     prompt: their keys and values, for each layer.
     placed: their positions.
     canvas: what markers are drawn on, in a style that draws.
+    tally: how many questions were "answered" so far; copies of the scene share it.
 
     prompt and placed are there in styles that share the image, canvas in the others, and all of it
     while the scene is open: whoever reads them has looked at `closed`.
@@ -32,6 +34,7 @@ class LocalScene:
         self.style = style
         self.grid = grid
         self.images = images
+        self.tally: Counter[str] = Counter()
         self.beginning: list[int] = []
         self.prompt: list[KeysValues] | None = None
         self.placed: Placed = None  # type: ignore[assignment]

@@ -18,11 +18,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from depthlm_ros.errors import Code
+from depthlm_ros.predict import PredictorStats
 from depthlm_ros.ros.topic import STEADY
 
 PERIOD_S = 1.0
 STUCK_S = 10.0  # a step of the model takes about 0.1 s; a slow image a few seconds
 ROW = 3  # so many failures one after the other are no accident
+OFTEN = 0.05  # of the checked answers in other words: the checkpoint is asked in the wrong ones
 
 
 class Level(IntEnum):
@@ -43,7 +45,7 @@ class Health(NamedTuple):
 
 def of_model(node, worker, settings) -> Health:
     """The node's state, its model, and what became of the questions."""
-    level, message = next(_model_troubles(node, worker), (Level.OK, "ready"))
+    level, message = next(_model_troubles(node, worker, settings), (Level.OK, "ready"))
     return Health(level, message, dict(_model_values(node, worker, settings)))
 
 
@@ -74,7 +76,7 @@ def of_camera(port) -> Health:
     return Health(Level.OK, "receiving images", values)
 
 
-def _model_troubles(node, worker):
+def _model_troubles(node, worker, settings):
     """(level, sentence), the worst first."""
     statistics, problem, stuck_s = worker.statistics, worker.problem, worker.stuck_s
     if problem:
@@ -92,6 +94,12 @@ def _model_troubles(node, worker):
         shared = f"{others} more nodes are called {node.get_fully_qualified_name()}"
         advice = "requests reach any of them: rename one with --ros-args -r __node:=NAME"
         yield Level.WARN, f"{shared}, {advice}"
+    if worker.predictor and (stats := worker.predictor.stats()).fall_back_rate > OFTEN:
+        words = (
+            f"{stats.fell_back} of {stats.checked} checked answers were not in the words of the"
+        )
+        advice = "each is decoded freely, which is slow; run depthlm checkpoints --verify"
+        yield Level.WARN, f"{words} checkpoint's entry: {advice} {settings.checkpoint}"
     if statistics.late:
         advice = "ask fewer pixels, lower grid.rate, or raise query.timeout"
         yield Level.WARN, f"requests time out: {advice}"
@@ -112,7 +120,11 @@ def _model_values(node, worker, settings):
         yield f"{kind} answered per second", statistics.per_second(kind)
         yield f"{kind} latency median ms", median * 1000
         yield f"{kind} latency 95 % ms", high * 1000
-    yield "batch size", predictor.stats().batch_size if predictor else 0
+    stats = predictor.stats() if predictor else PredictorStats()
+    yield "batch size", stats.batch_size
+    yield "answers checked", stats.checked
+    yield "answers in other words", stats.fell_back
+    yield "fall-back rate", stats.fall_back_rate
     yield "questions waiting", questions
     yield "pixels waiting", pixels
     for name, count in sorted(statistics.failures.items()):

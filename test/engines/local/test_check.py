@@ -199,15 +199,66 @@ def test_random_weights_always_fall_back_to_what_reference_says(
 
 
 @pytest.mark.parametrize(
-    ("check", "styles"), [("auto", ["marker"]), ("on", [*STYLES]), ("off", [])]
+    ("check", "expected"),
+    [
+        ("auto", {"marker": 3, "coordinates": 1, "position": 1}),
+        ("on", {"marker": 3, "coordinates": 3, "position": 3}),
+        ("off", {"marker": 0, "coordinates": 0, "position": 0}),
+    ],
 )
-def test_by_default_marker_style_is_checked_and_shared_pictures_are_not(tiny, check, styles):
+def test_how_many_of_three_are_checked(tiny, check, expected):
     row = tiny[0].loaded.checkpoint
     engine, view = LocalEngine(tiny[0].loaded, check=check), view_of_frame(row, demo_frame())
     for name in STYLES:
         before = engine.counts["checked"]
-        replies(engine, view, name, questions(row, view, name, 1))
-        assert (engine.counts["checked"] > before) == (name in styles)
+        replies(engine, view, name, questions(row, view, name, 3))
+        assert engine.counts["checked"] - before == expected[name]
+    assert engine.counts["fell_back"] == 0
+
+
+@pytest.mark.parametrize("name", ["coordinates", "position"])
+def test_the_first_of_a_scene_and_one_in_64_are_checked_and_no_answer_changes(tiny, name):
+    row = tiny[0].loaded.checkpoint
+    view = view_of_frame(row, demo_frame())
+    engine, unchecked = (LocalEngine(tiny[0].loaded, check=check) for check in ("auto", "off"))
+    asked = questions(row, view, name, 66)
+    expected = replies(unchecked, view, name, asked)
+    scene = engine.open([view], row.asker(name))
+    found = []
+    for start, end, checked in ((0, 3, 1), (3, 64, 1), (64, 66, 2)):
+        found += engine.step([(scene, question) for question in asked[start:end]])
+        assert engine.counts == {"checked": checked}
+    assert unchecked.counts == {}
+    assert [reply.value for reply in found] == [reply.value for reply in expected]
+    scene = engine.open([view], row.asker(name))
+    assert engine.step([(scene, question) for question in asked]) == expected
+    assert engine.counts == {"checked": 4}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_wording_is_noticed_at_the_first_question(tiny, wrong, caplog):
+    """From then on all answers are checked, and what is said is the model's own."""
+    reference, form = tiny[1], AnswerForm(WRONG[wrong])
+    row, engine = tiny[0].loaded.checkpoint, LocalEngine(tiny[0].loaded)
+    view = view_of_frame(row, demo_frame())
+    asked = questions(row, view, "coordinates", 3, form)
+    expected = replies(reference, view, "coordinates", asked)
+    for fallen_back in (1 + 3, 1 + 3 + 3):  # the sample, then all; then all of another scene
+        found = replies(engine, view, "coordinates", asked)
+        assert same(found, expected) and all(reply.free for reply in found)
+        assert engine.counts == {"checked": fallen_back, "fell_back": fallen_back}
+    (warning,) = caplog.records
+    assert warning.levelname == "WARNING"
+    for text in (expected[0].text, form.opening, "depthlm checkpoints --verify"):
+        assert repr(text)[1:-1] in warning.getMessage()
+
+
+def test_a_tie_that_a_sample_ends_otherwise_is_no_fall_back(tiny, monkeypatch, caplog):
+    row, engine = tiny[0].loaded.checkpoint, LocalEngine(tiny[0].loaded)
+    view = view_of_frame(row, demo_frame())
+    monkeypatch.setattr(engine.checker, "holds", lambda *_: [False])
+    replies(engine, view, "coordinates", questions(row, view, "coordinates", 2))
+    assert engine.counts == {"checked": 1} and not caplog.records
 
 
 def test_an_unknown_setting_is_refused_before_anything_is_loaded(checkpoints):

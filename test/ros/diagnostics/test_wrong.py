@@ -206,3 +206,13 @@ def test_two_nodes_of_one_name_are_a_warning(watch):
     watched.told("depthlm: model", WARN, "1 more nodes are called /depthlm")
     other.close()
     watched.told("depthlm: model", OK, "ready")
+
+
+@pytest.mark.parametrize(("fell_back", "level"), [(0, OK), (3, OK), (10, WARN)])
+def test_answers_in_other_words_are_told_with_their_rate_and_the_command(watch, fell_back, level):
+    engine = ScriptedEngine()
+    engine.counts.update(checked=100, fell_back=fell_back)
+    words = "checkpoints --verify tiny" if level == WARN else "ready"
+    values = watch(engine).told("depthlm: model", level, words)
+    assert (values["answers checked"], values["answers in other words"]) == ("100", str(fell_back))
+    assert float(values["fall-back rate"]) == fell_back / 100
