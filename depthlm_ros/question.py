@@ -80,11 +80,11 @@ class Style(Protocol):
 
     name: of the style.
     shares_image: whether all questions see the same image.
-    pictures: about how many images a question may be.
+    images: about how many images a question may be.
     """
 
     name: ClassVar[str]
-    pictures: ClassVar[tuple[int, ...]]
+    images: ClassVar[tuple[int, ...]]
 
     @property
     def shares_image(self) -> bool: ...
@@ -92,7 +92,7 @@ class Style(Protocol):
     def probes(self, view: View) -> list[Question]:
         """Two questions that differ as early as any."""
 
-    def picture(self, view: View, pixel: ArrayLike) -> np.ndarray:
+    def image(self, view: View, pixel: ArrayLike) -> np.ndarray:
         """(h, w, 3) uint8: what the model sees for this pixel."""
 
 
@@ -117,7 +117,7 @@ class _Style:
     """
 
     name: ClassVar[str] = ""
-    pictures: ClassVar[tuple[int, ...]] = (1,)
+    images: ClassVar[tuple[int, ...]] = (1,)
 
     # Fields of the styles, which are dataclasses; wording is a key of WORDINGS.
     wording: str
@@ -150,7 +150,7 @@ class _Style:
             )
         return tuple(int(c) for c in np.clip(np.asarray(pixel), low, high))
 
-    def picture(self, view: View, pixel: ArrayLike) -> np.ndarray:
+    def image(self, view: View, pixel: ArrayLike) -> np.ndarray:
         """(h, w, 3) uint8: what the model sees for this pixel."""
         return view.image
 
@@ -215,7 +215,7 @@ class MarkerStyle(_Style):
         image[v, u] = self.COLOUR
         return image
 
-    def picture(self, view: View, pixel: ArrayLike) -> np.ndarray:
+    def image(self, view: View, pixel: ArrayLike) -> np.ndarray:
         """drawn()"""
         return self.drawn(view, pixel)
 
@@ -275,7 +275,7 @@ class PlainStyle:
 
     name: ClassVar[str] = "plain"
     shares_image: ClassVar[bool] = True
-    pictures: ClassVar[tuple[int, ...]] = (1, 2)
+    images: ClassVar[tuple[int, ...]] = (1, 2)
 
     @staticmethod
     def ask(text: str, form: AnswerForm = FREE) -> Question:
@@ -286,7 +286,7 @@ class PlainStyle:
         """Two questions that differ from the first word on."""
         return [self.ask("How?"), self.ask("1")]
 
-    def picture(self, view: View, pixel: ArrayLike) -> np.ndarray:
+    def image(self, view: View, pixel: ArrayLike) -> np.ndarray:
         """(h, w, 3) uint8: the view as it is."""
         return view.image
 

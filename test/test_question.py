@@ -138,5 +138,5 @@ def test_a_position_is_a_fraction_of_the_token_grid(pixel, place):
 def test_only_the_marker_gives_every_question_a_picture_of_its_own():
     assert {name for name, style in STYLES.items() if not style().shares_image} == {"marker"}
     one = view()
-    assert CoordinateStyle().picture(one, (3, 3)) is one.image
-    assert PositionStyle().picture(one, (3, 3)) is one.image
+    assert CoordinateStyle().image(one, (3, 3)) is one.image
+    assert PositionStyle().image(one, (3, 3)) is one.image

@@ -145,7 +145,7 @@ class ReferenceEngine:
         """What generate takes for (scene, question) pairs of one style and size of views."""
         loaded, device = self.loaded, self.loaded.device
         prepared = [
-            loaded.vision.prepare([scene.style.picture(view, question.pixel)])
+            loaded.vision.prepare([scene.style.image(view, question.pixel)])
             for scene, question in members
             for view in scene.views
         ]

@@ -50,7 +50,7 @@ class Prompts:
 
     def unsupported(self, style: Style, images: int) -> str:
         """Why this model cannot be asked in the style about so many images; empty if it can."""
-        if images not in style.pictures:
+        if images not in style.images:
             return (
                 f"a question in {style.name} style is about one image, got {images}: two are"
                 " asked in plain style"

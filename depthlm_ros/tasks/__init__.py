@@ -4,7 +4,7 @@
 Each task stands in one place and is called by training, reward and evaluation alike:
 
     item = TASKS["speed"].item(record, checkpoint, rng)
-    item.pictures, item.question.text, item.answer      # what the model sees, reads and learns
+    item.images, item.question.text, item.answer      # what the model sees, reads and learns
     TASKS["speed"].judge(reply, item.truth)             # {"answered": 1.0, "delta1": 1.0, ...}
 
 Knows nothing about models or engines; training may name several tasks to be mixed equally.

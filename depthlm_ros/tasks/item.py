@@ -39,9 +39,9 @@ class Item:
     where: str
 
     @property
-    def pictures(self) -> list:
+    def images(self) -> list:
         """(h, w, 3) uint8 each: what the model sees."""
-        return [self.style.picture(view, self.question.pixel) for view in self.views]
+        return [self.style.image(view, self.question.pixel) for view in self.views]
 
 
 class Task(Protocol):

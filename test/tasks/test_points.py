@@ -93,7 +93,7 @@ def test_a_style_names_the_point_in_its_own_way(records, row):
 def test_an_arrow_is_in_the_picture_where_the_style_draws(records, row):
     for style, red in (("marker", 9 * 2**2), ("coordinates", 0), ("position", 0)):
         item = of("axis", records[0], row, style)
-        (picture,) = item.pictures
+        (picture,) = item.images
         assert (picture == (255, 0, 0)).all(axis=2).sum() == red
 
 
@@ -114,7 +114,7 @@ def test_two_points_are_as_far_apart_as_they_are(records, row, points, which, st
             assert said == {asker.normalised(view, pixel) for pixel in shown}
         else:
             assert item.question.text == "How far are these 2 points from each other?"
-            red = (item.pictures[0] == (255, 0, 0)).all(axis=2)
+            red = (item.images[0] == (255, 0, 0)).all(axis=2)
             asker = row.asker("marker")
             painted = {tuple(p) for s in shown for p in asker.painted(s).tolist()}
             assert {(u, v) for v, u in np.argwhere(red).tolist()} == painted
@@ -129,7 +129,7 @@ def test_arrows_that_would_cover_each_other_are_not_drawn(records, row):
         for seed in range(30):
             of("points", records[0], larger, "coordinates", seed)
             try:
-                (picture,) = of("points", records[0], larger, "marker", seed).pictures
+                (picture,) = of("points", records[0], larger, "marker", seed).images
                 assert (picture == (255, 0, 0)).all(axis=2).sum() == 2 * 9 * scale**2
             except RecordError as error:
                 assert "overlap" in str(error)

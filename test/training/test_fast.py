@@ -95,7 +95,7 @@ def _batch(lesson, views, parts, asked):
             metres = float(picked.log_metres(*place).exp())
             questions.append(Asked(asker, asker.question(view, pixel), metres))
             if style == "marker":
-                shown = asker.picture(view, pixel)
+                shown = asker.image(view, pixel)
         v, u = np.mgrid[: SIZE[0], : SIZE[1]]
         flat = (torch.from_numpy(x.reshape(1, -1)).float() for x in (u, v))
         metres = picked.log_metres(*flat).exp().view(SIZE).numpy()

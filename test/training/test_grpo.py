@@ -182,7 +182,7 @@ def test_a_group_reads_its_picture_once(config):
     rows = [table[0] for _ in range(3)]
     assert rows[0]["images"][0] is rows[2]["images"][0]
     item = mixture[0].value
-    np.testing.assert_array_equal(np.asarray(rows[0]["images"][0]), item.pictures[0])
+    np.testing.assert_array_equal(np.asarray(rows[0]["images"][0]), item.images[0])
     assert rows[0]["prompt"] == [{"role": "user", "content": item.question.text}]
     assert (rows[0]["truth"], rows[0]["task"]) == (item.truth, "distance")
     assert rows[0]["template"] == FORMS["tags"].template

@@ -57,7 +57,7 @@ def test_tasks_come_equally_often_whatever_data_they_use(data):
     assert set(counts) == {*SINGLE, "moved"}
     assert max(abs(n - 80) for n in counts.values()) < 27  # three standard deviations
     moved = next(item for item in items if item.task == "moved")
-    assert (len(moved.pictures), moved.truth) == (2, pytest.approx(0.5))
+    assert (len(moved.images), moved.truth) == (2, pytest.approx(0.5))
 
 
 def test_data_sets_of_one_task_come_by_their_weight(data):

@@ -78,13 +78,13 @@ def make_row(example, checkpoint, stage, rng, crop=None, multiple=1) -> Row:
                 )
             asked.append(Asked(style, style.question(view, pixel), metres))
             if not style.shares_image:
-                image = style.picture(view, pixel)
+                image = style.image(view, pixel)
     return Row(example, view, image, tuple(asked), stage.weights)
 
 
 def task_row(item, stage) -> Row:
     """A row about one Item of a task."""
-    image, *more = item.pictures
+    image, *more = item.images
     asked = (Taught(item.style, item.question, item.answer),)
     example = Unmeasured(item.where)
     return Row(example, item.views[0], image, asked, stage.weights, more=tuple(more))

@@ -47,7 +47,7 @@ class Rollouts:
     def _drawn(self, number) -> dict:
         item, skipped = self._mixture[number]
         self.skipped[number], self.where[number] = skipped, item.where
-        pictures = item.pictures
+        pictures = item.images
         for picture in pictures:
             self._vision.prepare([picture])  # EngineError where it would be resized again
         return {

@@ -57,7 +57,7 @@ class Canvas:
         first, second = self._axes
         strip = self._painted(pixel)[second]
         seen = self._touched(pixel)
-        image = _cut(self._style.picture(self._view, pixel), second, strip)
+        image = _cut(self._style.image(self._view, pixel), second, strip)
         part = _cut(self._half, first, seen[first]).copy()
         _cut(part, second, strip)[:] = _cut(self._resized(image, first), first, seen[first])
         part = _cut(self._resized(part, second), second, seen[second])

@@ -187,7 +187,7 @@ class LocalEngine:
         """Replies to one group, in one pass."""
         style, form = members[0][0].style, members[0][1].form
         given = self._given(*members[0])
-        begin = self._shared if style.shares_picture else self._drawn
+        begin = self._shared if style.shares_image else self._drawn
         begun = begin(members, given)
         if not form.is_number:
             return [Reply(nan, text) for text in self.speaker.say(begun)]

@@ -40,7 +40,7 @@ def check_equal(vision, view, style, pixels):
     """drawn() against the processor's own way, for all pixels at once."""
     canvas = Canvas(vision, view, style, vision.prepare([view.image]))
     found = drawn([(canvas, pixel) for pixel in pixels])
-    expected = vision.prepare([style.picture(view, pixel) for pixel in pixels])
+    expected = vision.prepare([style.image(view, pixel) for pixel in pixels])
     assert (found.size, found.grid) == (expected.size, expected.grid)
     assert found.tensors.keys() == expected.tensors.keys()
     assert all(torch.equal(found.tensors[name], expected.tensors[name]) for name in found.tensors)
