@@ -10,7 +10,7 @@ NAME = "depthlm_ros"
 setup(
     name=NAME,
     version="0.1.0",
-    description="A vision-language model answers how far the pixels of a picture are, in ROS 2.",
+    description="A vision-language model answers how far the pixels of an image are, in ROS 2.",
     license="Apache-2.0",
     maintainer="depthlm_ros authors",
     maintainer_email="depthlm-ros@users.noreply.github.com",

@@ -29,7 +29,7 @@ class Memory:
 
 
 class ScriptedCosts:
-    """An engine that takes opening_s for a picture and each(size) seconds for each of a step's
+    """An engine that takes opening_s for an image and each(size) seconds for each of a step's
     questions."""
 
     def __init__(self, clock, opening_s, each, room=1000):

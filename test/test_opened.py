@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Several callers about one picture: it is opened once, and closed when the last one is done."""
+"""Several callers about one image: it is opened once, and closed when the last one is done."""
 
 import numpy as np
 import pytest

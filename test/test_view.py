@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Frame and View: the published rules in numbers, and pixels that move with the picture."""
+"""Frame and View: the published rules in numbers, and pixels that move with the image."""
 
 from concurrent.futures import ThreadPoolExecutor
 

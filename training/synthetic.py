@@ -124,7 +124,7 @@ def _parser():
         "--count",
         type=int,
         required=True,
-        help="pictures in all; a multiple of --size can be continued later",
+        help="images in all; a multiple of --size can be continued later",
     )
     many.add_argument("--workers", type=int, default=1)
     many.add_argument("--size", type=int, default=500)

@@ -36,16 +36,16 @@ def frame_from(image, info, rectified=False, kind=Frame) -> Frame:
 
 
 def camera_from(info, width, height, rectified=False) -> Camera:
-    """Camera of a picture of width x height pixels, from the CameraInfo of its camera.
+    """Camera of an image of width x height pixels, from the CameraInfo of its camera.
 
     CameraInfo describes the whole sensor; region of interest and binning (0 means 1) lead to
-    the picture, as in image_geometry. rectified: P holds and D does not, else K and D.
-    Raises CameraError if the intrinsics are missing or contradict the picture's size.
+    the image, as in image_geometry. rectified: P holds and D does not, else K and D.
+    Raises CameraError if the intrinsics are missing or contradict the image's size.
     """
     if picture_size(info) != (width, height):
         raise CameraError(
-            f"the picture is {width} x {height} but camera_info describes {_described(info)}:"
-            " publish the camera_info of this picture"
+            f"the image is {width} x {height} but camera_info describes {_described(info)}:"
+            " publish the camera_info of this image"
         )
     try:
         whole = _whole(info, rectified)
@@ -67,7 +67,7 @@ def sensor_camera(info, rectified=False) -> Camera:
 
 
 def picture_size(info) -> tuple:
-    """(width, height) of the pictures that a CameraInfo describes."""
+    """(width, height) of the images that a CameraInfo describes."""
     _, _, width, height = _region(info)
     bin_x, bin_y = _binning(info)
     return width // bin_x, height // bin_y

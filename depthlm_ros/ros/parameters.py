@@ -128,7 +128,7 @@ class Settings:
     input_rectified: bool = _parameter(
         "input.rectified",
         False,
-        "Whether the picture is rectified: then P of camera_info holds, else K and D",
+        "Whether the image is rectified: then P of camera_info holds, else K and D",
         own=True,
     )
     input_compressed: bool = _parameter(

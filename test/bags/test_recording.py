@@ -25,7 +25,7 @@ def test_keep_copies_everything_else_in_the_order_of_time(record, bag, read, exa
 def test_the_newest_camera_info_holds_and_before_the_first_one_the_first(record, shots, bag):
     zoomed = Camera(64, 48, 80.0, 84.0, 31.0, 23.0)
     messages = list(shots(2)) + [(t + 2 * NS, *rest) for t, *rest in shots(1, zoomed)]
-    del messages[0]  # the camera_info of the first picture
+    del messages[0]  # the camera_info of the first image
     _, content, _ = bag(record(messages))
     focal = [info.k[0] for _, info in content["/depthlm/depth/camera_info"]]
     assert focal == [2.5, 2.5, 5.0]  # 4 of 64 columns of 40, 40 and 80 px

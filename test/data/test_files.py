@@ -85,7 +85,7 @@ def test_float_pictures_are_refused_by_name(tmp_path):
         read_image(tmp_path / "a.tiff")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no picture", b"\x89PNG\r\n\x1a\n\x00\x00"])
+@pytest.mark.parametrize("content", [None, b"", b"no image", b"\x89PNG\r\n\x1a\n\x00\x00"])
 def test_what_is_no_picture_is_told_with_its_name(tmp_path, content):
     if content is not None:
         (tmp_path / "a.png").write_bytes(content)

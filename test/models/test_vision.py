@@ -58,7 +58,7 @@ def test_a_view_beyond_the_processors_maximum_is_refused_with_sizes_and_entry(vi
 
 
 def test_a_view_below_the_processors_minimum_is_refused_with_sizes_and_entry(vision_of):
-    """The default minimum of Qwen3-VL silently enlarges a picture of 256 x 192."""
+    """The default minimum of Qwen3-VL silently enlarges an image of 256 x 192."""
     vision = vision_of("qwen3_vl")
     vision.processor.size = {"shortest_edge": 65536, "longest_edge": 16777216}
     with pytest.raises(EngineError, match=r"size\.shortest_edge \(min_pixels\)"):

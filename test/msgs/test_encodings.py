@@ -189,7 +189,7 @@ def test_a_compressed_picture_is_the_stored_raster_as_rgb(form):
     [("jpeg", "cannot be read"), ("16UC1; compressedDepth", "holds depth")],
 )
 def test_what_is_no_compressed_picture_is_refused_by_its_format(form, words):
-    compressed = CompressedImage(format=form, data=array("B", b"not a picture"))
+    compressed = CompressedImage(format=form, data=array("B", b"not an image"))
     with pytest.raises(ImageError, match=words) as caught:
         encodings.image_array(compressed)
     assert f"'{form}'" in str(caught.value)

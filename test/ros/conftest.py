@@ -93,7 +93,7 @@ def node_from(node_process, tmp_path_factory):
 
 
 class Robot:
-    """A node with a camera that shows pictures and a client that asks about them."""
+    """A node with a camera that shows images and a client that asks about them."""
 
     def __init__(self, context, namespace="", service="/depthlm"):
         self.node = rclpy.create_node("robot", context=context, namespace=namespace)
@@ -148,13 +148,13 @@ class Robot:
         return self.call(self.distance, request)
 
     def show(self, image=None, info=None):
-        """Publish until the node's newest picture is this one; the response that said so."""
+        """Publish until the node's newest image is this one; the response that said so."""
         image, info = image or self.picture(), info or self.info()
         info.header.stamp = image.header.stamp  # as cameras do
 
         def seen():
             self.infos.publish(info)
-            self.infos.wait_for_all_acked(Duration(seconds=1))  # else the picture may overtake it
+            self.infos.wait_for_all_acked(Duration(seconds=1))  # else the image may overtake it
             self.images.publish(image)
             response = self.ask()
             same = response.header == image.header and response.code != Code.LOADING

@@ -12,7 +12,7 @@ pytest.importorskip("rclpy")
 
 from depthlm_ros.ros.camera.inputs import Ahead
 
-# Tells the seconds of the stamp of each picture that was resized.
+# Tells the seconds of the stamp of each image that was resized.
 NODE = """
 import sys
 from depthlm_ros import view
@@ -37,7 +37,7 @@ def node(node_from):
 
 @pytest.fixture
 def robot(make_robot, node):
-    """A camera whose pictures need a resize: 250 px of focal length, and the model wants 1000."""
+    """A camera whose images need a resize: 250 px of focal length, and the model wants 1000."""
     made = make_robot("/ahead", "/ahead/depthlm")
     made.show()
     return made
@@ -45,7 +45,7 @@ def robot(make_robot, node):
 
 @pytest.fixture
 def resized(robot, node):
-    """resized() -> seconds of the stamps of the pictures that were resized in this test."""
+    """resized() -> seconds of the stamps of the images that were resized in this test."""
     before = len(node.output())
     return lambda: [int(s) for s in re.findall(r"resized (\d+)", node.output()[before:])]
 
@@ -60,14 +60,14 @@ def send(robot):
 
 
 def ask_about_next(robot):
-    """Publish a picture and ask once the node has it; seconds of its stamp."""
+    """Publish an image and ask once the node has it; seconds of its stamp."""
     second = send(robot)
     robot.wait(lambda: robot.ask().header.stamp.sec == second)
     return second
 
 
 def idle(robot):
-    """Four pictures in a row that nobody asks about; seconds of the last stamp."""
+    """Four images in a row that nobody asks about; seconds of the last stamp."""
     for _ in range(4):
         second = send(robot)
         robot.executor.spin_once(timeout_sec=0.1)

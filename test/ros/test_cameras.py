@@ -29,13 +29,13 @@ WIDE = Camera(320, 240, 125.0, 125.0, 160.0, 120.0)
 
 
 def brightness(view, pixel):
-    """Metres: the grey of the picture's first pixel."""
+    """Metres: the grey of the image's first pixel."""
     return float(view.image[0, 0, 0])
 
 
 @pytest.fixture
 def start(context, make_robot):
-    """start(parameter=value) -> robot beside a node whose answer is the picture's grey."""
+    """start(parameter=value) -> robot beside a node whose answer is the image's grey."""
     nodes = []
 
     def started(load=lambda progress: AskingPredictor(ScriptedEngine(brightness), ROW), **values):
@@ -155,7 +155,7 @@ def test_exact_pairing_takes_the_camera_info_of_the_pictures_stamp_whichever_com
     for first, second in itertools.permutations((robot.images, robot.infos)):
         image, info = grey(robot, 40), robot.info(WIDE)
         info.header = image.header
-        other = robot.info()  # newer and of another lens, but not of this picture
+        other = robot.info()  # newer and of another lens, but not of this image
         other.header = robot.header()
         messages = {robot.images: image, robot.infos: info}
 
@@ -198,7 +198,7 @@ def test_a_camera_info_that_changes_holds_from_then_on(start):
         return answers.x[0] == pytest.approx(answers.z[0])
 
     robot.wait(is_wide)
-    big = Camera(640, 480, 500.0, 500.0, 320.0, 240.0)  # and the pictures grow too
+    big = Camera(640, 480, 500.0, 500.0, 320.0, 240.0)  # and the images grow too
     image = image_message(robot.header(), np.full((480, 640, 3), 40, np.uint8))
     assert robot.show(image, robot.info(big)).success
 
@@ -221,7 +221,7 @@ def test_compressed_pictures_are_subscribed_beside_the_raw_topic(start, form):
     robot.images = robot.node.create_publisher(CompressedImage, "image/compressed", 1)
     response = robot.show(message)
     assert response.success and response.answers.distance[0] == pytest.approx(80, abs=1)
-    broken = CompressedImage(header=robot.header(), format="jpeg", data=b"no picture")
+    broken = CompressedImage(header=robot.header(), format="jpeg", data=b"no image")
     assert "'jpeg'" in robot.show(broken).message
 
 

@@ -88,7 +88,7 @@ def answered(client):
 
 
 def answers(client, pixels):
-    """Of whichever node answers, once it has its first picture."""
+    """Of whichever node answers, once it has its first image."""
     heard = []
 
     def once():

@@ -77,7 +77,7 @@ def test_points_seen_through_a_lens_lie_on_their_plane_and_project_back_onto_the
 
 
 def test_a_pattern_of_known_points_comes_back_from_a_cut_and_binned_fisheye(node):
-    """Points are projected through the whole sensor; the picture is a binned part of it."""
+    """Points are projected through the whole sensor; the image is a binned part of it."""
     sensor = Camera(
         800, 600, 300.0, 304.0, 410.0, 290.0, "equidistant", (0.05, -0.02, 0.004, -0.001)
     )

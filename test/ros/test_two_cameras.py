@@ -30,7 +30,7 @@ def jpeg(header):
 
 
 def test_each_camera_is_heard_and_its_intrinsics_are_read_as_it_says(robot):
-    info = robot.info(BENT)  # K with a lens; P, of the rectified picture, is narrower
+    info = robot.info(BENT)  # K with a lens; P, of the rectified image, is narrower
     info.p[0] = info.p[5] = 500.0
     sent = {
         ("left", "image"): robot.picture(),

@@ -23,7 +23,7 @@ def row():
 
 @pytest.fixture
 def points():
-    """(N, 3) metres in the optical frame, all on the picture."""
+    """(N, 3) metres in the optical frame, all on the image."""
     rng = np.random.default_rng(4)
     z = rng.uniform(1, 6, 12)
     return np.stack([z * rng.uniform(-0.35, 0.35, 12), z * rng.uniform(-0.25, 0.25, 12), z], 1)

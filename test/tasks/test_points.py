@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Tasks about one picture: their words, their exact answers, their judges."""
+"""Tasks about one image: their words, their exact answers, their judges."""
 
 import re
 from dataclasses import replace

@@ -17,11 +17,11 @@ from depthlm_ros.bench.shapes import Size, Text, Vision
 from depthlm_ros.checkpoints import Checkpoint
 
 ARCHITECTURES = ("qwen3_vl", "qwen2_5_vl", "llava")
-# A seed each with which questions about one picture have different numbers for answers.
+# A seed each with which questions about one image have different numbers for answers.
 SEEDS = {"qwen3_vl": 2, "qwen2_5_vl": 3, "llava": 0}
 # Blocks with full attention (Qwen2.5-VL) or tapped for DeepStack (Qwen3-VL).
 SPECIAL_BLOCKS = {"qwen3_vl": (0,), "qwen2_5_vl": (1,), "llava": ()}
-# What makes a vision part as small as pictures of a few patches.
+# What makes a vision part as small as images of a few patches.
 SMALL_VISION = {
     "qwen3_vl": {"patch_size": 8, "num_position_embeddings": 64},
     "qwen2_5_vl": {"window_size": 56},
@@ -51,7 +51,7 @@ def config_of(architecture, tokenizer):
 
 
 def processor_of(architecture):
-    """An image processor; that of a Qwen takes pictures of 1024 pixels and more."""
+    """An image processor; that of a Qwen takes images of 1024 pixels and more."""
     from transformers import PixtralImageProcessorPil
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 

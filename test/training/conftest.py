@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Small pictures, and complete base folders of the three architectures with random weights."""
+"""Small images, and complete base folders of the three architectures with random weights."""
 
 from functools import cache, partial
 
@@ -86,7 +86,7 @@ def parts_of(base_of):
 
 @pytest.fixture(scope="session")
 def row_about(parts_of):
-    """(architecture, ask, seed) -> a Row about picture `seed`."""
+    """(architecture, ask, seed) -> a Row about image `seed`."""
     from training.config import Stage
     from training.data.examples import of_shot
     from training.data.rows import make_row
@@ -117,7 +117,7 @@ def student_of(base_of):
 
 @pytest.fixture(scope="session")
 def shards(tmp_path_factory):
-    """A folder with one shard of eight pictures."""
+    """A folder with one shard of eight images."""
     folder = tmp_path_factory.mktemp("shards")
     write_shard(folder / "a.npz", [make_shot(seed) for seed in range(8)])
     return folder

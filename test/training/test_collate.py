@@ -34,13 +34,13 @@ NEXT_TURN["qwen2_5_vl"] = NEXT_TURN["qwen3_vl"]
 
 
 def packing(architecture):
-    """Several questions that share a picture, in every style that the architecture has."""
+    """Several questions that share an image, in every style that the architecture has."""
     by_text = {"coordinates": 3}
     return by_text if architecture == "llava" else {"position": 2, **by_text}
 
 
 def read(collator, ids):
-    """Tokens as text, the picture's own as one word."""
+    """Tokens as text, the image's own as one word."""
     text = collator.tokenizer.decode(ids)
     for token in ("<|image_pad|>", "[IMG]", "[IMG_BREAK]", "[IMG_END]"):
         text = text.replace(token, "\0")

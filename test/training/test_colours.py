@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""training.data.colours: other looks of the same picture."""
+"""training.data.colours: other looks of the same image."""
 
 import numpy as np
 import pytest

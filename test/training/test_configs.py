@@ -21,7 +21,7 @@ from training.data.shards import Shot, write_shard
 
 CONFIGS = [p for p in sorted(Path("training/configs").glob("*.yaml")) if "grpo" not in p.name]
 LARGE = [path for path in CONFIGS if not path.name.startswith("tiny")]
-# Published (DepthLM's table 5; VLM3): pictures, learning rate, batch, clipping, focal length.
+# Published (DepthLM's table 5; VLM3): images, learning rate, batch, clipping, focal length.
 PUBLISHED = {
     "depthlm_3b": (35e6, 5.2e-5, 1280, 0.1, 1000.0),
     "depthlm_7b": (60e6, 1.0e-4, 1280, 0.5, 1000.0),
@@ -33,7 +33,7 @@ SHAPE = {"width": 48, "heads": 2, "layers": 2, "mlp": 64}
 
 @pytest.fixture(scope="module")
 def views(tmp_path_factory, shot):
-    """Pictures at each config's focal length already, so that their views are small."""
+    """Images at each config's focal length already, so that their views are small."""
     folder = tmp_path_factory.mktemp("views")
 
     def at(focal_px):
@@ -79,7 +79,7 @@ def small(tmp_path, views, base_of):
 
 
 def write_pair(folder, focal_px):
-    """A file with a pair of small pictures."""
+    """A file with a pair of small images."""
     Image.new("RGB", (130, 100), (90, 120, 60)).save(folder / "a.png")
     pose = [[1, 0, 0, 0.3], [0, 1, 0, 0], [0, 0, 1, 0.4], [0, 0, 0, 1]]
     lens = [focal_px, focal_px, 65, 50, 130, 100]

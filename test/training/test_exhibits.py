@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The picture that the package ships, and the contact sheet."""
+"""The image that the package ships, and the contact sheet."""
 
 from dataclasses import replace
 from pathlib import Path

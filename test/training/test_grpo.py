@@ -137,7 +137,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(finished, config, tmp_pat
 
 
 def test_replies_are_made_in_the_numbers_that_they_are_trained_in(config, tmp_path):
-    """trl generates outside of autocast, and there the pictures were seen in float32."""
+    """trl generates outside of autocast, and there the images were seen in float32."""
     told = replace(config, bf16=True, steps=1, out=str(tmp_path))
     trainer = grpo.made_trainer(told, group_arguments(told), None, TINY)
     trainer.args.save_strategy = "no"

@@ -100,7 +100,7 @@ def test_an_empty_dataset_is_refused(records):
 
 
 def test_crop_camera_and_pixels_move_together(records):
-    """What a crop's own camera says of an asked pixel is what the whole picture's says."""
+    """What a crop's own camera says of an asked pixel is what the whole image's says."""
     config = records([GOOD], crop={"width": [60, 110], "height": [50, 80]})
     sizes = set()
     rows = stage_rows(config, config.entry(""), multiple=4)

@@ -21,7 +21,7 @@ SHAPE = {"width": 48, "heads": 2, "layers": 2, "mlp": 64}
 
 @pytest.fixture
 def small(shards, tmp_path):
-    """A Replication of two steps on small pictures."""
+    """A Replication of two steps on small images."""
     return Replication(
         tmp_path / "out", shards, steps=2, batch=2, scenes=2, pixels=2, shape=SHAPE, workers=0
     )

@@ -152,7 +152,7 @@ def test_two_processes_read_disjoint_rows_and_together_those_of_a_step(tmp_path,
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does_and_one_goes_on_from_two(tmp_path, shards):
-    """The same pictures a step, shared out; each process reads its own only."""
+    """The same images a step, shared out; each process reads its own only."""
     config = write_config(tmp_path, shards, bf16=False, micro_batch=1)
     alone, both = tmp_path / "alone", tmp_path / "both"
     finished(command(config, alone))

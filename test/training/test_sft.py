@@ -58,7 +58,7 @@ def student(base):
 
 @pytest.fixture
 def tiny(shards, tmp_path):
-    """The shipped tiny config on a few small pictures, three steps a stage."""
+    """The shipped tiny config on a few small images, three steps a stage."""
     config = read_config("training/configs/tiny.yaml", data=str(shards), out=str(tmp_path / "run"))
     return shortened(config, 3, batch=2, workers=0, shape=SHAPE)
 

@@ -180,7 +180,7 @@ def test_shards_give_back_what_was_written_to_the_millimetre(tmp_path):
         assert read[i].frame.camera == wrote.frame.camera and read[i].kind == wrote.kind
         np.testing.assert_array_equal(read[i].frame.image, wrote.frame.image)
         np.testing.assert_allclose(read[i].distance_m, wrote.distance_m, atol=5.1e-4)
-    with pytest.raises(IndexError, match="5 pictures, asked for number 5"):
+    with pytest.raises(IndexError, match="5 images, asked for number 5"):
         read[5]
 
 

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Tasks as training.sft learns them: two pictures in one sequence, and all tasks in one run."""
+"""Tasks as training.sft learns them: two images in one sequence, and all tasks in one run."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ SHAPE = {"width": 48, "heads": 2, "layers": 2, "mlp": 64}
 
 @pytest.fixture
 def pairs(tmp_path):
-    """One pair of pictures of different sizes."""
+    """One pair of images of different sizes."""
     rng = np.random.default_rng(0)
     sizes = ((130, 100), (170, 90))
     for name, (width, height) in zip("ab", sizes, strict=True):

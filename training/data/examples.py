@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Pictures with known distances, dense or at a few pixels, behind one interface.
+"""Images with known distances, dense or at a few pixels, behind one interface.
 
 An Example answers: which pixels of a view may be asked in a style, and how far are they?
 Knows nothing about questions' words, models or batches.

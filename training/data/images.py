@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Pictures -> tensors, equal to what the stock image processor makes and several times faster.
+"""Images -> tensors, equal to what the stock image processor makes and several times faster.
 
 The same Pillow resize; then bytes are put where the model wants them, and only then looked up in
 the processor's own table of colours. The first image of each size goes through the stock

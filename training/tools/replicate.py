@@ -96,7 +96,7 @@ FINDINGS = {
         "more images beat more labels per image (DepthLM, finding 4)",
         (
             _by("coordinates", 10, name="ten labels"),
-            _by("coordinates", name="one label, equal pictures"),
+            _by("coordinates", name="one label, equal images"),
             _by("coordinates", name="one label, equal seconds", seconds_of="ten labels"),
         ),
     ),
@@ -110,7 +110,7 @@ FINDINGS = {
     "rewards": (
         "SFT is as good as GRPO at a tenth of the compute (DepthLM, section 3.2)",
         (
-            _by("coordinates", name="SFT, equal pictures", base="answers"),
+            _by("coordinates", name="SFT, equal images", base="answers"),
             _by("coordinates", name="SFT, equal FLOPs", base="answers", share=GRPO_FLOPS),
             _by("coordinates", name="GRPO", base="answers", grpo=True),
         ),
@@ -276,7 +276,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--data", default="shards/train", help="folder of shards")
     parser.add_argument("--out", default="runs/replicate", help="folder of the runs")
     parser.add_argument("--steps", type=int, default=300, help="of a run; 0: only the table")
-    parser.add_argument("--batch", type=int, default=16, help="pictures a step")
+    parser.add_argument("--batch", type=int, default=16, help="images a step")
     parser.add_argument("--scenes", type=int, default=100, help="held-out scenes to measure on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--findings", nargs="*", choices=FINDINGS, default=list(FINDINGS))

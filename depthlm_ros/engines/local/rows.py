@@ -2,7 +2,7 @@
 """Rows of tokens that grow behind a prompt which is computed once.
 
 The prompt's keys and values are plain tensors per layer that nothing ever appends to: one copy
-for all rows (a shared picture) or one per row. Words are packed behind each other without
+for all rows (a shared image) or one per row. Words are packed behind each other without
 padding.
 """
 

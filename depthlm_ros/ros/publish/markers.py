@@ -50,7 +50,7 @@ def _rays(header, points, colours):
 
 
 def _numbers(header, points, metres, size):
-    """Metres beside the points, up on the picture, which is -y in an optical frame."""
+    """Metres beside the points, up on the image, which is -y in an optical frame."""
     for i, (point, value) in enumerate(zip(points, metres, strict=True)):
         scale = Vector3(z=3 * size)
         marker = _marker(header, "numbers", Marker.TEXT_VIEW_FACING, scale, i)

@@ -137,7 +137,7 @@ class Detections:
 
 def _box(bbox) -> tuple:
     """(left, top, width, height) of a BoundingBox2D, whose centre counts from the corner of the
-    picture, half a pixel before the middle of its first pixel."""
+    image, half a pixel before the middle of its first pixel."""
     width, height = bbox.size_x, bbox.size_y
     centre = bbox.center.position
     return centre.x - width / 2, centre.y - height / 2, width, height

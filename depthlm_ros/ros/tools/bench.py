@@ -74,18 +74,18 @@ def _rows(times):
 
 
 def _queries(folder, times):
-    """Of one pixel, each of the newest picture at a moment of its own."""
+    """Of one pixel, each of the newest image at a moment of its own."""
     often, goal = (0.5, 1.5), ("median", 5)
     with _robot(folder, FOCAL_PX, rate=0) as client:
         yield from _asked(client, f"query, {WIDTH} x {HEIGHT} stream", times, often, *goal)
     with _robot(folder, OTHER_FOCAL_PX, rate=0) as client:
         yield from _asked(client, "query, resized to the focal length", times, often, *goal)
-        seldom = "query, resized, one picture in six"
+        seldom = "query, resized, one image in six"
         yield from _asked(client, seldom, max(times // 4, 1), (5.5, 6.5))
 
 
 def _asked(client, what, times, pictures, *goal):
-    """Rows of questions with so many pictures (at least, at most) between two."""
+    """Rows of questions with so many images (at least, at most) between two."""
     spent = [_query(client, random.uniform(*pictures) / PICTURES_HZ) for _ in range(times)]
     yield latency(what, [whole for whole, _ in spent], *goal)
     yield latency(f"{what}: in the node", [inside for _, inside in spent])
@@ -187,7 +187,7 @@ def _called(client, kind, name, request):
 
 @contextlib.contextmanager
 def _robot(folder, fx, *options, rate):
-    """A Client of a node that answers about a camera's pictures; rate: of its grids in Hz."""
+    """A Client of a node that answers about a camera's images; rate: of its grids in Hz."""
     with _camera(folder, fx), _node(folder, options, rate) as node, Client() as client:
         pixel = [(WIDTH / 2, HEIGHT / 2)]
         if not client.spin(START_S, lambda: client.ask(pixel, START_S).success):

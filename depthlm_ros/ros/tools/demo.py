@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""depthlm demo: the node and a camera as processes, asked over DDS; a table and pictures.
+"""depthlm demo: the node and a camera as processes, asked over DDS; a table and images.
 
 A client of the node like any other: knows nothing about models. Everything it starts is stopped,
 and it talks to nothing but its own processes.
@@ -92,7 +92,7 @@ class _Demo:
     def run(self, grid_size) -> None:
         """Ask, listen, show."""
         pixels = grid_pixels(self._frame.camera, *ASKED)
-        with _step("node and camera started, model loaded, first picture answered"):
+        with _step("node and camera started, model loaded, first image answered"):
             self._first(pixels[:1])
         response = self._client.ask(pixels, self._timeout)
         if not response.success:

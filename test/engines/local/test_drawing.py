@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Marked pictures equal, bit for bit, what the image processor makes of the whole picture."""
+"""Marked images equal, bit for bit, what the image processor makes of the whole image."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Questions without a number, about one picture or two: local says what plain generate says."""
+"""Questions without a number, about one image or two: local says what plain generate says."""
 
 from functools import cache
 from math import isnan
@@ -21,7 +21,7 @@ from depthlm_ros.question import CoordinateStyle, MarkerStyle, PlainStyle, Quest
 
 ARCHITECTURES = ("qwen3_vl", "qwen2_5_vl", "llava")
 TOKENS = 12
-WORDS = ("How has the camera moved?", "Where is (3, 4) of the first picture?", "Why?")
+WORDS = ("How has the camera moved?", "Where is (3, 4) of the first image?", "Why?")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_two_pictures_are_seen_in_their_order_whatever_their_sizes(
 
 
 def generated(loaded, views, words) -> str:
-    """What transformers says about pictures, given nothing of ours but the loaded parts."""
+    """What transformers says about images, given nothing of ours but the loaded parts."""
     content = [{"type": "image"}] * len(views) + [{"type": "text", "text": words}]
     text = loaded.tokenizer.apply_chat_template(
         [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
@@ -98,7 +98,7 @@ def generated(loaded, views, words) -> str:
 
 
 def expanded(loaded, text, pictures) -> list:
-    """Ids of a text, every placeholder as long as its picture."""
+    """Ids of a text, every placeholder as long as its image."""
     config, sizes = loaded.config.vision_config, pictures.get("image_sizes")
     for i in range(2):
         if sizes is None:

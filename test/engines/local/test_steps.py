@@ -102,7 +102,7 @@ def test_on_a_processor_a_picture_without_room_is_refused_before_it_kills(
 def test_a_picture_that_a_gpu_has_no_room_for_is_an_error_with_the_reason(
     engines, asked, view_of, monkeypatch, style, broken
 ):
-    """And the next picture, a smaller one or after others were closed, is answered."""
+    """And the next image, a smaller one or after others were closed, is answered."""
     engine, emptied = engines("local", "qwen3_vl"), []
     expected = texts(engine.step(asked(engine, style, 3)))
 

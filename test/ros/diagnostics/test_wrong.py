@@ -109,7 +109,7 @@ def test_a_camera_info_that_lies_is_an_error_though_nobody_asks(watch):
     watched.robot.infos.publish(info)
     watched.robot.wait(lambda: watched.robot.images.get_subscription_count())
     watched.robot.images.publish(watched.robot.picture())
-    watched.told("depthlm: camera camera", ERROR, "the picture is 320 x 240 but camera_info")
+    watched.told("depthlm: camera camera", ERROR, "the image is 320 x 240 but camera_info")
 
 
 @pytest.mark.parametrize("compressed", [False, True])
