@@ -2,6 +2,7 @@
 """Intrinsics that can be used and hardly be right: the node answers, and says so in its log and in
 ~/status."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -46,11 +47,20 @@ def doubts_of(node):
     return [line for line in node.output().splitlines() if "/camera_info: " in line]
 
 
-def told(robot, heard, level, words):
-    """The values of the first status from now on with this level and these words."""
+def told(robot, heard, level, words, shown):
+    """The values of the first status from now on with this level and these words, while the camera
+    shows (image, info) twice a second: a silent one is a doubt of its own."""
     heard.clear()
+    again = 0.0
 
     def found():
+        nonlocal again
+        if time.monotonic() > again:
+            again = time.monotonic() + 0.5
+            image, info = shown
+            image.header = info.header = robot.header()
+            robot.infos.publish(info)
+            robot.images.publish(image)
         for status in heard:
             if status.level == level and all(word in status.message for word in words):
                 return {value.key: value.value for value in status.values}
@@ -72,12 +82,14 @@ def test_doubtful_intrinsics_are_a_warning_beside_ready_and_once_in_the_log(
     node, robot, heard = seen(axes)
     for _ in range(3):
         assert robot.show(info=robot.info(camera)).success
-    values = told(robot, heard, DiagnosticStatus.WARN, words)
+    values = told(
+        robot, heard, DiagnosticStatus.WARN, words, (robot.picture(), robot.info(camera))
+    )
     assert values["ready"] == "true"
     (warned,) = robot.wait(lambda: doubts_of(node))
     assert warned.startswith("[WARN]") and all(word in warned for word in words)
     assert robot.show().success
-    told(robot, heard, DiagnosticStatus.OK, ["ready"])
+    told(robot, heard, DiagnosticStatus.OK, ["ready"], (robot.picture(), robot.info()))
     assert doubts_of(node) == [warned]
 
 
@@ -86,7 +98,7 @@ def test_nothing_is_doubtful_about_a_region_beside_the_principal_point(seen):
     info = robot.info(OBLONG)
     info.roi = RegionOfInterest(x_offset=200, y_offset=10, width=100, height=50)
     assert robot.show(robot.picture(100, 50), info).success
-    told(robot, heard, DiagnosticStatus.OK, ["ready"])
+    told(robot, heard, DiagnosticStatus.OK, ["ready"], (robot.picture(100, 50), info))
     assert doubts_of(node) == []
 
 

@@ -127,7 +127,7 @@ def test_a_config_trains_ten_steps_and_what_it_ships_answers(path, small, shot, 
     assert "wrapper: none" in capsys.readouterr().out
     assert from_folder(folder).wording == config.checkpoint.wording
     predictor = load_predictor(str(folder), warm_up=False)
-    assert len(predictor.ranges(shot().frame, [(60, 50)], config.checkpoint.style)) == 1
+    assert len(predictor.ranges(shot().frame, [(60, 50)], style=config.checkpoint.style)) == 1
 
 
 @pytest.mark.parametrize("name", ["depthlm_3b_lora", "depthlm_12b_lora"])

@@ -64,7 +64,7 @@ def test_what_has_no_free_licence_is_left_out_counted_and_taken_when_asked(tmp_p
     told = capsys.readouterr().out
     assert "8  used               free.sh3f: CC BY 3.0\n" in told
     assert "8  left out           other.sh3f: GPL or CC BY 3.0, not said which" in told
-    assert "8 models and 0 pictures" in told and "their makers: A. Joiner" in told
+    assert "8 models and 0 images" in told and "their makers: A. Joiner" in told
     main([*command, "--everything"])
     assert "16 models" in capsys.readouterr().out
 

@@ -197,7 +197,7 @@ def test_without_embreex_the_error_says_what_to_install(assets, monkeypatch):
 
 
 def test_missing_assets_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"training\.assets builds"):
+    with pytest.raises(InputError, match=r"scenes\.assets builds"):
         synthetic.drawer("furnished")
     with pytest.raises(InputError, match=r"no models\.json; build the assets with"):
         synthetic.drawer("furnished", tmp_path)(0)
