@@ -70,7 +70,7 @@ def test_control_swapped_rows_are_noticed(engines, asked, architecture, style):
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl", "llava"])
 def test_control_a_missing_arrow_is_noticed(engines, asked, architecture, monkeypatch):
     theirs = answers(engines, asked, architecture, "marker")[1]
-    monkeypatch.setattr(MarkerStyle, "picture", lambda self, view, pixel: view.image)
+    monkeypatch.setattr(MarkerStyle, "image", lambda self, view, pixel: view.image)
     ours = answers(engines, asked, architecture, "marker")[0]
     assert not all_same(ours, theirs)
 

@@ -48,7 +48,7 @@ def test_pose_questions_are_free_and_show_both_pictures(pairs, row):
         item = of(name, pairs[0], row)
         assert item.question.form is FREE and item.style.name == "plain"
         assert [p.shape for p in item.images] == [(90, 118, 3)] * 2
-        assert (item.images[0] != item.pictures[1]).any()
+        assert (item.images[0] != item.images[1]).any()
 
 
 @pytest.mark.parametrize("task", ["rotation", "orientation", "direction", "correspondence"])

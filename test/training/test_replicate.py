@@ -51,7 +51,7 @@ def test_equal_seconds_are_made_of_the_measured_rate(small):
     with pytest.raises(DepthLMError, match="nothing like 'one label, equal seconds'"):
         told(small, "labels", "ten_labels", steps=100, seconds=300.0)
         small._steps(arm, "labels")
-    told(small, "labels", "one_label_equal_pictures", steps=100, seconds=50.0)
+    told(small, "labels", "one_label_equal_images", steps=100, seconds=50.0)
     assert small._steps(arm, "labels") == 600
 
 

@@ -221,8 +221,8 @@ class Replication:
         predictor = load_predictor(str(folder), warm_up=False)
         points = answered(predictor, arm.style, self._questions(arm.raw))
         predictor.close()
-        hits = np.bincount(points.picture, delta1(points.told_m, points.label_m))
-        low, high = share_interval(hits, np.bincount(points.picture))
+        hits = np.bincount(points.image, delta1(points.told_m, points.label_m))
+        low, high = share_interval(hits, np.bincount(points.image))
         constant = best_constant(points.label_m)[1]
         found = float(hits.sum() / len(points))
         return {"delta1": found, "low": low, "high": high, "constant": constant}
