@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from depthlm_ros.data.records import Record, write_records
+from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import PredictorAnswers, evaluate
 from depthlm_ros.evaluation.metrics import best_constant, delta1, measure
 from depthlm_ros.evaluation.uncertainty import covered
@@ -49,6 +50,10 @@ def questions(count, pixels, split="heldout", first=0, shards=None):
     of those of the split.
     """
     shots = read_shards(shards) if shards else None
+    if shots is not None and first + count > len(shots):
+        raise InputError(
+            f"{shards} holds {len(shots)} images: scenes {first} to {first + count - 1} are not there"
+        )
     for seed in range(first, first + count):
         one = shots[seed] if shots else shot(seed, split)
         rng = np.random.default_rng([seed, 7])
