@@ -52,7 +52,7 @@ def questions(count, pixels, split="heldout", first=0, shards=None):
     shots = read_shards(shards) if shards else None
     if shots is not None and first + count > len(shots):
         raise InputError(
-            f"{shards} holds {len(shots)} images: scenes {first} to {first + count - 1} are not all"
+            f"{shards} holds {len(shots)} images: {first} to {first + count - 1} are not all"
             " there"
         )
     for seed in range(first, first + count):
