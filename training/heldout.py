@@ -52,8 +52,7 @@ def questions(count, pixels, split="heldout", first=0, shards=None):
     shots = read_shards(shards) if shards else None
     if shots is not None and first + count > len(shots):
         raise InputError(
-            f"{shards} holds {len(shots)} images: {first} to {first + count - 1} are not all"
-            " there"
+            f"{shards} holds {len(shots)} images: {first} to {first + count - 1} are not all there"
         )
     for seed in range(first, first + count):
         one = shots[seed] if shots else shot(seed, split)
