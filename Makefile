@@ -12,7 +12,7 @@ help:
 	@echo "make demo     a node, a camera and a question over DDS  [IMAGE=picture.jpg FX=560]"
 	@echo "make test     everything that needs no GPU              [ARGS='-k camera']"
 	@echo "make test-lowest  the core, with the lowest versions of requirements/  [PYTHON=python3.10]"
-	@echo "make lint     ruff and mypy"
+	@echo "make lint     ruff, its formatter and mypy"
 	@echo "make bench    how long the steps take on this machine"
 	@echo "make build    colcon build of both packages into install/"
 	@echo "make clean    removes what these made, .venv too"
@@ -31,6 +31,7 @@ test-lowest:
 
 lint: setup
 	@$(IN_VENV) ruff check .
+	@$(IN_VENV) ruff format --check .
 	@$(IN_VENV) mypy
 
 bench: setup

@@ -85,9 +85,9 @@ def _weights(module, but=()) -> int:
 
 def _vision(loaded, patches, merged) -> float:
     """Of seeing one image."""
-    base = loaded.base
-    tower = getattr(base, "visual", None) or base.vision_tower
-    joining = getattr(base, "multi_modal_projector", None)
+    from depthlm_ros.models.compat import projector, vision_tower
+
+    tower, joining = vision_tower(loaded.base), projector(loaded.base)
     blocks = _weights(tower, but=("merger", "pos_embed"))
     joined = _weights(tower) - _weights(tower, but=("merger",))
     joined += _weights(joining) if joining is not None else 0

@@ -15,7 +15,6 @@ from depthlm_ros.msgs.fields import (
     CLOUD_FIELDS,
     FLOAT32,
     cloud_content,
-    depth_content,
     flat_bytes,
     image_content,
     info_content,
@@ -30,11 +29,6 @@ def camera_info_message(header, camera: Camera) -> CameraInfo:
 def image_message(header, image) -> Image:
     """Image message (rgb8) of an array (H, W, 3) uint8 RGB."""
     return filled_message(Image, header, image_content(image))
-
-
-def depth_message(header, scan) -> Image:
-    """Depth image of a Scan (REP-118: 32FC1, z), one pixel a cell of its grid."""
-    return filled_message(Image, header, depth_content(scan))
 
 
 def cloud_message(header, scan) -> PointCloud2:
