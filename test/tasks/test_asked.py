@@ -19,6 +19,12 @@ def tiny():
     return load_predictor("tiny", longest=8)
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """Long enough for an answer in the model's own words."""
+    return load_predictor("tiny", warm_up=False)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_an_engine_takes_every_task_in_every_style(tiny, records, pairs, task):
     """The embedded model was taught distances only, so what it says of others is not looked at."""
@@ -30,10 +36,11 @@ def test_an_engine_takes_every_task_in_every_style(tiny, records, pairs, task):
 
 
 @pytest.mark.parametrize("style", ["marker", "coordinates", "position"])
-def test_the_distance_task_asks_what_the_predictor_asks(tiny, records, style):
+def test_the_distance_task_asks_what_the_predictor_asks(whole, records, style):
     record = records[0]
-    item = TASKS["distance"].item(record, tiny.checkpoint, np.random.default_rng(0), style)
+    item = TASKS["distance"].item(record, whole.checkpoint, np.random.default_rng(0), style)
     (row,) = np.flatnonzero(np.isclose(record.label_as("distance"), item.truth))
-    greedy = AskingPredictor(tiny.engine, replace(tiny.checkpoint, report="greedy"))
+    greedy = AskingPredictor(whole.engine, replace(whole.checkpoint, report="greedy"))
     expected = greedy.ranges(record.frame(), record.pixels[[row]], style=style).distance_m[0]
-    assert parse(asked(tiny, item)).metres == expected
+    assert expected > 0
+    assert parse(asked(whole, item)).metres == expected
