@@ -25,7 +25,7 @@ STYLES = ("marker", "coordinates", "position")
 
 @pytest.fixture(scope="module")
 def tiny():
-    return load_predictor("tiny")
+    return load_predictor("tiny", warm_up=False)
 
 
 @pytest.fixture(scope="module")

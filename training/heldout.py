@@ -122,7 +122,7 @@ def main(arguments=None) -> None:
 
 def _told(checkpoint, asked) -> list:
     """A row for each style that the checkpoint speaks."""
-    predictor, asked = load_predictor(checkpoint), list(asked)
+    predictor, asked = load_predictor(checkpoint, warm_up=False), list(asked)
     return [measured(predictor, style, asked) for style in predictor.checkpoint.wording]
 
 

@@ -20,6 +20,8 @@ from depthlm_ros.data.files import (
 )
 from depthlm_ros.errors import CameraError, ImageError
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # of files broken on purpose
+
 RED = (200, 10, 20)
 CALIBRATION = """
 image_width: 640

@@ -16,7 +16,7 @@ from depthlm_ros.tasks.evaluation import asked
 
 @pytest.fixture(scope="module")
 def tiny():
-    return load_predictor("tiny", longest=8)
+    return load_predictor("tiny", longest=8, warm_up=False)
 
 
 @pytest.fixture(scope="module")

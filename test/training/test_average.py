@@ -30,13 +30,14 @@ def write_step(run, step, factor):
     return folder
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
     """Steps of 7, 0.5, 1 and 1.5 times the weights, and one that was not written to its end."""
+    made = tmp_path_factory.mktemp("of") / "run"
     for step, factor in ((50, 7.0), (100, 0.5), (1000, 1.5), (200, 1.0), (2000, 9.0)):
-        folder = write_step(tmp_path / "run", step, factor)
+        folder = write_step(made, step, factor)
     (folder.with_name("checkpoint-2000") / run_folder.COMPLETE).unlink()
-    return tmp_path / "run"
+    return made
 
 
 def test_the_mean_of_the_newest_whole_steps_answers_as_a_checkpoint(run, tmp_path, shot):

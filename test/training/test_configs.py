@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Every shipped config: it parses, names layers that exist, and trains ten steps when small."""
+"""Every shipped config: it parses, names layers that exist, and trains two steps when small."""
 
 import json
 from dataclasses import replace
@@ -54,7 +54,7 @@ def views(tmp_path_factory, shot):
 def small(tmp_path, views, base_of):
     """A config with other base, data, batch and steps, and nothing else changed."""
 
-    def made(path, steps=10):
+    def made(path, steps=2):
         config = read_config(path, out=str(tmp_path / "run"))
         if config.base == "fresh" or "tiny" in path.name:
             config = replace(config, base="fresh", shape=SHAPE)
@@ -121,7 +121,7 @@ def test_the_layers_that_are_wrapped_exist_in_the_model(path, student_of):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_trains_ten_steps_and_what_it_ships_answers(path, small, shot, capsys):
+def test_a_config_trains_two_steps_and_what_it_ships_answers(path, small, shot, capsys):
     config = small(path)
     folder = sft.train(config)
     assert "wrapper: none" in capsys.readouterr().out
@@ -153,11 +153,11 @@ def test_helping_heads_learn_beside_adapters(small, bf16):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_run_with_adapters_goes_on_where_it_stopped(small, tmp_path, optimizer):
-    config = replace(small(path_of("depthlm_3b_lora"), 6), save_every=2, log_every=1)
+    config = replace(small(path_of("depthlm_3b_lora"), 4), save_every=2, log_every=1)
     config = replace(config, optimizer=optimizer)
     sft.train(replace(config, out=str(tmp_path / "whole")))
     sft.train(config)
-    (tmp_path / "run/steps/checkpoint-6/complete.json").unlink()
+    (tmp_path / "run/steps/checkpoint-4/complete.json").unlink()
     sft.train(config)
     weights = [tmp_path / name / "checkpoint/model.safetensors" for name in ("whole", "run")]
     assert weights[0].read_bytes() == weights[1].read_bytes()

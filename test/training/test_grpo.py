@@ -86,7 +86,7 @@ def test_the_folder_answers_in_the_predictor_as_its_base_does(finished):
     assert row.calibration == {}
     for name in ("tokenizer.json", "preprocessor_config.json", "tokenizer_config.json"):
         assert (finished / name).read_bytes() == (TINY / name).read_bytes()
-    ranges = load_predictor(str(finished)).ranges(shot(9).frame, [(60, 40)])
+    ranges = load_predictor(str(finished), warm_up=False).ranges(shot(9).frame, [(60, 40)])
     assert np.isfinite(ranges.distance_m).all()
     assert "GRPO" in (finished / "README.md").read_text()
 
@@ -108,7 +108,7 @@ def test_a_run_of_another_config_is_not_gone_on_with(finished, config):
 def test_checkpoints_of_steps_load_too(finished, config):
     folder, skipped = run_folder.newest_complete(config.out)
     assert (folder.name, skipped) == ("checkpoint-4", [])
-    ranges = load_predictor(str(folder)).ranges(shot(9).frame, [(60, 40)])
+    ranges = load_predictor(str(folder), warm_up=False).ranges(shot(9).frame, [(60, 40)])
     assert np.isfinite(ranges.distance_m).all()
 
 

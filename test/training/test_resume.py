@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Real processes, killed and started again, on one process and on two."""
+"""Runs that are killed and gone on with, on one process and on two."""
 
 import json
 import os
@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 pytest.importorskip("torch")
+
+from training import sft
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {
@@ -86,14 +88,16 @@ def kill_after(arguments, folder):
 
 @pytest.mark.parametrize("optimizer", ["adamw", pytest.param("muon", marks=pytest.mark.slow)])
 def test_killed_and_resumed_gives_the_same_losses_and_weights_to_the_bit(
-    tmp_path, shards, optimizer
+    tmp_path, shards, optimizer, capsys
 ):
     config = write_config(tmp_path, shards, optimizer=optimizer)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    finished(command(config, whole))
+    sft.main([str(config), "--out", str(whole)])
     kill_after(command(config, broken), broken / "steps/checkpoint-6")
     (broken / "steps/checkpoint-6/complete.json").unlink(missing_ok=True)
-    said = finished(command(config, broken))
+    capsys.readouterr()
+    sft.main([str(config), "--out", str(broken)])
+    said = capsys.readouterr().out
     assert f"skipped: {broken}/steps/checkpoint-6 was not written to its end" in said
     assert f"going on from {broken}/steps/checkpoint-4" in said
     assert losses(broken) == losses(whole) and len(losses(whole)) == 8

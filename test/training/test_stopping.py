@@ -55,17 +55,25 @@ sft.main([sys.argv[1]])
 """
 
 
+def write_config(folder, shards, **changes):
+    """A config with these changes in a folder, whose run goes there too."""
+    told = {**CONFIG, "data": str(shards), "out": str(folder / "run"), **changes}
+    (folder / "c.yaml").write_text(yaml.safe_dump(told))
+    return folder / "c.yaml"
+
+
 @pytest.fixture
 def config(tmp_path, shards):
     """entries -> the file of a config with these changes."""
+    return lambda **changes: write_config(tmp_path, shards, **changes)
 
-    def written(**changes):
-        path = tmp_path / "c.yaml"
-        told = {**CONFIG, "data": str(shards), "out": str(tmp_path / "run"), **changes}
-        path.write_text(yaml.safe_dump(told))
-        return path
 
-    return written
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, shards):
+    """The weights after a run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    sft.main([str(write_config(folder, shards))])
+    return load_file(folder / "run/steps/checkpoint-8/model.safetensors")
 
 
 def started(*arguments, **more):
@@ -98,7 +106,7 @@ def wait_for(path, process):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_of_a_run_leaves_a_checkpoint_it_goes_on_from(
-    config, tmp_path, number
+    config, whole, tmp_path, number
 ):
     """A terminal's Ctrl+C and a scheduler's SIGTERM reach the processes that read data too."""
     path, mark = config(), tmp_path / "stepping"
@@ -110,15 +118,9 @@ def test_a_signal_to_all_processes_of_a_run_leaves_a_checkpoint_it_goes_on_from(
     found, skipped = run_folder.newest_complete(tmp_path / "run")
     assert skipped == [] and 1 <= run_folder.step_of(found) < 8
     assert not (tmp_path / "run/checkpoint").exists()
-    again = started("-m", "training.sft", path)
-    assert ended(again)[0] == 0
-    whole = started("-m", "training.sft", path, "--out", tmp_path / "whole")
-    assert ended(whole)[0] == 0
-    one, other = (
-        load_file(tmp_path / name / "steps/checkpoint-8/model.safetensors")
-        for name in ("run", "whole")
-    )
-    assert all(bool((one[name] == other[name]).all()) for name in one)
+    sft.main([str(path)])
+    one = load_file(tmp_path / "run/steps/checkpoint-8/model.safetensors")
+    assert all(bool((one[name] == whole[name]).all()) for name in one)
     sessions = json.loads((tmp_path / "run/manifest.json").read_text())["sessions"]
     assert [s["from_step"] for s in sessions] == [0, run_folder.step_of(found)]
 
