@@ -3,7 +3,7 @@
 #   docker build -t depthlm_ros .
 #   docker run --rm --gpus all --net host --ipc host --shm-size 256m depthlm_ros image:=/camera/image_raw
 #
-# --shm-size (or --ipc host): pictures travel through shared memory, and Docker's 64 MiB are soon full.
+# --shm-size (or --ipc host): images travel through shared memory, and Docker's 64 MiB are soon full.
 ARG ROS_DISTRO=jazzy
 FROM ros:${ROS_DISTRO}
 RUN apt-get update && apt-get install -y --no-install-recommends python3-venv \

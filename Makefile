@@ -9,7 +9,7 @@ export PYTHON TORCH
 help:
 	@echo "make setup    .venv with ROS 2, torch and this package  [PYTHON=python3.12]"
 	@echo "              [TORCH=<a .whl file, a version, or the URL of an index>]"
-	@echo "make demo     a node, a camera and a question over DDS  [IMAGE=picture.jpg FX=560]"
+	@echo "make demo     a node, a camera and a question over DDS  [IMAGE=photo.jpg FX=560]"
 	@echo "make test     everything that needs no GPU              [ARGS='-k camera']"
 	@echo "make test-lowest  the core, with the lowest versions of requirements/  [PYTHON=python3.10]"
 	@echo "make lint     ruff, its formatter and mypy"

@@ -22,7 +22,7 @@ LAUNCH_FILE = PathJoinSubstitution(
 )
 
 CAMERA = {
-    "picture": ("", "An image file; default: the rendered scene that comes with the package"),
+    "image": ("", "An image file; default: the rendered scene that comes with the package"),
     "camera": ("", "Its camera_info file"),
     "fx": ("0.0", "Or its focal length in pixels"),
     "fy": ("0.0", "The same along v; 0.0: as fx"),
@@ -81,7 +81,7 @@ def _all(context):
 
 def _camera(given):
     parameters = {name: number(name, given[name]) for name in ("fx", "fy", "cx", "cy")}
-    for name in ("picture", "camera"):
+    for name in ("image", "camera"):
         parameters[name] = ParameterValue(given[name], value_type=str)
     return Node(
         package="depthlm_ros",

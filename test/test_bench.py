@@ -83,8 +83,8 @@ def test_the_plot_has_a_line_for_each_series_and_the_roofline(setting, tmp_path)
     rows = [_row("local", "marker", n, n, 4.0) for n in (1, 16)]
     rows += [_row("reference", "marker", 16, batch, 9.0) for batch in (1, 4)]
     write_plot(setting, rows, "a machine", tmp_path / "b.png")
-    with Image.open(tmp_path / "b.png") as picture:
-        assert picture.size == (1080, 720)
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size == (1080, 720)
 
 
 def test_a_whole_comparison_on_the_command_line(capsys, tmp_path):

@@ -36,7 +36,7 @@ class ScriptedCosts:
         self.clock, self.opening_s, self.each, self.most = clock, opening_s, each, room
         self.closed = self.opened = 0
 
-    def open(self, pictures, style):
+    def open(self, images, style):
         self.clock.now += self.opening_s
         self.opened += 1
         return self

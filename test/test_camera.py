@@ -85,7 +85,7 @@ def test_scaled_and_cropped_cameras_see_the_same_rays():
     assert (window.width, window.height) == (300, 200)
 
 
-def test_a_pixel_belongs_to_the_picture_up_to_half_a_pixel_beyond_centres():
+def test_a_pixel_belongs_to_the_image_up_to_half_a_pixel_beyond_centres():
     inside = PINHOLE.contains([[-0.5, 0], [639.49, 479.49], [639.5, 0], [0, -0.51], [np.nan, 0]])
     assert inside.tolist() == [True, True, False, False, False]
 

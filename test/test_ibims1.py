@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Real pictures: the published preprocessing to the pixel, and the best-known constant."""
+"""Real images: the published preprocessing to the pixel, and the best-known constant."""
 
 import json
 from functools import cache
@@ -39,11 +39,11 @@ def test_all_300_views_are_as_published(marked_views, view_of):
         assert values == pytest.approx(row["unified_intrinsics"], rel=1e-12)
         assert view.to_view(row["pixel"])[0].tolist() == row["marker_pixel"]
         assert MarkerStyle().can_ask(view, row["marker_pixel"]) == row["drawn"]
-        picture = view.image
+        image = view.image
         if row["drawn"]:
-            picture = MarkerStyle().drawn(view, row["marker_pixel"])
+            image = MarkerStyle().drawn(view, row["marker_pixel"])
         for u, v, *rgb in row["rgb"]:
-            assert picture[v, u].tolist() == rgb
+            assert image[v, u].tolist() == rgb
 
 
 def test_the_best_constant_reaches_delta1_02786(ibims1, capsys, tmp_path):

@@ -12,15 +12,15 @@ from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.view import Frame, SharedFrame
 
 CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
-PICTURE = np.zeros((480, 640, 3), np.uint8)
+IMAGE = np.zeros((480, 640, 3), np.uint8)
 PIXEL = [(320, 240)]
 
 
 class CountingEngine(ScriptedEngine):
     """Remembers the scenes that it opened."""
 
-    def open(self, pictures, style):
-        self.scenes = [*getattr(self, "scenes", []), super().open(pictures, style)]
+    def open(self, images, style):
+        self.scenes = [*getattr(self, "scenes", []), super().open(images, style)]
         return self.scenes[-1]
 
     @property
@@ -36,7 +36,7 @@ def predictor():
 
 
 def test_callers_of_one_frame_share_its_scene_until_the_last_is_answered(predictor):
-    frame = SharedFrame(PICTURE, CAMERA)
+    frame = SharedFrame(IMAGE, CAMERA)
     jobs = [predictor.start(frame, PIXEL * n) for n in (1, 2, 3)]
     jobs[1].cancel()
     assert predictor.engine.closed == [False]
@@ -47,14 +47,14 @@ def test_callers_of_one_frame_share_its_scene_until_the_last_is_answered(predict
 
 
 def test_who_asks_later_opens_it_again(predictor):
-    frame = SharedFrame(PICTURE, CAMERA)
+    frame = SharedFrame(IMAGE, CAMERA)
     for _ in range(2):
         predictor.ranges(frame, PIXEL)
     assert predictor.engine.closed == [True, True]
 
 
 def test_other_styles_frames_and_windows_have_scenes_of_their_own(predictor):
-    frame, other = (SharedFrame(PICTURE, CAMERA) for _ in range(2))
+    frame, other = (SharedFrame(IMAGE, CAMERA) for _ in range(2))
     jobs = [predictor.start(frame, PIXEL), predictor.start(frame, PIXEL, style="marker")]
     jobs.append(predictor.start(other, PIXEL))
     assert len(predictor.engine.scenes) == 3
@@ -68,8 +68,8 @@ def test_other_styles_frames_and_windows_have_scenes_of_their_own(predictor):
     assert all(predictor.engine.closed)
 
 
-def test_a_frame_whose_picture_may_change_is_opened_for_each(predictor):
-    frame = Frame(PICTURE, CAMERA)
+def test_a_frame_whose_image_may_change_is_opened_for_each(predictor):
+    frame = Frame(IMAGE, CAMERA)
     jobs = [predictor.start(frame, PIXEL) for _ in range(2)]
     assert len(predictor.engine.scenes) == 2
     for job in jobs:
@@ -82,7 +82,7 @@ def test_what_fails_for_all_is_closed_too(predictor):
         raise ValueError("broken")
 
     predictor.engine.answer = fail
-    frame = SharedFrame(PICTURE, CAMERA)
+    frame = SharedFrame(IMAGE, CAMERA)
     jobs = [predictor.start(frame, PIXEL) for _ in range(2)]
     for job in jobs:
         with pytest.raises(EngineError, match="broken"):

@@ -99,10 +99,10 @@ def test_a_window_that_does_not_open_takes_the_others_back():
     asking, opened = predictor(focal_px=4000.0), []
     open_scene = asking.engine.open
 
-    def second_fails(pictures, style):
+    def second_fails(images, style):
         if opened:
             raise EngineError("no room")
-        opened.append(open_scene(pictures, style))
+        opened.append(open_scene(images, style))
         return opened[0]
 
     asking.engine.open = second_fails

@@ -16,9 +16,9 @@ TAGS = (
 
 
 def view(width=100, height=80):
-    picture = np.full((height, width, 3), 7, np.uint8)
+    image = np.full((height, width, 3), 7, np.uint8)
     camera = Camera(width, height, 1000, 1000, width / 2, height / 2)
-    return View(picture, camera, Frame(picture, camera), (1.0, 1.0))
+    return View(image, camera, Frame(image, camera), (1.0, 1.0))
 
 
 def test_the_arrow_is_nine_red_pixels_left_of_an_unpainted_target():
@@ -135,7 +135,7 @@ def test_a_position_is_a_fraction_of_the_token_grid(pixel, place):
     assert PositionStyle.place(view(), pixel, (8, 10)) == pytest.approx(place)
 
 
-def test_only_the_marker_gives_every_question_a_picture_of_its_own():
+def test_only_the_marker_gives_every_question_an_image_of_its_own():
     assert {name for name, style in STYLES.items() if not style().shares_image} == {"marker"}
     one = view()
     assert CoordinateStyle().image(one, (3, 3)) is one.image

@@ -42,7 +42,7 @@ def test_what_hangs_over_the_border_is_cut_off():
     assert plan.pixels.tolist() == [[19.5, 219.5]]
 
 
-def test_boxes_without_size_or_off_the_picture_are_named_and_not_asked():
+def test_boxes_without_size_or_off_the_image_are_named_and_not_asked():
     boxes = [(10, 10, 0, 5), (400, 10, 20, 20), (np.nan, 1, 2, 3), (-30, 0, 30, 9), (0, 0, 1, 1)]
     plan = box_pixels(CAMERA, boxes, 1)
     expected = [Status.INVALID, Status.OUTSIDE, Status.INVALID, Status.OUTSIDE, Status.OK]

@@ -22,7 +22,7 @@ def noise(width, height):
 
 @settings(max_examples=150, deadline=None)
 @given(SIDES, SIDES, SIDES, SIDES, st.integers(1, 5))
-def test_any_strips_of_any_size_give_the_picture_of_pillow(before, tall, width, height, cores):
+def test_any_strips_of_any_size_give_the_image_of_pillow(before, tall, width, height, cores):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(view, "STRIP", 1)
         patch.setattr(view, "_cores", lambda: cores)
@@ -30,15 +30,15 @@ def test_any_strips_of_any_size_give_the_picture_of_pillow(before, tall, width, 
     np.testing.assert_array_equal(found, pillow(noise(before, tall), width, height))
 
 
-def test_a_camera_picture_is_shared_out_and_a_small_one_is_not(monkeypatch):
+def test_a_camera_image_is_shared_out_and_a_small_one_is_not(monkeypatch):
     sizes = []
     monkeypatch.setattr(view, "_cores", lambda: 2)
     monkeypatch.setattr(
         view, "_pillow", lambda image, w, h: sizes.append((w, h)) or pillow(image, w, h)
     )
-    picture = noise(1280, 720)
-    np.testing.assert_array_equal(view.bicubic(picture, 1391, 782), pillow(picture, 1391, 782))
+    image = noise(1280, 720)
+    np.testing.assert_array_equal(view.bicubic(image, 1391, 782), pillow(image, 1391, 782))
     assert sorted(sizes) == [(695, 782), (696, 782), (1391, 360), (1391, 360)]
     sizes.clear()
-    view.bicubic(picture, 320, 180)
+    view.bicubic(image, 320, 180)
     assert sizes == [(320, 180)]

@@ -14,15 +14,15 @@ from depthlm_ros.view import Frame, SharedFrame, View, unify_focal
 
 
 def frame(width=640, height=480, fx=525.0, fy=526.5, cx=319.5, cy=239.5):
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    return Frame(picture, Camera(width, height, fx, fy, cx, cy))
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return Frame(image, Camera(width, height, fx, fy, cx, cy))
 
 
 def blank_view(width, height):
     """A view at scale 1; made without the resize."""
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     camera = Camera(width, height, 1000, 1000, width / 2, height / 2)
-    return View(picture, camera, Frame(picture, camera), (1.0, 1.0))
+    return View(image, camera, Frame(image, camera), (1.0, 1.0))
 
 
 def test_the_size_is_truncated_as_published():
@@ -59,13 +59,13 @@ def test_pixels_are_truncated_as_published():
 
 
 def test_the_resize_is_bicubic_and_overshoots_at_an_edge():
-    picture = np.zeros((20, 20, 3), np.uint8)
-    picture[:, 10:] = 200
-    view = unify_focal(Frame(picture, Camera(20, 20, 10, 10, 10, 10)), 40)
+    image = np.zeros((20, 20, 3), np.uint8)
+    image[:, 10:] = 200
+    view = unify_focal(Frame(image, Camera(20, 20, 10, 10, 10, 10)), 40)
     assert view.image.max() > 200
 
 
-def test_the_same_focal_length_leaves_the_picture_alone():
+def test_the_same_focal_length_leaves_the_image_alone():
     one = frame(fx=500, fy=500)
     np.testing.assert_array_equal(unify_focal(one, 500).image, one.image)
 
@@ -150,7 +150,7 @@ def test_some_window_holds_every_pixel_with_context_around_it():
 
 
 @pytest.mark.parametrize(
-    ("picture", "words"),
+    ("image", "words"),
     [
         (np.zeros((4, 6), np.uint8), r"got uint8 \(4, 6\)"),
         (np.zeros((4, 6, 3), np.float32), "float32"),
@@ -159,9 +159,9 @@ def test_some_window_holds_every_pixel_with_context_around_it():
         ([[1, 2, 3]], "list"),
     ],
 )
-def test_what_is_no_rgb_picture_is_refused(picture, words):
+def test_what_is_no_rgb_image_is_refused(image, words):
     with pytest.raises(ImageError, match=words):
-        Frame(picture, Camera(6, 4, 5, 5, 3, 2))
+        Frame(image, Camera(6, 4, 5, 5, 3, 2))
 
 
 def test_a_camera_of_another_size_is_refused():
@@ -181,7 +181,7 @@ def test_an_unknown_axes_rule_is_refused():
         unify_focal(frame(), 1000, axes="fy")
 
 
-def test_all_who_ask_about_a_shared_frame_get_the_same_picture_made_once(monkeypatch):
+def test_all_who_ask_about_a_shared_frame_get_the_same_image_made_once(monkeypatch):
     made = []
     resized = Frame.resized
     monkeypatch.setattr(Frame, "resized", lambda *args: made.append(args) or resized(*args))

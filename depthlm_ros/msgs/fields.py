@@ -24,11 +24,11 @@ def frame_from(image, info, rectified=False, kind=Frame) -> Frame:
 
     kind: the class of the Frame. Raises ImageError or CameraError.
     """
-    picture = image_array(image)
-    height, width = picture.shape[:2]
+    decoded = image_array(image)
+    height, width = decoded.shape[:2]
     stamp = image.header.stamp
     return kind(
-        image=picture,
+        image=decoded,
         camera=camera_from(info, width, height, rectified),
         stamp_ns=stamp.sec * 1_000_000_000 + stamp.nanosec,
         frame_id=image.header.frame_id,
@@ -42,7 +42,7 @@ def camera_from(info, width, height, rectified=False) -> Camera:
     the image, as in image_geometry. rectified: P holds and D does not, else K and D.
     Raises CameraError if the intrinsics are missing or contradict the image's size.
     """
-    if picture_size(info) != (width, height):
+    if image_size(info) != (width, height):
         raise CameraError(
             f"the image is {width} x {height} but camera_info describes {_described(info)}:"
             " publish the camera_info of this image"
@@ -66,7 +66,7 @@ def sensor_camera(info, rectified=False) -> Camera:
     return _whole(info, rectified).scaled(1 / bin_x, 1 / bin_y, *size)
 
 
-def picture_size(info) -> tuple:
+def image_size(info) -> tuple:
     """(width, height) of the images that a CameraInfo describes."""
     _, _, width, height = _region(info)
     bin_x, bin_y = _binning(info)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from depthlm_ros.msgs.fields import picture_size
+from depthlm_ros.msgs.fields import image_size
 
 WINDOW_S = 0.2  # both leave a driver together; a large image and a busy recorder part them
 PATIENCE = 3  # images in a row without a camera_info of their own: the next ones do not wait
@@ -129,7 +129,7 @@ class Pairing:
             return None
         then, now = waited.newest or self._newest, self._newest
         size = getattr(waited.image, "width", None), getattr(waited.image, "height", None)
-        fits = [size == picture_size(info) for info in (then, now) if info is not None]
+        fits = [size == image_size(info) for info in (then, now) if info is not None]
         return now if fits == [False, True] else then
 
     def _renew(self, info: Any, stamp: tuple) -> None:

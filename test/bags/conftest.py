@@ -38,8 +38,8 @@ def shots():
             header = header_message((i + 1) * NS, "eye")
             time_ns = (i + 1) * NS + NS // 5
             yield time_ns, "/cam/camera_info", info_message(header, camera)
-            picture = np.full((48, 64, 3), 40 * i, np.uint8)
-            yield time_ns + 7, "/cam/image_raw", image_message(header, picture)
+            image = np.full((48, 64, 3), 40 * i, np.uint8)
+            yield time_ns + 7, "/cam/image_raw", image_message(header, image)
 
     return taken
 

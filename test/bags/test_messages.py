@@ -17,7 +17,7 @@ NS = 10**9
 
 @pytest.mark.parametrize("storage", list(StoragePlugin), ids=lambda s: s.name)
 @pytest.mark.parametrize("bare", [False, True], ids=["folder", "file"])
-def test_clouds_carry_the_stamps_of_their_pictures_and_the_times_of_recording(
+def test_clouds_carry_the_stamps_of_their_images_and_the_times_of_recording(
     record, bag, storage, bare
 ):
     folder = record(storage=storage)
@@ -57,7 +57,7 @@ def test_points_and_depth_image_hold_what_was_answered(record, bag, camera):
     assert (info.width, info.height) == (4, 2)
 
 
-def test_compressed_pictures_give_a_compressed_overlay(record, shots, bag):
+def test_compressed_images_give_a_compressed_overlay(record, shots, bag):
     def compressed():
         for time_ns, topic, message in shots():
             if topic == "/cam/image_raw":
@@ -76,7 +76,7 @@ def test_compressed_pictures_give_a_compressed_overlay(record, shots, bag):
     assert "/depthlm/overlay" not in content and len(content["/depthlm/points"]) == 4
 
 
-def test_each_second_picture_into_a_folder_under_another_name(tmp_path, record, shots, bag):
+def test_each_second_image_into_a_folder_under_another_name(tmp_path, record, shots, bag):
     folder = record(shots(5))
     _, content, _ = bag(folder, "--every", "2", "--node", "/rear/depthlm", out="out")
     assert [m.header.stamp.sec for _, m in content["/rear/depthlm/points"]] == [1, 3, 5]

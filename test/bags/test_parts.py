@@ -62,7 +62,7 @@ def test_parts_of_a_run_with_other_options_are_refused(record, bag, monkeypatch)
     assert "continuing with image 1" in said and len(content["/depthlm/points"]) == 4
 
 
-def test_a_picture_that_was_half_written_is_answered_again_and_not_twice(record, bag, monkeypatch):
+def test_an_image_that_was_half_written_is_answered_again_and_not_twice(record, bag, monkeypatch):
     folder, written = record(), []
 
     def interrupted(self, connection, *message):

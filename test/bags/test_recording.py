@@ -49,7 +49,7 @@ def test_a_camera_info_stored_after_its_image_holds_while_lens_and_size_change(r
     assert [(i.header.stamp.sec, i.k[0]) for _, i in told] == [(1, 2.5), (2, 5.0), (3, 2.5)]
 
 
-def test_a_picture_that_cannot_be_used_is_skipped_and_said(record, shots, bag):
+def test_an_image_that_cannot_be_used_is_skipped_and_said(record, shots, bag):
     messages = list(shots())
     messages[3][2].encoding = "vendor8"
     code, content, said = bag(record(messages))
@@ -102,7 +102,7 @@ def test_a_recording_that_was_cut_off_is_refused_with_what_mends_it(tmp_path, re
     assert code == 2 and "no recording at" in said
 
 
-def test_the_demo_recording_shows_picture_and_answers_together(bag):
+def test_the_demo_recording_shows_image_and_answers_together(bag):
     _, content, _ = bag("demo")
     counts = {topic: len(messages) for topic, messages in content.items()}
     assert counts["/camera/image_raw"] == counts["/depthlm/points"] == 4

@@ -45,10 +45,10 @@ roi: {x_offset: 0, y_offset: 0, height: 0, width: 0, do_rectify: false}
 """
 
 
-def test_an_rgb_picture_comes_as_it_is(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), picture)
+def test_an_rgb_image_comes_as_it_is(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_an_rgb_picture_comes_as_it_is(tmp_path):
 )
 def test_other_forms_are_converted(tmp_path, mode, colour, rgb):
     Image.new(mode, (3, 2), colour).save(tmp_path / "a.png")
-    picture = read_image(tmp_path / "a.png")
-    assert (picture.shape, picture.dtype) == ((2, 3, 3), np.uint8)
-    assert (picture == rgb).all()
+    image = read_image(tmp_path / "a.png")
+    assert (image.shape, image.dtype) == ((2, 3, 3), np.uint8)
+    assert (image == rgb).all()
 
 
 def test_a_palette_is_looked_up(tmp_path):
@@ -75,27 +75,27 @@ def test_a_palette_is_looked_up(tmp_path):
     assert (read_image(tmp_path / "a.png") == RED).all()
 
 
-def test_transparent_pictures_are_refused(tmp_path):
+def test_transparent_images_are_refused(tmp_path):
     Image.new("RGBA", (3, 2), (*RED, 128)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="a.png has transparent pixels"):
         read_image(tmp_path / "a.png")
 
 
-def test_float_pictures_are_refused_by_name(tmp_path):
+def test_float_images_are_refused_by_name(tmp_path):
     Image.fromarray(np.ones((2, 3), np.float32)).save(tmp_path / "a.tiff")
     with pytest.raises(ImageError, match="of the form 'F' without a known full scale"):
         read_image(tmp_path / "a.tiff")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no image", b"\x89PNG\r\n\x1a\n\x00\x00"])
-def test_what_is_no_picture_is_told_with_its_name(tmp_path, content):
+def test_what_is_no_image_is_told_with_its_name(tmp_path, content):
     if content is not None:
         (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(ImageError, match="a.png cannot be read as an image"):
         read_image(tmp_path / "a.png")
 
 
-def test_a_truncated_picture_is_refused_and_not_half_read(tmp_path):
+def test_a_truncated_image_is_refused_and_not_half_read(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.jpg")
     whole = (tmp_path / "a.jpg").read_bytes()
@@ -104,38 +104,38 @@ def test_a_truncated_picture_is_refused_and_not_half_read(tmp_path):
         read_image(tmp_path / "a.jpg")
 
 
-def exif_picture(path, orientation=None, film_mm=None):
-    picture = Image.new("RGB", (40, 30), (0, 0, 0))
-    picture.paste((255, 255, 255), (0, 0, 10, 10))
+def exif_image(path, orientation=None, film_mm=None):
+    image = Image.new("RGB", (40, 30), (0, 0, 0))
+    image.paste((255, 255, 255), (0, 0, 10, 10))
     exif = Image.Exif()
     if orientation:
         exif[0x0112] = orientation
     if film_mm:
         exif[0x8769] = {0xA405: film_mm}
-    picture.save(path, exif=exif)
+    image.save(path, exif=exif)
 
 
-def test_a_turned_picture_comes_upright_as_viewers_show_it(tmp_path):
+def test_a_turned_image_comes_upright_as_viewers_show_it(tmp_path):
     """Orientation 6: a quarter turn clockwise, so the white corner goes to the right."""
-    exif_picture(tmp_path / "a.png", orientation=6)
-    picture = read_image(tmp_path / "a.png")
-    assert picture.shape == (40, 30, 3)
-    assert picture[5, 25].tolist() == [255] * 3 and picture[5, 5].tolist() == [0] * 3
+    exif_image(tmp_path / "a.png", orientation=6)
+    image = read_image(tmp_path / "a.png")
+    assert image.shape == (40, 30, 3)
+    assert image[5, 25].tolist() == [255] * 3 and image[5, 5].tolist() == [0] * 3
 
 
 def test_records_read_the_stored_raster(tmp_path):
-    exif_picture(tmp_path / "a.png", orientation=6)
+    exif_image(tmp_path / "a.png", orientation=6)
     assert read_image(tmp_path / "a.png", upright=False).shape == (30, 40, 3)
 
 
 def test_exif_tells_the_focal_length_by_the_diagonal_of_film(tmp_path):
     """40 x 30 has a diagonal of 50 px, film 43.27 mm: 26 mm are 30.05 px."""
-    exif_picture(tmp_path / "a.jpg", film_mm=26)
+    exif_image(tmp_path / "a.jpg", film_mm=26)
     assert film_focal_px(tmp_path / "a.jpg", 40, 30) == pytest.approx(30.046, abs=1e-3)
 
 
 def test_without_the_exif_entry_nothing_is_guessed(tmp_path):
-    exif_picture(tmp_path / "a.jpg")
+    exif_image(tmp_path / "a.jpg")
     assert film_focal_px(tmp_path / "a.jpg", 40, 30) is None
 
 
@@ -273,7 +273,7 @@ def test_exif_that_contradicts_its_focal_length_is_named(tmp_path, tags, count):
 
 
 def test_a_tiff_is_turned_for_people_and_not_for_cameras(tmp_path):
-    exif_picture(tmp_path / "a.tiff", orientation=6)
+    exif_image(tmp_path / "a.tiff", orientation=6)
     assert read_image(tmp_path / "a.tiff").shape == (40, 30, 3)
     assert read_image(tmp_path / "a.tiff", upright=False).shape == (30, 40, 3)
     np.testing.assert_array_equal(

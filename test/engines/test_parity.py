@@ -55,7 +55,7 @@ def test_local_says_the_digits_of_reference(engines, asked, architecture, style,
 
 
 @pytest.mark.parametrize(("architecture", "style"), [c for c in CASES if c[1] != "position"])
-def test_the_questions_of_a_picture_have_different_answers(engines, asked, architecture, style):
+def test_the_questions_of_an_image_have_different_answers(engines, asked, architecture, style):
     """Else the comparison could not tell one row from another."""
     ours, _ = answers(engines, asked, architecture, style)
     assert len({run_of(reply) for reply in ours}) >= 3
@@ -79,7 +79,7 @@ def test_control_a_missing_arrow_is_noticed(engines, asked, architecture, monkey
 def test_control_one_dimensional_positions_are_noticed(
     engines, asked, architecture, style, monkeypatch
 ):
-    def words_only(ids, pictures):
+    def words_only(ids, images):
         positions = torch.arange(len(ids)).float().expand(3, -1)
         return Placed(positions, 0, len(ids))
 

@@ -33,7 +33,7 @@ def test_nan_is_a_reply_without_a_number(view_of):
     assert reply.mass == 0
 
 
-def test_a_text_answers_a_free_question_about_two_pictures(view_of):
+def test_a_text_answers_a_free_question_about_two_images(view_of):
     engine = ScriptedEngine("to the left")
     scene = engine.open([view_of(0), view_of(1)], PlainStyle())
     (reply,) = engine.step([(scene, PlainStyle().ask("Where to?"))])

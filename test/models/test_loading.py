@@ -125,14 +125,14 @@ def test_another_models_patches_are_refused(copy_of):
 
 
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "llava"])
-def test_pictures_that_would_be_rescaled_twice_are_refused(copy_of, architecture):
+def test_images_that_would_be_rescaled_twice_are_refused(copy_of, architecture):
     folder, checkpoint = copy_of(architecture)
     edit(folder / "preprocessor_config.json", rescale_factor=1 / 255**2)
     assert "rescaled once, by 1/255, or not at all" in refusal(checkpoint)
 
 
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "llava"])
-def test_pictures_are_not_rescaled_where_the_checkpoint_says_so(copy_of, architecture):
+def test_images_are_not_rescaled_where_the_checkpoint_says_so(copy_of, architecture):
     """The released DepthLM training gives 0-255 straight to the normalisation."""
     folder, checkpoint = copy_of(architecture)
     edit(folder / "preprocessor_config.json", do_rescale=False)

@@ -11,7 +11,7 @@ from depthlm_ros.models.positions import batch_positions, prompt_positions, ques
 IMAGE, POINT = 9, 7
 
 
-def test_words_advance_all_axes_and_a_picture_advances_by_its_longer_side():
+def test_words_advance_all_axes_and_an_image_advances_by_its_longer_side():
     ids = torch.tensor([5, 6] + [IMAGE] * 6 + [2, 3])
     placed = prompt_positions(ids, IMAGE, [(1, 4, 6)], 2)
     assert placed.positions.tolist() == [
@@ -22,7 +22,7 @@ def test_words_advance_all_axes_and_a_picture_advances_by_its_longer_side():
     assert (placed.image_start, placed.end) == (2, 7)
 
 
-def test_two_pictures_follow_each_other_also_without_a_word_between():
+def test_two_images_follow_each_other_also_without_a_word_between():
     ids = torch.tensor([IMAGE] * 6 + [IMAGE] * 2 + [2])
     placed = prompt_positions(ids, IMAGE, [(1, 4, 6), (1, 4, 2)], 2)
     assert placed.positions[1].tolist() == [0, 0, 0, 1, 1, 1, 3, 4, 5]
@@ -66,7 +66,7 @@ class _Merge:
         return self
 
 
-def test_a_batch_points_from_the_start_of_each_rows_own_picture():
+def test_a_batch_points_from_the_start_of_each_rows_own_image():
     ids = torch.tensor([[0, 5] + [IMAGE] * 4 + [POINT], [5, 5] + [IMAGE] * 4 + [POINT]])
     grids = torch.tensor([[1, 4, 4], [1, 4, 4]])
     got = batch_positions(ids, IMAGE, grids, 2, POINT, [(0.5, 1), (1, 0.25)], ids > 0)
@@ -74,7 +74,7 @@ def test_a_batch_points_from_the_start_of_each_rows_own_picture():
 
 
 @pytest.mark.parametrize("grids", [[], [(1, 4, 4)], [(1, 4, 6), (1, 2, 2)]])
-def test_grids_that_do_not_fit_the_picture_tokens_are_refused(grids):
+def test_grids_that_do_not_fit_the_image_tokens_are_refused(grids):
     with pytest.raises(InputError, match="6 image tokens do not fit"):
         prompt_positions(torch.tensor([1] + [IMAGE] * 6 + [2]), IMAGE, grids, 2)
 

@@ -11,7 +11,7 @@ from depthlm_ros.models import loading
 from depthlm_ros.models.linear import linear_patches
 
 
-def picture(width, height):
+def noise(width, height):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -30,7 +30,7 @@ def vision_of(checkpoints):
     ],
 )
 def test_sizes_snap_by_each_processors_own_rule(vision_of, architecture, size, grid):
-    found = vision_of(architecture).prepare([picture(70, 54)])
+    found = vision_of(architecture).prepare([noise(70, 54)])
     assert (found.size, found.grid) == (size, grid)
 
 
@@ -38,7 +38,7 @@ def test_sizes_snap_by_each_processors_own_rule(vision_of, architecture, size, g
 def test_a_view_at_its_multiple_reaches_the_model_bit_for_bit(vision_of, architecture):
     vision = vision_of(architecture)
     side, patch = 112, vision.patch
-    image = picture(side, side)
+    image = noise(side, side)
     values = vision.prepare([image]).tensors["pixel_values"].numpy()
     first = values[0].reshape(3, 2, patch, patch)[:, 0]
     mean, std = (
@@ -53,7 +53,7 @@ def test_a_view_beyond_the_processors_maximum_is_refused_with_sizes_and_entry(vi
     vision = vision_of("qwen3_vl")
     vision.processor.size = {"shortest_edge": 256, "longest_edge": 2048}
     with pytest.raises(EngineError, match=r"made 48 x 32 of a view of 70 x 54 where 64 x 48") as e:
-        vision.prepare([picture(70, 54)])
+        vision.prepare([noise(70, 54)])
     assert "size.longest_edge (max_pixels)" in str(e.value)
 
 
@@ -62,20 +62,20 @@ def test_a_view_below_the_processors_minimum_is_refused_with_sizes_and_entry(vis
     vision = vision_of("qwen3_vl")
     vision.processor.size = {"shortest_edge": 65536, "longest_edge": 16777216}
     with pytest.raises(EngineError, match=r"size\.shortest_edge \(min_pixels\)"):
-        vision.prepare([picture(256, 192)])
+        vision.prepare([noise(256, 192)])
 
 
 def test_pixtrals_longest_edge_is_refused_where_it_shrinks(vision_of):
     vision = vision_of("llava")
     vision.processor.size = {"longest_edge": 64}
     with pytest.raises(EngineError, match=r"of a view of 70 x 54 where 80 x 64 .*longest_edge"):
-        vision.prepare([picture(70, 54)])
+        vision.prepare([noise(70, 54)])
 
 
 def test_pixtral_without_resize_keeps_the_view_and_counts_whole_patches(vision_of):
     vision = vision_of("llava")
     vision.processor.do_resize = False
-    found = vision.prepare([picture(70, 54)])
+    found = vision.prepare([noise(70, 54)])
     assert (found.size, found.grid) == ((54, 70), (3, 4))
     assert len(vision.token_ids(found.grid)) == 3 * 5
 
@@ -83,17 +83,17 @@ def test_pixtral_without_resize_keeps_the_view_and_counts_whole_patches(vision_o
 def test_qwen_without_resize_takes_multiples_only(vision_of):
     vision = vision_of("qwen3_vl")
     vision.processor.do_resize = False
-    assert vision.prepare([picture(64, 48)]).size == (48, 64)
+    assert vision.prepare([noise(64, 48)]).size == (48, 64)
     with pytest.raises(EngineError, match="multiples of 16, not 70 x 54: switch do_resize on"):
-        vision.prepare([picture(70, 54)])
+        vision.prepare([noise(70, 54)])
 
 
 def test_a_view_of_an_absurd_shape_is_refused(vision_of):
     with pytest.raises(EngineError, match="a view of 4000 x 8"):
-        vision_of("qwen3_vl").prepare([picture(4000, 8)])
+        vision_of("qwen3_vl").prepare([noise(4000, 8)])
 
 
-def test_pixtral_closes_rows_with_breaks_and_the_picture_with_its_end(vision_of):
+def test_pixtral_closes_rows_with_breaks_and_the_image_with_its_end(vision_of):
     vision = vision_of("llava")
     image, stop, end = vision.image_id, vision.break_id, vision.end_id
     assert vision.token_ids((2, 3)) == [image] * 3 + [stop] + [image] * 3 + [end]

@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image as PictureFile
+from PIL import Image as ImageFile
 
 try:
     from sensor_msgs.msg import CompressedImage, Image
@@ -171,12 +171,12 @@ def test_a_cv_bridge_built_for_numpy_1_is_not_even_loaded_under_numpy_2(
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg"])
-def test_a_compressed_picture_is_the_stored_raster_as_rgb(form):
-    picture = PictureFile.fromarray(np.full((2, 3, 3), (200, 30, 90), np.uint8))
-    exif = PictureFile.Exif()
+def test_a_compressed_image_is_the_stored_raster_as_rgb(form):
+    stored = ImageFile.fromarray(np.full((2, 3, 3), (200, 30, 90), np.uint8))
+    exif = ImageFile.Exif()
     exif[0x0112] = 6  # a quarter turn, which camera_info knows nothing of
     file = BytesIO()
-    picture.save(file, form, exif=exif)
+    stored.save(file, form, exif=exif)
     compressed = CompressedImage(format=f"bgr8; {form} compressed bgr8")
     compressed.data = array("B", file.getvalue())
     image = encodings.image_array(compressed)
@@ -188,7 +188,7 @@ def test_a_compressed_picture_is_the_stored_raster_as_rgb(form):
     "form, words",
     [("jpeg", "cannot be read"), ("16UC1; compressedDepth", "holds depth")],
 )
-def test_what_is_no_compressed_picture_is_refused_by_its_format(form, words):
+def test_what_is_no_compressed_image_is_refused_by_its_format(form, words):
     compressed = CompressedImage(format=form, data=array("B", b"not an image"))
     with pytest.raises(ImageError, match=words) as caught:
         encodings.image_array(compressed)
@@ -198,7 +198,7 @@ def test_what_is_no_compressed_picture_is_refused_by_its_format(form, words):
 def compressed(raster, form, encoding, **options):
     """A CompressedImage of a raster as image_transport writes it."""
     file = BytesIO()
-    PictureFile.fromarray(raster).save(file, form, **options)
+    ImageFile.fromarray(raster).save(file, form, **options)
     return CompressedImage(format=encoding, data=array("B", file.getvalue()))
 
 
@@ -235,7 +235,7 @@ def test_alpha_is_ignored_raw_and_compressed():
 
 @pytest.mark.parametrize("form", ["tiff", "webp", "png", "jpeg"])
 def test_no_format_is_turned_by_its_metadata(form):
-    exif = PictureFile.Exif()
+    exif = ImageFile.Exif()
     exif[0x0112] = 6
     packed = compressed(np.full((4, 6, 3), 9, np.uint8), form, "rgb8; compressed", exif=exif)
     assert encodings.image_array(packed).shape == (4, 6, 3)

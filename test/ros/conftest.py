@@ -119,7 +119,7 @@ class Robot:
         header.stamp.sec, header.stamp.nanosec = self._stamp, 5
         return header
 
-    def picture(self, width=CAMERA.width, height=CAMERA.height):
+    def new_image(self, width=CAMERA.width, height=CAMERA.height):
         return image_message(self.header(), np.full((height, width, 3), 90, np.uint8))
 
     def info(self, camera=CAMERA):
@@ -149,7 +149,7 @@ class Robot:
 
     def show(self, image=None, info=None):
         """Publish until the node's newest image is this one; the response that said so."""
-        image, info = image or self.picture(), info or self.info()
+        image, info = image or self.new_image(), info or self.info()
         info.header.stamp = image.header.stamp  # as cameras do
 
         def seen():

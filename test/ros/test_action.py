@@ -72,7 +72,7 @@ def scanner(context, make_robot):
 
 
 def test_a_grid_comes_as_an_organised_cloud_with_statistics(scanner):
-    image = scanner.robot.picture()
+    image = scanner.robot.new_image()
     scanner.robot.show(image)
     status, result = scanner.run(columns=4, rows=3)
     assert status == GoalStatus.STATUS_SUCCEEDED and result.success, result.message
@@ -112,9 +112,9 @@ def test_without_grid_and_list_it_is_the_grid_of_the_node(scanner):
     assert (result.cloud.width, result.cloud.height) == (6, 5)
 
 
-def test_a_picture_in_the_goal_is_measured_instead_of_the_newest(scanner):
+def test_an_image_in_the_goal_is_measured_instead_of_the_newest(scanner):
     scanner.robot.show()
-    own = scanner.robot.picture()
+    own = scanner.robot.new_image()
     _, result = scanner.run(image=own, camera_info=scanner.robot.info(), columns=2, rows=1)
     assert result.success and result.header == own.header
 

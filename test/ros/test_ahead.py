@@ -1,6 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""How often a node process resizes pictures: not for nobody, once for everybody, and ahead of the
-questions only while nearly every picture is asked about."""
+"""How often a node process resizes images: not for nobody, once for everybody, and ahead of the
+questions only while nearly every image is asked about."""
 
 import re
 import threading
@@ -52,11 +52,11 @@ def resized(robot, node):
 
 def send(robot):
     """Publish an image and its camera_info; seconds of its stamp."""
-    picture, info = robot.picture(), robot.info()
-    info.header.stamp = picture.header.stamp
+    image, info = robot.new_image(), robot.info()
+    info.header.stamp = image.header.stamp
     robot.infos.publish(info)
-    robot.images.publish(picture)
-    return picture.header.stamp.sec
+    robot.images.publish(image)
+    return image.header.stamp.sec
 
 
 def ask_about_next(robot):
@@ -74,7 +74,7 @@ def idle(robot):
     return second
 
 
-def test_pictures_that_nobody_asks_about_are_not_resized(robot, resized):
+def test_images_that_nobody_asks_about_are_not_resized(robot, resized):
     idle(robot)
     before = len(resized())
     last = idle(robot)
@@ -92,7 +92,7 @@ def test_ten_callers_at_once_and_a_scan_share_one_resize(robot, resized):
     assert resized().count(second) == 1
 
 
-def test_while_every_picture_is_asked_about_the_next_is_ready_before_its_question(robot, resized):
+def test_while_every_image_is_asked_about_the_next_is_ready_before_its_question(robot, resized):
     asked = [ask_about_next(robot) for _ in range(4)]
     first = send(robot)
     robot.wait(lambda: first in resized())
@@ -100,7 +100,7 @@ def test_while_every_picture_is_asked_about_the_next_is_ready_before_its_questio
     assert all(resized().count(second) == 1 for second in [*asked, first])
 
 
-def test_when_the_questions_end_two_more_pictures_are_made_ready_and_no_third(robot, resized):
+def test_when_the_questions_end_two_more_images_are_made_ready_and_no_third(robot, resized):
     for _ in range(4):
         ask_about_next(robot)
     for _ in range(2):
@@ -113,7 +113,7 @@ def test_when_the_questions_end_two_more_pictures_are_made_ready_and_no_third(ro
 
 
 @pytest.mark.parametrize("asked, readied", [("1110", 1), ("1010", 0), ("0101", 0), ("0111", 1)])
-def test_three_of_the_last_four_pictures_must_have_been_asked_about(asked, readied):
+def test_three_of_the_last_four_images_must_have_been_asked_about(asked, readied):
     looked, done = [], threading.Event()
     predictor = SimpleNamespace(prepare=lambda frame: (looked.append(frame), done.set()))
     worker = SimpleNamespace(predictor=None)
@@ -125,7 +125,7 @@ def test_three_of_the_last_four_pictures_must_have_been_asked_about(asked, readi
     assert looked == [3] * readied
 
 
-def test_a_picture_that_cannot_be_made_ready_stops_nothing():
+def test_an_image_that_cannot_be_made_ready_stops_nothing():
     predictor = SimpleNamespace(prepare=lambda frame: 1 / 0)
     ahead = Ahead(SimpleNamespace(predictor=predictor))
     for _ in range(6):

@@ -25,7 +25,7 @@ def own_interrupt():
 
 
 @pytest.mark.parametrize(
-    "module, word", [("depthlm_ros.ros.node", "checkpoint:=tiny"), (CAMERA, "picture")]
+    "module, word", [("depthlm_ros.ros.node", "checkpoint:=tiny"), (CAMERA, "fx, fy")]
 )
 def test_help_is_printed_and_nothing_is_started(module, word):
     words = [sys.executable, "-m", module, "--help"]
@@ -39,7 +39,7 @@ def test_help_is_printed_and_nothing_is_started(module, word):
     "words, problem",
     [
         (["kitchen.jpg", "--rate", "2"], "unknown: kitchen.jpg --rate 2. Parameters and remappi"),
-        (["kitchen.jpg", "--ros-args", "-r", "image:=picture"], "unknown: kitchen.jpg. "),
+        (["kitchen.jpg", "--ros-args", "-r", "image:=photo"], "unknown: kitchen.jpg. "),
         (["--ros-args", "-p", "rate"], "Failed to parse ROS arguments: Couldn't parse parameter"),
         (["--ros-args", "--params-file", "/no/such.yaml"], "'--params-file /no/such.yaml'"),
     ],
@@ -61,7 +61,7 @@ def test_what_is_no_argument_of_ros_or_cannot_be_read_is_named_and_refused(
         ("fx:=-1", "parameter fx is -1, it must be a number, 0 or more"),
         ("cx:=.nan", "parameter cx is nan"),
         ("rate:=fast", "parameter rate is 'fast', it must be a number"),
-        ("picture:=5", "parameter picture is 5, it must be a text"),
+        ("image:=5", "parameter image is 5, it must be a text"),
     ],
 )
 def test_a_parameter_of_the_camera_that_cannot_be_is_named(given, problem, graph, capfd):

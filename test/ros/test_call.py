@@ -175,7 +175,7 @@ def demo(checkpoint, out, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_demo_shows_answers_and_truth_and_writes_pictures(checkpoint, tmp_path):
+def test_demo_shows_answers_and_truth_and_writes_images(checkpoint, tmp_path):
     process = demo(checkpoint, tmp_path, "--grid", "8x6")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

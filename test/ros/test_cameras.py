@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from PIL import Image as PictureFile
+from PIL import Image as ImageFile
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -69,8 +69,8 @@ def test_several_cameras_share_one_model_and_have_topics_of_their_own(start):
         return AskingPredictor(ScriptedEngine(brightness), ROW)
 
     robot = start(load, cameras=["left", "right"], grid__rate=20, grid__columns=2, grid__rows=2)
-    pictures = {"left": grey(robot, 30), "right": grey(robot, 70)}
-    publishers = {name: camera_publishers(robot, name) for name in pictures}
+    shown = {"left": grey(robot, 30), "right": grey(robot, 70)}
+    publishers = {name: camera_publishers(robot, name) for name in shown}
     clouds = {"left": [], "right": []}
     for name, heard in clouds.items():
         robot.node.create_subscription(PointCloud2, f"/depthlm/{name}/points", heard.append, 1)
@@ -78,17 +78,17 @@ def test_several_cameras_share_one_model_and_have_topics_of_their_own(start):
     def answered(name):
         for each, (images, infos) in publishers.items():
             infos.publish(robot.info())
-            images.publish(pictures[each])
+            images.publish(shown[each])
         response = robot.ask(camera=name)
         return response if response.success else None
 
     for name, metres in (("left", 30.0), ("right", 70.0)):
         response = robot.wait(lambda name=name: answered(name))
-        assert response.header == pictures[name].header
+        assert response.header == shown[name].header
         assert list(response.answers.distance) == [metres]
         cloud = robot.wait(lambda name=name: clouds[name] and clouds[name][-1])
         values = np.frombuffer(cloud.data, np.float32).reshape(4, 6)
-        assert cloud.header == pictures[name].header and values[:, 4].tolist() == [metres] * 4
+        assert cloud.header == shown[name].header and values[:, 4].tolist() == [metres] * 4
     assert "name one: 'left' or 'right'" in robot.ask().message
     assert "no camera 'rear' here: give 'left' or 'right'" in robot.ask(camera="rear").message
     assert loads == [1]
@@ -150,7 +150,7 @@ def test_a_camera_info_that_comes_after_its_image_is_waited_for(start):
     assert response.answers.x[0] == pytest.approx(response.answers.z[0])
 
 
-def test_exact_pairing_takes_the_camera_info_of_the_pictures_stamp_whichever_comes_first(start):
+def test_exact_pairing_takes_the_camera_info_of_the_images_stamp_whichever_comes_first(start):
     robot = start(input__pairing="exact")
     for first, second in itertools.permutations((robot.images, robot.infos)):
         image, info = grey(robot, 40), robot.info(WIDE)
@@ -193,7 +193,7 @@ def test_a_camera_info_that_changes_holds_from_then_on(start):
 
     def is_wide():
         robot.infos.publish(robot.info(WIDE))
-        robot.images.publish(robot.picture())
+        robot.images.publish(robot.new_image())
         answers = robot.ask([285.0], [120.0]).answers
         return answers.x[0] == pytest.approx(answers.z[0])
 
@@ -212,10 +212,10 @@ def test_a_stamp_that_jumps_back_is_answered_like_any_other(start):
 
 
 @pytest.mark.parametrize("form", ["jpeg", "png"])
-def test_compressed_pictures_are_subscribed_beside_the_raw_topic(start, form):
+def test_compressed_images_are_subscribed_beside_the_raw_topic(start, form):
     robot = start(input__compressed=True)
     content = BytesIO()
-    PictureFile.new("RGB", (320, 240), (80, 80, 80)).save(content, form)
+    ImageFile.new("RGB", (320, 240), (80, 80, 80)).save(content, form)
     message = CompressedImage(header=robot.header(), format=f"rgb8; {form} compressed bgr8")
     message.data = content.getvalue()
     robot.images = robot.node.create_publisher(CompressedImage, "image/compressed", 1)
@@ -225,7 +225,7 @@ def test_compressed_pictures_are_subscribed_beside_the_raw_topic(start, form):
     assert "'jpeg'" in robot.show(broken).message
 
 
-def test_a_camera_with_compressed_pictures_alone_is_named_with_the_parameter_to_set(start):
+def test_a_camera_with_compressed_images_alone_is_named_with_the_parameter_to_set(start):
     robot = start()
     robot.node.destroy_publisher(robot.images)
     robot.images = robot.node.create_publisher(CompressedImage, "image/compressed", 1)

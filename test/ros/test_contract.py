@@ -64,7 +64,7 @@ def test_the_node_asks_scans_streams_and_diagnoses_by_the_contract(asked):
     scans.destroy()
 
     def streamed():
-        asked.images.publish(asked.picture())
+        asked.images.publish(asked.new_image())
         return clouds and told.get("device") == "none" and "batch size" in told
 
     asked.wait(streamed)

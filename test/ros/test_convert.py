@@ -52,7 +52,7 @@ def ranges_of(distance, points=None):
     )
 
 
-def test_k_and_d_make_the_camera_of_a_raw_picture():
+def test_k_and_d_make_the_camera_of_a_raw_image():
     lens = Camera(640, 480, 500, 505, 320.5, 239.5, "plumb_bob", (0.1, -0.2, 0.01, 0.02, 0.0))
     assert fields.camera_from(info_of(lens), 640, 480) == lens
 
@@ -74,7 +74,7 @@ def test_no_model_and_no_coefficients_is_a_pinhole():
     assert fields.camera_from(info, 640, 480) == CAMERA
 
 
-def test_a_rectified_picture_goes_by_p_and_ignores_d():
+def test_a_rectified_image_goes_by_p_and_ignores_d():
     info = info_of(d=[0.3, 0.0, 0.0, 0.0, 0.0])
     info.p = [400.0, 0, 300.0, 0, 0, 401.0, 200.0, 0, 0, 0, 1.0, 0]
     camera = fields.camera_from(info, 640, 480, rectified=True)
@@ -118,17 +118,17 @@ def test_intrinsics_that_cannot_be_true_are_refused(info, words):
     assert all(word in str(caught.value) for word in words)
 
 
-def test_a_rectified_picture_without_p_is_refused():
+def test_a_rectified_image_without_p_is_refused():
     with pytest.raises(CameraError, match="camera_info, P: .* fx = 0"):
         fields.camera_from(info_of(p=[0.0] * 12), 640, 480, rectified=True)
 
 
 def test_a_frame_has_the_stamp_frame_and_pixels_of_its_message():
-    picture = np.arange(640 * 480 * 3, dtype=np.uint32).astype(np.uint8).reshape(480, 640, 3)
-    message = convert.image_message(header("eye"), picture)
+    image = np.arange(640 * 480 * 3, dtype=np.uint32).astype(np.uint8).reshape(480, 640, 3)
+    message = convert.image_message(header("eye"), image)
     frame = fields.frame_from(message, info_of())
     assert (frame.stamp_ns, frame.frame_id) == (12_000_000_034, "eye")
-    assert np.array_equal(frame.image, picture) and frame.camera == CAMERA
+    assert np.array_equal(frame.image, image) and frame.camera == CAMERA
 
 
 def test_answers_stand_in_the_order_asked_with_nan_where_unknown():
@@ -214,7 +214,7 @@ def test_durations_keep_their_fraction(seconds, sec, nanosec):
     assert (duration.sec, duration.nanosec) == (sec, nanosec)
 
 
-def test_a_720p_picture_and_ten_thousand_points_take_under_ten_milliseconds_each():
+def test_a_720p_image_and_ten_thousand_points_take_under_ten_milliseconds_each():
     """Setting the fields value by value would take hundreds."""
     image = convert.image_message(header(), np.zeros((720, 1280, 3), np.uint8))
     image.encoding = "bgr8"

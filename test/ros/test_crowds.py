@@ -77,7 +77,7 @@ def test_what_is_beyond_the_bound_is_refused_and_not_kept_waiting(start, robot_o
 def test_success_with_nothing_but_time_outs_says_so(start, robot_of):
     start("-p", "query.timeout:=0.5", busy=3.0)
     robot_of.wait(lambda: robot_of.ask().code == Code.NO_IMAGE)
-    image, info = robot_of.picture(), robot_of.info()
+    image, info = robot_of.new_image(), robot_of.info()
 
     def asked():
         robot_of.infos.publish(info)

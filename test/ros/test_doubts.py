@@ -83,13 +83,13 @@ def test_doubtful_intrinsics_are_a_warning_beside_ready_and_once_in_the_log(
     for _ in range(3):
         assert robot.show(info=robot.info(camera)).success
     values = told(
-        robot, heard, DiagnosticStatus.WARN, words, (robot.picture(), robot.info(camera))
+        robot, heard, DiagnosticStatus.WARN, words, (robot.new_image(), robot.info(camera))
     )
     assert values["ready"] == "true"
     (warned,) = robot.wait(lambda: doubts_of(node))
     assert warned.startswith("[WARN]") and all(word in warned for word in words)
     assert robot.show().success
-    told(robot, heard, DiagnosticStatus.OK, ["ready"], (robot.picture(), robot.info()))
+    told(robot, heard, DiagnosticStatus.OK, ["ready"], (robot.new_image(), robot.info()))
     assert doubts_of(node) == [warned]
 
 
@@ -97,8 +97,8 @@ def test_nothing_is_doubtful_about_a_region_beside_the_principal_point(seen):
     node, robot, heard = seen("both")
     info = robot.info(OBLONG)
     info.roi = RegionOfInterest(x_offset=200, y_offset=10, width=100, height=50)
-    assert robot.show(robot.picture(100, 50), info).success
-    told(robot, heard, DiagnosticStatus.OK, ["ready"], (robot.picture(100, 50), info))
+    assert robot.show(robot.new_image(100, 50), info).success
+    told(robot, heard, DiagnosticStatus.OK, ["ready"], (robot.new_image(100, 50), info))
     assert doubts_of(node) == []
 
 

@@ -116,7 +116,7 @@ def test_boxes_images_and_scans_answer_in_it_too(tf2, seen):
     assert response.answers.frame_id == "base_link"
     assert point(response.answers) == pytest.approx((2.0, 0.0, 1.5), abs=1e-6)
     request = robot.query_image.Request(
-        image=robot.picture(), camera_info=robot.info(), u=[160.0], v=[120.0]
+        image=robot.new_image(), camera_info=robot.info(), u=[160.0], v=[120.0]
     )
     assert point(robot.call(robot.image, request).answers) == pytest.approx((2.0, 0.0, 1.5))
     request.frame = "robot_eye"  # what a request names goes before the parameter

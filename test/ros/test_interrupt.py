@@ -25,7 +25,7 @@ def test_a_message_is_heard_to_its_end_before_the_interrupt(robot):
     with Client("") as client:
         client.listen(Image, "image", hear)
         robot.wait(lambda: robot.images.get_subscription_count())
-        robot.images.publish(robot.picture())
+        robot.images.publish(robot.new_image())
         with pytest.raises(KeyboardInterrupt):
             client.spin(10.0)
     assert len(heard) == 1

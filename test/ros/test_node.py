@@ -29,8 +29,8 @@ def node(node_process, checkpoint):
     )
 
 
-def test_the_answer_copies_stamp_and_frame_of_the_picture(robot):
-    image = robot.picture()
+def test_the_answer_copies_stamp_and_frame_of_the_image(robot):
+    image = robot.new_image()
     response = robot.show(image)
     assert response.success and response.code == Code.OK and response.message == ""
     assert response.answers.frame_id == "robot_eye"
@@ -124,7 +124,7 @@ def test_several_questions_can_wait_at_the_same_time(robot):
     assert all(len(f.result().answers.distance) == 50 for f in futures)
 
 
-def test_a_picture_older_than_allowed_is_refused_and_its_age_told(robot):
+def test_an_image_older_than_allowed_is_refused_and_its_age_told(robot):
     robot.show()
     assert robot.ask(max_age=Duration(sec=30)).success
     time.sleep(0.3)
@@ -164,7 +164,7 @@ def test_intrinsics_that_cannot_be_true_are_told_in_every_reply_and_once_in_the_
 
 
 @pytest.mark.parametrize("encoding, words", [("32FC1", "'32FC1'"), ("rgb8", "is empty")])
-def test_a_picture_that_cannot_be_read_is_refused_and_the_node_lives_on(robot, encoding, words):
+def test_an_image_that_cannot_be_read_is_refused_and_the_node_lives_on(robot, encoding, words):
     bad = Image(header=robot.header(), encoding=encoding)
     refused = robot.show(bad)
     assert (refused.success, refused.code) == (False, Code.BAD_IMAGE)
@@ -172,7 +172,7 @@ def test_a_picture_that_cannot_be_read_is_refused_and_the_node_lives_on(robot, e
     assert robot.show().success
 
 
-def test_a_picture_in_the_request_is_answered_with_its_own_camera(robot):
+def test_an_image_in_the_request_is_answered_with_its_own_camera(robot):
     camera = Camera(640, 480, 125.0, 125.0, 320.0, 240.0)
     image = image_message(robot.header(), np.zeros((480, 640, 3), np.uint8))
     request = robot.query_image.Request(
@@ -188,7 +188,7 @@ def test_a_picture_in_the_request_is_answered_with_its_own_camera(robot):
 
 
 def test_a_cloud_of_the_grid_comes_while_somebody_listens(robot):
-    image = robot.picture()
+    image = robot.new_image()
     robot.show(image)
     clouds = []
     subscription = robot.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, 1)
@@ -200,8 +200,8 @@ def test_a_cloud_of_the_grid_comes_while_somebody_listens(robot):
     assert values[:, 4].tolist() == [2.0] * 48
 
 
-def test_an_overlay_shows_the_picture_with_the_asked_pixels(robot):
-    image = robot.picture()
+def test_an_overlay_shows_the_image_with_the_asked_pixels(robot):
+    image = robot.new_image()
     overlays = []
     subscription = robot.node.create_subscription(Image, "/depthlm/overlay", overlays.append, 1)
     robot.show(image)

@@ -94,7 +94,7 @@ def test_a_pattern_of_known_points_comes_back_from_a_cut_and_binned_fisheye(node
     assert off.max() < 0.005, off
 
 
-def test_the_cloud_of_a_plane_lies_on_that_plane_in_the_order_of_the_picture(node):
+def test_the_cloud_of_a_plane_lies_on_that_plane_in_the_order_of_the_image(node):
     clouds = []
     node.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, 1)
     node.show(info=node.info(LENS))

@@ -100,7 +100,7 @@ def busy_robot(node_process, make_robot, tmp_path):
     """(robot, node) beside a camera of IMAGES_HZ; the node has answered about it."""
     path = tmp_path / "image.png"
     ImageFile.fromarray(np.full((720, 1280, 3), 90, np.uint8)).save(path)
-    camera = ("-r", "image_raw:=image", "-p", f"picture:={path}", "-p", f"fx:={FOCAL_PX}")
+    camera = ("-r", "image_raw:=image", "-p", f"image:={path}", "-p", f"fx:={FOCAL_PX}")
     node_process(*camera, "-p", f"rate:={IMAGES_HZ}", module="depthlm_ros.ros.tools.demo_camera")
     grid = ("-p", "grid.rate:=10", "-p", "grid.columns:=40", "-p", "grid.rows:=30")
     node = node_process(*grid, "--busy", str(BUSY_S), module="depthlm_ros.ros.tools.bench_node")

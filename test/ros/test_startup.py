@@ -27,7 +27,7 @@ def namespaced(node_process, checkpoint, tmp_path_factory):
     return node_process("-r", "__ns:=/left", "--params-file", str(path))
 
 
-def test_before_the_first_picture_the_node_names_topics_that_there_are(namespaced, make_robot):
+def test_before_the_first_image_the_node_names_topics_that_there_are(namespaced, make_robot):
     robot = make_robot("/right", "/left/depthlm")
     response = robot.wait(lambda: _not_loading(robot))
     assert not response.success
@@ -38,10 +38,10 @@ def test_before_the_first_picture_the_node_names_topics_that_there_are(namespace
     robot.wait(lambda: "waiting for image on /left/image" in namespaced.output())
 
 
-def test_a_picture_without_intrinsics_is_not_guessed_about(namespaced, make_robot):
+def test_an_image_without_intrinsics_is_not_guessed_about(namespaced, make_robot):
     robot = make_robot("/left", "/left/depthlm")
     robot.wait(
-        lambda: robot.images.publish(robot.picture()) or "camera_info" in robot.ask().message
+        lambda: robot.images.publish(robot.new_image()) or "camera_info" in robot.ask().message
     )
     response = robot.ask()
     assert (response.success, response.code) == (False, Code.NO_IMAGE)
@@ -108,7 +108,7 @@ def test_without_the_interfaces_package_there_are_still_clouds(node_from, checkp
     robot.node.create_subscription(PointCloud2, "/bare/points", clouds.append, 1)
     robot.wait(
         lambda: (
-            robot.infos.publish(robot.info()) or robot.images.publish(robot.picture()) or clouds
+            robot.infos.publish(robot.info()) or robot.images.publish(robot.new_image()) or clouds
         )
     )
     assert (clouds[0].width, clouds[0].height) == (3, 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from PIL import Image as PictureFile
+from PIL import Image as ImageFile
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
@@ -54,7 +54,7 @@ def test_without_a_listener_no_grid_is_asked(made):
     assert len(asked) == before
 
 
-def test_a_picture_that_stays_is_asked_once_and_its_cloud_is_sent_again(made):
+def test_an_image_that_stays_is_asked_once_and_its_cloud_is_sent_again(made):
     _, robot, asked = made
     robot.show()
     before, clouds = len(asked), []
@@ -64,11 +64,11 @@ def test_a_picture_that_stays_is_asked_once_and_its_cloud_is_sent_again(made):
     assert all(cloud == clouds[0] for cloud in clouds)
 
 
-def test_a_new_picture_gives_a_new_cloud(made):
+def test_a_new_image_gives_a_new_cloud(made):
     _, robot, _ = made
     clouds = []
     robot.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, 1)
-    for image in (robot.picture(), robot.picture()):
+    for image in (robot.new_image(), robot.new_image()):
         robot.show(image)
         robot.wait(lambda image=image: clouds and clouds[-1].header == image.header)
 
@@ -83,7 +83,7 @@ def test_one_listener_is_enough_and_nothing_else_is_made(made, stream, monkeypat
 
     monkeypatch.setattr(Streams, "_send", spied)
     robot.node.create_subscription(STREAMS[stream], f"/depthlm/{stream}", heard.append, 1)
-    image = robot.picture()
+    image = robot.new_image()
     robot.show(image)
     robot.wait(lambda: len(asked) >= 12 and heard)
     first = heard[-1].markers[0] if stream == "markers" else heard[-1]
@@ -129,7 +129,7 @@ def test_overlays_are_made_smaller_raw_and_compressed(made):
     pixels = np.frombuffer(raw[-1].data, np.uint8).reshape(60, 80, 3).astype(int)
     assert np.ptp(pixels[15, 60]) > 50 > np.ptp(pixels[15, 20])  # a coloured disc on grey
     assert jpegs[-1].format == "jpeg"
-    decoded = np.asarray(PictureFile.open(BytesIO(jpegs[-1].data))).astype(int)
+    decoded = np.asarray(ImageFile.open(BytesIO(jpegs[-1].data))).astype(int)
     assert np.abs(decoded - pixels).mean() < 8
 
 
@@ -152,7 +152,7 @@ def test_no_cloud_is_older_than_allowed_and_the_newest_image_takes_its_turn(cont
     robot.executor.add_node(node)
     clouds = []
     robot.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, 10)
-    first, second = robot.picture(), robot.picture()
+    first, second = robot.new_image(), robot.new_image()
 
     def send(image):
         info = robot.info()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rclpy")
-from PIL import Image as PictureFile
+from PIL import Image as ImageFile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depthlm_ros.camera import Camera
@@ -25,7 +25,7 @@ def robot(make_robot, node_process):
 
 def jpeg(header):
     content = BytesIO()
-    PictureFile.new("RGB", (320, 240), (80, 80, 80)).save(content, "jpeg")
+    ImageFile.new("RGB", (320, 240), (80, 80, 80)).save(content, "jpeg")
     return CompressedImage(header=header, format="jpeg", data=content.getvalue())
 
 
@@ -33,7 +33,7 @@ def test_each_camera_is_heard_and_its_intrinsics_are_read_as_it_says(robot):
     info = robot.info(BENT)  # K with a lens; P, of the rectified image, is narrower
     info.p[0] = info.p[5] = 500.0
     sent = {
-        ("left", "image"): robot.picture(),
+        ("left", "image"): robot.new_image(),
         ("right", "image/compressed"): jpeg(robot.header()),
     }
     publishers = {

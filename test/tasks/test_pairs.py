@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Tasks about two pictures: their words, their exact answers, their judges."""
+"""Tasks about two images: their words, their exact answers, their judges."""
 
 import re
 
@@ -43,7 +43,7 @@ def test_the_published_words_of_a_pose(pairs, row):
     assert answers["translation"] == "Translation distance: 1.00 meters"
 
 
-def test_pose_questions_are_free_and_show_both_pictures(pairs, row):
+def test_pose_questions_are_free_and_show_both_images(pairs, row):
     for name in ("rotation", "orientation", "direction", "correspondence"):
         item = of(name, pairs[0], row)
         assert item.question.form is FREE and item.style.name == "plain"
@@ -85,7 +85,7 @@ def test_a_reply_without_an_answer_has_no_error_and_is_not_answered(pairs, row, 
     assert all(np.isnan(error) for error in found.values())
 
 
-def test_a_pixel_is_found_in_the_second_picture(pairs, row):
+def test_a_pixel_is_found_in_the_second_image(pairs, row):
     """The matches are projections of the same points, so both places must be one of them."""
     pair = pairs[0]
     places = [pixels / (130, 100) * 1000 for pixels in (pair.first, pair.second)]

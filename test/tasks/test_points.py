@@ -90,11 +90,11 @@ def test_a_style_names_the_point_in_its_own_way(records, row):
         assert "{" not in by["coordinates"].question.text
 
 
-def test_an_arrow_is_in_the_picture_where_the_style_draws(records, row):
+def test_an_arrow_is_in_the_image_where_the_style_draws(records, row):
     for style, red in (("marker", 9 * 2**2), ("coordinates", 0), ("position", 0)):
         item = of("axis", records[0], row, style)
-        (picture,) = item.images
-        assert (picture == (255, 0, 0)).all(axis=2).sum() == red
+        (image,) = item.images
+        assert (image == (255, 0, 0)).all(axis=2).sum() == red
 
 
 @pytest.mark.parametrize("style", ["marker", "coordinates"])
@@ -129,8 +129,8 @@ def test_arrows_that_would_cover_each_other_are_not_drawn(records, row):
         for seed in range(30):
             of("points", records[0], larger, "coordinates", seed)
             try:
-                (picture,) = of("points", records[0], larger, "marker", seed).images
-                assert (picture == (255, 0, 0)).all(axis=2).sum() == 2 * 9 * scale**2
+                (image,) = of("points", records[0], larger, "marker", seed).images
+                assert (image == (255, 0, 0)).all(axis=2).sum() == 2 * 9 * scale**2
             except RecordError as error:
                 assert "overlap" in str(error)
                 refused += 1

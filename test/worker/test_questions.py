@@ -50,7 +50,7 @@ def test_a_question_overtakes_a_grid_under_way(make_worker, question):
     assert order == ["question", "grid"]
 
 
-def test_a_picture_that_cannot_be_read_fails_its_own_question_only(make_worker, question):
+def test_an_image_that_cannot_be_read_fails_its_own_question_only(make_worker, question):
     class Unreadable:
         @property
         def frame(self):

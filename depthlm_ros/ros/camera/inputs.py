@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.errors import CameraError, Code, DepthLMError, InputError, Problem
-from depthlm_ros.msgs.fields import camera_from, frame_from, picture_size, sensor_camera
+from depthlm_ros.msgs.fields import camera_from, frame_from, image_size, sensor_camera
 from depthlm_ros.msgs.pairing import Pair, Pairing, lens
 from depthlm_ros.ros.dds import PROFILE
 from depthlm_ros.ros.topic import STEADY, Topic
@@ -168,7 +168,7 @@ class Inputs:
     def newest(self, max_age_s: float = 0.0) -> CameraImage:
         """The newest image; InputError if there is none, or none younger than max_age_s > 0."""
         self._take_settled()
-        if self._picture is None:
+        if self._newest is None:
             raise InputError(self._missing(), Code.NO_IMAGE)
         age = self.age_s
         if 0 < max_age_s < age:
@@ -177,13 +177,13 @@ class Inputs:
                 f" {max_age_s:.2f} s are allowed: is the camera still running?",
                 Code.STALE_IMAGE,
             )
-        self._picture.asked = True
-        return self._picture
+        self._newest.asked = True
+        return self._newest
 
     def at(self, stamp) -> CameraImage | None:
         """The image with this stamp (builtin_interfaces/Time), if it came within remember_s."""
         self._take_settled()
-        newest = self._picture
+        newest = self._newest
         if newest is not None and newest.header.stamp == stamp:
             newest.asked = True
             return newest
@@ -208,7 +208,7 @@ class Inputs:
     @property
     def age_s(self) -> float:
         """Seconds since the newest usable image came; inf if there is none."""
-        return inf if self._picture is None else time.monotonic() - self._picture.pair.arrived
+        return inf if self._newest is None else time.monotonic() - self._newest.pair.arrived
 
     @property
     def jumped(self) -> bool:
@@ -218,14 +218,14 @@ class Inputs:
     @property
     def problem(self) -> Problem | None:
         """Why its images cannot be asked about now, or hardly; None if they can."""
-        picture = self._picture
-        if picture is None:
+        newest = self._newest
+        if newest is None:
             return Problem(Code.NO_IMAGE, self._missing())
         try:
-            self._fitting(picture.pair)
+            self._fitting(newest.pair)
         except CameraError as error:
             return Problem(error.code, f"{self._infos.resolved} cannot be used: {error}")
-        if bad := self._undecodable(picture):
+        if bad := self._undecodable(newest):
             return Problem(bad.code, f"{self._images.resolved} cannot be used: {bad.text}")
         if self.age_s > SILENT_S:
             return Problem(
@@ -240,7 +240,7 @@ class Inputs:
         """What makes answers about its images doubtful though they can be asked about; nothing
         while no model is there, whose checkpoint has a say in it."""
         checkpoint = self._ahead.checkpoint
-        info = self._info if self._picture is None else self._picture.pair.info
+        info = self._info if self._newest is None else self._newest.pair.info
         if checkpoint is None or info is None:
             return []
         try:
@@ -250,7 +250,7 @@ class Inputs:
 
     def _forget(self):
         self._pairing = Pairing(self._exact)
-        self._picture = self._image = self._info = self._probed = None
+        self._newest = self._image = self._info = self._probed = None
         self._probed_at = -inf
         self._history = deque(maxlen=REMEMBERED)
         self._started = time.monotonic()
@@ -275,12 +275,12 @@ class Inputs:
     def _take_settled(self):
         """The images whose camera_info is certain by now take their place."""
         for pair in self._pairing.settled(time.monotonic()):
-            before, self._picture = self._picture, CameraImage(pair, self._rectified)
+            before, self._newest = self._newest, CameraImage(pair, self._rectified)
             is_new = before is None or before.pair.image is not pair.image  # not only its lens
             self._remember(pair)
             if before is not None and is_new:
                 self.dropped += not before.asked
-                self._ahead.replaced(before, self._picture)
+                self._ahead.replaced(before, self._newest)
 
     def _remember(self, pair):
         history, oldest = self._history, time.monotonic() - self.remember_s
@@ -294,7 +294,7 @@ class Inputs:
         zooms is told of now and then."""
         now = time.monotonic()
         try:
-            camera_from(info, *picture_size(info), self._rectified)
+            camera_from(info, *image_size(info), self._rectified)
         except CameraError as error:
             if str(error) != self._refused:
                 self._refused = str(error)
@@ -318,7 +318,7 @@ class Inputs:
         """CameraError if the intrinsics are wrong, or not of an image of this size."""
         image = pair.image
         raw = not isinstance(image, CompressedImage)  # else its size is known once it is decoded
-        size = (image.width, image.height) if raw else picture_size(pair.info)
+        size = (image.width, image.height) if raw else image_size(pair.info)
         camera_from(pair.info, *size, self._rectified)
 
     def _undecodable(self, newest) -> Problem | None:
@@ -329,7 +329,7 @@ class Inputs:
 
     def _probe(self):
         """Decode the newest image where its form is new, the last one failed, or now and then."""
-        newest, now = self._picture, time.monotonic()
+        newest, now = self._newest, time.monotonic()
         if newest is None or newest.is_converted:
             return
         last = self._probed
@@ -347,7 +347,7 @@ class Inputs:
         self._probe()
         self._tell_doubts()
         now = time.monotonic()
-        missing = self._picture is None and now - self._started > 2 * LOOK_S
+        missing = self._newest is None and now - self._started > 2 * LOOK_S
         if missing and now - self._reminded > REMIND_S:  # each camera for itself
             self._reminded = now
             self._node.get_logger().warning(self._missing())

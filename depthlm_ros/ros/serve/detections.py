@@ -110,22 +110,22 @@ class Detections:
             " the stamp of the image that it saw"
         )
 
-    async def _measured(self, message, picture):
+    async def _measured(self, message, shown):
         port = self._port
-        source = Source(port.name, picture.header, picture, port.outputs.show)
+        source = Source(port.name, shown.header, shown, port.outputs.show)
         boxes = [_box(detection.bbox) for detection in message.detections]
         found = await measured_boxes(self._asking, source, boxes, 0, time.monotonic())
-        place = functools.partial(self._placed, picture, found.ranges)
+        place = functools.partial(self._placed, shown, found.ranges)
         placed = [place(i, detection) for i, detection in enumerate(message.detections)]
         known = [thing for thing in placed if thing is not None]
-        return self._msg.Detection3DArray(header=picture.header, detections=known)
+        return self._msg.Detection3DArray(header=shown.header, detections=known)
 
-    def _placed(self, picture, ranges, i, detection):
+    def _placed(self, shown, ranges, i, detection):
         """The Detection3D of a detection, as wide and high as it looks; None where unknown."""
-        point, camera = ranges.points[i].tolist(), picture.frame.camera
+        point, camera = ranges.points[i].tolist(), shown.frame.camera
         if not ranges.distance_m[i] > 0:
             return None
-        thing = self._msg.Detection3D(header=picture.header, id=detection.id)
+        thing = self._msg.Detection3D(header=shown.header, id=detection.id)
         _move(thing.bbox.center, point)
         _, _, width, height = _box(detection.bbox)
         thing.bbox.size = Vector3(x=width * point[2] / camera.fx, y=height * point[2] / camera.fy)

@@ -96,8 +96,8 @@ class Asking:
     def newest(self, request) -> Source:
         """The newest image of request.camera, as young as request.max_age wants it."""
         port = self._cameras.named(request.camera)
-        picture = port.inputs.newest(_seconds(request.max_age))
-        return Source(port.name, picture.header, picture, port.outputs.show)
+        newest = port.inputs.newest(_seconds(request.max_age))
+        return Source(port.name, newest.header, newest, port.outputs.show)
 
     def enclosed(self, request) -> Source:
         """The image in the request."""

@@ -18,7 +18,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from PIL import Image as PictureFile
+from PIL import Image as ImageFile
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
@@ -32,7 +32,7 @@ from depthlm_ros.ros.tools.child import Child
 from depthlm_ros.ros.tools.client import Client
 
 WIDTH, HEIGHT = 1280, 720
-PICTURES_HZ = 30
+IMAGES_HZ = 30
 OTHER_FOCAL_PX = 920.0
 GRID = 100, 100
 BUSY_S = 0.005  # of a question: the grid takes the better part of a minute
@@ -46,7 +46,7 @@ class Setting:
 
     width: int = WIDTH
     height: int = HEIGHT
-    pictures_hz: float = PICTURES_HZ
+    images_hz: float = IMAGES_HZ
     points: int = GRID[0] * GRID[1]
     busy_s: float = BUSY_S
     load_before: float = 0.0
@@ -67,7 +67,7 @@ def _rows(times):
         stack.enter_context(environment(stack.enter_context(private_graph())))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-        PictureFile.fromarray(noise).save(folder / "picture.png")
+        ImageFile.fromarray(noise).save(folder / "image.png")
         yield from _queries(folder, times)
         yield from _clouds(folder, max(times // 4, 1))
         yield from _services(folder, times, max(times // 20, 1))
@@ -84,9 +84,9 @@ def _queries(folder, times):
         yield from _asked(client, seldom, max(times // 4, 1), (5.5, 6.5))
 
 
-def _asked(client, what, times, pictures, *goal):
+def _asked(client, what, times, images, *goal):
     """Rows of questions with so many images (at least, at most) between two."""
-    spent = [_query(client, random.uniform(*pictures) / PICTURES_HZ) for _ in range(times)]
+    spent = [_query(client, random.uniform(*images) / IMAGES_HZ) for _ in range(times)]
     yield latency(what, [whole for whole, _ in spent], *goal)
     yield latency(f"{what}: in the node", [inside for _, inside in spent])
 
@@ -196,7 +196,7 @@ def _robot(folder, fx, *options, rate):
 
 
 def _camera(folder, fx) -> Child:
-    given = {"picture": folder / "picture.png", "fx": fx, "rate": float(PICTURES_HZ)}
+    given = {"image": folder / "image.png", "fx": fx, "rate": float(IMAGES_HZ)}
     return _process("demo_camera", folder, (), given, "-r", "image_raw:=image")
 
 

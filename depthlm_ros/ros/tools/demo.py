@@ -11,7 +11,7 @@ import sys
 import time
 
 import numpy as np
-from PIL import Image as PictureFile
+from PIL import Image as ImageFile
 
 from depthlm_ros.demo.scene import SCENE, demo_frame
 from depthlm_ros.errors import DepthLMError, EngineError, InputError
@@ -36,13 +36,13 @@ def main(args) -> int:
     try:
         if camera and not args.image:
             raise InputError("the options of a camera belong to an image: give --image too")
-        picture = {"picture": args.image, **camera} if args.image else {}
+        shown = {"image": args.image, **camera} if args.image else {}
         frame, out = demo_frame(args.image or "", **camera), output_folder(args.out)
         with private_graph() as variables, environment(variables), contextlib.ExitStack() as stack:
             with undisturbed():
                 children = [
                     stack.enter_context(_node(args, out / "node.log")),
-                    stack.enter_context(_camera(picture, out / "camera.log")),
+                    stack.enter_context(_camera(shown, out / "camera.log")),
                 ]
             client = stack.enter_context(Client())
             truth = None if args.image else _truth()
@@ -59,8 +59,8 @@ def _node(args, log) -> Child:
     return Child("depthlm_ros.ros.node", ["--ros-args", *remapped, *_given(parameters)], log=log)
 
 
-def _camera(picture, log) -> Child:
-    arguments = ["--ros-args", "-r", "__ns:=/camera", *_given(picture)]
+def _camera(shown, log) -> Child:
+    arguments = ["--ros-args", "-r", "__ns:=/camera", *_given(shown)]
     return Child("depthlm_ros.ros.tools.demo_camera", arguments, log=log)
 
 
@@ -74,7 +74,7 @@ def _given(parameters):
 
 def _truth() -> np.ndarray:
     """(H, W) metres along the ray of the shipped scene, NaN where there is nothing."""
-    millimetres = np.array(PictureFile.open(SCENE / "distance.png")).astype(np.float64)
+    millimetres = np.array(ImageFile.open(SCENE / "distance.png")).astype(np.float64)
     return np.where(millimetres > 0, millimetres / 1000, np.nan)
 
 

@@ -25,12 +25,12 @@ ABOUT = """\
 A camera that shows one image on image_raw, with its camera_info, until Ctrl+C.
 
 parameters:
-  picture         an image file; default: the rendered scene that comes with the package
+  image           an image file; default: the rendered scene that comes with the package
   camera          its camera_info file (YAML)
   fx, fy, cx, cy  or its focal length and principal point in pixels; fx is enough
   rate            images per second, default 4.0
 
-depthlm_demo_camera --ros-args -p picture:=kitchen.jpg -p fx:=1150.0 -r image_raw:=image
+depthlm_demo_camera --ros-args -p image:=kitchen.jpg -p fx:=1150.0 -r image_raw:=image
 """
 LOOK_S = 0.1  # how often a signal to stop is looked for
 
@@ -40,12 +40,12 @@ class DemoCamera(Node):
 
     def __init__(self):
         super().__init__("demo_camera")
-        given = {name: self._given(name, "") for name in ("picture", "camera")}
+        given = {name: self._given(name, "") for name in ("image", "camera")}
         given |= {name: self._given(name, 0.0) for name in ("fx", "fy", "cx", "cy")}
         rate = self._given("rate", 4.0)
         if not rate:
             raise InputError("parameter rate is 0, it must be more: images per second")
-        frame = demo_frame(given.pop("picture", ""), **given)
+        frame = demo_frame(given.pop("image", ""), **given)
         header = Header(frame_id=FRAME_ID)
         self._image = image_message(header, frame.image)
         self._info = camera_info_message(header, frame.camera)

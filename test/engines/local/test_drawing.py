@@ -49,7 +49,7 @@ def check_equal(vision, view, style, pixels):
 @pytest.mark.parametrize("scale", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl", "llava"])
-def test_marked_pictures_are_those_of_the_processor(vision_of, view_of, architecture, size, scale):
+def test_marked_images_are_those_of_the_processor(vision_of, view_of, architecture, size, scale):
     view, style = view_of(1, *size), MarkerStyle(scale)
     check_equal(vision_of(architecture), view, style, arrows(view, style))
 
@@ -57,7 +57,7 @@ def test_marked_pictures_are_those_of_the_processor(vision_of, view_of, architec
 @pytest.mark.parametrize(
     ("architecture", "size"), [("llava", (333, 251)), ("qwen3_vl", (160, 96)), ("llava", (64, 64))]
 )
-def test_marked_pictures_are_those_of_a_processor_that_does_not_resize(
+def test_marked_images_are_those_of_a_processor_that_does_not_resize(
     vision_of, view_of, architecture, size
 ):
     view, style = view_of(2, *size), MarkerStyle()
@@ -100,7 +100,7 @@ def test_control_the_other_order_of_axes_is_noticed(vision_of, view_of, monkeypa
         check_equal(vision, view, style, arrows(view, style, 3))
 
 
-def test_a_step_prepares_no_picture_again(engines, asked, monkeypatch):
+def test_a_step_prepares_no_image_again(engines, asked, monkeypatch):
     engine = engines("local", "qwen2_5_vl")
     pairs = asked(engine, "marker", 3, seed=0) + asked(engine, "marker", 2, seed=1)
     expected = [reply.text for reply in engine.step(pairs)]
@@ -110,8 +110,8 @@ def test_a_step_prepares_no_picture_again(engines, asked, monkeypatch):
 
 def test_a_scene_counts_what_it_keeps_to_draw_on_and_gives_it_back(engines, asked):
     ((scene, _),) = asked(engines("local", "llava"), "marker", 1)
-    picture, seen = 70 * 54 * 3, 80 * 64 * 3
+    image, seen = 70 * 54 * 3, 80 * 64 * 3
     half = 80 * 54 * 3
-    assert scene.nbytes == picture + half + 4 * seen + 2 * 8
+    assert scene.nbytes == image + half + 4 * seen + 2 * 8
     scene.close()
     assert scene.nbytes == 0

@@ -57,7 +57,7 @@ def test_statistics_come_with_the_mass_they_cover(engines, asked, monkeypatch):
 
 
 @pytest.mark.parametrize("style", ["coordinates", "position"])
-def test_a_shared_picture_is_computed_once_and_freed_on_close(engines, asked, style):
+def test_a_shared_image_is_computed_once_and_freed_on_close(engines, asked, style):
     engine = engines("local", "qwen3_vl")
     ((scene, question),) = asked(engine, style, 1)
     keys, values = scene.prompt[0]
@@ -104,7 +104,7 @@ def test_a_scene_closed_during_its_step_does_no_harm(engines, asked, name, monke
         assert pairs[0][0].nbytes == 0
 
 
-def test_a_camera_may_reuse_the_buffer_of_an_opened_picture(engines, view_of):
+def test_a_camera_may_reuse_the_buffer_of_an_opened_image(engines, view_of):
     for name in ("local", "reference"):
         engine, view, style = engines(name, "qwen3_vl"), view_of(0), MarkerStyle()
         scene, question = engine.open([view], style), style.question(view, (30, 20))
@@ -132,7 +132,7 @@ def test_position_style_is_refused_for_one_dimensional_positions(engines, view_o
             engines(name, "llava").open([view_of(0)], PositionStyle())
 
 
-def test_two_pictures_are_refused(engines, view_of):
+def test_two_images_are_refused(engines, view_of):
     with pytest.raises(InputError, match="got 2"):
         engines("local", "qwen3_vl").open([view_of(0), view_of(1)], MarkerStyle())
 
@@ -161,14 +161,14 @@ def test_a_question_beyond_the_models_context_is_refused_and_its_mates_can_be_as
     assert engine.step([(scene, question)])[0].text
 
 
-def test_a_picture_beyond_the_models_context_is_refused(engines, view_of):
+def test_an_image_beyond_the_models_context_is_refused(engines, view_of):
     engine = engines("local", "qwen3_vl")
     with pytest.raises(EngineError, match=r"tokens is longer than the model's context of 2048"):
         engine.open([view_of(0, 760, 760)], CoordinateStyle())
 
 
 @pytest.mark.parametrize("style", [MarkerStyle(), CoordinateStyle()])
-def test_questions_beyond_the_context_are_refused_when_their_picture_is_opened(
+def test_questions_beyond_the_context_are_refused_when_their_image_is_opened(
     engines, view_of, style
 ):
     """Found in a step, it would fail the questions of others there."""

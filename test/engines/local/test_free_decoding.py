@@ -69,7 +69,7 @@ def test_free_answers_are_those_of_reference_in_every_style(both, view_of, archi
 
 @pytest.mark.parametrize("sizes", [((70, 54), (70, 54)), ((70, 54), (96, 40))])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_two_pictures_are_seen_in_their_order_whatever_their_sizes(
+def test_two_images_are_seen_in_their_order_whatever_their_sizes(
     both, view_of, architecture, sizes
 ):
     local, reference = both(architecture)
@@ -86,35 +86,35 @@ def generated(loaded, views, words) -> str:
     text = loaded.tokenizer.apply_chat_template(
         [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
     )
-    pictures = dict(
+    images = dict(
         loaded.vision.processor([Image.fromarray(v.image) for v in views], return_tensors="pt")
     )
-    ids = torch.tensor([expanded(loaded, text, pictures)])
-    if "image_grid_thw" in pictures:
-        pictures["mm_token_type_ids"] = (ids == loaded.vision.image_id).int()
+    ids = torch.tensor([expanded(loaded, text, images)])
+    if "image_grid_thw" in images:
+        images["mm_token_type_ids"] = (ids == loaded.vision.image_id).int()
     greedy = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, eos_token_id=0)
-    said = loaded.model.generate(input_ids=ids, **pictures, generation_config=greedy)
+    said = loaded.model.generate(input_ids=ids, **images, generation_config=greedy)
     return loaded.tokenizer.decode(said[0, ids.shape[1] :], skip_special_tokens=True)
 
 
-def expanded(loaded, text, pictures) -> list:
+def expanded(loaded, text, images) -> list:
     """Ids of a text, every placeholder as long as its image."""
-    config, sizes = loaded.config.vision_config, pictures.get("image_sizes")
+    config, sizes = loaded.config.vision_config, images.get("image_sizes")
     for i in range(2):
         if sizes is None:
-            _, height, width = pictures["image_grid_thw"][i].tolist()
+            _, height, width = images["image_grid_thw"][i].tolist()
             text = text.replace("<|image_pad|>", "*" * (height * width // 4), 1)
         else:
             rows, columns = (int(side) // config.patch_size for side in sizes[i])
             tokens = ("*" * columns + "[IMG_BREAK]") * (rows - 1) + "*" * columns + "[IMG_END]"
             text = text.replace("[IMG]", tokens, 1)
-    placeholder = "[IMG]" if "image_sizes" in pictures else "<|image_pad|>"
+    placeholder = "[IMG]" if "image_sizes" in images else "<|image_pad|>"
     text = text.replace("*", placeholder)
     return loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_two_pictures_get_the_answer_of_plain_generate(both, view_of, architecture):
+def test_two_images_get_the_answer_of_plain_generate(both, view_of, architecture):
     local, reference = both(architecture)
     views = [view_of(0), view_of(1, 96, 40)]
     ours = texts(local, views, PlainStyle(), plain())
@@ -153,7 +153,7 @@ def test_numbers_and_free_answers_share_a_step(both, view_of):
 
 
 @pytest.mark.parametrize(("style", "count"), [(MarkerStyle(), 2), (PlainStyle(), 3)])
-def test_more_pictures_than_a_style_takes_are_refused(both, view_of, style, count):
+def test_more_images_than_a_style_takes_are_refused(both, view_of, style, count):
     for engine in both("qwen3_vl"):
         with pytest.raises(InputError, match=f"in {style.name} style .* got {count}"):
             engine.open([view_of(0)] * count, style)

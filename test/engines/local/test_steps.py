@@ -88,7 +88,7 @@ def test_on_a_processor_a_question_without_room_is_refused_before_it_kills(
         engine.step(pairs)
 
 
-def test_on_a_processor_a_picture_without_room_is_refused_before_it_kills(
+def test_on_a_processor_an_image_without_room_is_refused_before_it_kills(
     engines, view_of, monkeypatch
 ):
     engine = engines("local", "qwen3_vl")
@@ -99,7 +99,7 @@ def test_on_a_processor_a_picture_without_room_is_refused_before_it_kills(
 
 
 @pytest.mark.parametrize(("style", "broken"), [("coordinates", "prefill"), ("marker", "Canvas")])
-def test_a_picture_that_a_gpu_has_no_room_for_is_an_error_with_the_reason(
+def test_an_image_that_a_gpu_has_no_room_for_is_an_error_with_the_reason(
     engines, asked, view_of, monkeypatch, style, broken
 ):
     """And the next image, a smaller one or after others were closed, is answered."""

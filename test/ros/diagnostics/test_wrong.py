@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus
-from PIL import Image as PictureFile
+from PIL import Image as ImageFile
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
@@ -108,7 +108,7 @@ def test_a_camera_info_that_lies_is_an_error_though_nobody_asks(watch):
     watched.robot.wait(lambda: watched.robot.infos.get_subscription_count())
     watched.robot.infos.publish(info)
     watched.robot.wait(lambda: watched.robot.images.get_subscription_count())
-    watched.robot.images.publish(watched.robot.picture())
+    watched.robot.images.publish(watched.robot.new_image())
     watched.told("depthlm: camera camera", ERROR, "the image is 320 x 240 but camera_info")
 
 
@@ -121,11 +121,11 @@ def test_images_that_cannot_be_decoded_are_an_error_though_nobody_asks(watch, co
 
     def image(good):
         header, content = robot.header(), BytesIO()
-        PictureFile.new("RGB", (320, 240), (80, 80, 80)).save(content, "jpeg")
+        ImageFile.new("RGB", (320, 240), (80, 80, 80)).save(content, "jpeg")
         if compressed:
             data = content.getvalue() if good else b"no image"
             return CompressedImage(header=header, format="jpeg", data=data)
-        message = robot.picture()
+        message = robot.new_image()
         message.encoding = "rgb8" if good else "vendor8"
         return message
 
@@ -158,7 +158,7 @@ def test_a_rate_of_grids_that_is_not_held_is_a_warning_with_the_rate_that_is(wat
     robot.node.create_subscription(PointCloud2, "/depthlm/points", clouds.append, 1)
 
     def send():
-        image, info = robot.picture(), robot.info()
+        image, info = robot.new_image(), robot.info()
         info.header.stamp = image.header.stamp
         robot.infos.publish(info)
         robot.images.publish(image)
@@ -194,7 +194,7 @@ def test_the_advice_lists_no_topics_of_the_node_itself(watch):
 def test_stamps_that_jump_back_are_a_warning(watch):
     watched = watch()
     watched.robot.show()
-    earlier = watched.robot.picture()
+    earlier = watched.robot.new_image()
     earlier.header.stamp.sec = 3
     assert watched.robot.show(earlier).success
     values = watched.told("depthlm: camera camera", WARN, "stamps jump back")
