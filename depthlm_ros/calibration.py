@@ -7,9 +7,11 @@ both sides of [log lower, log upper]; a negative one shrinks. evaluation/fit.py 
 
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import ConfigDict
 
 from depthlm_ros.errors import InputError
 
@@ -20,10 +22,12 @@ LEVEL = 0.9  # lower and upper are the 5 % and the 95 % quantile
 class Calibration:
     """The fitted number of one style, and where it comes from.
 
-    widening: c in log metres. interval: 95 % of c, by bootstrap over pictures. level: share of
+    widening: c in log metres. interval: 95 % of c, by bootstrap over images. level: share of
     the truth that shall lie inside. kind: of the metres, "distance" | "z". points, pictures: that
     it was fitted on. data: [{"name", "sha256"}] of the records files. Raises InputError.
     """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     widening: float
     interval: tuple[float, ...] = ()

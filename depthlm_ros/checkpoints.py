@@ -8,20 +8,28 @@ published models have theirs here.
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
 from depthlm_ros.calibration import Calibration
 from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import sha256
+from depthlm_ros.entries import bad_entries
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.question import STYLES, WORDINGS, PointingStyle
 from depthlm_ros.view import AXES, TRAINED_VIEW
 
 ROW_FILE = "depthlm.json"
 TINY = Path(__file__).parent / "checkpoint_tiny"
+
+# Numbers of a file; a quoted one is text.
+Count = Annotated[int, Strict(), Field(ge=1)]
+Natural = Annotated[int, Strict(), Field(ge=0)]
+Rate = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -46,22 +54,24 @@ class Checkpoint:
     licence, note: for `depthlm checkpoints`.
     """
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
     name: str
     model: str
     architecture: str
-    focal_px: float
+    focal_px: Rate
     style: str
     grid_style: str
     wording: dict[str, str]
     kind: str = "distance"
     axes: str = "fx"
-    coordinate_range: int = 2000
-    marker_scale: int = 1
-    decimals: int = 2
-    integer_digits: int = 3
+    coordinate_range: Count = 2000
+    marker_scale: Count = 1
+    decimals: Natural = 2
+    integer_digits: Count = 3
     report: str = "greedy"
     system: str | None = None
-    largest_view: tuple[int, int] = TRAINED_VIEW
+    largest_view: tuple[Count, Count] = TRAINED_VIEW
     calibration: dict[str, Calibration] = field(default_factory=dict)
     licence: str = ""
     note: str = ""
@@ -181,6 +191,9 @@ PUBLISHED = {
 }
 
 
+_ENTRY = TypeAdapter(Checkpoint)
+
+
 def find_checkpoint(name: str, entry: str = "") -> Checkpoint:
     """The entry of "tiny", a folder, or a published name.
 
@@ -205,7 +218,7 @@ def from_folder(folder: str | Path, entry: str = "") -> Checkpoint:
     folder = Path(folder)
     check_folder(folder)
     if not (folder / ROW_FILE).exists() and entry in PUBLISHED:
-        return Checkpoint(**{**asdict(PUBLISHED[entry]), "model": str(folder)})
+        return replace(PUBLISHED[entry], model=str(folder))
     return _read_entry(folder)
 
 
@@ -218,14 +231,11 @@ def _read_entry(folder: Path) -> Checkpoint:
         )
     try:
         content = json.loads(path.read_text())
-        content["largest_view"] = tuple(content.get("largest_view", TRAINED_VIEW))
-        fits = content.get("calibration", {})
-        content["calibration"] = {style: Calibration(**fit) for style, fit in fits.items()}
-        unknown = set(content) - {f.name for f in fields(Checkpoint)}
-        if unknown:
-            raise CheckpointError(f"{path}: unknown entries {sorted(unknown)}")
-        return Checkpoint(**{**content, "model": str(folder)})
-    except (ValueError, TypeError, AttributeError) as error:
+        return _ENTRY.validate_python({**content, "model": str(folder)})
+    except ValidationError as error:
+        found = bad_entries(Checkpoint, error, str(path))
+        raise CheckpointError("; ".join(map(str, found))) from error
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 

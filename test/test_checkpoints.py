@@ -66,41 +66,39 @@ def test_a_folder_without_a_row_takes_that_of_a_published_model(folder):
     (folder / ROW_FILE).unlink()
     row = find_checkpoint(str(folder), entry="facebook/DepthLM-3B")
     assert (row.model, row.focal_px, row.style) == (str(folder), 1000, "marker")
-    with pytest.raises(CheckpointError, match=r"no depthlm.json.*facebook/DepthLM"):
+    with pytest.raises(CheckpointError, match=r"depthlm\.json.*facebook/DepthLM"):
         find_checkpoint(str(folder))
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(
-        CheckpointError, match="neither a folder nor known.*tiny, facebook/DepthLM"
-    ):
+    with pytest.raises(CheckpointError, match="'facebook/Depth'.*tiny, facebook/DepthLM"):
         find_checkpoint("facebook/Depth")
 
 
 def test_weights_cut_short_are_told_with_both_lengths(folder):
     write_weights(folder / "model.safetensors", missing_bytes=3)
     size = (folder / "model.safetensors").stat().st_size
-    with pytest.raises(CheckpointError, match=f"has {size} bytes and should have {size + 3}"):
+    with pytest.raises(CheckpointError, match=rf"\b{size} .*\b{size + 3}\b"):
         from_folder(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x05", b"\xff" * 20, struct.pack("<Q", 4) + b"[1,]"])
 def test_what_is_no_safetensors_file_is_told(folder, content):
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(CheckpointError, match="model.safetensors .* copy it again"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         from_folder(folder)
 
 
 def test_pickle_weights_are_refused(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="run code when loaded"):
+    with pytest.raises(CheckpointError, match=r"\*\.bin"):
         from_folder(folder)
 
 
 def test_missing_shards_are_named(folder):
     index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(CheckpointError, match=r": model-00002.safetensors missing"):
+    with pytest.raises(CheckpointError, match=r" model-00002\.safetensors "):
         from_folder(folder)
 
 
@@ -112,12 +110,12 @@ def test_a_broken_shard_index_is_told(folder, content):
 
 
 @pytest.mark.parametrize(
-    ("gone", "words"),
-    [("config.json", "no config.json"), ("model.safetensors", r"\*.safetensors missing")],
+    ("gone", "named"),
+    [("config.json", r"config\.json"), ("model.safetensors", r"\*\.safetensors")],
 )
-def test_an_incomplete_folder_says_what_is_missing(folder, gone, words):
+def test_an_incomplete_folder_says_what_is_missing(folder, gone, named):
     (folder / gone).unlink()
-    with pytest.raises(CheckpointError, match=words):
+    with pytest.raises(CheckpointError, match=named):
         from_folder(folder)
 
 
@@ -137,40 +135,52 @@ def test_a_broken_row_is_told_with_its_file(folder, content):
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "named"),
     [
-        ({"kind": "depth"}, "kind is 'depth', allowed: distance, z"),
-        ({"axes": "fy"}, "allowed: fx, both"),
-        ({"report": "mode"}, "allowed: greedy, median"),
-        ({"style": "coordinates"}, "style is 'coordinates', allowed: marker, position"),
-        ({"grid_style": ""}, "grid_style is ''"),
-        ({"wording": {"marker": "number", "position": "number"}}, "'number' of style 'marker'"),
-        ({"focal_px": 0.0}, "must be positive"),
+        ({"kind": "depth"}, ["kind", "'depth'", "distance, z"]),
+        ({"axes": "fy"}, ["axes", "'fy'", "fx, both"]),
+        ({"report": "mode"}, ["report", "'mode'", "greedy, median"]),
+        ({"style": "coordinates"}, ["style", "'coordinates'", "marker, position"]),
+        ({"grid_style": ""}, ["grid_style", "''"]),
+        ({"wording": {"marker": "number", "position": "number"}}, ["'number'", "'marker'"]),
+        ({"focal_px": 0.0}, ["focal_px", "0.0"]),
         (
             {"calibration": {"coordinates": Calibration(0.1)}},
-            "'coordinates', allowed: marker, position",
+            ["'coordinates'", "marker, position"],
         ),
-        ({"calibration": {"marker": Calibration(0.1, kind="z")}}, "'marker' is for kind 'z'"),
+        ({"calibration": {"marker": Calibration(0.1, kind="z")}}, ["'marker'", "'z'"]),
     ],
 )
-def test_a_row_with_a_wrong_entry_is_refused(changed, words):
-    with pytest.raises(CheckpointError, match=words):
+def test_a_row_with_a_wrong_entry_is_refused(changed, named):
+    with pytest.raises(CheckpointError) as told:
         replace(ROW, **changed)
+    assert all(value in str(told.value) for value in named)
 
 
-def test_an_unknown_entry_is_named(folder):
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"focal": 3}, ["focal", "focal_px"]),
+        ({"focal_px": "500"}, ["focal_px", "'500'"]),
+        ({"focal_px": None, "decimals": 0.5}, ["focal_px", "None", "decimals", "0.5"]),
+        ({"largest_view": [1400]}, ["largest_view[1]"]),
+        (
+            {"calibration": {"marker": {"level": 0.5, "widening": 0.1}}},
+            ["calibration.marker", "0.5"],
+        ),
+        (
+            {"calibration": {"marker": {"widenning": 0.1}}},
+            ["calibration.marker.widenning", "widening"],
+        ),
+        ({"wording": {"marker": "tags", "beam": "tags"}}, ["'beam'"]),
+    ],
+)
+def test_all_that_is_wrong_in_an_entry_is_named_by_its_key(folder, changed, named):
     content = json.loads((folder / ROW_FILE).read_text())
-    (folder / ROW_FILE).write_text(json.dumps({**content, "focal": 3}))
-    with pytest.raises(CheckpointError, match=r"unknown entries \['focal'\]"):
+    (folder / ROW_FILE).write_text(json.dumps({**content, **changed}))
+    with pytest.raises(CheckpointError) as told:
         from_folder(folder)
-
-
-def test_a_broken_calibration_is_told_with_its_file(folder):
-    content = json.loads((folder / ROW_FILE).read_text())
-    content["calibration"]["marker"]["level"] = 0.5
-    (folder / ROW_FILE).write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=rf"{ROW_FILE} .*level is 0.5, allowed: 0.9"):
-        from_folder(folder)
+    assert all(value in str(told.value) for value in named)
 
 
 def test_a_row_that_cannot_be_written_whole_leaves_the_old_one(folder, monkeypatch):
@@ -187,7 +197,7 @@ def test_a_row_that_cannot_be_written_whole_leaves_the_old_one(folder, monkeypat
 
 
 def test_a_style_that_the_checkpoint_does_not_speak_is_refused():
-    with pytest.raises(CheckpointError, match="'coordinates', allowed: marker, position"):
+    with pytest.raises(CheckpointError, match="'coordinates'.*marker, position"):
         ROW.asker("coordinates")
 
 

@@ -23,7 +23,7 @@ MODULES = {
 # A module imports from lines above its own, and from its own line. A name stands for the module
 # and everything below it; the longest name that fits holds.
 LAYERS = [
-    ["errors"],
+    ["errors", "entries"],
     ["camera", "answer", "models.progress"],
     ["view"],
     ["question", "data.jsonl", "data.files", "calibration"],

@@ -7,18 +7,18 @@ or a data set holds is not looked at here.
 """
 
 import re
-from dataclasses import fields, is_dataclass, replace
-from difflib import get_close_matches
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator as Checked
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from depthlm_ros.checkpoints import Checkpoint, from_folder
+from depthlm_ros.checkpoints import Checkpoint, Count, Natural, Rate, from_folder
+from depthlm_ros.entries import BadEntry, bad_entries
 from depthlm_ros.errors import DepthLMError, InputError
 
 StyleName = Literal["marker", "coordinates", "position"]
@@ -26,12 +26,9 @@ Loss = Literal["text", "dense", "locate"]
 LOSSES = get_args(Loss)
 
 # Strict: a quoted number is text, and a whole number no switch. 1e-3 is a number, see _Loader.
-Count = Annotated[int, Strict(), Field(ge=1)]
-Natural = Annotated[int, Strict(), Field(ge=0)]
 Positive = Annotated[float, Strict(), Field(gt=0)]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 AtLeast0 = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 Switch = Annotated[bool, Strict()]
 Text = Annotated[str, Field(min_length=1)]
 NoneIfEmpty = BeforeValidator(lambda value: None if value == {} else value)
@@ -165,11 +162,6 @@ class Entry(Checkpoint):
     """The checkpoint entry that goes into depthlm.json, less the model's own place."""
 
     model: str = ""
-    focal_px: Rate
-    coordinate_range: Count = 2000
-    marker_scale: Count = 1
-    decimals: Natural = 2
-    integer_digits: Count = 3
 
     def __post_init__(self):
         try:
@@ -398,21 +390,8 @@ class GrpoConfig(RunConfig):
         ]
 
 
-class Problem(NamedTuple):
-    """What is wrong with one entry: its file, its key such as "stages[0].lr", and the words."""
-
-    file: str
-    key: str
-    words: str
-
-    def __str__(self):
-        return (
-            f"{self.file}: {self.key} {self.words}" if self.key else f"{self.file}: {self.words}"
-        )
-
-
 class ConfigError(InputError):
-    """A config that cannot be used; problems: every Problem of it."""
+    """A config that cannot be used; problems: every BadEntry of it."""
 
     def __init__(self, problems: list):
         self.problems = problems
@@ -426,8 +405,7 @@ def read_config(path: str | Path, kind: type = SftConfig, **changes) -> Any:
     try:
         return TypeAdapter(kind).validate_python({**content, **changes})
     except ValidationError as error:
-        found = [_problem(kind, one, str(path), files) for one in error.errors()]
-        raise ConfigError(found) from error
+        raise ConfigError(bad_entries(kind, error, str(path), files)) from error
 
 
 def shortened(config: SftConfig, steps: int, **changes) -> SftConfig:
@@ -457,69 +435,26 @@ _Loader.add_implicit_resolver(
 def _content(path, inside) -> tuple:
     """(the entries of a file and of those it extends, entry -> the file that says it)."""
     if path.resolve() in inside:
-        raise ConfigError([Problem(str(path), "extends", "comes back to the file itself")])
+        raise ConfigError([BadEntry(str(path), "extends", "comes back to the file itself")])
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except OSError as error:
-        raise ConfigError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from error
+        raise ConfigError(
+            [BadEntry(str(path), "", f"cannot be read: {error.strerror}")]
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         why = getattr(error, "problem", None) or error
         where = f"line {mark.line + 1}: {why}" if mark else str(why)
-        raise ConfigError([Problem(str(path), "", f"is no YAML file: {where}")]) from error
+        raise ConfigError([BadEntry(str(path), "", f"is no YAML file: {where}")]) from error
     if not isinstance(content, dict):
         raise ConfigError(
-            [Problem(str(path), "", "holds no entries; allowed: lines of key: value")]
+            [BadEntry(str(path), "", "holds no entries; allowed: lines of key: value")]
         )
     if "extends" not in content:
         return content, dict.fromkeys(content, str(path))
     further = content.pop("extends")
     if not isinstance(further, str):
-        raise ConfigError([Problem(str(path), "extends", f"is {further!r}; allowed: a file")])
+        raise ConfigError([BadEntry(str(path), "extends", f"is {further!r}; allowed: a file")])
     base, files = _content(path.parent / further, (*inside, path.resolve()))
     return {**base, **content}, {**files, **dict.fromkeys(content, str(path))}
-
-
-def _problem(kind, error, path, files) -> Problem:
-    """One of pydantic's errors in our words."""
-    place = [step for step in error["loc"] if step != "[key]"]
-    file = files.get(place[0], path) if place else path
-    key = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in place).lstrip(".")
-    what, came, said = error["type"], error["input"], error["msg"]
-    if what == "unexpected_keyword_argument":
-        known = [field.name for field in fields(_record_at(kind, place[:-1]))]
-        near = get_close_matches(str(place[-1]), known, 1)
-        meant = f"did you mean {near[0]}?" if near else f"allowed here: {', '.join(known)}"
-        return Problem(file, key, f"is unknown: {meant}")
-    if what == "missing":
-        return Problem(file, key, "is missing")
-    if what == "value_error":
-        return Problem(file, key, said.removeprefix("Value error, "))
-    allowed = said.removeprefix("Input should be ")
-    for theirs, ours in _WORDS:
-        allowed = allowed.replace(theirs, ours)
-    came = "unknown" if "[key]" in error["loc"] else f"{came!r}"
-    return Problem(file, key, f"is {came}; allowed: {allowed}")
-
-
-_WORDS = (
-    ("greater than or equal to", "at least"),
-    ("less than or equal to", "at most"),
-    ("a valid integer", "a whole number"),
-    ("a valid number", "a number"),
-    ("a valid boolean", "true or false"),
-)
-
-
-def _record_at(kind, place) -> type:
-    """The dataclass that holds the entries at a place inside `kind`."""
-    for step in place:
-        if not isinstance(step, int):
-            kind = _record_in(get_type_hints(kind)[step])
-    return kind
-
-
-def _record_in(hint) -> Any:
-    if is_dataclass(hint):
-        return hint
-    return next((found for arg in get_args(hint) if (found := _record_in(arg))), None)
