@@ -124,7 +124,7 @@ class Eth3d:
 
     name = "eth3d"
     licence = "ETH3D, CC BY-NC-SA 4.0: not for commercial use, shared alike."
-    splits = ("training",)
+    splits: tuple[str, ...] = ("training",)
     range_m = (0.01, 50.0)
 
     def __init__(self, root: Path, split: str = "training", as_published: str = ""):
@@ -149,6 +149,7 @@ class Eth3d:
         name = f"{scene}/{Path(file_name).stem}"
         folder = self._root / scene
         models = [self._model(scene, file_name, which) for which in self._calibrations()]
+        lens = _lens(models[-1])
         depth = folder / "ground_truth_depth" / "dslr_images" / file_name
         z_m = _z_map(depth, models[0].width, models[0].height)
         taken = "dslr_images_undistorted" if self._on_undistorted else "dslr_images"
@@ -158,7 +159,7 @@ class Eth3d:
         if self._published == "depthlm":
             image, camera, distance_m = _as_depthlm(models[0], path, z_m)
             return Sample(name, scene, image, camera, depth=distance_m, kind="distance")
-        return Sample(name, scene, path, _lens(models[-1]), depth=z_m, kind="z")
+        return Sample(name, scene, path, lens, depth=z_m, kind="z")
 
     def _calibrations(self) -> list[str]:
         undistorted = ["dslr_calibration_undistorted"] if self._on_undistorted else []

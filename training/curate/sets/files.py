@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from depthlm_ros.data.files import ImagePath, read_image
+from depthlm_ros.data.files import ImagePath, read_image, read_raster
 from depthlm_ros.errors import ImageError, InputError, first_line
 from training.curate.sample import DataSet, Skip
 
@@ -45,10 +44,9 @@ def metres_of(path: Path, per_metre: float) -> np.ndarray:
     if not path.is_file():
         raise Skip("no depth file", str(path))
     try:
-        with Image.open(path) as image:
-            raw = np.array(image)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise Skip("truncated depth", f"{path}: {first_line(error)}") from error
-    if raw.ndim != 2 or raw.dtype not in (np.uint16, np.int32):
+        raw = read_raster(path)
+    except ImageError as error:
+        raise Skip("truncated depth", str(error)) from error
+    if raw.ndim != 2 or raw.dtype != np.uint16:
         raise Skip("not a depth image", f"{path}: {raw.dtype} of shape {raw.shape}")
     return np.where(raw > 0, raw / per_metre, np.nan).astype(np.float32)
