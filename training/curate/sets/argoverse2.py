@@ -17,11 +17,11 @@ holds 3 cm at 50 m; some logs lack the stereo cameras' calibration.
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import feather
+from scipy.spatial.transform import Rotation
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, first_line
@@ -117,22 +117,29 @@ def _table(path: Path, reason: str) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def _poses(path: Path, reason: str) -> tuple[dict[str, np.ndarray], list[Any]]:
+def _poses(path: Path, reason: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The columns, and (N, 7) of them: a quaternion (w, x, y, z) and metres."""
     table = _table(path, reason)
     try:
-        rows = zip(*(table[c] for c in ("qw", "qx", "qy", "qz", "tx_m", "ty_m", "tz_m")))
-        return table, [np.array(row, np.float64) for row in rows]
+        columns = [table[name] for name in ("qw", "qx", "qy", "qz", "tx_m", "ty_m", "tz_m")]
     except KeyError as error:
         raise Skip(reason, f"{path}: no column {error}") from error
+    return table, np.stack(columns, axis=1).astype(np.float64)
 
 
 @lru_cache(maxsize=4)
 def _track(path: Path) -> Track:
     """The car in the city."""
-    table, poses = _poses(path, "no poses")
-    if not len(poses) or "timestamp_ns" not in table:
+    table, rows = _poses(path, "no poses")
+    if not len(rows) or "timestamp_ns" not in table:
         raise Skip("no poses", f"{path}: no rows, or no column timestamp_ns")
-    return Track(table["timestamp_ns"].tolist(), [pose(row[:4], row[4:]) for row in poses])
+    broken = ~np.isfinite(rows).all(axis=1) | (np.linalg.norm(rows[:, :4], axis=1) < 1e-6)
+    if broken.any():
+        raise Skip("broken pose", f"{path}, row {np.flatnonzero(broken)[0]}")
+    poses = np.tile(np.eye(4), (len(rows), 1, 1))
+    poses[:, :3, :3] = Rotation.from_quat(rows[:, [1, 2, 3, 0]]).as_matrix()
+    poses[:, :3, 3] = rows[:, 4:]
+    return Track(table["timestamp_ns"].tolist(), poses)
 
 
 @lru_cache(maxsize=32)

@@ -8,10 +8,12 @@ github.com/TRI-ML/DDAD, train and val (CC BY-NC-SA 4.0), in TRI's DGP format:
     ROOT/SCENE/calibration/SHA.json             intrinsics by the sensor's name
     ROOT/SCENE/rgb/CAMERA_XX/STAMP.png          1936 x 1216, global shutter, no distortion given
     ROOT/SCENE/point_cloud/LIDAR/STAMP.npz      "data": X, Y, Z, INTENSITY, frame of the lidar
+    ROOT/masks/CAMERA_XX.png                    yours, if you have them: 0 where the car is seen
 
 Traps: each datum has its own pose in the world, of the sensor and not of the car, so a point
 travels lidar -> world -> camera; the sensors' stamps differ by up to 0.2 s; cameras 05 to 09 see
-parts of the car, which the set does not mark and through which the lidar's points would show.
+parts of the car, through which points of the road behind would show: the set comes without masks
+of it, so draw one for each camera.
 """
 
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from depthlm_ros.camera import Camera
+from depthlm_ros.data.files import read_raster
 from depthlm_ros.errors import InputError, first_line
 from training.curate.geometry import inverse, pose, transformed
 from training.curate.sample import Sample, Skip
@@ -87,6 +90,8 @@ class Ddad:
         told = f"{folder.name}/{name}/{image.stem}", folder.name, image, camera
         gap = abs(float((_stamp(datum) - _stamp(sensors["LIDAR"])) / np.timedelta64(1, "s")))
         if not self._published:
+            mask = _mask(self._index.parent / "masks" / f"{name}.png", camera)
+            points = points if mask is None else points[_shown(points, camera, mask)]
             return Sample(*told, points=points, time_gap_s=gap)
         points = points[points[:, 2] > 0]
         size = camera.width, camera.height
@@ -142,6 +147,26 @@ def _camera(path: Path, name: str, shot: dict[str, Any]) -> Camera:
 
 def _stamp(datum: dict[str, Any]) -> np.datetime64:
     return np.datetime64(datum["id"]["timestamp"].rstrip("Z"), "us")
+
+
+@lru_cache(maxsize=6)
+def _mask(path: Path, camera: Camera) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    mask = read_raster(path)
+    if mask.shape != (camera.height, camera.width):
+        wanted = f"grey, {camera.width} x {camera.height}"
+        raise InputError(f"{path} is a mask of shape {mask.shape}, needed is {wanted}")
+    return mask
+
+
+def _shown(points: np.ndarray, camera: Camera, mask: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether points fall beside the car."""
+    at = camera.pixels(points)
+    inside = camera.contains(at)
+    u, v = np.round(at[inside]).astype(int).T
+    inside[inside] = mask[v, u] > 0
+    return inside
 
 
 @lru_cache(maxsize=2)

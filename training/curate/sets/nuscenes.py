@@ -4,7 +4,7 @@
 nuscenes.org, nuScenes, Full dataset (v1.0): keyframes and metadata (CC BY-NC-SA 4.0, other terms
 for commercial use):
 
-    ROOT/v1.0-{trainval,mini,test}/{sample,sample_data,calibrated_sensor,ego_pose,scene,sensor}.json
+    ROOT/v1.0-{trainval,mini,test}/{sample,sample_data,calibrated_sensor,ego_pose,scene}.json
     ROOT/samples/CAM_*/*.jpg        undistorted, 1600 x 900
     ROOT/samples/LIDAR_TOP/*.pcd.bin    float32 x y z intensity ring, frame of the lidar
 
@@ -75,7 +75,7 @@ class Nuscenes:
         check_split(self, split)
         self._root, self._split, self._published = root, split, as_published
         self._tables = root / VERSIONS[split]
-        for name in ("sample_data", "calibrated_sensor", "ego_pose", "scene", "sample", "sensor"):
+        for name in ("sample_data", "calibrated_sensor", "ego_pose", "scene", "sample"):
             if not (self._tables / f"{name}.json").is_file():
                 raise InputError(
                     f"{self._tables}/{name}.json is missing: needed is the folder with"
@@ -84,14 +84,14 @@ class Nuscenes:
 
     def keys(self) -> Sequence[tuple[str, str, str, Shown, Shown]]:
         """(scene, sample, camera, its image, the sweep) for each camera of each sample."""
-        found = []
         rows = _keyframes(self._tables)
-        for token, scene in self._samples():
-            sensors = rows.get(token, {})
-            for camera in CAMERAS:
-                if camera in sensors and LIDAR in sensors:
-                    found.append((scene, token, camera, sensors[camera], sensors[LIDAR]))
-        return found
+        return [
+            (scene, token, camera, sensors[camera], sensors[LIDAR])
+            for token, scene in self._samples()
+            if LIDAR in (sensors := rows.get(token, {}))
+            for camera in CAMERAS
+            if camera in sensors
+        ]
 
     def read(self, key: tuple[str, str, str, Shown, Shown]) -> Sample:
         """Raises Skip."""
@@ -168,15 +168,9 @@ def _by_token(path: Path) -> dict[str, dict[str, Any]]:
 
 def _keyframes(tables: Path) -> dict[str, dict[str, Shown]]:
     """By sample, by channel."""
-    channels = {row["token"]: row["channel"] for row in _rows(tables / "sensor.json")}
-    mounts = _by_token(tables / "calibrated_sensor.json")
-    wanted = {}
-    for token, row in mounts.items():
-        if (channel := channels.get(row["sensor_token"])) in (*CAMERAS, LIDAR):
-            wanted[token] = channel
 
     def keyframe(row: dict[str, Any]) -> dict[str, Any] | None:
-        return row if row["is_key_frame"] and row["calibrated_sensor_token"] in wanted else None
+        return row if row["is_key_frame"] and _channel(row) in (*CAMERAS, LIDAR) else None
 
     shown = _rows(tables / "sample_data.json", keyframe)
     needed = {row["ego_pose_token"] for row in shown}
@@ -191,11 +185,16 @@ def _keyframes(tables: Path) -> dict[str, dict[str, Shown]]:
     found: dict[str, dict[str, Shown]] = {}
     for row in shown:
         car = cars.get(row["ego_pose_token"], ())
-        sensor = row["calibrated_sensor_token"]
         size = row["width"] or 0, row["height"] or 0
+        sensor = row["calibrated_sensor_token"]
         seen = Shown(row["filename"], row["timestamp"], sensor, *size, car)
-        found.setdefault(row["sample_token"], {})[wanted[sensor]] = seen
+        found.setdefault(row["sample_token"], {})[_channel(row)] = seen
     return found
+
+
+def _channel(row: dict[str, Any]) -> str:
+    """samples/CAM_FRONT/... -> CAM_FRONT."""
+    return Path(row["filename"]).parent.name
 
 
 @lru_cache(maxsize=2)
