@@ -52,7 +52,7 @@ def placed(rotation, position):
 
 def moved(pose, points):
     """Points (N, 3) by a pose (4, 4)."""
-    return np.array([pose[:3, :3] @ p + pose[:3, 3] for p in np.atleast_2d(points)])
+    return np.atleast_2d(points) @ pose[:3, :3].T + pose[:3, 3]
 
 
 def quaternion(rotation):

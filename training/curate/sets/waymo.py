@@ -38,8 +38,16 @@ COMPONENTS = ("camera_image", "camera_calibration", "lidar", "lidar_calibration"
               "vehicle_pose")  # fmt: skip
 # Where along the readout a pixel is exposed: rolling_shutter_direction -> axis, backwards.
 DIRECTIONS = {1: (1, False), 2: (0, False), 3: (1, True), 4: (0, True)}
-Row = dict[str, Any]
 Key = tuple[str, int, int]
+
+
+class Row(dict[str, Any]):
+    """A row's values by the names of their columns without "[Component].", and its "file"."""
+
+    def __missing__(self, name: str) -> Any:
+        raise InputError(
+            f"{self['file']} has no column that ends in {name}: is it version 2 of the data set?"
+        )
 
 
 class Waymo:
@@ -268,7 +276,7 @@ class _Stream:
         self._rows = self._file.iter_batches(batch_size=1, columns=self._columns)
         self._next = 0
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> dict[str, Any]:
         if number < self._next:
             self._begin()
         while self._next <= number:
@@ -294,6 +302,6 @@ def _row(path: Path, row: tuple[int, int]) -> Row:
     if number is None:
         raise Skip(f"no {path.parent.name}", f"{path}: no row {row}")
     try:
-        return {"file": str(path), **_stream(path, row[1]).row(number)}
+        return Row({"file": str(path), **_stream(path, row[1]).row(number)})
     except (OSError, pa.ArrowException, StopIteration) as error:
         raise Skip(f"broken {path.parent.name}", f"{path}: {first_line(error)}") from error

@@ -159,6 +159,13 @@ def edit(name, change):
     return damage
 
 
+def write(name, text):
+    def damage(scene):
+        (scene / name).write_text(text)
+
+    return damage
+
+
 def remove(pattern):
     def damage(scene):
         for path in scene.glob(pattern):
@@ -213,6 +220,7 @@ def bent(content):
         (edit("scene_a8dc.json", no_pose), "no pose"),
         (edit("scene_a8dc.json", nan_pose), "broken pose"),
         (remove("calibration/*.json"), "no calibration"),
+        (write("calibration/c0e1.json", "{"), "no calibration"),
         (edit("calibration/c0e1.json", other_name), "no calibration"),
         (edit("calibration/c0e1.json", bent), "unknown lens"),
     ],
