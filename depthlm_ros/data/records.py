@@ -5,7 +5,8 @@ The keys are DepthLM's published ones: image, intrinsics [fx, fy, cx, cy, W, H],
 [[u, v], ...] and depth [metres, ...]. Published files do not say whether a depth runs along the
 ray or along the optical axis; ours say it in a fifth key, kind. Two more are optional: grid
 [W, H], the image size that pixel_coords refer to where it differs from the image's own size, and
-source, the name of the data set.
+source, the name of the data set; a third, scene, names the place that training and held-out data
+must not share.
 
 A record may have a depth image instead of pixels, or beside them: depth_path, a file beside the
 jsonl file; depth_scale, its raw units per metre (1000 where none is given); depth_unknown, a raw
@@ -56,6 +57,7 @@ class Record:
         "float32" for bare numbers row by row.
     depth_size: (w, h) that the depth image must have, None for any in the image's shape; bare
         numbers are of this size, or of the image's.
+    scene: what training and held-out data must not share, "" where it is not stated.
     """
 
     image: Path
@@ -70,6 +72,7 @@ class Record:
     depth_unknown: float | None = None
     depth_format: str = ""
     depth_size: tuple[int, int] | None = None
+    scene: str = ""
 
     def __post_init__(self):
         problems = list(self._problems())
@@ -242,6 +245,7 @@ def _content(record, folder) -> dict:
     }
     content |= {"kind": record.kind} if record.kind else {}
     content |= {"source": record.source} if record.source else {}
+    content |= {"scene": record.scene} if record.scene else {}
     return content | (_depth_content(record, folder) if record.depth_path else {})
 
 
@@ -318,6 +322,7 @@ def _record(line, folder, kind, where) -> Record:
             kind=content.get("kind", kind),
             where=where,
             source=str(content.get("source", "")),
+            scene=str(content.get("scene", "")),
             **_depth_image(content, Path(folder)),
         )
     except RecordError:
