@@ -12,15 +12,21 @@ describes the sets, docs/own_robot.md the whole way from a recording to a checkp
 
 import argparse
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from depthlm_ros.cli.options import count
+from depthlm_ros.cli.options import count, positive
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError, MissingDependency
+from training.curate.bag import Bag, Choices
+from training.curate.look import write_sheet
 from training.curate.published import PAPERS
 from training.curate.sample import DataSet
 from training.curate.writer import PIXELS, Wishes, curate
 from training.run.commands import errors_told, parser_of
+
+OVERLAYS = 12  # records on the sheet of a recording
 
 
 def _sets() -> dict[str, type[DataSet]]:
@@ -56,15 +62,65 @@ def _add_bag(commands: Any) -> None:
     bag = commands.add_parser(
         "bag",
         help="a rosbag2 recording with an image, its camera_info, and a depth image or a cloud",
+        description="Images of a recording with what its depth camera or lidar measured. Where"
+        " there are several topics of one kind, name the one to take.",
     )
+    own = Choices()
     bag.add_argument("root", type=Path, metavar="RECORDING")
+    bag.add_argument("--split", choices=Bag.splits, default="all", help="heldout: the last fifth")
+    bag.add_argument("--image", default="", metavar="TOPIC", help="of the images")
+    bag.add_argument("--measured", default="", metavar="TOPIC", help="depth images or clouds")
+    bag.add_argument("--info", default="", metavar="TOPIC", help="camera_info of the images")
     bag.add_argument(
-        "--split",
-        choices=("all", "train", "heldout"),
-        default="all",
-        help="by time: heldout is the last fifth, and a second between them is left out",
+        "--rectified", action="store_true", help="P of camera_info holds, not K and D"
+    )
+    bag.add_argument(
+        "--fixed", default="", metavar="FRAME", help="TF frame that stands still (the uppermost)"
+    )
+    for name, metres in (("near", own.near_m), ("far", own.far_m)):
+        bag.add_argument(
+            f"--{name}",
+            type=positive,
+            default=metres,
+            metavar="METRES",
+            help=f"the {name}est label (default {metres:g})",
+        )
+    for name, seconds, what in (
+        ("apart", own.apart_s, "most time between an image and its measurement"),
+        ("every", own.every_s, "least time between two images"),
+    ):
+        bag.add_argument(
+            f"--{name}",
+            type=positive,
+            default=seconds,
+            metavar="SECONDS",
+            help=f"{what} (default {seconds:g})",
+        )
+    bag.add_argument(
+        "--still",
+        type=float,
+        default=own.still,
+        metavar="LEVELS",
+        help="an image that differs by fewer grey levels on average from the one before shows the"
+        f" same and is left out (default {own.still:g}; 0: none is)",
     )
     _add_wishes(bag)
+
+
+def _bag(given: argparse.Namespace) -> Bag:
+    choices = Choices(
+        image=given.image,
+        measured=given.measured,
+        info=given.info,
+        rectified=given.rectified,
+        fixed=given.fixed,
+        near_m=given.near,
+        far_m=given.far,
+        apart_s=given.apart,
+        every_s=given.every,
+        still=given.still,
+    )
+    return Bag(given.root, given.split, choices)
 
 
 def _add_wishes(parser: argparse.ArgumentParser) -> None:
@@ -102,25 +158,32 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     with errors_told("training.curate"):
-        sets = _sets()
-        given = _parser(sets).parse_args(arguments)
-        published = getattr(given, "as_published", "")
-        told = {"root": str(given.root), "split": given.split}
-        if not given.root.exists():
-            raise InputError(f"there is no {given.root}")
-        wishes = Wishes(given.pixels, given.even, given.depth, given.limit, given.seed)
-        if given.set == "bag":
-            from training.curate.bag import Bag
+        _run(arguments)
 
-            data_set: DataSet = Bag(given.root, given.split)
-        else:
-            reader: Any = sets[given.set]
-            data_set = reader(given.root, given.split, published)
-        done = curate(data_set, given.out, wishes, told, published, given.workers)
+
+def _run(arguments: list[str] | None) -> None:
+    sets = _sets()
+    given = _parser(sets).parse_args(arguments)
+    published = getattr(given, "as_published", "")
+    told: dict[str, Any] = {"root": str(given.root), "split": given.split}
+    if not given.root.exists():
+        raise InputError(f"there is no {given.root}")
+    data_set: DataSet
+    if given.set == "bag":
+        bag = _bag(given)
+        data_set, told = bag, told | asdict(bag.choices)
+    else:
+        reader: Any = sets[given.set]
+        data_set = reader(given.root, given.split, published)
+    wishes = Wishes(given.pixels, given.even, given.depth, given.limit, given.seed)
+    done = curate(data_set, given.out, wishes, told, published, given.workers)
     if done.before:
         print(f"{done.before} images were settled before")
     print(done.lines())
-    print(f"wrote {given.out}: look at it with python -m training.preview {given.out}")
+    if given.set == "bag":
+        path = write_sheet(Records(f"{given.out}/*.jsonl"), OVERLAYS, given.out / "overlays.jpg")
+        print(f"look at {path} before you train on it")
+    print(f"wrote {given.out}: python -m training.preview {given.out} shows it")
 
 
 if __name__ == "__main__":

@@ -62,17 +62,31 @@ def rectified_depth(depth: np.ndarray, lens: Lens) -> np.ndarray:
     return np.asarray(cv2.remap(depth, *_depth_maps(lens, size, depth.shape), cv2.INTER_NEAREST))
 
 
-def cell_pixels(
-    cells: np.ndarray, shape: tuple[int, int], lens: Lens
-) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 2) pixels of pinhole_of(lens), and (N,) bool whether these are on its image, of cells
-    (N,) of a map of this shape (h, w), numbered row by row, on the grid of the lens."""
+def seen_cells(shape: tuple[int, int], lens: Lens) -> np.ndarray:
+    """(h, w) bool: whether a cell of a map on the grid of the lens is on pinhole_of(lens)."""
+    return np.ones(shape, bool) if is_pinhole(lens) else _cells(shape, lens)[1]
+
+
+def cell_pixels(cells: np.ndarray, shape: tuple[int, int], lens: Lens) -> np.ndarray:
+    """(N, 2) pixels of pinhole_of(lens), of cells (N,) of a map of this shape (h, w) on the grid
+    of the lens, numbered row by row; the exact places, between whole pixels."""
+    if is_pinhole(lens):
+        return _cell_centres(cells, shape, lens)
+    return _cells(shape, lens)[0][cells].astype(np.float64)
+
+
+def _cell_centres(cells: np.ndarray, shape: tuple[int, int], lens: Lens) -> np.ndarray:
     at = np.stack([cells % shape[1], cells // shape[1]], axis=1).astype(np.float64)
-    pixels = (at + 0.5) * (lens.width / shape[1], lens.height / shape[0]) - 0.5
+    return (at + 0.5) * (lens.width / shape[1], lens.height / shape[0]) - 0.5
+
+
+@lru_cache(maxsize=MAPS)
+def _cells(shape: tuple[int, int], lens: Lens) -> tuple[np.ndarray, np.ndarray]:
+    """(pixels (h * w, 2) float32 of all cells, (h, w) whether they are on the image)."""
+    rays = lens.rays(_cell_centres(np.arange(shape[0] * shape[1]), shape, lens))
     camera = pinhole_of(lens)
-    if not is_pinhole(lens):
-        pixels = camera.pixels(lens.rays(pixels))
-    return pixels, camera.contains(pixels)
+    pixels = camera.pixels(rays)
+    return pixels.astype(np.float32), camera.contains(pixels).reshape(shape)
 
 
 @lru_cache(maxsize=MAPS)

@@ -43,7 +43,14 @@ from depthlm_ros.errors import CameraError, ImageError, InputError, first_line
 from depthlm_ros.viz.progress import progress_bar
 from training.curate.geometry import is_hidden, nearest_per_pixel
 from training.curate.published import kept_points
-from training.curate.rectify import cell_pixels, is_pinhole, pinhole_of, rectified, rectified_depth
+from training.curate.rectify import (
+    cell_pixels,
+    is_pinhole,
+    pinhole_of,
+    rectified,
+    rectified_depth,
+    seen_cells,
+)
 from training.curate.sample import DataSet, Key, Sample, Skip
 
 FORMAT = 1  # of the folder; one of another format is refused
@@ -161,17 +168,16 @@ class Maker:
         """(pixels (N, 2), metres (N,) of the sample's kind, the depth image or None)."""
         if (sample.points is None) == (sample.depth is None):
             raise InputError(f"{sample.name}: a sample has points or a depth map, one of them")
+        rng = np.random.default_rng([self.wishes.seed, zlib.crc32(sample.name.encode())])
         found = self._of_points if sample.depth is None else self._of_map
-        pixels, metres, depth = found(sample, camera, dropped)
+        pixels, metres, depth = found(sample, camera, dropped, rng)
         if not len(metres):
             told = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
             raise Skip("no points", f"{sample.name}: {told or 'nothing was measured'}")
-        rng = np.random.default_rng([self.wishes.seed, zlib.crc32(sample.name.encode())])
-        chosen = _drawn(metres, self.wishes, rng)
-        return pixels[chosen], metres[chosen], depth
+        return pixels, metres, depth
 
     def _of_points(
-        self, sample: Sample, camera: Camera, dropped: Counter[str]
+        self, sample: Sample, camera: Camera, dropped: Counter[str], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         points = np.asarray(sample.points, np.float64).reshape(-1, 3)
         known = np.isfinite(points).all(axis=1)
@@ -189,25 +195,29 @@ class Maker:
             depth = np.full((camera.height, camera.width), np.nan, np.float32)
             u, v = np.floor(pixels.T + 0.5).astype(int)
             depth[v, u] = metres
-        return pixels, metres, depth
+        chosen = _drawn(metres, self.wishes, rng)
+        return pixels[chosen], metres[chosen], depth
 
     def _of_map(
-        self, sample: Sample, camera: Camera, dropped: Counter[str]
+        self, sample: Sample, camera: Camera, dropped: Counter[str], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         measured = np.asarray(sample.depth, np.float32)
         near, far = self.data_set.range_m
         with np.errstate(invalid="ignore"):
             known, inside = measured > 0, (measured >= near) & (measured <= far)
-        dropped["unknown"] = int(measured.size - known.sum())
-        dropped["out of range"] = int(known.sum() - inside.sum())
-        cells = np.flatnonzero(inside)
-        pixels, seen = cell_pixels(cells, measured.shape, sample.camera)
-        dropped["outside the image"] = int((~seen).sum())
-        metres = measured.ravel()[cells[seen]].astype(np.float64)
+        seen = inside & seen_cells(measured.shape, sample.camera)
+        cells = np.flatnonzero(seen)
+        kept = int(np.count_nonzero(inside))
+        dropped["unknown"] = measured.size - int(np.count_nonzero(known))
+        dropped["out of range"] = int(np.count_nonzero(known)) - kept
+        dropped["outside the image"] = kept - len(cells)
+        metres = measured.ravel()[cells].astype(np.float64)
+        chosen = _drawn(metres, self.wishes, rng)
         depth = None
         if self.wishes.depth:
             depth = rectified_depth(np.where(inside, measured, np.nan), sample.camera)
-        return pixels[seen], metres, depth
+        pixels = cell_pixels(cells[chosen], measured.shape, sample.camera)
+        return pixels, metres[chosen], depth
 
     def _image(self, sample: Sample, clock: "Clock") -> Path:
         """The image's file, written. A copied one is read too: a broken one shows now."""
