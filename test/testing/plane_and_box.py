@@ -5,7 +5,12 @@ Cast by hand, with nothing of the package, so that a reader that is tested on it
 with itself. Optical frame: x right, y down, z forward; metres.
 """
 
+import json
+
 import numpy as np
+
+from depthlm_ros.data.records import Records
+from training.curate.__main__ import main
 
 PLANE = np.array([0.35, -0.2, 1.0]), 5.0  # normal (not unit) and normal . point
 BOX = np.array([-0.9, -0.5, 2.0]), np.array([0.1, 0.4, 2.6])  # two corners
@@ -59,3 +64,19 @@ def assert_true(sample, points, step_m=0.001):
     rows, columns = np.nonzero(known)
     off = sample.camera.pixels(points[known]) - np.stack([columns, rows], axis=1)
     assert np.abs(off).max() < 0.5
+
+
+def curated(name, root, out, *more):
+    """(manifest, records) of the command that users type."""
+    main([name, "--root", str(root), "--out", str(out), "--workers", "1", *more])
+    return json.loads((out / "manifest.json").read_text()), Records(str(out / "*.jsonl"))
+
+
+def assert_labels(record, points, step_m=0.001):
+    """The labels of a record are the true metres of its kind at its pixels."""
+    u, v = np.round(record.pixels).astype(int).T
+    truth = points[v, u]
+    metres = truth[:, 2] if record.kind == "z" else np.linalg.norm(truth, axis=1)
+    assert len(metres) == 100
+    assert np.abs(record.label_m - metres).max() < step_m
+    assert np.abs(record.camera.pixels(truth) - record.pixels).max() < 0.5

@@ -27,15 +27,15 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
 from training.curate.sample import Sample, Skip
-from training.curate.sets.layout import (
-    depth_raster,
+from training.curate.sets.files import (
+    check_split,
+    check_there,
     image_size,
-    mask_raster,
+    in_metres,
+    mask_of,
     mat_fields,
-    metres,
-    need,
-    need_split,
     pinhole,
+    raw_depth,
 )
 
 _UNITS = 65535 / 50  # per metre
@@ -52,12 +52,12 @@ class Ibims:
     range_m = (0.005, 25.0)
 
     def __init__(self, root: Path, split: str, as_published: str = ""):
-        need_split(self.name, split, self.splits)
+        check_split(self, split)
         inner = [root / "ibims1_core_raw", root / "ibims1_core_mat"]
         self._root = next((folder for folder in inner if folder.is_dir()), root)
         self._is_mat = not (self._root / "rgb").is_dir() and any(self._root.glob("*.mat"))
         for folder in () if self._is_mat else ("rgb", "depth", "calib", *_MASKS):
-            need(
+            check_there(
                 self._root / folder, "<root>/{rgb,depth,calib,mask_invalid,mask_transp}/, or *.mat"
             )
         self._as_published = as_published
@@ -81,16 +81,16 @@ class Ibims:
     def _from_raw(self, key: str) -> tuple[Path, np.ndarray, list[np.ndarray], Camera]:
         image = self._root / "rgb" / f"{key}.png"
         size = image_size(image)
-        raster = depth_raster(self._root / "depth" / f"{key}.png", size)
+        raw = raw_depth(self._root / "depth" / f"{key}.png", size)
         calib = self._root / "calib" / f"{key}.txt"
         if not calib.is_file():
             raise Skip("no calibration", str(calib))
         try:
             intrinsics = [float(word) for word in calib.read_text().split(",")]
         except ValueError as error:
-            raise Skip("bad calibration", f"{calib}: {error}") from error
-        masks = [mask_raster(self._root / name / f"{key}.png", size) for name in _MASKS]
-        return image, metres(raster, _UNITS), masks, self._camera(size, intrinsics, calib)
+            raise Skip("broken calibration", f"{calib}: {error}") from error
+        masks = [mask_of(self._root / name / f"{key}.png", size) for name in _MASKS]
+        return image, in_metres(raw, _UNITS), masks, self._camera(size, intrinsics, calib)
 
     def _from_mat(self, key: str) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], Camera]:
         path = self._root / f"{key}.mat"

@@ -23,14 +23,14 @@ from pathlib import Path
 
 from depthlm_ros.errors import InputError
 from training.curate.sample import Sample, Skip
-from training.curate.sets.layout import (
-    depth_raster,
+from training.curate.sets.files import (
+    check_split,
+    check_there,
     distances,
     image_size,
-    metres,
-    need,
-    need_split,
+    in_metres,
     pinhole,
+    raw_depth,
 )
 
 _UNITS = 4000  # per metre
@@ -47,8 +47,8 @@ class Matterport:
     splits: tuple[str, ...] = ("train", "val", "test")
 
     def __init__(self, root: Path, split: str, as_published: str = ""):
-        need_split(self.name, split, self.splits)
-        listed = need(root / f"scenes_{split}.txt", f"<root>/scenes_{split}.txt")
+        check_split(self, split)
+        listed = check_there(root / f"scenes_{split}.txt", f"<root>/scenes_{split}.txt")
         self._scans = root / "v1" / "scans" if (root / "v1" / "scans").is_dir() else root
         self._as_published = as_published
         self.range_m = (0.05, 50.0) if as_published == "depthlm" else (0.01, 10.0)
@@ -84,11 +84,11 @@ class Matterport:
             raise Skip("no calibration", f"{conf}: no scan with an intrinsics_matrix for {colour}")
         image = folder / "undistorted_color_images" / colour
         size = image_size(image)
-        raster = depth_raster(folder / "undistorted_depth_images" / depth, size)
+        raw = raw_depth(folder / "undistorted_depth_images" / depth, size)
         fx, fy, cx, cy = intrinsics
         from_top = cy if self._as_published == "depthvlm" else size[1] - 1 - cy
         camera = pinhole(size, (fx, fy, cx, from_top), conf)
-        z_m = metres(raster, _UNITS)
+        z_m = in_metres(raw, _UNITS)
         is_distance = self._as_published == "depthlm"
         return Sample(
             f"{scene}/{Path(colour).stem}",

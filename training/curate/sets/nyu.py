@@ -28,7 +28,7 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
 from training.curate.sample import Sample
-from training.curate.sets.layout import mat_fields, need, need_split
+from training.curate.sets.files import check_split, check_there, mat_fields
 from training.curate.sets.sunrgbd import NYU, SunRgbd
 
 _FILE = "nyu_depth_v2_labeled.mat"
@@ -48,13 +48,13 @@ class Nyu:
     splits: tuple[str, ...] = ("train", "test")
 
     def __init__(self, root: Path, split: str, as_published: str = ""):
-        need_split(self.name, split, self.splits)
+        check_split(self, split)
         self.range_m = (0.005, 25.0 if as_published == "depthlm" else 10.0)
         self._copy = SunRgbd(root, split, as_published, NYU) if as_published else None
         self._path, self._list, self._split = root / _FILE, root / "splits.mat", split
         if not self._copy:
-            need(self._path, _LAYOUT)
-            need(self._list, _LAYOUT)
+            check_there(self._path, _LAYOUT)
+            check_there(self._list, _LAYOUT)
             with self._open() as file:
                 missing = [field for field in _FIELDS if field not in file]
                 self._count = len(file["images"]) if not missing else 0

@@ -24,15 +24,15 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
 from training.curate.sample import Sample, Skip
-from training.curate.sets.layout import (
-    depth_raster,
+from training.curate.sets.files import (
+    check_split,
+    check_there,
     distances,
     image_size,
+    in_metres,
     mat_fields,
-    metres,
-    need,
-    need_split,
     pinhole,
+    raw_depth,
 )
 
 NYU = "kv1/NYUdata/"
@@ -52,10 +52,10 @@ class SunRgbd:
     splits: tuple[str, ...] = ("train", "test")
 
     def __init__(self, root: Path, split: str, as_published: str = "", only: str = ""):
-        need_split(self.name, split, self.splits)
-        self._root = need(root / "SUNRGBD", _LAYOUT)
+        check_split(self, split)
+        self._root = check_there(root / "SUNRGBD", _LAYOUT)
         toolbox = root / "SUNRGBDtoolbox" / "traintestSUNRGBD"
-        self._list = need(toolbox / "allsplit.mat", _LAYOUT)
+        self._list = check_there(toolbox / "allsplit.mat", _LAYOUT)
         self._split, self._as_published, self._only = split, as_published, only
         self.range_m = (0.005, 25.0) if as_published == "depthlm" else (0.005, 8.0)
 
@@ -84,12 +84,12 @@ class SunRgbd:
         size = image_size(image)
         filled = self._as_published and not (self._only and self._as_published == "depthlm")
         depth_folder = folder / ("depth_bfx" if filled else "depth")
-        raster = depth_raster(_only_file(depth_folder, "no depth file"), size)
+        raw = raw_depth(_only_file(depth_folder, "no depth file"), size)
         camera = _camera(folder / "intrinsics.txt", size)
         if self._as_published:
-            z_m = metres(raster, _UNITS[self._as_published])
+            z_m = in_metres(raw, _UNITS[self._as_published])
         else:
-            z_m = metres(raster >> 3 | raster << 13, 1000)
+            z_m = in_metres(raw >> 3 | raw << 13, 1000)
         is_distance = self._as_published == "depthlm"
         return Sample(
             key,
@@ -120,5 +120,5 @@ def _camera(path: Path, size: tuple[int, int]) -> Camera:
     try:
         fx, _, cx, _, fy, cy, *_ = map(float, path.read_text().split())
     except ValueError as error:
-        raise Skip("bad calibration", f"{path}: {error}") from error
+        raise Skip("broken calibration", f"{path}: {error}") from error
     return pinhole(size, (fx, fy, cx, cy), path)

@@ -28,14 +28,14 @@ import numpy as np
 
 from depthlm_ros.errors import InputError
 from training.curate.sample import Sample, Skip
-from training.curate.sets.layout import (
-    depth_raster,
+from training.curate.sets.files import (
+    check_split,
+    check_there,
     image_size,
-    mask_raster,
-    metres,
-    need,
-    need_split,
+    in_metres,
+    mask_of,
     pinhole,
+    raw_depth,
 )
 
 _RGB = re.compile(r"point_(\d+)_view_(\d+)_domain_rgb\.png")
@@ -57,12 +57,12 @@ class Taskonomy:
     _list = "train_val_test_fullplus.csv"
 
     def __init__(self, root: Path, split: str, as_published: str = ""):
-        need_split(self.name, split, self.splits)
+        check_split(self, split)
         self._root, self._split = root, split
         for domain in ("rgb", "depth_zbuffer", "point_info"):
-            need(root / domain / self.name, f"<root>/{domain}/{self.name}/<building>/*.*")
+            check_there(root / domain / self.name, f"<root>/{domain}/{self.name}/<building>/*.*")
         self._buildings = tuple(
-            sorted(self._listed(need(root / self._list, f"<root>/{self._list}")))
+            sorted(self._listed(check_there(root / self._list, f"<root>/{self._list}")))
         )
         if not self._buildings:
             raise InputError(
@@ -101,16 +101,14 @@ class Taskonomy:
         stem = f"point_{point}_view_{view}"
         image = self._file("rgb", building, stem, "rgb.png")
         size = image_size(image)
-        raster = depth_raster(
-            self._file("depth_zbuffer", building, stem, "depth_zbuffer.png"), size
-        )
+        raw = raw_depth(self._file("depth_zbuffer", building, stem, "depth_zbuffer.png"), size)
         info = self._file("point_info", building, stem, f"{self._info}.json")
         focal = _focal(info, size)
         centre = (size[0] - 1) / 2
-        depth = metres(raster, _UNITS, _UNKNOWN)
+        depth = in_metres(raw, _UNITS, _UNKNOWN)
         if self._masked:
             mask = self._file("mask_valid", building, stem, f"{self._mask}.png")
-            depth[~mask_raster(mask, size)] = np.nan
+            depth[~mask_of(mask, size)] = np.nan
         return Sample(
             f"{building}/{stem}",
             building,
@@ -163,10 +161,10 @@ def _focal(path: Path, size: tuple[int, int]) -> float:
     try:
         angle = float(json.loads(path.read_text())["field_of_view_rads"])
     except (KeyError, TypeError, ValueError) as error:
-        raise Skip("bad calibration", f"{path}: field_of_view_rads: {error}") from error
+        raise Skip("broken calibration", f"{path}: field_of_view_rads: {error}") from error
     if not (isfinite(angle) and 0 < angle < pi) or size[0] != size[1]:
         raise Skip(
-            "bad calibration",
+            "broken calibration",
             f"{path}: field_of_view_rads is {angle:g} for an image of {size[0]} x {size[1]};"
             " needed is an angle between 0 and pi, and a square image",
         )

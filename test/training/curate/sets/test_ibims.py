@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
-from testing.plane_and_box import assert_true, cast, painted, wall
+from testing.plane_and_box import assert_labels, assert_true, cast, curated, painted, wall
 
 from depthlm_ros.data.files import read_image
 from depthlm_ros.errors import InputError
@@ -121,13 +121,13 @@ def test_published_labels_keep_the_stored_centre(tmp_path, layout):
 @pytest.mark.parametrize(
     "path, content, reason",
     [
-        ("rgb/corridor_01.png", "half", "truncated image"),
+        ("rgb/corridor_01.png", b"PNG", "truncated image"),
         ("depth/corridor_01.png", None, "no depth file"),
-        ("depth/corridor_01.png", "half", "truncated depth image"),
+        ("depth/corridor_01.png", "half", "truncated depth"),
         ("calib/corridor_01.txt", None, "no calibration"),
-        ("calib/corridor_01.txt", b"1,2,3", "bad calibration"),
-        ("calib/corridor_01.txt", b"80,nan,40,30", "bad calibration"),
-        ("calib/corridor_01.txt", b"80 80 40 30", "bad calibration"),
+        ("calib/corridor_01.txt", b"1,2,3", "broken calibration"),
+        ("calib/corridor_01.txt", b"80,nan,40,30", "broken calibration"),
+        ("calib/corridor_01.txt", b"80 80 40 30", "broken calibration"),
         ("mask_transp/corridor_01.png", None, "no mask file"),
         ("mask_transp/corridor_01.png", "half", "truncated mask"),
     ],
@@ -159,7 +159,7 @@ def test_a_spoilt_mat_file_is_skipped_with_its_reason(tmp_path):
     scipy.io.savemat(file, {"data": {**stored, "depth": np.ones((3, 4))}})
     assert reason(data) == "sizes differ"
     scipy.io.savemat(file, {"data": {**stored, "calib": np.full((3, 3), np.nan)}})
-    assert reason(data) == "bad calibration"
+    assert reason(data) == "broken calibration"
 
 
 def write_whole(file, content):
@@ -182,3 +182,16 @@ def test_other_roots_and_splits_are_refused(tmp_path):
     (tmp_path / "ibims1_core_raw" / "calib").rename(tmp_path / "away")
     with pytest.raises(InputError, match="calib"):
         SETS["ibims"](tmp_path, "test")
+
+
+@BOTH
+def test_the_command_writes_the_labels_and_counts_a_broken_image(tmp_path, layout):
+    for name in ("corridor_01", "office_02"):
+        write(tmp_path, layout, name)
+    folder = tmp_path / f"ibims1_core_{layout}"
+    broken = folder / "office_02.mat" if layout == "mat" else folder / "rgb" / "office_02.png"
+    broken.write_bytes(broken.read_bytes()[:150])
+    manifest, records = curated("ibims", tmp_path, tmp_path / "out")
+    reason = "truncated file" if layout == "mat" else "truncated image"
+    assert manifest["images"] == 1 and manifest["skipped"] == {reason: 1}
+    assert_labels(records[0], scene())

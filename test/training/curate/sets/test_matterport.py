@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
-from testing.plane_and_box import assert_true, painted, points_of
+from testing.plane_and_box import assert_labels, assert_true, curated, painted, points_of
 
 from depthlm_ros.data.files import read_image
 from depthlm_ros.errors import InputError
@@ -142,7 +142,7 @@ def test_a_scene_without_calibration_is_counted_image_by_image(root):
     text = conf.read_text()
     assert skips(root) == []
     conf.write_text(text.replace("intrinsics_matrix 80.7", "intrinsics_matrix nan"))
-    assert skips(root) == ["bad calibration"] * 2
+    assert skips(root) == ["broken calibration"] * 2
     conf.write_text(text.replace("intrinsics_matrix 79.6 0", "intrinsics_matrix 79.6"))
     assert skips(root) == ["no calibration"] * 2
     conf.write_text(text[: text.index("intrinsics_matrix 80.7")])  # cut off after two scans
@@ -167,14 +167,26 @@ def skips(root):
 def test_broken_and_missing_images_are_skipped(root):
     colour = root / SCENE / "undistorted_color_images" / "ab12_i0_0.jpg"
     depth = root / SCENE / "undistorted_depth_images" / "ab12_d0_1.png"
-    for path, reason in ((colour, "truncated image"), (depth, "truncated depth image")):
-        whole = path.read_bytes()
-        path.write_bytes(whole[: len(whole) * 2 // 3])
-        assert skips(root) == [reason]
-        path.write_bytes(whole)
+    depth.write_bytes(depth.read_bytes()[:200])
+    assert skips(root) == ["truncated depth"]
+    colour.write_bytes(colour.read_bytes()[:15])
+    assert skips(root) == ["truncated image", "truncated depth"]
     colour.unlink()
     depth.unlink()
     assert skips(root) == ["no image file", "no depth file"]
+
+
+def test_the_command_writes_the_labels_and_counts_a_broken_image(root, tmp_path):
+    broken = root / SCENE / "undistorted_color_images" / "ab12_i0_0.jpg"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) * 2 // 3])
+    manifest, records = curated("matterport", root, tmp_path / "out")
+    assert manifest["images"] == 5 and manifest["skipped"] == {"truncated image": 1}
+    for record, camera in zip(records, (0, 1, 1, 2, 2), strict=True):
+        assert_labels(record, truth(camera))
+    manifest, records = curated("matterport", root, tmp_path / "b", "--as-published", "depthlm")
+    assert manifest["kinds"] == ["distance"] and manifest["range_m"] == [0.05, 50.0]
+    assert_labels(records[1], truth(1))
 
 
 def test_a_split_without_scenes_or_without_a_list_is_refused(root):

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from testing.plane_and_box import assert_true, cast, painted, wall
+from testing.plane_and_box import assert_labels, assert_true, cast, curated, painted, wall
 
 from depthlm_ros.errors import InputError
 from training.curate.sets import SETS
@@ -108,3 +108,9 @@ def test_an_image_whose_data_is_cut_off_is_refused_by_number(root):
         file["rawDepths"] = np.ones((1, WIDTH, HEIGHT), np.float32)
     with pytest.raises(InputError, match="image 3"):
         data.read(2)
+
+
+def test_the_command_writes_the_labels(root, tmp_path, scenes):
+    manifest, records = curated("nyu", root, tmp_path / "out")
+    assert manifest["images"] == 2 and manifest["scenes"] == 2 and manifest["skipped"] == {}
+    assert_labels(records[0], scenes[0])

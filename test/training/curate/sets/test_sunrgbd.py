@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
-from testing.plane_and_box import assert_true, cast, painted, wall
+from testing.plane_and_box import assert_labels, assert_true, cast, curated, painted, wall
 
 from depthlm_ros.data.files import read_image
 from depthlm_ros.errors import InputError
@@ -141,12 +141,12 @@ def test_nyu_as_published_is_the_copy_in_sun(root):
     "gone, content, reason",
     [
         ("image/0000103.png", None, "no image file"),
-        ("image/0000103.png", "half", "truncated image"),
+        ("image/0000103.png", b"PNG", "truncated image"),
         ("depth/0000103_abs.png", None, "no depth file"),
-        ("depth/0000103_abs.png", "half", "truncated depth image"),
+        ("depth/0000103_abs.png", "half", "truncated depth"),
         ("intrinsics.txt", None, "no calibration"),
-        ("intrinsics.txt", b"70 0 nan 0 70 30 0 0 1", "bad calibration"),
-        ("intrinsics.txt", b"70 0", "bad calibration"),
+        ("intrinsics.txt", b"70 0 nan 0 70 30 0 0 1", "broken calibration"),
+        ("intrinsics.txt", b"70 0", "broken calibration"),
     ],
 )
 def test_a_spoilt_image_is_skipped_with_its_reason(root, gone, content, reason):
@@ -181,3 +181,14 @@ def test_a_root_without_the_layout_or_with_another_list_is_refused(root):
         SETS["sunrgbd"](root, "train")
     with pytest.raises(InputError, match="val"):
         SETS["sunrgbd"](root, "val")
+
+
+def test_the_command_writes_the_labels_and_counts_a_broken_image(root, tmp_path):
+    broken = root / "SUNRGBD" / SUN3D / "image" / "0000103.png"
+    broken.write_bytes(broken.read_bytes()[:150])
+    manifest, records = curated("sunrgbd", root, tmp_path / "out")
+    assert manifest["images"] == 2 and manifest["skipped"] == {"truncated image": 1}
+    assert manifest["dropped"]["out of range"] > 0  # beyond 8 m
+    for record in records:
+        assert_labels(record, scene())
+        assert record.label_m.max() <= 8

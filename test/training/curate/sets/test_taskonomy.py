@@ -8,7 +8,7 @@ from math import tan
 import numpy as np
 import pytest
 from PIL import Image
-from testing.plane_and_box import assert_true, cast, painted, wall
+from testing.plane_and_box import assert_labels, assert_true, cast, curated, painted, wall
 
 from depthlm_ros.data.files import read_image
 from depthlm_ros.errors import InputError
@@ -125,13 +125,12 @@ def test_the_mask_hides_what_it_paints_black_and_published_labels_have_none(root
     "domain, end, content, reason",
     [
         ("rgb", "rgb.png", None, "no image file"),
-        ("rgb", "rgb.png", "half", "truncated image"),
         ("depth_zbuffer", "depth_zbuffer.png", None, "no depth file"),
-        ("depth_zbuffer", "depth_zbuffer.png", "half", "truncated depth image"),
+        ("depth_zbuffer", "depth_zbuffer.png", "half", "truncated depth"),
         ("point_info", "point_info.json", None, "no calibration"),
-        ("point_info", "point_info.json", b"{}", "bad calibration"),
-        ("point_info", "point_info.json", b'{"field_of_view_rads": NaN}', "bad calibration"),
-        ("point_info", "point_info.json", b'{"field_of_view', "bad calibration"),
+        ("point_info", "point_info.json", b"{}", "broken calibration"),
+        ("point_info", "point_info.json", b'{"field_of_view_rads": NaN}', "broken calibration"),
+        ("point_info", "point_info.json", b'{"field_of_view', "broken calibration"),
     ],
 )
 def test_a_spoilt_image_is_skipped_with_its_reason(root, domain, end, content, reason):
@@ -150,7 +149,7 @@ def test_a_depth_image_of_another_size_or_format_is_skipped(root):
     path = file_of(root, "depth_zbuffer", "depth_zbuffer.png")
     for raster, reason in (
         (np.ones((SIDE, SIDE - 1), np.uint16), "sizes differ"),
-        (np.ones((SIDE, SIDE), np.uint8), "depth of another format"),
+        (np.ones((SIDE, SIDE), np.uint8), "not a depth image"),
     ):
         Image.fromarray(raster).save(path)
         with pytest.raises(Skip) as skipped:
@@ -173,3 +172,14 @@ def test_lists_and_splits_that_fit_nothing_are_refused(root):
     (root / "metadata.csv").write_text("building,part\nhanson,train\n")
     with pytest.raises(InputError, match="building, part"):
         SETS["hm3d"](root, "train")
+
+
+@BOTH
+def test_the_command_writes_the_labels_and_counts_a_broken_image(root, tmp_path, name):
+    broken = file_of(root, "rgb", "rgb.png", name)
+    broken.write_bytes(broken.read_bytes()[:150])
+    manifest, records = curated(name, root, tmp_path / "out")
+    assert manifest["images"] == 2 and manifest["skipped"] == {"truncated image": 1}
+    assert manifest["kinds"] == ["z"]
+    for record, fov in zip(records, (0.8, 1.0), strict=True):
+        assert_labels(record, view_of(fov), 1 / 512)

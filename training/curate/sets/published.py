@@ -1,0 +1,24 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Lidar labels as the published scripts write them: no test of what is hidden, and where several
+points meet in a pixel some keep the nearest and some the last."""
+
+import numpy as np
+
+
+def sparse_map(
+    at: np.ndarray, metres: np.ndarray, width: int, height: int, keep: str
+) -> np.ndarray:
+    """(height, width) float32 metres, NaN where no point fell.
+
+    at: (N, 2) whole columns and rows, also outside.
+    metres: (N,).
+    keep: "nearest" or "last", of points in one pixel.
+    """
+    inside = (at >= 0).all(axis=1) & (at < (width, height)).all(axis=1)
+    at, metres = at[inside].astype(np.int64), metres[inside]
+    if keep == "nearest":
+        order = np.argsort(-metres, kind="stable")  # of repeated places the last one stays
+        at, metres = at[order], metres[order]
+    found = np.full((height, width), np.nan, np.float32)
+    found[at[:, 1], at[:, 0]] = metres
+    return found
