@@ -1,10 +1,13 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What a config really trains on: crops with markers and labels, and the unmasked tokens.
+"""What a config really trains on: crops with markers and labels, and the unmasked tokens; or what
+a folder of records holds.
 
     python -m training.preview training/configs/tiny.yaml --out preview
+    python -m training.preview curated/nuscenes/train --out preview
 
-Writes preview/rows.png and preview/rows.txt: rows as the collator gives them to the model, some
-of each stage. Loads no weights.
+Of a config it writes rows.png and rows.txt: rows as the collator gives them to the model, some of
+each stage. Of a folder, or of a .jsonl file, it writes labels.jpg and labels.txt: labels on their
+images and from above, the kind, and how the distances are spread. Loads no weights.
 """
 
 import tempfile
@@ -14,8 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from depthlm_ros.data.records import Records
 from depthlm_ros.models.loading import load_parts
 from training.config import read_config
+from training.curate.look import described, write_sheet
 from training.data.collate import Collator
 from training.data.rows import stage_rows
 from training.run.base import ready_base
@@ -108,15 +113,30 @@ def _fitted(image) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(image)).resize(size)
 
 
+def look(place: Path, count, out) -> tuple:
+    """(path of the sheet, path of the text) of `count` records of a folder or a file."""
+    records = Records(f"{place}/*.jsonl" if place.is_dir() else place)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "labels.txt").write_text(described(records) + "\n")
+    return write_sheet(records, count, out / "labels.jpg"), out / "labels.txt"
+
+
 def main(arguments=None) -> None:
     parser = parser_of("training.preview", __doc__)
     add_config(parser, *OPTIONS)
-    parser.add_argument("--count", type=int, default=6, help="rows of each stage (default 6)")
+    parser.add_argument(
+        "--count", type=int, default=6, help="rows of each stage, or records (default 6)"
+    )
     parser.add_argument("--out", default="preview", help="output folder (default preview)")
     given = parser.parse_args(arguments)
     with errors_told("training.preview"):
-        config = read_config(given.config, **changes(given, *OPTIONS))
-        sheet, text = preview(config, given.count, given.out)
+        place = Path(given.config)
+        if place.is_dir() or place.suffix == ".jsonl":
+            sheet, text = look(place, given.count, given.out)
+        else:
+            config = read_config(given.config, **changes(given, *OPTIONS))
+            sheet, text = preview(config, given.count, given.out)
     print(text.read_text())
     print(f"wrote {sheet} and {text}")
 

@@ -1,5 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/Image or CompressedImage -> RGB array: byte order here, colours by a library.
+"""sensor_msgs/Image or CompressedImage -> RGB array: byte order here, colours by a library; and
+depth images -> metres.
 
 The library is cv_bridge where the distribution brings one that works, else rosbags-image.
 Knows nothing about cameras.
@@ -7,13 +8,14 @@ Knows nothing about cameras.
 
 import functools
 import os
+import struct
 import sys
 from io import BytesIO
 from types import SimpleNamespace
 
 import numpy as np
 
-from depthlm_ros.data.files import as_rgb, read_raster
+from depthlm_ros.data.files import as_rgb, read_measured, read_raster
 from depthlm_ros.errors import ImageError, MissingDependency, first_line
 
 # encoding -> (bytes of a value, values of a pixel, its name in both libraries).
@@ -45,6 +47,9 @@ ENCODINGS = {
 
 # Numbers without a colour: depth in millimetres or metres, labels, disparities.
 NO_IMAGE = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
+# Of depth images (REP-118): values and their unit in metres; 0 and what is not finite are unknown.
+DEPTHS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
+_DEPTH_HEADER = struct.Struct("<iff")  # of compressedDepth: format, quantisation a and b
 PLANAR = ("nv12", "nv21")  # a plane of luma, and below it half as high one of colours
 
 # Their cv_bridge is compiled against NumPy 1; under NumPy 2 it can crash the process.
@@ -60,6 +65,65 @@ def image_array(message) -> np.ndarray:
     names what came and what is allowed.
     """
     return _decompressed(message) if hasattr(message, "format") else _raw(message)
+
+
+def depth_array(message) -> np.ndarray:
+    """(H, W) float32 metres of a depth image, NaN where unknown: an Image (16UC1 millimetres,
+    32FC1 metres), or a CompressedImage of compressed_depth_image_transport (PNG) or of a PNG of
+    16 bits. Raises ImageError that names what came and what is allowed.
+    """
+    metres = _depth_from_png(message) if hasattr(message, "format") else _raw_depth(message)
+    return np.where(np.isfinite(metres) & (metres > 0), metres, np.nan).astype(np.float32)
+
+
+def holds_depth(message) -> bool:
+    """Whether depth_array, and not image_array, is for an Image or CompressedImage."""
+    if hasattr(message, "format"):
+        encoding = message.format.partition(";")[0].strip()
+        return "compressedDepth" in message.format or encoding in ("16UC1", "32FC1")
+    return message.encoding in ("16UC1", "32FC1")
+
+
+def _raw_depth(message) -> np.ndarray:
+    if message.encoding not in DEPTHS:
+        raise ImageError(
+            f"a depth image in '{_short(message.encoding)}' is not understood, allowed:"
+            f" {', '.join(DEPTHS)}"
+        )
+    values, unit = DEPTHS[message.encoding]
+    size = np.dtype(values).itemsize
+    row_bytes, needed = message.width * size, message.step * message.height
+    if not row_bytes or message.step < row_bytes or len(message.data) < needed:
+        raise ImageError(
+            f"a {message.width} x {message.height} depth image in '{message.encoding}' has a step"
+            f" of {message.step} and {len(message.data)} bytes of data"
+        )
+    data = np.frombuffer(message.data, np.uint8)[:needed].reshape(message.height, message.step)
+    order = ">" if message.is_bigendian else "<"
+    rows = np.ascontiguousarray(data[:, :row_bytes]).view(f"{order}{values}")
+    return rows.astype(np.float32) * np.float32(unit)
+
+
+def _depth_from_png(message) -> np.ndarray:
+    """Floats are stored as quantised inverse depth, a / (value - b), by the transport's rule."""
+    encoding, _, how = (part.strip() for part in message.format.partition(";"))
+    data, name = bytes(message.data), f"the content of a '{_short(message.format)}' message"
+    if encoding not in DEPTHS or "rvl" in how:
+        raise ImageError(
+            f"'{_short(message.format)}' is not understood: record the raw depth image, or with"
+            " the transport compressedDepth and its format png"
+        )
+    a, b = 0.0, 0.0
+    if "compressedDepth" in how:
+        if len(data) < _DEPTH_HEADER.size:
+            raise ImageError(f"{name} has {len(data)} bytes, fewer than its header")
+        _, a, b = _DEPTH_HEADER.unpack(data[: _DEPTH_HEADER.size])
+        data = data[_DEPTH_HEADER.size :]
+    raw = read_measured(BytesIO(data), name).astype(np.float32)
+    if encoding != "32FC1":
+        return raw * np.float32(DEPTHS[encoding][1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(raw > 0, a / (raw - b), np.nan)
 
 
 def _decompressed(message) -> np.ndarray:

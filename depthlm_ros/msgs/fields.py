@@ -10,13 +10,13 @@ import sys
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.errors import CameraError
+from depthlm_ros.errors import CameraError, InputError
 from depthlm_ros.msgs.encodings import image_array
 from depthlm_ros.view import Frame
 
 # x y z rgb first, as every consumer expects; the colour's four bytes are 0x00RRGGBB.
 CLOUD_FIELDS = ("x", "y", "z", "rgb", "distance", "stddev")
-FLOAT32 = 7  # PointField.FLOAT32
+FLOAT32, FLOAT64 = 7, 8  # PointField.FLOAT32, FLOAT64
 
 
 def frame_from(image, info, rectified=False, kind=Frame) -> Frame:
@@ -180,6 +180,37 @@ def cloud_points(cloud) -> tuple:
     packed = np.ascontiguousarray(columns["rgb"]).view(np.uint32)
     colours = np.stack([packed >> shift & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)
     return points.reshape(shape), colours.reshape(shape)
+
+
+def measured_points(cloud) -> np.ndarray:
+    """(N, 3) float64 x, y, z of a PointCloud2 of any layout, without its NaN and infinities.
+
+    Raises InputError for a cloud without these fields, or with less data than it says.
+    """
+    fields = {field.name: field for field in cloud.fields}
+    kinds = {FLOAT32: "f4", FLOAT64: "f8"}
+    if not all(axis in fields and fields[axis].datatype in kinds for axis in "xyz"):
+        there = ", ".join(f"{f.name} ({f.datatype})" for f in cloud.fields) or "none"
+        raise InputError(f"a cloud needs x, y and z as float32 or float64, got the fields {there}")
+    order = ">" if cloud.is_bigendian else "<"
+    layout = np.dtype(
+        {
+            "names": list("xyz"),
+            "formats": [order + kinds[fields[axis].datatype] for axis in "xyz"],
+            "offsets": [fields[axis].offset for axis in "xyz"],
+            "itemsize": cloud.point_step,
+        }
+    )
+    row_bytes, needed = cloud.width * cloud.point_step, cloud.row_step * cloud.height
+    if cloud.row_step < row_bytes or len(cloud.data) < needed:
+        raise InputError(
+            f"a cloud of {cloud.width} x {cloud.height} points of {cloud.point_step} bytes has"
+            f" rows of {cloud.row_step} and {len(cloud.data)} bytes"
+        )
+    rows = np.frombuffer(cloud.data, np.uint8)[:needed].reshape(cloud.height, -1)
+    table = np.ascontiguousarray(rows[:, :row_bytes]).reshape(-1).view(layout)
+    points = np.stack([table[axis].astype(np.float64) for axis in "xyz"], axis=1)
+    return points[np.isfinite(points).all(axis=1)]
 
 
 def flat_bytes(values) -> np.ndarray:

@@ -28,7 +28,8 @@ class Skip(Exception):
 
 
 class Lens(Protocol):
-    """What the writer needs of a camera; depthlm_ros.camera.Camera is one.
+    """What the writer needs of a camera; depthlm_ros.camera.Camera is one. Frozen, so that maps
+    can be kept for it.
 
     width, height: of its image [px].
     """
@@ -38,6 +39,8 @@ class Lens(Protocol):
 
     @property
     def height(self) -> int: ...
+
+    def __hash__(self) -> int: ...
 
     def rays(self, pixels: np.ndarray) -> np.ndarray:
         """(N, 3) unit rays of pixels (N, 2), NaN where no ray leads."""

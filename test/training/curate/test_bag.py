@@ -1,0 +1,142 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+import json
+
+import numpy as np
+import pytest
+from testing.robot import CAMERA, START_NS, messages, true_z, write_robot
+
+from depthlm_ros.data.records import Records
+from training.curate import __main__ as command
+from training.curate import writer
+from training.curate.geometry import NS
+from training.curate.rectify import pinhole_of
+
+pytest.importorskip("rosbags")
+from rosbags.rosbag2 import StoragePlugin
+
+
+@pytest.fixture(autouse=True)
+def short_estimate(monkeypatch):
+    monkeypatch.setattr(writer, "MEASURED", 1)
+
+
+def curated(recording, out, *options):
+    command.main(["bag", str(recording), "--out", str(out), "--workers", "1", *options])
+    return list(Records(f"{out}/*.jsonl")), json.loads((out / "manifest.json").read_text())
+
+
+# 16UC1 counts millimetres; compressedDepth quantises the inverse: at 6 m to 1.8 cm.
+SENSORS = {
+    "lidar": 1e-3,
+    "unregistered": 1e-3,
+    "16UC1": 1.1e-3,
+    "32FC1": 1e-3,
+    "16UC1; compressedDepth png": 1.1e-3,
+    "32FC1; compressedDepth png": 0.03,
+}
+
+
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_labels_are_the_wall_where_the_camera_sees_it_at_the_time_of_the_image(sensor, tmp_path):
+    storage = StoragePlugin.SQLITE3 if sensor == "16UC1" else StoragePlugin.MCAP
+    recording = write_robot(tmp_path / "drive", sensor, storage=storage)
+    records, told = curated(recording, tmp_path / "out", "--depth")
+    assert len(records) == 6 and not told["skipped"]
+    assert told["longest_time_gap_s"] == pytest.approx(
+        0.0 if ";" in sensor or "C1" in sensor else 0.03
+    )
+    for i, record in enumerate(records):
+        stamp_ns = int(record.image.stem)
+        assert stamp_ns == START_NS + i * NS // 2
+        assert record.camera == pinhole_of(CAMERA) and record.kind == "z"
+        assert record.scene == "drive" and len(record) == 100
+        true = true_z(record.camera, record.pixels, stamp_ns)
+        # Pixels are rounded to a hundredth: what the wall slants within that.
+        slope = np.abs(true_z(record.camera, record.pixels + 0.005, stamp_ns) - true)
+        assert (np.abs(record.label_m - true) <= SENSORS[sensor] + slope).all()
+        depth = record.depth_map()
+        v, u = np.nonzero(np.isfinite(depth))
+        true = true_z(record.camera, np.stack([u, v], 1), stamp_ns)
+        assert np.abs(depth[v, u] / true - 1).max() < 0.02  # within half a pixel
+        assert len(u) > (2000 if sensor == "lidar" else 7000)
+
+
+def test_without_ego_motion_the_labels_would_be_off(tmp_path):
+    """That the test above can fail: at a standstill of TF the same sweep is centimetres off."""
+    fixed = ["--fixed", "base_link"]
+    recording = write_robot(tmp_path / "drive", "lidar")
+    record = curated(recording, tmp_path / "out", *fixed)[0][0]
+    true = true_z(record.camera, record.pixels, int(record.image.stem))
+    assert np.median(np.abs(record.label_m - true)) > 0.02
+
+
+def test_heldout_is_the_last_fifth_and_shares_nothing_with_train(tmp_path):
+    recording = write_robot(tmp_path / "drive", "16UC1", images=12)
+    stamps = {}
+    for split in ("all", "train", "heldout"):
+        records, _ = curated(recording, tmp_path / split, "--split", split)
+        stamps[split] = {int(record.image.stem) for record in records}
+    assert len(stamps["all"]) == 12
+    assert stamps["train"] | stamps["heldout"] < stamps["all"]
+    assert min(stamps["heldout"]) - max(stamps["train"]) >= NS
+    assert len(stamps["heldout"]) == 3
+
+
+def test_a_scene_that_stands_still_is_thinned(tmp_path):
+    recording = write_robot(tmp_path / "drive", "16UC1", still=True)
+    assert len(curated(recording, tmp_path / "once")[0]) == 1
+    assert len(curated(recording, tmp_path / "all", "--still", "0")[0]) == 6
+    assert len(curated(recording, tmp_path / "some", "--still", "0", "--every", "1")[0]) == 3
+
+
+def test_a_sheet_of_overlays_is_written(tmp_path):
+    from PIL import Image
+
+    curated(write_robot(tmp_path / "drive", "lidar"), tmp_path / "out")
+    with Image.open(tmp_path / "out" / "overlays.jpg") as sheet:
+        assert min(sheet.size) > 200
+
+
+@pytest.mark.parametrize(
+    "sensor, without, reason",
+    [
+        ("lidar", ["/tf_static"], "no transform"),
+        ("lidar", ["/tf"], ""),  # then the mounts still lead from lidar to camera
+        ("lidar", ["/eye/camera_info"], "no calibration"),
+        ("unregistered", ["/depth/camera_info"], "no calibration"),
+    ],
+)
+def test_what_a_recording_lacks_is_told(sensor, without, reason, tmp_path):
+    recording = write_robot(tmp_path / "drive", sensor, without)
+    if not reason:
+        assert len(curated(recording, tmp_path / "out")[0]) == 6
+        return
+    with pytest.raises(SystemExit) as end:
+        curated(recording, tmp_path / "out")
+    assert f"6 {reason}" in str(end.value)
+
+
+@pytest.mark.parametrize("without", [["/eye/image_raw"], ["/lidar/points"]])
+def test_a_recording_without_images_or_measurements_is_refused(without, tmp_path):
+    recording = write_robot(tmp_path / "drive", "lidar", without)
+    with pytest.raises(SystemExit) as end:
+        curated(recording, tmp_path / "out")
+    assert "none" in str(end.value)
+
+
+def test_of_two_topics_one_must_be_named(tmp_path):
+    more = [
+        (t, "/other/points", m) for t, topic, m in messages("lidar") if topic == "/lidar/points"
+    ]
+    recording = write_robot(tmp_path / "drive", "lidar", more=more)
+    with pytest.raises(SystemExit) as end:
+        curated(recording, tmp_path / "out")
+    assert "/lidar/points, /other/points" in str(end.value) and "--measured" in str(end.value)
+    assert len(curated(recording, tmp_path / "out", "--measured", "/lidar/points")[0]) == 6
+
+
+def test_measurements_far_from_any_image_are_counted(tmp_path):
+    recording = write_robot(tmp_path / "drive", "lidar")
+    with pytest.raises(SystemExit) as end:
+        curated(recording, tmp_path / "out", "--apart", "0.02")
+    assert "6 no image near in time" in str(end.value)

@@ -1,0 +1,241 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+import numpy as np
+import pytest
+from testing.toy_set import CAMERAS, Toy, plane_of, write_toys
+
+from depthlm_ros.data.records import Records
+from training.curate import __main__ as command
+from training.curate import sets, writer
+from training.curate.rectify import pinhole_of
+
+FORMS = [
+    f"{kind}_{form}_{camera}"
+    for kind in ("z", "distance")
+    for form in ("points", "map")
+    for camera in CAMERAS
+]
+FAULTS = {
+    "z_points_pinhole_nodepth": "no depth file",
+    "z_points_pinhole_bug": "unreadable data",
+    "z_points_pinhole_empty": "no points",
+    "z_map_pinhole_truncated": "truncated image",
+    "z_map_pinhole_small": "image of another size",
+}
+DRIVER = """
+import sys
+from testing.toy_set import Toy
+from training.curate import __main__ as command, sets, writer
+sets.SETS["toy"] = Toy
+writer.SHARD = 8
+command.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch):
+    monkeypatch.setitem(sets.SETS, "toy", Toy)
+    monkeypatch.setattr(writer, "SHARD", 8)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_toys(tmp_path_factory.mktemp("toys"), FORMS * 2 + list(FAULTS))
+
+
+def curated(root, out, *options):
+    command.main(["toy", "--root", str(root), "--out", str(out), "--workers", "1", *options])
+    return Records(f"{out}/*.jsonl")
+
+
+def content_of(folder):
+    """File -> hash, of everything in a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_labels_and_depth_images_are_the_true_metres_of_their_kind(root, tmp_path):
+    records = curated(root, tmp_path, "--depth", "--pixels", "200")
+    assert len(records) == len(FORMS) * 2
+    for record in records:
+        kind, _, which = record.image.stem.split("-")[0].split("_")
+        camera = record.camera
+        assert record.kind == kind and record.source == "toy" and len(record) == 200
+        assert camera == pinhole_of(CAMERAS[which])
+        assert record.frame().image.shape == (camera.height, camera.width, 3)
+        true = plane_of(kind, camera, record.pixels)
+        slope = np.abs(plane_of(kind, camera, record.pixels + 0.01) - true)
+        assert (np.abs(record.label_m - true) <= 1e-4 + slope).all()
+        assert record.pixels.max() > 40 and record.scene in record.image.as_posix()
+        depth = record.depth_map()
+        v, u = np.nonzero(np.isfinite(depth))
+        assert len(u) > 0.8 * depth.size
+        true = plane_of(kind, camera, np.stack([u, v], 1))
+        # A cell is that of the nearest place of the map: half a pixel of the plane.
+        assert np.abs(depth[v, u] / true - 1).max() < (0.02 if which == "barrel" else 0.001)
+
+
+def test_a_pinhole_image_stays_the_same_file(root, tmp_path):
+    curated(root, tmp_path)
+    copies = list((tmp_path / "images").rglob("*pinhole-*.jpg"))
+    assert copies
+    for path in copies:
+        assert path.read_bytes() == (root / "train" / path.name).read_bytes()
+
+
+def test_the_manifest_counts_what_was_kept_and_dropped(root, tmp_path):
+    curated(root, tmp_path)
+    told = json.loads((tmp_path / "manifest.json").read_text())
+    assert told["images"] == 16 and told["labels"] == 1600 and told["scenes"] == 3
+    assert told["skipped"] == {reason: 1 for reason in FAULTS.values()}
+    assert told["examples"]["no depth file"] == ["z_points_pinhole_nodepth-0016.jpg"]
+    assert told["kinds"] == ["distance", "z"] and told["licence"] == Toy.licence
+    assert told["dropped"]["behind another"] > 0 and told["dropped"]["out of range"] > 0
+    assert told["longest_time_gap_s"] == 0.01
+    assert told["arguments"]["root"] == str(root) and told["versions"]["numpy"] == np.__version__
+
+
+@pytest.mark.parametrize("paper, farther", [("", False), ("depthlm", True), ("depthvlm", True)])
+def test_as_published_the_last_point_of_a_pixel_wins(tmp_path, paper, farther):
+    root = write_toys(tmp_path / "root", ["z_points_pinhole"])
+    options = ["--as-published", paper] if paper else []
+    record = curated(root, tmp_path / "out", *options)[0]
+    true = plane_of("z", record.camera, record.pixels)
+    assert (record.label_m.max() > 2 * true.max()) == farther
+
+
+def test_even_labels_show_the_far_end_more_often(tmp_path):
+    root = write_toys(tmp_path / "root", ["z_map_pinhole"])
+    plain, even = (
+        curated(root, tmp_path / name, "--pixels", "60", *options)[0].label_m
+        for name, options in (("plain", ()), ("even", ("--even",)))
+    )
+    assert np.log(even).std() > 1.1 * np.log(plain).std()
+
+
+def test_limit_spreads_over_the_set(root, tmp_path):
+    records = curated(root, tmp_path, "--limit", "3")
+    told = json.loads((tmp_path / "manifest.json").read_text())
+    assert told["images"] + sum(told["skipped"].values()) == 3 and len(records) == told["images"]
+    names = sorted(Toy(root).keys())
+    assert records[0].image.name == names[0]
+
+
+def test_a_killed_run_of_two_processes_goes_on_and_gives_the_bytes_of_one(tmp_path):
+    root = write_toys(tmp_path / "root", FORMS * 6)
+    curated(root, tmp_path / "whole")
+    (root / "slow").touch()
+    out = tmp_path / "killed"
+    line = [sys.executable, "-c", DRIVER, "toy", "--root", str(root), "--out", str(out)]
+    run = subprocess.Popen([*line, "--workers", "2"], env=environment(), start_new_session=True)
+    try:
+        wait_for(lambda: (out / "00001.jsonl").exists(), run)
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+        first = (out / "00000.jsonl").stat().st_mtime_ns
+        wait_for(lambda: not group_lives(run.pid))  # its processes end with it
+    finally:
+        if group_lives(run.pid):
+            os.killpg(run.pid, signal.SIGKILL)
+    assert not (out / "manifest.json").exists()
+    (root / "slow").unlink()
+    curated(root, out)
+    assert (out / "00000.jsonl").stat().st_mtime_ns == first
+    assert content_of(out) == content_of(tmp_path / "whole")
+
+
+def environment():
+    path = os.pathsep.join([*map(str, (writer.__file__.split("/training/")[0], TEST))])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+TEST = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def wait_for(happened, run=None, seconds=60):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert run is None or run.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def group_lives(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_second_run_waits_for_nobody_and_other_arguments_are_refused(root, tmp_path, capsys):
+    curated(root, tmp_path)
+    with pytest.raises(SystemExit) as end:
+        curated(root, tmp_path, "--pixels", "7")
+    assert "pixels was 100 and is 7" in str(end.value)
+    before = content_of(tmp_path)
+    curated(root, tmp_path)
+    assert "21 images were settled before" in capsys.readouterr().out
+    assert content_of(tmp_path) == before
+
+
+def test_a_small_disk_is_refused_before_it_is_full(root, tmp_path, monkeypatch):
+    free = namedtuple("usage", "total used free")(10**9, 10**9 - 9000, 9000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(SystemExit) as end:
+        curated(root, tmp_path)
+    assert "--limit" in str(end.value)
+    assert not list(tmp_path.glob("*.jsonl")) and not (tmp_path / "images").exists()
+
+
+def test_a_full_disk_ends_the_run_instead_of_skipping_images(root, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, "_check_disk", lambda *_: None)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(SystemExit) as end:
+        curated(root, tmp_path)
+    assert "No space left" in str(end.value)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["unheardof", "--root", "."], "unheardof"),
+        (["toy"], "--root"),
+        (["toy", "--root", "nowhere"], "nowhere"),
+        (["toy", "--root", ".", "--split", "test"], "train"),
+        (["toy", "--root", "."], "no folder train"),
+        (["toy", "--root", ".", "--workers", "0"], "workers"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(arguments, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        command.main([*arguments, "--out", "out"])
+    assert end.value.code != 0
+    assert told in capsys.readouterr().err + str(end.value)
+
+
+@pytest.mark.parametrize(
+    "names", [[], ["z_points_pinhole_empty"], ["z_points_pinhole", "z_points_pinhole_unusable"]]
+)
+def test_a_set_that_gives_nothing_is_an_error(names, tmp_path):
+    root = write_toys(tmp_path / "root", names)
+    with pytest.raises(SystemExit) as end:
+        curated(root, tmp_path / "out")
+    assert end.value.code != 0 and not (tmp_path / "out" / "manifest.json").exists()

@@ -1,0 +1,448 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""A rosbag2 recording of a robot as a DataSet: images, and what a depth camera or lidar measured.
+
+A depth image in the image's own TF frame and shape is taken as registered: its z belongs to the
+image's pixels. Any other one, and a PointCloud2, become points, which /tf and /tf_static bring to
+the image's frame: at the time of the measurement up to a fixed frame, and from there at the time
+of the image. Points within one sweep are not moved against each other. Needs no ROS.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import inf
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from depthlm_ros.bags.reader import RawReader
+from depthlm_ros.bags.recording import COMPRESSED, IMAGE, INFO
+from depthlm_ros.camera import Camera
+from depthlm_ros.errors import CameraError, ImageError, InputError
+from depthlm_ros.msgs.encodings import depth_array, holds_depth, image_array
+from depthlm_ros.msgs.fields import camera_from, measured_points, picture_size
+from depthlm_ros.msgs.pairing import Pairing
+from training.curate.geometry import NS, Track, inverse, pose, transformed
+from training.curate.sample import Sample, Skip
+
+CLOUD, TF = "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
+TF_TOPICS = "/tf", "/tf_static"
+HELD_OUT, GAP_S = 0.2, 1.0  # of the time, at the end; left out before it
+TF_BEYOND_S = 0.1  # how far a transform holds before its first and behind its last sample
+DEEPEST = 100  # TF frames above each other
+SHAPES = 0.02  # by which width / height of a registered depth image may differ from the image's
+THUMBNAIL = (48, 36)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user may say about a recording.
+
+    image, measured: topics; "" for the only one there is.
+    info: of the images' camera_info, "" for the one beside them.
+    rectified: the images are rectified, so that P of camera_info holds.
+    fixed: the TF frame that stands still, "" for the uppermost.
+    near_m, far_m: labels outside are dropped.
+    apart_s: most time between an image and its measurement.
+    every_s: least time between two images.
+    still: two images that differ by less, in grey levels on average, show the same: the second is
+    left out.
+    """
+
+    image: str = ""
+    measured: str = ""
+    info: str = ""
+    rectified: bool = False
+    fixed: str = ""
+    near_m: float = 0.1
+    far_m: float = 60.0
+    apart_s: float = 0.05
+    every_s: float = 0.25
+    still: float = 2.0
+
+
+class Message(NamedTuple):
+    """Where a message lies in a recording. Times in nanoseconds."""
+
+    recorded_ns: int
+    stamp_ns: int
+
+
+class Match(NamedTuple):
+    """A measurement with the image nearest in time, None where none is near; and the camera that
+    holds for the image, None where there is none."""
+
+    measured: Message
+    image: Message | None
+    camera: Camera | None
+
+
+@dataclass
+class Contents:
+    """What a pass over the recording finds: all but images, depth and clouds themselves."""
+
+    images: list[Message] = field(default_factory=list)
+    measured: list[Message] = field(default_factory=list)
+    cameras: dict[int, Camera] = field(default_factory=dict)  # by an image's recorded_ns
+    depth_camera: Camera | None = None
+    parents: dict[str, str] = field(default_factory=dict)
+    tracks: dict[str, Track] = field(default_factory=dict)  # parent from child, by the child
+    broken: int = 0
+
+
+class Bag:
+    """See the module. Splits by time: "train", and "heldout", the last fifth.
+
+    licence is the user's own matter. Raises InputError.
+    """
+
+    name = "bag"
+    licence = "Your own recording."
+    splits: tuple[str, ...] = ("all", "train", "heldout")
+
+    def __init__(self, root: Path, split: str = "all", choices: Choices | None = None):
+        self.choices = choices or Choices()
+        self.range_m = self.choices.near_m, self.choices.far_m
+        self._path, self._split = Path(root), split
+        reader = _reader(self._path)
+        self.image_topic, self.measured_topic = _topics(reader, self.choices)
+        self._found = self._indexed(reader)
+
+    def keys(self) -> Sequence[Match]:
+        """A match for each measurement of the split, thinned. Reads the images of all that are
+        left, once, to see which show something new."""
+        found = self._found
+        if not found.images:
+            raise InputError(f"{self._path} has no image on {self.image_topic}")
+        matches = self._in_time(_matched(found, self.choices.apart_s))
+        return list(self._new(_apart(matches, self.choices.every_s)))
+
+    def read(self, key: Match) -> Sample:
+        """Raises Skip."""
+        if key.image is None:
+            raise Skip(
+                "no image near in time", f"{self.measured_topic} at {key.measured.stamp_ns}"
+            )
+        if key.camera is None:
+            raise Skip("no calibration", f"{self.image_topic} at {key.image.stamp_ns}")
+        message = self._message(self.image_topic, key.image)
+        measured = self._message(self.measured_topic, key.measured)
+        camera, depth, points = key.camera, None, None
+        image = image_array(message)
+        frames = (_plain(measured.header.frame_id), _plain(message.header.frame_id))
+        if _is_cloud(measured):
+            points = measured_points(measured)
+        else:
+            depth = depth_array(measured)
+            if frames[0] != frames[1] or not self._is_registered(depth, camera):
+                points, depth = self._points_of(depth), None
+        if points is not None:
+            moved = self._between(frames, key.measured.stamp_ns, key.image.stamp_ns)
+            points = transformed(points, moved)
+        name = f"{self._path.name}/{key.image.stamp_ns}"
+        gap_s = (key.measured.stamp_ns - key.image.stamp_ns) / NS
+        return Sample(name, self._path.name, image, camera, points, depth, time_gap_s=gap_s)
+
+    def _indexed(self, reader: RawReader) -> Contents:
+        """One pass over the messages that matter."""
+        info = self.choices.info or _sibling(self.image_topic, reader)
+        depth_info = _sibling(self.measured_topic, reader)
+        wanted = {self.image_topic, self.measured_topic, info, depth_info, *TF_TOPICS}
+        chosen = [c for c in reader.connections if c.topic in wanted]
+        found, steps = Contents(), _Steps()
+        pairing = Pairing(live=False, info=_first(reader, info))
+        for connection, recorded_ns, raw in reader.messages(chosen):
+            try:
+                if connection.topic in TF_TOPICS and connection.msgtype == TF:
+                    steps.add(reader.deserialize(raw, TF), connection.topic == "/tf_static")
+                elif connection.msgtype == INFO:
+                    message = reader.deserialize(raw, INFO)
+                    if connection.topic == info:
+                        pairing.put_info(message)
+                    if connection.topic == depth_info and found.depth_camera is None:
+                        found.depth_camera = _camera(message, self.choices.rectified)
+                elif connection.topic == self.image_topic:
+                    message = Message(recorded_ns, _stamp_ns(raw))
+                    found.images.append(message)
+                    pairing.put_image(_Seen(message), recorded_ns / NS)
+                else:
+                    found.measured.append(Message(recorded_ns, _stamp_ns(raw)))
+            except InputError:
+                found.broken += 1
+            self._note(found, pairing.settled(recorded_ns / NS))
+        self._note(found, pairing.settled(inf))
+        found.parents, found.tracks = steps.parents, steps.tracks()
+        return found
+
+    def _note(self, found: Contents, pairs: Iterator[Any]) -> None:
+        for seen, info, _ in pairs:
+            camera = _camera(info, self.choices.rectified)
+            if camera is not None:
+                found.cameras[seen.message.recorded_ns] = camera
+
+    def _in_time(self, matches: list[Match]) -> list[Match]:
+        first, last = self._found.images[0].stamp_ns, self._found.images[-1].stamp_ns
+        border = last - HELD_OUT * (last - first)
+        if self._split == "train":
+            return [m for m in matches if m.measured.stamp_ns < border - GAP_S * NS]
+        if self._split == "heldout":
+            return [m for m in matches if m.measured.stamp_ns >= border]
+        return matches
+
+    def _new(self, matches: list[Match]) -> Iterator[Match]:
+        """Those whose image shows something new, and those that are skipped with a reason."""
+        last = None
+        for match in matches:
+            if match.image is not None and self.choices.still > 0:
+                try:
+                    seen = _thumbnail(image_array(self._message(self.image_topic, match.image)))
+                except (ImageError, Skip):
+                    yield match
+                    continue
+                if last is not None and np.abs(seen - last).mean() < self.choices.still:
+                    continue
+                last = seen
+            yield match
+
+    def _message(self, topic: str, where: Message) -> Any:
+        reader = _reader(self._path)
+        chosen = [c for c in reader.connections if c.topic == topic]
+        at = where.recorded_ns
+        for connection, _, raw in reader.messages(chosen, at, at + 1):
+            if _stamp_ns(raw) == where.stamp_ns:
+                try:
+                    return reader.deserialize(raw, connection.msgtype)
+                except InputError as error:
+                    raise Skip("broken message", f"{topic} recorded at {at}: {error}") from error
+        raise Skip("broken message", f"{topic} recorded at {at} cannot be found again")
+
+    def _is_registered(self, depth: np.ndarray, camera: Camera) -> bool:
+        """Whether a depth image of the image's frame has its grid, as its camera_info says; where
+        it has none, as its shape says."""
+        height, width = depth.shape
+        own = self._found.depth_camera
+        if own is None or (own.width, own.height) != (width, height):
+            return abs(width / height * camera.height / camera.width - 1) <= SHAPES
+        scale = camera.width / width, camera.height / height
+        lens = own.scaled(*scale, camera.width, camera.height)
+        mine, its = ((c.fx, c.fy, c.cx, c.cy) for c in (camera, lens))
+        return bool(np.allclose(mine, its, rtol=SHAPES, atol=max(scale)))
+
+    def _points_of(self, depth: np.ndarray) -> np.ndarray:
+        """(N, 3) in the frame of the depth camera."""
+        camera = self._found.depth_camera
+        if camera is None:
+            raise Skip(
+                "no calibration",
+                f"{self.measured_topic} is not registered to the image and has no camera_info",
+            )
+        if (camera.height, camera.width) != depth.shape:
+            raise Skip("no calibration", f"camera_info of {self.measured_topic}: another size")
+        v, u = np.nonzero(np.isfinite(depth))
+        rays = camera.rays(np.stack([u, v], axis=1))
+        return rays * (depth[v, u] / rays[:, 2])[:, None]
+
+    def _between(self, frames: tuple[str, str], measured_ns: int, image_ns: int) -> np.ndarray:
+        """(4, 4): points of the measurement's frame -> the image's, each at its own time."""
+        sensor, camera = frames
+        if sensor == camera:
+            return np.eye(4)
+        above = [self._above(frame) for frame in frames]
+        fixed = _plain(self.choices.fixed) or above[0][-1]
+        for frame, chain in zip(frames, above, strict=True):
+            if fixed not in chain:
+                raise Skip(
+                    "no transform",
+                    f"/tf and /tf_static do not lead from {frame} to {fixed}, but to {chain[-1]}",
+                )
+        to_fixed = [
+            self._to(fixed, chain, stamp_ns)
+            for chain, stamp_ns in zip(above, (measured_ns, image_ns), strict=True)
+        ]
+        return inverse(to_fixed[1]) @ to_fixed[0]
+
+    def _above(self, frame: str) -> list[str]:
+        """A TF frame and those above it, up to the uppermost."""
+        chain = [frame]
+        while chain[-1] in self._found.parents:
+            chain.append(self._found.parents[chain[-1]])
+            if len(chain) > DEEPEST:
+                raise Skip("no transform", f"{frame} hangs below itself on /tf")
+        return chain
+
+    def _to(self, fixed: str, chain: list[str], stamp_ns: int) -> np.ndarray:
+        """(4, 4): fixed from the first frame of a chain."""
+        found = np.eye(4)
+        for frame in chain[: chain.index(fixed)]:
+            found = self._found.tracks[frame].at(stamp_ns) @ found
+        return found
+
+
+class _Seen:
+    """An image as Pairing takes it, without the image."""
+
+    width = height = None
+
+    def __init__(self, message: Message):
+        sec, nanosec = divmod(message.stamp_ns, NS)
+        self.message = message
+        self.header = SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec))
+
+
+class _Steps:
+    """Transforms as they come, by the child frame."""
+
+    def __init__(self) -> None:
+        self.parents: dict[str, str] = {}
+        self._stamps: dict[str, list[int]] = {}
+        self._poses: dict[str, list[np.ndarray]] = {}
+        self._still: set[str] = set()
+
+    def add(self, message: Any, is_static: bool) -> None:
+        """The transforms of a message; those that are no rotation are left out."""
+        for one in message.transforms:
+            child, stamp = _plain(one.child_frame_id), one.header.stamp
+            turn, move = one.transform.rotation, one.transform.translation
+            try:
+                found = pose((turn.w, turn.x, turn.y, turn.z), (move.x, move.y, move.z))
+            except Skip:
+                continue
+            self.parents[child] = _plain(one.header.frame_id)
+            self._stamps.setdefault(child, []).append(stamp.sec * NS + stamp.nanosec)
+            self._poses.setdefault(child, []).append(found)
+            if is_static:
+                self._still.add(child)
+
+    def tracks(self) -> dict[str, Track]:
+        """parent from child, by the child; a static one holds at all times, the last one said."""
+        found = {}
+        for child, stamps in self._stamps.items():
+            still = child in self._still
+            found[child] = (
+                Track(stamps[-1:], self._poses[child][-1:], inf)
+                if still
+                else Track(stamps, self._poses[child], TF_BEYOND_S)
+            )
+        return found
+
+
+@lru_cache(maxsize=1)
+def _reader(path: Path) -> RawReader:
+    """Opened once in each process."""
+    return RawReader(path)
+
+
+def _topics(reader: RawReader, choices: Choices) -> tuple[str, str]:
+    """The topics of images and of measurements; InputError says which there are."""
+    images: list[str] = []
+    measured: list[str] = []
+    for topic, about in reader.topics.items():
+        if about.msgtype == CLOUD and about.msgcount:
+            measured.append(topic)
+        elif about.msgtype in (IMAGE, COMPRESSED) and about.msgcount:
+            first = _first(reader, topic)
+            if first is not None:
+                (measured if holds_depth(first) else images).append(topic)
+    path = Path(str(reader.path))
+    return (
+        _one(path, choices.image, images, "images", "--image"),
+        _one(path, choices.measured, measured, "depth images or clouds", "--measured"),
+    )
+
+
+def _one(path: Path, named: str, there: list[str], what: str, option: str) -> str:
+    if named in there:
+        return named
+    if not named and len(there) == 1:
+        return there[0]
+    asked = f"no {what} on {named}" if named else f"{len(there)} topics of {what}"
+    raise InputError(
+        f"{path} has {asked}; give {option} TOPIC, there: {', '.join(there) or 'none'}"
+    )
+
+
+def _first(reader: RawReader, topic: str) -> Any:
+    """The first message of a topic that can be decoded, None where there is none."""
+    chosen = [c for c in reader.connections if c.topic == topic]
+    if not chosen:
+        return None
+    for connection, _, raw in reader.messages(chosen):
+        try:
+            return reader.deserialize(raw, connection.msgtype)
+        except InputError:
+            continue
+    return None
+
+
+def _sibling(topic: str, reader: RawReader) -> str:
+    """The camera_info beside a topic, "" where there is none."""
+    plain = topic.removesuffix("/compressed").removesuffix("/compressedDepth")
+    name = plain.rpartition("/")[0] + "/camera_info"
+    about = reader.topics.get(name)
+    return name if about is not None and about.msgtype == INFO else ""
+
+
+def _camera(info: Any, rectified: bool) -> Camera | None:
+    """The camera that a CameraInfo describes; None for one that is not calibrated."""
+    try:
+        width, height = picture_size(info)
+        return camera_from(info, width, height, rectified)
+    except CameraError:
+        return None
+
+
+def _matched(found: Contents, apart_s: float) -> list[Match]:
+    """For each measurement the image nearest in time; an image is given once, to the nearest."""
+    images = sorted(found.images, key=lambda message: message.stamp_ns)
+    stamps = np.array([message.stamp_ns for message in images], np.int64)
+    nearest: dict[int, tuple[int, Message]] = {}
+    matches = []
+    for message in sorted(found.measured, key=lambda message: message.stamp_ns):
+        after = int(np.searchsorted(stamps, message.stamp_ns))
+        around = [i for i in (after - 1, after) if 0 <= i < len(images)]
+        best = min(around, key=lambda i: abs(int(stamps[i]) - message.stamp_ns))
+        gap = abs(int(stamps[best]) - message.stamp_ns)
+        if gap > apart_s * NS:
+            matches.append(Match(message, None, None))
+        elif best not in nearest or gap < nearest[best][0]:
+            nearest[best] = gap, message
+    for best, (_, message) in nearest.items():
+        image = images[best]
+        matches.append(Match(message, image, found.cameras.get(image.recorded_ns)))
+    return sorted(matches, key=lambda match: match.measured.stamp_ns)
+
+
+def _apart(matches: list[Match], every_s: float) -> list[Match]:
+    """Those at least so many seconds behind the last one that is kept."""
+    kept: list[Match] = []
+    last = -inf
+    for match in matches:
+        if match.image is None or match.image.stamp_ns - last >= every_s * NS:
+            kept.append(match)
+            last = last if match.image is None else match.image.stamp_ns
+    return kept
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _stamp_ns(raw: bytes) -> int:
+    """Of a message that begins with a header, from its bytes in CDR: the rest is not decoded."""
+    if len(raw) < 12:
+        raise InputError("a message has no header")
+    sec, nanosec = np.frombuffer(raw, "<u4" if raw[1] & 1 else ">u4", 2, 4).tolist()
+    return int(sec) * NS + int(nanosec)
+
+
+def _is_cloud(message: Any) -> bool:
+    return hasattr(message, "point_step")
+
+
+def _plain(frame: str) -> str:
+    """As tf2 names it: without the slash of tf."""
+    return frame.removeprefix("/")

@@ -1,0 +1,141 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Records to look at before anything is trained on them: labels on their images, the same from
+above, and how the distances are spread.
+
+A wrong calibration shows at edges, where the colour of labels should change with the thing; z
+that is taken for distance shows from above, where a flat wall becomes round.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from depthlm_ros.data.records import Record
+from depthlm_ros.errors import InputError, RecordError
+from depthlm_ros.viz.overlay import distance_colours, distance_limits, overlay, text_font
+
+WIDTH, ACROSS, TEXT = 480, 2, 22  # pixels of an image, images in a row, pixels of text below
+GROUND = (20, 24, 31)
+COUNTED = 2000  # records whose labels are counted, evenly spread
+BARS = 40  # characters of the longest
+
+
+def sheet_of(records: Sequence[Record], count: int) -> Image.Image:
+    """`count` records, evenly spread: the image with its labels, and beside it the plan.
+
+    Raises InputError where none can be read.
+    """
+    cells, fault = [], None
+    for number in spread(len(records), count):
+        try:
+            cells.append(_cell(records[number]))
+        except RecordError as error:
+            fault = error
+    if not cells:
+        raise InputError(f"none of these records can be drawn: {fault or 'there are none'}")
+    height = max(cell.height for cell in cells)
+    width = cells[0].width
+    sheet = Image.new("RGB", (width * min(len(cells), ACROSS), height * -(-len(cells) // ACROSS)))
+    for i, cell in enumerate(cells):
+        sheet.paste(cell, (i % ACROSS * width, i // ACROSS * height))
+    return sheet
+
+
+def write_sheet(records: Sequence[Record], count: int, path: Path) -> Path:
+    """sheet_of as a file; returns path. Raises InputError."""
+    try:
+        sheet_of(records, count).save(path, quality=90)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}") from error
+    return path
+
+
+def described(records: Sequence[Record]) -> str:
+    """What the records say of themselves, and a histogram of their metres, as text."""
+    counted: Counter[tuple[str, str]] = Counter()
+    scenes, metres, sizes = set(), [], Counter[tuple[int, int, int]]()
+    maps = 0
+    for number in spread(len(records), COUNTED):
+        record = records[number]
+        counted[record.source or "no source", record.kind or "not stated"] += 1
+        scenes.add((record.source, record.scene))
+        camera = record.camera
+        sizes[camera.width, camera.height, round(camera.fx)] += 1
+        maps += record.depth_path is not None
+        metres.append(record.label_m)
+    total = sum(counted.values())
+    told = [f"{len(records)} records, {total} looked at, of {len(scenes)} scenes"]
+    told += [f"  {source}, {kind}: {n}" for (source, kind), n in sorted(counted.items())]
+    told.append(f"  with a depth image: {maps}")
+    for (width, height, focal), n in sizes.most_common(5):
+        told.append(f"  {width} x {height}, focal length {focal} px: {n}")
+    return "\n".join([*told, *_histogram(np.concatenate(metres) if metres else np.empty(0))])
+
+
+def spread(total: int, count: int) -> list[int]:
+    """`count` numbers from 0 to total - 1, or all."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)).tolist()
+
+
+def _histogram(metres: np.ndarray) -> list[str]:
+    if not len(metres):
+        return ["no labels but in depth images"]
+    low, half, high = np.quantile(metres, (0.05, 0.5, 0.95))
+    near, far = distance_limits(metres)
+    edges = np.geomspace(near, far, 13)
+    counts, _ = np.histogram(metres.clip(near, far), edges)
+    spans = f"5 % below {low:.3g} m, median {half:.3g} m, 95 % below {high:.3g} m"
+    lines = [f"{len(metres)} labels: {spans}"]
+    for count, left, right in zip(counts, edges, edges[1:], strict=False):
+        bar = "#" * round(BARS * count / counts.max())
+        lines.append(f"  {left:7.3g} to {right:7.3g} m {count / len(metres):6.1%} {bar}")
+    return lines
+
+
+def _cell(record: Record) -> Image.Image:
+    image = record.frame().image
+    scale = WIDTH / image.shape[1]
+    height = max(round(image.shape[0] * scale), 1)
+    small = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
+    drawn = overlay(small, (record.pixels + 0.5) * scale - 0.5, record.label_m)
+    cell = Image.new("RGB", (2 * WIDTH, height + TEXT), GROUND)
+    cell.paste(Image.fromarray(drawn))
+    cell.paste(_plan(record, height), (WIDTH, 0))
+    name = record.image.as_posix().rpartition("/images/")[2]
+    text = f"{name}   {len(record)} labels, {record.kind or 'kind not stated'}"
+    ImageDraw.Draw(cell).text((4, height + 3), text, "white", text_font(13))
+    return cell
+
+
+def _plan(record: Record, height: int) -> Image.Image:
+    """What is measured, from above: the camera at the bottom looks up, distances as colours."""
+    pixels, distance_m = record.pixels, record.label_as("distance") if len(record) else np.empty(0)
+    if record.depth_path is not None:
+        depth = record.depth_map()
+        v, u = np.nonzero(np.isfinite(depth))
+        rows, columns = depth.shape
+        camera = record.camera
+        pixels = (np.stack([u, v], 1) + 0.5) * (camera.width / columns, camera.height / rows) - 0.5
+        distance_m = depth[v, u].astype(np.float64)
+        if record.stated_kind() == "z":
+            distance_m = camera.distance_from_z(pixels, distance_m)
+    points = record.camera.rays(pixels) * distance_m[:, None]
+    far = max(float(points[:, 2].max(initial=0.0)), 0.1) * 1.05
+    metre = (height - 20) / far
+    plan = np.full((height, WIDTH, 3), GROUND, np.uint8)
+    at = np.stack([WIDTH / 2 + points[:, 0] * metre, height - 10 - points[:, 2] * metre], 1)
+    colours = distance_colours(distance_m, distance_limits(distance_m))
+    size = 1 if len(points) > 1000 else 2
+    inside = (at >= size).all(1) & (at < (WIDTH - size, height - size)).all(1)
+    for du in range(-size, size):
+        for dv in range(-size, size):
+            u, v = (at[inside] + (du, dv)).astype(int).T
+            plan[v, u] = colours[inside]
+    drawn = Image.fromarray(plan)
+    text = f"from above, {far:.3g} m high"
+    ImageDraw.Draw(drawn).text((4, 4), text, "white", text_font(13))
+    return drawn
