@@ -26,9 +26,9 @@ from scipy.spatial.transform import Rotation
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, first_line
 from training.curate.geometry import NS, Track, inverse, pose, transformed
+from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
 from training.curate.sets.files import check_split
-from training.curate.sets.published import sparse_map
 
 RING = ("front_center", "front_left", "front_right", "rear_left", "rear_right", "side_left",
         "side_right")  # fmt: skip

@@ -28,9 +28,9 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_raster
 from depthlm_ros.errors import InputError, first_line
 from training.curate.geometry import inverse, pose, transformed
+from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
 from training.curate.sets.files import check_split, json_of
-from training.curate.sets.published import sparse_map
 
 CAMERAS = ("CAMERA_01", "CAMERA_05", "CAMERA_06", "CAMERA_07", "CAMERA_08", "CAMERA_09")
 SPLITS = {"train": "0", "val": "1"}  # DGP numbers them

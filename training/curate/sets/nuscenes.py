@@ -23,9 +23,9 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
 from training.curate.geometry import inverse, pose, transformed
+from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
 from training.curate.sets.files import check_split, json_of
-from training.curate.sets.published import sparse_map
 
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT",
            "CAM_FRONT_LEFT")  # fmt: skip

@@ -28,9 +28,9 @@ from scipy.spatial.transform import Rotation
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, first_line
 from training.curate.geometry import OPTICAL_FROM_FORWARD, inverse, pose, transformed
+from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
 from training.curate.sets.files import check_split, rgb_of
-from training.curate.sets.published import sparse_map
 
 STAMP, CAMERA, LASER = "key.frame_timestamp_micros", "key.camera_name", "key.laser_name"
 TOP = 1

@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Argoverse 2: a log in its layout, written here, against the distances it was computed from."""
 
+import json
 import shutil
 
 import numpy as np
@@ -23,7 +24,9 @@ from testing.planes import (
     turn,
 )
 
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
+from training.curate.__main__ import main
 from training.curate.sample import Skip
 from training.curate.sets.argoverse2 import Argoverse2
 
@@ -132,6 +135,24 @@ def test_points_stand_where_the_camera_saw_them_from(place):
     column, row = np.round(pixels[inside]).astype(int).T
     off = np.linalg.norm(sample.points[inside], axis=1) / metres[row, column] - 1
     assert inside.sum() > 40 and np.median(np.abs(off)) < 0.02
+
+
+def test_labels_on_disk_are_those_of_the_first_surface(place, tmp_path):
+    """Through the command line: a label is the z of what stands at its pixel, not behind it."""
+    out = tmp_path / "out"
+    main(
+        ["argoverse2", "--root", str(place[0]), "--split", "val", "--out", str(out), "--workers=1"]
+    )
+    (record,) = Records(out / "00000.jsonl")
+    eye = car(seconds(SHOT)) @ MOUNT
+    rays = record.camera.rays(record.pixels)
+    z_m = reach(eye[:3, 3], rays @ eye[:3, :3].T) * rays[:, 2]
+    off = np.abs(np.array(record.label_m) - z_m)
+    step = np.abs(place[1] - eye[:3, 3]).max() * 2.0**-10  # of float16
+    assert len(off) > 40 and record.kind == "z"
+    assert np.quantile(off, 0.95) < 4 * step  # the rest looks past an edge of the box
+    skipped = json.loads((out / "manifest.json").read_text())["skipped"]
+    assert skipped == {"no sweep at this time": 1}
 
 
 def test_published_labels_are_distances_of_the_last_point_of_a_pixel(place):

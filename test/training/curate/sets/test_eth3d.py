@@ -9,7 +9,9 @@ import pytest
 from testing.planes import OPTICAL, before, grid, photograph, reach, turn
 
 from depthlm_ros.data.files import read_image
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
+from training.curate.__main__ import main
 from training.curate.sample import Skip
 from training.curate.sets.eth3d import Eth3d
 
@@ -99,6 +101,20 @@ def test_map_and_lens_are_those_of_the_distorted_image(place, name, number):
     np.testing.assert_allclose(sample.camera.pixels(points), grid(WIDTH, HEIGHT), atol=1e-4)
     from_z = sample.depth.ravel() / sample.camera.rays(grid(WIDTH, HEIGHT))[:, 2]
     np.testing.assert_allclose(from_z[3 * WIDTH :], metres.ravel()[3 * WIDTH :], atol=1e-4)
+
+
+def test_labels_on_disk_are_those_of_the_straightened_image(place, tmp_path):
+    """Through the command line."""
+    out = tmp_path / "out"
+    main(["eth3d", "--root", str(place[0]), "--out", str(out), "--workers=1", "--pixels=400"])
+    records = list(Records(out / "00000.jsonl"))
+    assert len(records) == 2
+    for record in records:
+        rays = record.camera.rays(record.pixels)
+        z_m = reach(EYE, rays @ LOOK.T) * rays[:, 2]
+        off = np.abs(np.array(record.label_m) / z_m - 1)
+        assert len(off) == 400 and record.kind == "z"
+        assert np.quantile(off, 0.97) < 1e-3  # the rest lies on an edge, to 0.01 px
 
 
 def test_lens_shows_nothing_behind_it_and_nothing_far_outside(place):

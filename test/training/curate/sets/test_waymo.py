@@ -11,7 +11,9 @@ from PIL import Image
 from pyarrow import parquet
 from testing.planes import brown, far_from_home, moved, placed, reach, turn
 
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
+from training.curate.__main__ import main
 from training.curate.sample import Skip
 from training.curate.sets.waymo import Waymo
 
@@ -259,6 +261,21 @@ def test_each_point_is_seen_from_where_the_camera_was_when_it_exposed_it(place, 
     # A pose for the whole image would be off by more than the allowed half a pixel.
     still = pixels_of(number, pose_time(frame), world)[0]
     assert np.abs(still - at)[inside].max() > 1
+
+
+def test_labels_on_disk_are_those_of_the_first_surface(place, tmp_path):
+    """Through the command line, of the cameras with one pose for the image."""
+    out = tmp_path / "out"
+    main(["waymo", "--root", str(place[0]), "--out", str(out), "--workers=1"])
+    records = list(Records(out / "00000.jsonl"))[2::3]
+    assert len(records) == 2
+    for frame, record in enumerate(records):
+        eye = car(pose_time(frame)) @ CAMERAS[3][0]
+        rays = record.camera.rays(record.pixels)
+        z_m = reach(eye[:3, 3], rays @ (eye[:3, :3] @ FORWARD).T) * rays[:, 2]
+        off = np.abs(np.array(record.label_m) - z_m)
+        assert len(off) > 40 and record.kind == "z"
+        assert np.quantile(off, 0.9) < 1e-2  # pixels are written to 0.01
 
 
 def test_global_shutter_has_one_pose(place):
