@@ -71,7 +71,10 @@ def raw_depth(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 def in_metres(raw: np.ndarray, per_metre: float, unknown: Sequence[int] = (0,)) -> np.ndarray:
     """(H, W) float32 metres, NaN where raw holds one of the values `unknown`."""
-    return np.where(np.isin(raw, unknown), np.nan, raw / per_metre).astype(np.float32)
+    metres = np.divide(raw, per_metre, dtype=np.float32)
+    for value in unknown:
+        metres[raw == value] = np.nan
+    return metres
 
 
 def mask_of(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -3,7 +3,8 @@
 
 Download: "Matterport3D" (niessner.github.io/Matterport), undistorted_color_images,
 undistorted_depth_images, undistorted_camera_parameters; the lists of splits are in its repository,
-tasks/benchmark. Layout (also below v1/scans, as the download script leaves it):
+tasks/benchmark. Layout (also below v1/scans, as the download script leaves
+it, and with <scene>/<scene>/, as its archives unpack):
 
     <scene>/undistorted_color_images/<place>_i<camera>_<turn>.jpg   1280 x 1024
     <scene>/undistorted_depth_images/<place>_d<camera>_<turn>.png   z, 16 bits, 0.25 mm, 0 none
@@ -65,8 +66,7 @@ class Matterport:
         return [key for scene in self._scenes for key in self._of_scene(scene)]
 
     def _of_scene(self, scene: str) -> list[Scan]:
-        folder = self._scans / scene
-        conf = folder / "undistorted_camera_parameters" / f"{scene}.conf"
+        folder, conf = self._paths(scene)
         if not conf.is_file():  # the images are skipped and counted
             images = sorted((folder / "undistorted_color_images").glob("*.jpg"))
             return [(scene, image.name, "", ()) for image in images]
@@ -75,11 +75,17 @@ class Matterport:
             return [(*scan[:3], scans[-1][3]) for scan in scans]
         return scans
 
+    def _paths(self, scene: str) -> tuple[Path, Path]:
+        """The folder of a scene, and its .conf file."""
+        folder = self._scans / scene
+        if (folder / scene).is_dir():  # where the archives were unpacked beside themselves
+            folder = folder / scene
+        return folder, folder / "undistorted_camera_parameters" / f"{scene}.conf"
+
     def read(self, key: Scan) -> Sample:
         """The image with its z, NaN where the sensor measured nothing."""
         scene, colour, depth, intrinsics = key
-        folder = self._scans / scene
-        conf = folder / "undistorted_camera_parameters" / f"{scene}.conf"
+        folder, conf = self._paths(scene)
         if not intrinsics:
             raise Skip("no calibration", f"{conf}: no scan with an intrinsics_matrix for {colour}")
         image = folder / "undistorted_color_images" / colour

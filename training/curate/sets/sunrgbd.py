@@ -12,7 +12,8 @@ Traps: the 16 bits are millimetres rotated left by 3; value / 8000, as published
 below 8.192 m, and makes 8.212 m into 0.020 m. The toolbox sets what is beyond 8 m to 8 m; range_m
 drops it here. Filled holes were not measured, so `depth` is read unless published labels are
 asked for: depth_bfx as z / 8000 (DepthVLM), or as distances of value / 10000, 0.8 of the truth
-(DepthLM, without NYU, both splits together, 0.005 to 25 m).
+(DepthLM, without NYU, both splits together, 0.005 to 25 m). The official split has 44 sequences
+of SUN3D on both sides; the scene of its images is the place, so that they can be told apart.
 Licence: the authors ask to be cited; each of the joined sets has terms of its own.
 """
 
@@ -38,6 +39,7 @@ from training.curate.sets.files import (
 NYU = "kv1/NYUdata/"
 _LISTS = {"train": "alltrain", "test": "alltest"}
 _LAYOUT = "<root>/SUNRGBD/<sensor>/... and <root>/SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat"
+_IMAGES = ".jpg", ".jpeg", ".png"
 _UNITS = {"depthlm": 10000, "depthvlm": 8000}  # per metre, as published
 
 
@@ -108,7 +110,7 @@ def _scene(key: str) -> str:
 
 
 def _only_file(folder: Path, reason: str) -> Path:
-    files = sorted(folder.glob("*.*"))
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in _IMAGES)
     if not files:
         raise Skip(reason, f"{folder} is empty or missing")
     return files[0]

@@ -105,8 +105,9 @@ def test_the_principal_point_is_the_one_of_matterports_own_file(root):
     assert camera.cy == pytest.approx(513.798)
 
 
-def test_scans_below_v1_are_found_as_the_download_leaves_them(tmp_path):
-    write(tmp_path / "v1" / "scans")
+@pytest.mark.parametrize("inner", ["v1/scans", f"v1/scans/{SCENE}"])
+def test_scans_below_v1_are_found_as_the_download_leaves_them(tmp_path, inner):
+    write(tmp_path / inner)
     (tmp_path / "scenes_test.txt").write_text(SCENE)
     data = SETS["matterport"](tmp_path, "test")
     assert_true(data.read(data.keys()[0]), truth(0), 0.001)

@@ -89,6 +89,10 @@ def test_broken_files_are_refused_by_name_and_field(root):
     scipy.io.savemat(root / "splits.mat", {"other": np.ones(3)})
     with pytest.raises(InputError, match="testNdxs"):
         SETS["nyu"](root, "test").keys()
+    with h5py.File(root / "splits.mat", "w") as file:  # MATLAB 7.3, which scipy does not read
+        file["testNdxs"] = np.ones(3)
+    with pytest.raises(InputError, match="splits.mat"):
+        SETS["nyu"](root, "test").keys()
     with h5py.File(path, "a") as file:
         del file["rawDepths"]
     with pytest.raises(InputError, match="rawDepths"):

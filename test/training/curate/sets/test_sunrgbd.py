@@ -33,6 +33,7 @@ def write(root, folder, points, holes=True):
     for name in ("image", "depth", "depth_bfx"):
         (place / name).mkdir(parents=True)
     Image.fromarray(painted(WIDTH, HEIGHT)).save(place / "image" / "0000103.png")
+    (place / "image" / ".DS_Store").write_bytes(b"not an image")
     filled = rotated(points[..., 2])
     measured = filled.copy()
     measured[10:20, 30:50] = 0
