@@ -120,7 +120,7 @@ def test_what_cannot_be_read_is_refused_by_name(image, words):
 
 
 def test_half_a_yuv_pair_is_refused_and_not_a_crash_of_the_library():
-    with pytest.raises(ImageError, match="3 x 2 image in .yuv422.*odd width"):
+    with pytest.raises(ImageError, match="3 x 2 .*yuv422"):
         encodings.image_array(message("yuv422", np.zeros((2, 3, 2), np.uint8)))
 
 
@@ -185,12 +185,12 @@ def test_a_compressed_image_is_the_stored_raster_as_rgb(form):
 
 
 @pytest.mark.parametrize(
-    "form, words",
-    [("jpeg", "cannot be read"), ("16UC1; compressedDepth", "holds depth")],
+    "form",
+    ["jpeg", "16UC1; compressedDepth"],
 )
-def test_what_is_no_compressed_image_is_refused_by_its_format(form, words):
+def test_what_is_no_compressed_image_is_refused_by_its_format(form):
     compressed = CompressedImage(format=form, data=array("B", b"not an image"))
-    with pytest.raises(ImageError, match=words) as caught:
+    with pytest.raises(ImageError) as caught:
         encodings.image_array(compressed)
     assert f"'{form}'" in str(caught.value)
 

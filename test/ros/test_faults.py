@@ -113,7 +113,7 @@ def test_a_scan_whose_node_is_killed_ends_and_a_restarted_node_answers(start, cl
         told.append((done, total))
         kill(doomed)
 
-    with pytest.raises(EngineError, match="scan_grid did not answer within 3.0 s"):
+    with pytest.raises(EngineError, match=r"scan_grid .*\b3\.0 s"):
         client.scan(goal, progress, timeout=3.0)
     assert 0 < told[0][0] < told[0][1] == 3600
     start("-p", "grid.rate:=0")

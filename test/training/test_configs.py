@@ -164,7 +164,7 @@ def test_a_run_with_adapters_goes_on_where_it_stopped(small, tmp_path, optimizer
 
 
 def test_a_batch_that_cannot_be_shared_out_evenly_is_refused(small):
-    with pytest.raises(InputError, match="a step of 3 is not a multiple of micro_batch 2 x 1"):
+    with pytest.raises(InputError, match=r"\b3 .*micro_batch 2 x 1\b"):
         sft.train(replace(small(path_of("depthlm_3b")), batch=3, micro_batch=2))
 
 

@@ -48,7 +48,7 @@ def test_arms_of_a_comparison_differ_in_what_is_compared_only():
 
 def test_equal_seconds_are_made_of_the_measured_rate(small):
     arm = FINDINGS["labels"][1][2]
-    with pytest.raises(DepthLMError, match="nothing like 'one label, equal seconds'"):
+    with pytest.raises(DepthLMError, match="'one label, equal seconds'"):
         told(small, "labels", "ten_labels", steps=100, seconds=300.0)
         small._steps(arm, "labels")
     told(small, "labels", "one_label_equal_images", steps=100, seconds=50.0)
@@ -118,5 +118,5 @@ def test_the_command_prints_the_table_without_training(tmp_path, capsys):
 
 
 def test_data_that_are_not_there_are_told_in_a_line(tmp_path):
-    with pytest.raises(SystemExit, match=r"replicate: .*/nowhere"):
+    with pytest.raises(SystemExit, match="/nowhere"):
         replicate.main(["--steps", "1", "--out", str(tmp_path), "--data", f"{tmp_path}/nowhere"])

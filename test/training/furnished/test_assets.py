@@ -110,9 +110,9 @@ def test_corners_counted_from_the_end_and_polygons_are_understood():
 
 def test_sources_of_another_kind_and_empty_ones_are_refused(tmp_path):
     (tmp_path / "chair.stl").write_text("")
-    with pytest.raises(SystemExit, match=r"neither a folder nor one of \.sh3f"):
+    with pytest.raises(SystemExit, match=r"\.sh3f"):
         main(["--from", str(tmp_path / "chair.stl"), "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit, match=r"gone\.deb cannot be read: .*No such file"):
+    with pytest.raises(SystemExit, match=r"gone\.deb"):
         main(["--from", str(tmp_path / "gone.deb"), "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit, match="sweethome3d-furniture"):
         main(["--from", str(tmp_path), "--out", str(tmp_path / "out")])
