@@ -95,9 +95,9 @@ def test_there_is_a_config_for_every_published_model_and_for_one_gpu():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_hyper_parameters_are_the_published_ones(name):
-    config, (pictures, lr, batch, clip, focal_px) = read_config(path_of(name)), PUBLISHED[name]
+    config, (images, lr, batch, clip, focal_px) = read_config(path_of(name)), PUBLISHED[name]
     (stage,) = config.stages
-    assert stage.steps * config.batch == pytest.approx(pictures, rel=1e-4)
+    assert stage.steps * config.batch == pytest.approx(images, rel=1e-4)
     assert (stage.lr, config.batch, config.clip) == (lr, batch, clip)
     assert (stage.warmup, stage.final_lr) == (0.1, 0.0)
     assert config.entry("").focal_px == focal_px

@@ -174,7 +174,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_end(finished, config, tmp_path
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_a_group_reads_its_picture_once(config):
+def test_a_group_reads_its_image_once(config):
     parts = load_parts(from_folder(TINY))
     mixture = lessons(config.data, ["distance"], parts.checkpoint, 1, 4)
     rollouts = Rollouts(mixture, parts, 4)

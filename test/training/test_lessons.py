@@ -74,7 +74,7 @@ def test_an_item_depends_on_seed_and_index_only(data):
     assert drawn(1) == drawn(1) != drawn(2)
 
 
-def test_a_rendered_picture_is_labelled_where_it_has_distances():
+def test_a_rendered_image_is_labelled_where_it_has_distances():
     one = shot()
     record = shot_record(one, np.random.default_rng(0))
     assert len(record) == PIXELS

@@ -60,7 +60,7 @@ def test_equal_flops_count_generation_and_training_of_the_whole_group(small):
     assert small._steps(arm, "rewards") == round(2 * GRPO_FLOPS) == 21
 
 
-def test_a_raw_picture_is_not_resized(shot):
+def test_a_raw_image_is_not_resized(shot):
     one = shot(1)
     raw = claimed(one)
     view = unify_focal(raw.frame, 200.0)
@@ -74,7 +74,7 @@ def test_rows_that_have_not_run_are_marked(small):
         small,
         "loss",
         "loss_on_all",
-        pictures=4800,
+        images=4800,
         labels=24000,
         seconds=61.2,
         steps=300,
@@ -94,7 +94,7 @@ def test_a_finding_is_carried_out_once(small, monkeypatch):
     small.carry_out("loss")
     rows = small.rows("loss")
     for row in rows:
-        assert (row["steps"], row["pictures"], row["labels"]) == (1, 2, 10)
+        assert (row["steps"], row["images"], row["labels"]) == (1, 2, 10)
         assert 0 <= row["low"] <= row["delta1"] <= row["high"] <= 1
         assert row["seconds"] > 0
     manifest = json.loads((small.out / "loss/loss_on_all/manifest.json").read_text())

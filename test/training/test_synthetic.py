@@ -134,7 +134,7 @@ def test_people_are_one_and_a_half_to_two_metres_tall():
     assert 1.5 < min(tall) < 1.62 and 1.8 < max(tall) < 2.0
 
 
-def test_equal_seeds_give_equal_pictures_and_the_splits_differ():
+def test_equal_seeds_give_equal_images_and_the_splits_differ():
     first, again, other = (synthetic.shot(5, split) for split in ("train", "train", "heldout"))
     np.testing.assert_array_equal(first.frame.image, again.frame.image)
     np.testing.assert_array_equal(first.distance_m, again.distance_m)
@@ -163,7 +163,7 @@ def test_cameras_see_fifty_to_eighty_degrees_from_230_pixels_focal_length_on():
     assert all(280 <= c.width <= 400 and abs(c.fy / c.fx - 1) <= 0.01 for c in cameras)
 
 
-def test_a_picture_of_a_surface_before_the_lens_is_not_worth_showing():
+def test_an_image_of_a_surface_before_the_lens_is_not_worth_showing():
     room_like = np.full((10, 10), 3.0)
     assert framing.worth_showing(room_like)
     assert not framing.worth_showing(np.full((10, 10), 0.6))

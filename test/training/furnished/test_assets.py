@@ -89,7 +89,7 @@ def test_a_debian_package_needs_no_installing(tmp_path, sh3f, capsys, packing):
     assert "8  used               inner.sh3f: CC0" in capsys.readouterr().out
 
 
-def test_a_wheel_gives_pictures_with_the_metres_they_show(tmp_path, sh3f, capsys):
+def test_a_wheel_gives_images_with_the_metres_they_show(tmp_path, sh3f, capsys):
     import cv2
 
     wheel = tmp_path / "miniworld-1-py3-none-any.whl"

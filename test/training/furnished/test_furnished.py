@@ -14,7 +14,7 @@ from training.scenes.furnished import layouts, views
 from training.scenes.furnished.library import Library, _held_out
 from training.scenes.furnished.light import Lamp, Lamps, smoothed
 from training.scenes.furnished.meshes import Material, Scene, box, tube
-from training.scenes.furnished.picture import render
+from training.scenes.furnished.render import render
 from training.scenes.furnished.texels import Texels
 
 CAMERA = Camera(80, 60, 60.0, 60.6, 39.0, 30.0)
@@ -140,7 +140,7 @@ def test_things_on_the_floor_do_not_overlap(assets):
             assert (one[2:] <= other[:2]).any() or (other[2:] <= one[:2]).any()
 
 
-def test_a_picture_is_a_function_of_split_and_seed_alone(assets):
+def test_an_image_is_a_function_of_split_and_seed_alone(assets):
     draw = synthetic.drawer("furnished", assets)
     first = draw(13, "heldout")
     views._place.cache_clear()
@@ -155,7 +155,7 @@ def test_a_picture_is_a_function_of_split_and_seed_alone(assets):
 
 
 @pytest.mark.parametrize("split", ["train", "unseen", "wider"])
-def test_pictures_show_a_place_from_a_camera_that_touches_nothing(split, assets):
+def test_images_show_a_place_from_a_camera_that_touches_nothing(split, assets):
     for seed in (3, 40):
         shot = synthetic.drawer("furnished", assets)(seed, split)
         camera = shot.frame.camera
