@@ -126,7 +126,7 @@ def test_a_config_trains_two_steps_and_what_it_ships_answers(path, small, shot, 
     folder = sft.train(config)
     assert "wrapper: none" in capsys.readouterr().out
     assert from_folder(folder).wording == config.checkpoint.wording
-    predictor = load_predictor(str(folder), warm_up=False)
+    predictor = load_predictor(str(folder), warm_up=False, longest=8)
     assert len(predictor.ranges(shot().frame, [(60, 50)], style=config.checkpoint.style)) == 1
 
 
