@@ -24,7 +24,7 @@ demo: setup
 	@$(IN_VENV) depthlm_ros demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(FX),--fx "$(FX)") $(ARGS)
 
 test: setup
-	@$(IN_VENV) pytest test -m "not gpu and not slow" -n 2 --dist loadgroup $(ARGS)
+	@$(IN_VENV) pytest test -m "not gpu and not slow" -n 2 --dist loadfile $(ARGS)
 
 test-lowest:
 	@bash .ci/lowest

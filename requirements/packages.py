@@ -71,7 +71,7 @@ class Installer:
         print("setup: installing the other packages (0.4 GB where none is there)", flush=True)
         names = ["build", "runtime", "training", "test", *([] if self.ros else ["ros"])]
         files = [word for name in names for word in ("-r", REQUIREMENTS / (name + ".txt"))]
-        self.pip("-qq", *limits, *files, *self.missing_pictures())
+        self.pip("-qq", *limits, *files, *self.missing_image_readers())
 
     def pip(self, *arguments):
         pip(self.venv, self.environment, *arguments)
@@ -104,9 +104,9 @@ class Installer:
         path.write_text("\n".join(lines) + "\n")
         return ["-c", path]
 
-    def missing_pictures(self):
-        """What reads pictures, less what the distribution brings."""
-        lines = (REQUIREMENTS / "pictures.txt").read_text().splitlines()
+    def missing_image_readers(self):
+        """What reads images, less what the distribution brings."""
+        lines = (REQUIREMENTS / "images.txt").read_text().splitlines()
         wanted = [line for line in lines if line and not line.startswith("#")]
         return [
             line

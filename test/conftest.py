@@ -19,16 +19,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pytest_collection_modifyitems(config, items):
-    """For pytest-xdist: one process runs all tests of a file, and one those of all of ros/, which
-    have real clocks and processes of their own."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            path = item.path.relative_to(ROOT / "test")
-            group = "ros" if path.parts[0] == "ros" else str(path)
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def ibims1():
     """The folder of the iBims-1 extract, which the project may read and not ship."""

@@ -172,28 +172,28 @@ def test_doubtful_intrinsics_can_be_used_and_are_named(changed, count):
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "named"),
     [
-        ({"fx": 0.0}, "uncalibrated"),
-        ({"fx": -1.0}, "positive"),
-        ({"cx": float("nan")}, "finite"),
-        ({"fy": float("inf")}, "finite"),
-        ({"width": 0}, "at least 1 x 1"),
-        ({"distortion": "thin_prism", "coefficients": (1,)}, "allowed: none, plumb_bob"),
-        ({"distortion": "plumb_bob", "coefficients": (1, 2, 3)}, "got 3"),
-        ({"distortion": "equidistant", "coefficients": (1, 2, 3, 4, 5)}, "got 5"),
-        ({"fx": 1e-300}, "at least"),
-        ({"cx": 10.0**299}, "finite numbers below"),
+        ({"fx": 0.0}, "fx = 0,"),
+        ({"fx": -1.0}, "fx = -1,"),
+        ({"cx": float("nan")}, r"\bnan\b"),
+        ({"fy": float("inf")}, r"\binf\b"),
+        ({"width": 0}, "0 x 480.*1 x 1"),
+        ({"distortion": "thin_prism", "coefficients": (1,)}, "'thin_prism'.*none, plumb_bob"),
+        ({"distortion": "plumb_bob", "coefficients": (1, 2, 3)}, r"'plumb_bob'.*\b3$"),
+        ({"distortion": "equidistant", "coefficients": (1, 2, 3, 4, 5)}, r"'equidistant'.*\b5$"),
+        ({"fx": 1e-300}, "fx = 1e-300,"),
+        ({"cx": 10.0**299}, r"\b1e\+299\b"),
     ],
 )
-def test_impossible_intrinsics_are_refused_by_name(changed, words):
+def test_impossible_intrinsics_are_refused_by_name(changed, named):
     whole = {"width": 640, "height": 480, "fx": 5.0, "fy": 5.0, "cx": 1.0, "cy": 1.0}
-    with pytest.raises(CameraError, match=words):
+    with pytest.raises(CameraError, match=named):
         Camera(**{**whole, **changed})
 
 
 def test_all_problems_are_told_at_once():
-    with pytest.raises(CameraError, match="image size.*focal length.*distortion model"):
+    with pytest.raises(CameraError, match="0 x 480.*fx = 0,.*'thin_prism'"):
         Camera(0, 480, 0, 0, 1, 1, "thin_prism", (1,))
 
 

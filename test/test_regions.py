@@ -87,5 +87,5 @@ def test_a_box_needs_an_answer_from_half_of_its_pixels(silent, known):
 
 def test_no_boxes_and_too_many_samples():
     assert len(asked(lambda u, v: 1.0, []).ranges) == 0
-    with pytest.raises(InputError, match="401 samples"):
+    with pytest.raises(InputError, match=r"\b401\b"):
         box_pixels(CAMERA, [(0, 0, 1, 1)], 401)

@@ -103,7 +103,7 @@ def test_interpreters_are_tried_by_running_them(tmp_path, monkeypatch):
     assert interpreters.choose("", None, beside_ros=False).release == "3.11.2"
     with pytest.raises(interpreters.Refused, match=r"python3\.12: 3\.14\.1"):
         interpreters.choose("python3.12", None, beside_ros=False)
-    with pytest.raises(interpreters.Refused, match="no Python that imports rclpy"):
+    with pytest.raises(interpreters.Refused, match="rclpy"):
         interpreters.choose("python3.11", None, beside_ros=True)
 
 

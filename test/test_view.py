@@ -150,34 +150,34 @@ def test_some_window_holds_every_pixel_with_context_around_it():
 
 
 @pytest.mark.parametrize(
-    ("image", "words"),
+    ("image", "named"),
     [
-        (np.zeros((4, 6), np.uint8), r"got uint8 \(4, 6\)"),
+        (np.zeros((4, 6), np.uint8), r"uint8 \(4, 6\)"),
         (np.zeros((4, 6, 3), np.float32), "float32"),
         (np.zeros((4, 6, 4), np.uint8), r"\(4, 6, 4\)"),
-        (np.zeros((0, 6, 3), np.uint8), "empty"),
+        (np.zeros((0, 6, 3), np.uint8), r"\(0, 6, 3\)"),
         ([[1, 2, 3]], "list"),
     ],
 )
-def test_what_is_no_rgb_image_is_refused(image, words):
-    with pytest.raises(ImageError, match=words):
+def test_what_is_no_rgb_image_is_refused(image, named):
+    with pytest.raises(ImageError, match=named):
         Frame(image, Camera(6, 4, 5, 5, 3, 2))
 
 
 def test_a_camera_of_another_size_is_refused():
-    with pytest.raises(CameraError, match="640 x 480 but its camera is for 320 x 240"):
+    with pytest.raises(CameraError, match="640 x 480 .*320 x 240"):
         Frame(np.zeros((480, 640, 3), np.uint8), Camera(320, 240, 500, 500, 160, 120))
 
 
 def test_an_absurd_focal_length_is_refused_before_memory_is_taken():
-    with pytest.raises(CameraError, match="check the intrinsics"):
+    with pytest.raises(CameraError, match="1000 px "):
         unify_focal(frame(fx=0.5), 1000)
-    with pytest.raises(CameraError, match="view of 0 x 0"):
+    with pytest.raises(CameraError, match="0 x 0"):
         unify_focal(frame(fx=1e7), 1000)
 
 
 def test_an_unknown_axes_rule_is_refused():
-    with pytest.raises(InputError, match="allowed: fx, both"):
+    with pytest.raises(InputError, match="fx, both"):
         unify_focal(frame(), 1000, axes="fy")
 
 

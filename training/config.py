@@ -144,13 +144,13 @@ class Shape:
 
 @entries(kw_only=True)
 class Heldout:
-    """What a run is measured on: rendered scenes, or `pictures` of records; pixels of each."""
+    """What a run is measured on: rendered scenes, or `images` of records; pixels of each."""
 
     scenes: Count | None = None
     pixels: Count = 8
     records: Files | None = None
     kind: Literal["", "distance", "z"] = ""
-    pictures: Count = 50
+    images: Count = 50
 
     def __post_init__(self):
         if self.scenes and self.records:

@@ -36,11 +36,11 @@ COMMANDS = "measure", "records", "dense"
 class Scene(Record):
     """A record whose image is in memory."""
 
-    picture: Frame = None
+    loaded: Frame = None
 
     def frame(self) -> Frame:
         """The image with its camera."""
-        return self.picture
+        return self.loaded
 
 
 def questions(count, pixels, split="heldout", first=0, shards=None):
@@ -66,7 +66,7 @@ def questions(count, pixels, split="heldout", first=0, shards=None):
 def answered(predictor, style, asked):
     """The evaluated Points of questions()."""
     scenes = (
-        Scene(Path(), frame.camera, places, truth, "distance", f"scene {i}", picture=frame)
+        Scene(Path(), frame.camera, places, truth, "distance", f"scene {i}", loaded=frame)
         for i, (frame, places, truth) in enumerate(asked)
     )
     return evaluate(scenes, PredictorAnswers(predictor, style))

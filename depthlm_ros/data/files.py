@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import hypot, isfinite, nan
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -34,6 +35,12 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_OF_THE_CAMERA = (
+    ExifTags.Base.FocalLengthIn35mmFilm,
+    ExifTags.Base.DigitalZoomRatio,
+    ExifTags.Base.ExifImageWidth,
+    ExifTags.Base.ExifImageHeight,
+)
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 # Pillow warns from half of what it refuses on; a phone of 108 megapixels is no attack.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -50,12 +57,70 @@ def read_image(path: ImagePath, upright: bool = True, name: str = "") -> np.ndar
     """
     told = name or path
     with _opened(path, told) as file:
-        if _is_transparent(file.image):
-            raise ImageError(f"{told} has transparent pixels: put it on a background first")
-        raster = as_rgb(_raster(file, told))
-        if upright and file.orientation in _UPRIGHT:
-            raster = np.array(Image.fromarray(raster).transpose(_UPRIGHT[file.orientation]))
-        return raster
+        return _rgb(file, told, upright)
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An image file as viewers show it, and what its EXIF tells of the camera.
+
+    raster: (H, W, 3) uint8 RGB, upright.
+    is_turned: whether it is portrait and stored as landscape, or the other way round.
+    focal_px: from EXIF's FocalLengthIn35mmFilm, None where that is missing or malformed. Good to
+    some 5 %; it does not know of an image that was cropped.
+    contradictions: what in EXIF contradicts that focal length, a sentence each.
+    """
+
+    raster: np.ndarray
+    is_turned: bool
+    focal_px: float | None
+    contradictions: list[str]
+
+
+def read_photo(path: ImagePath) -> Photo:
+    """The Photo in an image file, which is opened once. Raises ImageError."""
+    with _opened(path, path) as file:
+        film_mm, zoom, wide, high = (
+            _only_value(_tag(file.image, tag, ExifTags.IFD.Exif)) for tag in _OF_THE_CAMERA
+        )
+        raster = _rgb(file, path, upright=True)
+    height, width = raster.shape[:2]
+    focal_px = None
+    if film_mm is not None and film_mm > 0:
+        focal_px = film_mm * hypot(width, height) / _FILM_DIAGONAL_MM
+    contradictions = _contradictions(zoom, wide, high, width, height)
+    return Photo(raster, file.orientation >= 5, focal_px, contradictions)
+
+
+def _rgb(file: "_Opened", told: object, upright: bool) -> np.ndarray:
+    if _is_transparent(file.image):
+        raise ImageError(f"{told} has transparent pixels: put it on a background first")
+    raster = as_rgb(_raster(file, told))
+    if upright and file.orientation in _UPRIGHT:
+        raster = np.array(Image.fromarray(raster).transpose(_UPRIGHT[file.orientation]))
+    return raster
+
+
+def _contradictions(
+    zoom: float | None, wide: float | None, high: float | None, width: int, height: int
+) -> list[str]:
+    """Sentences about a digital zoom, and about an image of width x height that EXIF says was
+    wide x high."""
+    found = []
+    if zoom is not None and zoom > 1.01:
+        found.append(
+            f"EXIF tells a digital zoom of {zoom:g}: the focal length may be {zoom:g} times as"
+            " long as its film equivalent says; give --fx or --camera"
+        )
+    if wide and high:
+        now, then = max(width, height) / min(width, height), max(wide, high) / min(wide, high)
+        if abs(now / then - 1) > 0.02:
+            found.append(
+                f"EXIF tells {wide:.0f} x {high:.0f} pixels and the image has {width} x {height}:"
+                " it was cropped, and the focal length from EXIF is of the whole; give --fx or"
+                " --camera"
+            )
+    return found
 
 
 def read_raster(path: ImagePath, name: str = "") -> np.ndarray:
@@ -87,13 +152,6 @@ def as_rgb(raster: np.ndarray) -> np.ndarray:
     if raster.dtype == np.uint16:
         raster = (raster >> 8).astype(np.uint8)
     return np.repeat(raster[..., None], 3, axis=2) if raster.ndim == 2 else raster
-
-
-def is_turned(path: ImagePath) -> bool:
-    """Whether EXIF makes the upright image of a file portrait where it is stored as landscape, or
-    the other way round."""
-    with _opened(path, path) as file:
-        return file.orientation >= 5
 
 
 class _Opened(NamedTuple):
@@ -221,57 +279,6 @@ def sha256(path: str | Path) -> str:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     return found.hexdigest()
-
-
-def film_focal_px(path: ImagePath, width: int, height: int) -> float | None:
-    """The focal length in pixels from EXIF's FocalLengthIn35mmFilm.
-
-    None where it is missing or malformed. Good to some 5 %; it does not know of an image that
-    was cropped: see exif_warnings.
-    """
-    try:
-        with _opened(path, path) as file:
-            tag = _tag(file.image, ExifTags.Base.FocalLengthIn35mmFilm, ExifTags.IFD.Exif)
-    except ImageError:
-        return None
-    film_mm = _only_value(tag)
-    if film_mm is None or film_mm <= 0:
-        return None
-    return film_mm * hypot(width, height) / _FILM_DIAGONAL_MM
-
-
-def exif_warnings(path: ImagePath, width: int, height: int) -> list[str]:
-    """What in EXIF contradicts the focal length that it tells, a sentence each.
-
-    width, height: of the image as it was read.
-    """
-    try:
-        with _opened(path, path) as file:
-            zoom, wide, high = (
-                _only_value(_tag(file.image, tag, ExifTags.IFD.Exif))
-                for tag in (
-                    ExifTags.Base.DigitalZoomRatio,
-                    ExifTags.Base.ExifImageWidth,
-                    ExifTags.Base.ExifImageHeight,
-                )
-            )
-    except ImageError:
-        return []
-    found = []
-    if zoom is not None and zoom > 1.01:
-        found.append(
-            f"EXIF tells a digital zoom of {zoom:g}: the focal length may be {zoom:g} times as"
-            " long as its film equivalent says; give --fx or --camera"
-        )
-    if wide and high:
-        now, then = max(width, height) / min(width, height), max(wide, high) / min(wide, high)
-        if abs(now / then - 1) > 0.02:
-            found.append(
-                f"EXIF tells {wide:.0f} x {high:.0f} pixels and the image has {width} x {height}:"
-                " it was cropped, and the focal length from EXIF is of the whole; give --fx or"
-                " --camera"
-            )
-    return found
 
 
 def camera_for(

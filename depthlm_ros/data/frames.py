@@ -4,14 +4,8 @@
 import sys
 from collections.abc import Callable
 
-from depthlm_ros.data.files import (
-    camera_for,
-    exif_warnings,
-    film_focal_px,
-    is_turned,
-    read_camera,
-    read_image,
-)
+from depthlm_ros.camera import Camera
+from depthlm_ros.data.files import Photo, camera_for, read_camera, read_photo
 from depthlm_ros.errors import CameraError, InputError
 from depthlm_ros.view import Frame
 
@@ -40,22 +34,22 @@ def read_frame(
     Raises ImageError, CameraError where no focal length is known, and InputError for both a camera
     file and numbers.
     """
-    raster = read_image(image)
-    height, width = raster.shape[:2]
+    photo = read_photo(image)
     if camera:
         if (fx, fy, cx, cy) != (None,) * 4:
             raise InputError("give either a camera file or fx, fy, cx and cy, not both")
-        return _with_camera(image, raster, read_camera(camera))
+        return _with_camera(image, photo, read_camera(camera))
     if fx is None:
-        fx = _fx_of_exif(image, width, height, warn)
-    return Frame(raster, camera_for(width, height, fx, fy, cx, cy))
+        fx = _fx_of_exif(image, photo, warn)
+    height, width = photo.raster.shape[:2]
+    return Frame(photo.raster, camera_for(width, height, fx, fy, cx, cy))
 
 
-def _with_camera(path, raster, camera) -> Frame:
+def _with_camera(path: str, photo: Photo, camera: Camera) -> Frame:
     try:
-        return Frame(raster, camera)
+        return Frame(photo.raster, camera)
     except CameraError as error:
-        if not is_turned(path):
+        if not photo.is_turned:
             raise
         raise CameraError(
             f"{error}. EXIF turned {path} upright: give the camera file of the upright image, or"
@@ -63,18 +57,17 @@ def _with_camera(path, raster, camera) -> Frame:
         ) from error
 
 
-def _fx_of_exif(path, width, height, warn) -> float:
-    fx = film_focal_px(path, width, height)
-    if fx is None:
+def _fx_of_exif(path: str, photo: Photo, warn: Callable[[str], object]) -> float:
+    if photo.focal_px is None:
         raise CameraError(
             f"the focal length of {path} is unknown (its EXIF does not hold it), and without it"
             " there is no scale: give --fx PIXELS (and --fy, --cx, --cy), or --camera"
             " camera_info.yaml"
         )
     warn(
-        f"fx = {fx:.0f} px, from the film-equivalent focal length in EXIF, accurate to a few"
-        " percent if the image is not cropped; --fx or --camera is better"
+        f"fx = {photo.focal_px:.0f} px, from the film-equivalent focal length in EXIF, accurate to"
+        " a few percent if the image is not cropped; --fx or --camera is better"
     )
-    for contradiction in exif_warnings(path, width, height):
+    for contradiction in photo.contradictions:
         warn(contradiction)
-    return fx
+    return photo.focal_px

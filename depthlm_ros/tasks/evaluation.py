@@ -17,6 +17,7 @@ from depthlm_ros.evaluation.metrics import share_interval
 from depthlm_ros.predict import Predictor
 from depthlm_ros.tasks.item import Item, Task
 from depthlm_ros.tasks.poses import recall_to
+from depthlm_ros.viz.tables import text_table
 
 AUC_LIMIT_DEG = 30.0
 
@@ -41,10 +42,12 @@ class TaskReport:
         """All of it for reading."""
         head = f"{self.name}: {self.questions} questions of the task {self.task} ({self.style})"
         left_out = [f"{len(self.skipped)} records skipped, the first: {m}" for m in self.skipped]
-        title = f"{'':12}{'mean':>10}   95 % over records"
-        rows = [(name, *figures) for name, figures in self.scores.items()]
-        figures = [f"{n:<12}{mean:10.4f}   {low:.4f} to {high:.4f}" for n, mean, low, high in rows]
-        return "\n".join([head, *left_out[:1], "", title, *figures])
+        columns = "score", "mean", "95 % over records"
+        rows = [
+            (name, f"{mean:.4f}", f"{low:.4f} to {high:.4f}")
+            for name, (mean, low, high) in self.scores.items()
+        ]
+        return "\n".join([head, *left_out[:1], "", text_table(columns, rows)])
 
 
 def evaluate_task(

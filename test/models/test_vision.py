@@ -52,7 +52,7 @@ def test_a_view_at_its_multiple_reaches_the_model_bit_for_bit(vision_of, archite
 def test_a_view_beyond_the_processors_maximum_is_refused_with_sizes_and_entry(vision_of):
     vision = vision_of("qwen3_vl")
     vision.processor.size = {"shortest_edge": 256, "longest_edge": 2048}
-    with pytest.raises(EngineError, match=r"made 48 x 32 of a view of 70 x 54 where 64 x 48") as e:
+    with pytest.raises(EngineError, match="48 x 32 .*70 x 54 .*64 x 48") as e:
         vision.prepare([noise(70, 54)])
     assert "size.longest_edge (max_pixels)" in str(e.value)
 
@@ -61,14 +61,14 @@ def test_a_view_below_the_processors_minimum_is_refused_with_sizes_and_entry(vis
     """The default minimum of Qwen3-VL silently enlarges an image of 256 x 192."""
     vision = vision_of("qwen3_vl")
     vision.processor.size = {"shortest_edge": 65536, "longest_edge": 16777216}
-    with pytest.raises(EngineError, match=r"size\.shortest_edge \(min_pixels\)"):
+    with pytest.raises(EngineError, match=r"size\.shortest_edge"):
         vision.prepare([noise(256, 192)])
 
 
 def test_pixtrals_longest_edge_is_refused_where_it_shrinks(vision_of):
     vision = vision_of("llava")
     vision.processor.size = {"longest_edge": 64}
-    with pytest.raises(EngineError, match=r"of a view of 70 x 54 where 80 x 64 .*longest_edge"):
+    with pytest.raises(EngineError, match="70 x 54 .*80 x 64 .*longest_edge"):
         vision.prepare([noise(70, 54)])
 
 
@@ -84,12 +84,12 @@ def test_qwen_without_resize_takes_multiples_only(vision_of):
     vision = vision_of("qwen3_vl")
     vision.processor.do_resize = False
     assert vision.prepare([noise(64, 48)]).size == (48, 64)
-    with pytest.raises(EngineError, match="multiples of 16, not 70 x 54: switch do_resize on"):
+    with pytest.raises(EngineError, match=r"\b16\b.*70 x 54.*do_resize"):
         vision.prepare([noise(70, 54)])
 
 
 def test_a_view_of_an_absurd_shape_is_refused(vision_of):
-    with pytest.raises(EngineError, match="a view of 4000 x 8"):
+    with pytest.raises(EngineError, match="4000 x 8"):
         vision_of("qwen3_vl").prepare([noise(4000, 8)])
 
 

@@ -68,9 +68,7 @@ def test_a_predictor_is_warm_when_it_is_loaded(told):
 def test_weights_that_do_not_fit_are_refused_with_both_sizes(checkpoints, monkeypatch):
     monkeypatch.setattr(weights, "free_bytes", lambda device: 300_000)
     monkeypatch.setattr(weights, "part", None)  # nothing is read
-    with pytest.raises(
-        OutOfMemory, match=r"tiny random needs 0\.00\d+ GB .* cpu has 0\.0003 GB free"
-    ):
+    with pytest.raises(OutOfMemory, match=r"tiny random .*0\.00\d+ GB .*\bcpu .*0\.0003 GB"):
         loading.load(checkpoints("qwen3_vl"), "cpu")
 
 
@@ -105,7 +103,7 @@ def test_weights_for_which_a_gpu_has_no_room_after_all_are_refused(checkpoints, 
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.\nDetails")
 
     monkeypatch.setattr(loading.transformers.PreTrainedModel, "to", full)
-    with pytest.raises(OutOfMemory, match="tiny random does not fit into memory: CUDA out of"):
+    with pytest.raises(OutOfMemory, match="tiny random .*CUDA out of"):
         loading.load(checkpoints("qwen3_vl"), "cpu")
 
 
@@ -119,7 +117,7 @@ def test_an_engine_takes_a_model_that_is_loaded_already(engines, asked):
 
 @pytest.mark.parametrize("threads", [-1, 100_000, 1.5])
 def test_threads_that_the_machine_has_not_are_refused(checkpoints, threads):
-    with pytest.raises(InputError, match=r"threads is .*, allowed: 0 \(as many as suit"):
+    with pytest.raises(InputError, match=r"\bthreads\b"):
         loading.load(checkpoints("qwen3_vl"), "cpu", threads=threads)
 
 

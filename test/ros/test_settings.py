@@ -72,16 +72,16 @@ def test_all_problems_are_reported_at_once(declared):
 
 
 @pytest.mark.parametrize(
-    "values, problem",
+    "values, named",
     [
-        ({"grid_rate": float("nan")}, "grid.rate is nan, allowed: 0 to 60"),
-        ({"grid_columns": 0}, "grid.columns is 0, allowed: 1 to 4096"),
-        ({"grid_columns": 1.5}, "grid.columns is 1.5, it must be a whole number"),
-        ({"input_reliability": "Auto"}, "is 'Auto', allowed: auto, reliable, best_effort"),
+        ({"grid_rate": float("nan")}, "grid.rate .*nan.* 0 to 60"),
+        ({"grid_columns": 0}, "grid.columns .*0.* 1 to 4096"),
+        ({"grid_columns": 1.5}, "grid.columns .*1.5"),
+        ({"input_reliability": "Auto"}, "'Auto'.* auto, reliable, best_effort"),
     ],
 )
-def test_a_value_out_of_bounds_is_named_with_what_is_allowed(values, problem):
-    with pytest.raises(InputError, match=problem):
+def test_a_value_out_of_bounds_is_named_with_what_is_allowed(values, named):
+    with pytest.raises(InputError, match=named):
         Settings(**values)
 
 
@@ -167,7 +167,7 @@ def test_what_yaml_makes_of_on_and_off_is_what_was_typed(declared, given, means)
 
 @pytest.mark.parametrize("word", ["gpu0", "CPU", "cuda:", "cuda:x", "cuda1", ""])
 def test_a_device_that_cannot_be_is_refused_before_anything_is_loaded(declared, word):
-    with pytest.raises(InputError, match="parameter device is"):
+    with pytest.raises(InputError, match=r"\bdevice\b"):
         declared(device=word)
 
 

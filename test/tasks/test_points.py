@@ -132,14 +132,14 @@ def test_arrows_that_would_cover_each_other_are_not_drawn(records, row):
                 (image,) = of("points", records[0], larger, "marker", seed).images
                 assert (image == (255, 0, 0)).all(axis=2).sum() == 2 * 9 * scale**2
             except RecordError as error:
-                assert "overlap" in str(error)
+                assert str(error).startswith(records[0].where)
                 refused += 1
         shy.append(refused)
     assert 0 < shy[0] < shy[1] < 30
 
 
 def test_two_points_cannot_be_asked_by_one_token(records, row):
-    with pytest.raises(InputError, match="two points: ask by marker or coordinates"):
+    with pytest.raises(InputError, match="marker or coordinates"):
         of("points", records[0], row, "position")
 
 
@@ -156,7 +156,7 @@ def test_only_points_that_can_be_asked_are(records, row):
     for seed in range(10):
         item = of("axis", record, row, "marker", seed, see=cut(60))
         assert item.style.can_ask(item.views[0], item.question.pixel)
-    with pytest.raises(RecordError, match=r"r\.jsonl:1: fewer than 1 of its 12 points"):
+    with pytest.raises(RecordError, match=r"r\.jsonl:1: .*\b1 .*\b12\b"):
         of("axis", record, row, "marker", see=cut(24))
 
 
@@ -190,5 +190,5 @@ def test_a_number_is_judged_by_the_published_measure(reply, expected):
 
 
 def test_a_task_that_is_not_there_is_named_with_those_that_are():
-    with pytest.raises(InputError, match="'depth' is unknown, allowed: distance, axis, speed"):
+    with pytest.raises(InputError, match="'depth'.*distance, axis, speed"):
         find_task("depth")

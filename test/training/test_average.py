@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The mean of checkpoints: of the newest whole ones of runs, and it answers."""
 
+import re
 from shutil import copytree
 
 import numpy as np
@@ -71,21 +72,21 @@ def test_runs_of_unlike_models_have_no_mean(run, tmp_path, change):
         name = "heads.dense.bias" if change == "shape" else "heads.dense.weight"
         save_file({name: torch.ones(9)}, step / FILES[1])
     run_folder.mark_complete(step)
-    with pytest.raises(SystemExit, match="other/.*heads.safetensors holds other weights than"):
+    with pytest.raises(SystemExit, match=r"other/.*heads\.safetensors"):
         main([str(tmp_path / "other"), str(run), str(tmp_path / "mean"), "--last", "1"])
     assert not (tmp_path / "mean").exists()
 
 
 @pytest.mark.parametrize(
-    ("last", "said"),
-    [(0, "asked for 0"), (1, "a mean takes 2 or more"), (5, "4 complete checkpoints, .* for 5")],
+    ("last", "named"),
+    [(0, r"\b0\b"), (1, r"\b2\b"), (5, r"\b4 .*\b5\b")],
 )
-def test_a_mean_of_what_is_not_there_is_refused(run, tmp_path, last, said):
-    with pytest.raises(SystemExit, match=said):
+def test_a_mean_of_what_is_not_there_is_refused(run, tmp_path, last, named):
+    with pytest.raises(SystemExit, match=named):
         main([str(run), str(tmp_path / "mean"), "--last", str(last)])
     assert not (tmp_path / "mean").exists()
 
 
 def test_a_folder_that_exists_is_kept(run, tmp_path):
-    with pytest.raises(SystemExit, match=r"training.tools.average: .* exists"):
+    with pytest.raises(SystemExit, match=re.escape(str(tmp_path))):
         main([str(run), str(tmp_path)])

@@ -17,17 +17,17 @@ LAYOUTS = {
     "qwen2_5_vl": (
         (
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
-            "<|vision_start|>PICTURE<|vision_end|>"
+            "<|vision_start|>IMAGE<|vision_end|>"
         ),
         "<|im_end|>\n<|im_start|>assistant\n",
         "<|im_end|>",
     ),
     "qwen3_vl": (
-        "<|im_start|>user\n<|vision_start|>PICTURE<|vision_end|>",
+        "<|im_start|>user\n<|vision_start|>IMAGE<|vision_end|>",
         "<|im_end|>\n<|im_start|>assistant\n",
         "<|im_end|>",
     ),
-    "llava": ("<s>[INST]PICTURE", "[/INST]", "</s>"),
+    "llava": ("<s>[INST]IMAGE", "[/INST]", "</s>"),
 }
 NEXT_TURN = {"qwen3_vl": "\n<|im_start|>user\n", "llava": "[INST]"}
 NEXT_TURN["qwen2_5_vl"] = NEXT_TURN["qwen3_vl"]
@@ -44,7 +44,7 @@ def read(collator, ids):
     text = collator.tokenizer.decode(ids)
     for token in ("<|image_pad|>", "[IMG]", "[IMG_BREAK]", "[IMG_END]"):
         text = text.replace(token, "\0")
-    return "PICTURE".join(filter(None, text.split("\0"))) if "\0" in text else text
+    return "IMAGE".join(filter(None, text.split("\0"))) if "\0" in text else text
 
 
 def test_questions_do_not_see_each_other():
@@ -80,15 +80,15 @@ def test_the_loss_falls_on_the_answers_and_their_ends_only(parts_of, row_about, 
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_loss_on_all_leaves_out_pictures_and_padding_only(parts_of, row_about, name):
+def test_loss_on_all_leaves_out_images_and_padding_only(parts_of, row_about, name):
     rows = [row_about(name, {"coordinates": 1}, s, width=130 + 40 * s) for s in (0, 1)]
     collator = Collator(parts_of(name), loss_on="all")
-    batch, pictures = collator(rows), set(collator.vision.token_ids((2, 2)))
+    batch, images = collator(rows), set(collator.vision.token_ids((2, 2)))
     for i in range(2):
         places = batch["targets"][batch["targets"][:, 0] == i][:, 1].tolist()
         length = (batch["attention_mask"][i, 0].sum(1) > 0).sum()
         ids = batch["input_ids"][i].tolist()
-        words = [at for at in range(1, length) if ids[at] not in pictures]
+        words = [at for at in range(1, length) if ids[at] not in images]
         end = max(places)
         assert sorted(places) == [at for at in words if at <= end]
         assert ids[end] == collator.tokenizer.eos_token_id
@@ -158,8 +158,8 @@ def test_the_token_that_points_stands_at_the_pixel(parts_of, row_about, name):
     row, collator = row_about(name, {"position": 1}), Collator(parts_of(name))
     batch = collator([row])
     where = batch["input_ids"][0] == collator.tokenizer.convert_tokens_to_ids(POINT)
-    picture = batch["input_ids"][0] == collator.vision.image_id
-    start = batch["position_ids"][1:, 0, picture].amin()
+    image = batch["input_ids"][0] == collator.vision.image_id
+    start = batch["position_ids"][1:, 0, image].amin()
     grid = collator.vision.prepare([row.image]).grid
     expected = PositionStyle.place(row.view, row.asked[0].question.pixel, grid)
     assert where.sum() == 1

@@ -19,7 +19,7 @@ def looks(image, count=40):
     return [another_look(image, np.random.default_rng(seed)) for seed in range(count)]
 
 
-def test_a_look_is_a_picture_of_the_same_size_and_a_function_of_its_generator(halves):
+def test_a_look_is_an_image_of_the_same_size_and_a_function_of_its_generator(halves):
     before = halves.copy()
     for first, again in zip(looks(halves, 5), looks(halves, 5), strict=True):
         assert first.shape == halves.shape and first.dtype == np.uint8

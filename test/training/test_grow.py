@@ -2,6 +2,7 @@
 """More vision blocks: the same states and answers, the same files, and the new blocks learn."""
 
 import json
+import re
 from shutil import copyfile, copytree
 
 import numpy as np
@@ -134,20 +135,20 @@ def test_only_whole_names_of_blocks_are_renamed():
 
 
 @pytest.mark.parametrize(
-    "name, layers, said",
+    "name, layers, named",
     [
-        ("llava", 4, "'llava' model, and only qwen3_vl, qwen2_5_vl can grow"),
-        ("qwen3_vl", 2, "has 2 vision blocks already, asked for 2"),
+        ("llava", 4, "'llava'.*qwen3_vl, qwen2_5_vl"),
+        ("qwen3_vl", 2, r"\b2 .*\b2$"),
     ],
 )
-def test_what_cannot_grow_is_refused(name, layers, said, base_of, tmp_path):
-    with pytest.raises(InputError, match=said):
+def test_what_cannot_grow_is_refused(name, layers, named, base_of, tmp_path):
+    with pytest.raises(InputError, match=named):
         grow(base_of(name), tmp_path / "deep", layers)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_exists_is_kept(tmp_path):
-    with pytest.raises(SystemExit, match=r"training.tools.grow: .* exists"):
+    with pytest.raises(SystemExit, match=re.escape(str(tmp_path))):
         main([str(TINY), str(tmp_path), "--vision-layers", "9"])
 
 

@@ -101,7 +101,7 @@ def test_the_manifest_tells_what_was_run(finished, config):
 
 
 def test_a_run_of_another_config_is_not_gone_on_with(finished, config):
-    with pytest.raises(InputError, match="it differs in lr"):
+    with pytest.raises(InputError, match=r"\blr\b"):
         grpo.train(replace(config, lr=2e-4))
 
 
@@ -174,7 +174,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_end(finished, config, tmp_path
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_a_group_reads_its_picture_once(config):
+def test_a_group_reads_its_image_once(config):
     parts = load_parts(from_folder(TINY))
     mixture = lessons(config.data, ["distance"], parts.checkpoint, 1, 4)
     rollouts = Rollouts(mixture, parts, 4)
@@ -235,13 +235,13 @@ def test_a_task_without_a_number_is_refused():
 
 
 def test_replies_that_cannot_be_shared_out_are_refused(config):
-    with pytest.raises(InputError, match="a step of 8 is not a multiple of micro_batch 3"):
+    with pytest.raises(InputError, match=r"\b8 .*micro_batch 3\b"):
         group_arguments(replace(config, micro_batch=3))
 
 
 def test_position_style_is_refused_with_its_reason(config, tmp_path):
     wrong = replace(config, style="position", out=str(tmp_path))
-    with pytest.raises(InputError, match="position|point"):
+    with pytest.raises(InputError, match="position"):
         grpo.made_trainer(wrong, group_arguments(wrong), None, TINY)
 
 

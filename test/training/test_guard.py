@@ -95,7 +95,7 @@ def test_only_labelled_pixels_are_asked_and_with_their_own_distance(records):
 
 
 def test_an_empty_dataset_is_refused(records):
-    with pytest.raises(InputError, match="empty"):
+    with pytest.raises(InputError, match=r"r\.jsonl"):
         sft.train(records([]))
 
 
@@ -218,11 +218,11 @@ def tiny_run(shards, tmp_path):
 
 def test_a_run_that_cannot_fit_is_refused_before_it_starts(tiny_run, monkeypatch):
     monkeypatch.setattr(dry_run, "free_bytes", lambda device: 10_000)
-    with pytest.raises(OutOfMemory, match=r"need 0\.\d+ GB.*lora"):
+    with pytest.raises(OutOfMemory, match=r"0\.\d+ GB.*lora"):
         sft.train(tiny_run)
     monkeypatch.undo()
     monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 1000}))
-    with pytest.raises(InputError, match="checkpoints need .* GB in .*run"):
+    with pytest.raises(InputError, match=r" GB .*/run\b"):
         sft.train(tiny_run)
     assert not list((Path(tiny_run.out)).glob("steps/*"))
 

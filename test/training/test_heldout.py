@@ -66,18 +66,18 @@ def test_scenes_of_shards_are_asked_instead_of_the_split(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
-    [(["--shards", "{}"], "no .npz shard"), (["dense", "--checkpoint", "{}"], "has no heads")],
+    "arguments, named",
+    [(["--shards", "{}"], r"\.npz"), (["dense", "--checkpoint", "{}"], r"config\.json|heads")],
 )
-def test_the_command_refuses_in_one_line(tmp_path, arguments, words):
-    with pytest.raises(SystemExit, match=f"training.heldout: .*{words}"):
+def test_the_command_refuses_in_one_line(tmp_path, arguments, named):
+    with pytest.raises(SystemExit, match=f"training.heldout: .*{named}"):
         main([text.format(tmp_path) for text in arguments])
 
 
 def test_the_dense_head_answers_from_the_cell_of_the_token_that_holds_the_pixel(tmp_path):
     for path in TINY.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(CheckpointError, match="has no heads.safetensors"):
+    with pytest.raises(CheckpointError, match=r"heads\.safetensors"):
         DenseHead(tmp_path)
     width = json.loads((TINY / "config.json").read_text())["text_config"]["hidden_size"]
     bias = torch.arange(16.0) / 10  # a cell's own number, whatever the states are

@@ -74,7 +74,7 @@ def test_an_item_depends_on_seed_and_index_only(data):
     assert drawn(1) == drawn(1) != drawn(2)
 
 
-def test_a_rendered_picture_is_labelled_where_it_has_distances():
+def test_a_rendered_image_is_labelled_where_it_has_distances():
     one = shot()
     record = shot_record(one, np.random.default_rng(0))
     assert len(record) == PIXELS
@@ -83,14 +83,14 @@ def test_a_rendered_picture_is_labelled_where_it_has_distances():
     assert record.label_as("distance") is record.label_m
     assert record.frame() is one.frame
     one.distance_m[:] = np.nan
-    with pytest.raises(RecordError, match="plane 0: no pixel has a distance"):
+    with pytest.raises(RecordError, match="plane 0"):
         shot_record(one, np.random.default_rng(0))
 
 
 def test_a_task_without_data_is_refused(data):
-    with pytest.raises(InputError, match="the task moved needs data with pairs"):
+    with pytest.raises(InputError, match=r"\bmoved\b.*\bpairs\b"):
         lessons(data[:2], ["moved"], ROW, 1, 1)
-    with pytest.raises(InputError, match="the task axis needs data with records or shards"):
+    with pytest.raises(InputError, match=r"\baxis\b.*\brecords or shards\b"):
         lessons(data[2:], ["axis"], ROW, 1, 1)
 
 

@@ -32,7 +32,7 @@ def test_a_processor_that_does_something_else_is_refused(parts_of, monkeypatch):
         return prepare(self, [np.minimum(image, 250) + 5 for image in images])
 
     monkeypatch.setattr(type(vision), "prepare", brighter)
-    with pytest.raises(EngineError, match="does more"):
+    with pytest.raises(EngineError, match=r"preprocessor_config\.json"):
         Preparer(vision).prepare(np.zeros((64, 64, 3), np.uint8))
 
 

@@ -14,7 +14,7 @@ from training.data.rows import stage_rows
 TINY = "training/configs/tiny.yaml"
 
 
-def test_the_preview_shows_pictures_labels_and_trained_tokens(shards, tmp_path, capsys):
+def test_the_preview_shows_images_labels_and_trained_tokens(shards, tmp_path, capsys):
     preview.main([TINY, "--data", str(shards), "--count", "2", "--out", str(tmp_path)])
     said = capsys.readouterr().out
     config = read_config(TINY, data=str(shards))

@@ -48,7 +48,7 @@ def test_arms_of_a_comparison_differ_in_what_is_compared_only():
 
 def test_equal_seconds_are_made_of_the_measured_rate(small):
     arm = FINDINGS["labels"][1][2]
-    with pytest.raises(DepthLMError, match="nothing like 'one label, equal seconds'"):
+    with pytest.raises(DepthLMError, match="'one label, equal seconds'"):
         told(small, "labels", "ten_labels", steps=100, seconds=300.0)
         small._steps(arm, "labels")
     told(small, "labels", "one_label_equal_images", steps=100, seconds=50.0)
@@ -60,7 +60,7 @@ def test_equal_flops_count_generation_and_training_of_the_whole_group(small):
     assert small._steps(arm, "rewards") == round(2 * GRPO_FLOPS) == 21
 
 
-def test_a_raw_picture_is_not_resized(shot):
+def test_a_raw_image_is_not_resized(shot):
     one = shot(1)
     raw = claimed(one)
     view = unify_focal(raw.frame, 200.0)
@@ -74,7 +74,7 @@ def test_rows_that_have_not_run_are_marked(small):
         small,
         "loss",
         "loss_on_all",
-        pictures=4800,
+        images=4800,
         labels=24000,
         seconds=61.2,
         steps=300,
@@ -94,7 +94,7 @@ def test_a_finding_is_carried_out_once(small, monkeypatch):
     small.carry_out("loss")
     rows = small.rows("loss")
     for row in rows:
-        assert (row["steps"], row["pictures"], row["labels"]) == (1, 2, 10)
+        assert (row["steps"], row["images"], row["labels"]) == (1, 2, 10)
         assert 0 <= row["low"] <= row["delta1"] <= row["high"] <= 1
         assert row["seconds"] > 0
     manifest = json.loads((small.out / "loss/loss_on_all/manifest.json").read_text())
@@ -118,5 +118,5 @@ def test_the_command_prints_the_table_without_training(tmp_path, capsys):
 
 
 def test_data_that_are_not_there_are_told_in_a_line(tmp_path):
-    with pytest.raises(SystemExit, match=r"replicate: .*/nowhere"):
+    with pytest.raises(SystemExit, match="/nowhere"):
         replicate.main(["--steps", "1", "--out", str(tmp_path), "--data", f"{tmp_path}/nowhere"])

@@ -137,7 +137,7 @@ def test_a_mirrored_shot_keeps_the_ray_and_distance_of_what_it_shows(shot):
     assert np.allclose(other, ray * (-1, 1, 1))
 
 
-def test_variation_changes_colours_but_no_distance_and_half_of_the_pictures_are_mirrored(shot):
+def test_variation_changes_colours_but_no_distance_and_half_of_the_images_are_mirrored(shot):
     one = shot(0)
     one.distance_m[:, :65] += 1
     found = [varied(one, np.random.default_rng(seed)) for seed in range(40)]

@@ -134,7 +134,7 @@ def test_people_are_one_and_a_half_to_two_metres_tall():
     assert 1.5 < min(tall) < 1.62 and 1.8 < max(tall) < 2.0
 
 
-def test_equal_seeds_give_equal_pictures_and_the_splits_differ():
+def test_equal_seeds_give_equal_images_and_the_splits_differ():
     first, again, other = (synthetic.shot(5, split) for split in ("train", "train", "heldout"))
     np.testing.assert_array_equal(first.frame.image, again.frame.image)
     np.testing.assert_array_equal(first.distance_m, again.distance_m)
@@ -163,7 +163,7 @@ def test_cameras_see_fifty_to_eighty_degrees_from_230_pixels_focal_length_on():
     assert all(280 <= c.width <= 400 and abs(c.fy / c.fx - 1) <= 0.01 for c in cameras)
 
 
-def test_a_picture_of_a_surface_before_the_lens_is_not_worth_showing():
+def test_an_image_of_a_surface_before_the_lens_is_not_worth_showing():
     room_like = np.full((10, 10), 3.0)
     assert framing.worth_showing(room_like)
     assert not framing.worth_showing(np.full((10, 10), 0.6))
@@ -180,7 +180,7 @@ def test_shards_give_back_what_was_written_to_the_millimetre(tmp_path):
         assert read[i].frame.camera == wrote.frame.camera and read[i].kind == wrote.kind
         np.testing.assert_array_equal(read[i].frame.image, wrote.frame.image)
         np.testing.assert_allclose(read[i].distance_m, wrote.distance_m, atol=5.1e-4)
-    with pytest.raises(IndexError, match="5 images, asked for number 5"):
+    with pytest.raises(IndexError, match=r"\b5 .*\b5$"):
         read[5]
 
 
@@ -196,7 +196,7 @@ def test_making_shards_again_writes_only_the_missing_ones(tmp_path, capsys):
 
 
 def test_a_folder_without_shards_is_refused_with_the_command_that_makes_some(tmp_path):
-    with pytest.raises(InputError, match=r"training\.synthetic shards --out DIR"):
+    with pytest.raises(InputError, match=r"training\.synthetic shards"):
         shards.read_shards(tmp_path)
 
 
@@ -205,17 +205,17 @@ def test_a_shard_that_is_not_whole_is_named(tmp_path):
     (shard,) = tmp_path.glob("*.npz")
     for broken in (shard.read_bytes()[:-100], b"nothing"):
         shard.write_bytes(broken)
-        with pytest.raises(InputError, match=rf"{shard.name} is no whole shard .*: delete it"):
+        with pytest.raises(InputError, match=shard.name):
             shards.read_shards(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    "arguments, named",
     [
-        (["--split", "unseen", "--count", "1"], "the world of boxes has the splits train, held"),
-        (["--world", "furnished", "--count", "1"], "the furnished world needs --assets DIR"),
+        (["--split", "unseen", "--count", "1"], "train, heldout"),
+        (["--world", "furnished", "--count", "1"], "--assets"),
     ],
 )
-def test_the_command_refuses_in_one_line(tmp_path, arguments, words):
-    with pytest.raises(SystemExit, match=words):
+def test_the_command_refuses_in_one_line(tmp_path, arguments, named):
+    with pytest.raises(SystemExit, match=named):
         synthetic.main(["shards", "--out", str(tmp_path), *arguments])

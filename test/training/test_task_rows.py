@@ -51,9 +51,7 @@ def pair_row(pairs, parts, task="translation"):
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
 @pytest.mark.parametrize("task", ["translation", "orientation"])
-def test_two_pictures_are_learnt_as_transformers_reads_them(
-    pairs, parts_of, student_of, name, task
-):
+def test_two_images_are_learnt_as_transformers_reads_them(pairs, parts_of, student_of, name, task):
     """Its own positions, its own loss over the same answer."""
     parts, student = parts_of(name), student_of(name)
     row = pair_row(pairs, parts, task)
@@ -79,7 +77,7 @@ def test_two_pictures_are_learnt_as_transformers_reads_them(
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "llava"])
-def test_rows_of_one_and_two_pictures_share_a_batch(pairs, parts_of, row_about, student_of, name):
+def test_rows_of_one_and_two_images_share_a_batch(pairs, parts_of, row_about, student_of, name):
     parts, student = parts_of(name), student_of(name)
     single = replace(row_about(name, {"coordinates": 2}), weights=STAGE.weights)
     rows = [pair_row(pairs, parts), single, pair_row(pairs, parts)]
@@ -115,5 +113,5 @@ def test_crops_are_taken_before_the_question(shards, tmp_path):
 def test_a_stage_that_asks_about_pixels_has_no_use_for_pairs(pairs):
     data = [{"pairs": str(pairs)}]
     config = read_config("training/configs/tiny_markers.yaml", data=data)
-    with pytest.raises(InputError, match="no use for data with pairs: give it tasks"):
+    with pytest.raises(InputError, match=r"\bpairs\b.*\btasks\b"):
         stage_rows(config, config.entry(""))

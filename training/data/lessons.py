@@ -80,4 +80,4 @@ def shot_record(shot, rng) -> Record:
     pixels = np.stack([u[chosen], v[chosen]], axis=1).astype(np.float64)
     label_m = shot.distance_m[v[chosen], u[chosen]].astype(np.float64)
     camera = shot.frame.camera
-    return Scene(Path(), camera, pixels, label_m, "distance", where, picture=shot.frame)
+    return Scene(Path(), camera, pixels, label_m, "distance", where, loaded=shot.frame)

@@ -47,12 +47,11 @@ class Rollouts:
     def _drawn(self, number) -> dict:
         item, skipped = self._mixture[number]
         self.skipped[number], self.where[number] = skipped, item.where
-        pictures = item.images
-        for picture in pictures:
-            self._vision.prepare([picture])  # EngineError where it would be resized again
+        for image in item.images:
+            self._vision.prepare([image])  # EngineError where it would be resized again
         return {
             "prompt": [*self._system, {"role": "user", "content": item.question.text}],
-            "images": [Image.fromarray(picture) for picture in pictures],
+            "images": [Image.fromarray(image) for image in item.images],
             "task": item.task,
             "truth": item.truth,
             "template": item.question.form.template,

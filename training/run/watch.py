@@ -57,7 +57,7 @@ class HeldOut:
         if not told.records:
             return list(questions(told.scenes or 50, told.pixels, first=FIRST))
         records = Records(told.records, told.kind)
-        chosen = np.linspace(0, len(records) - 1, min(told.pictures, len(records))).astype(int)
+        chosen = np.linspace(0, len(records) - 1, min(told.images, len(records))).astype(int)
         return [_question(records[int(i)], told.pixels) for i in chosen]
 
 

@@ -60,8 +60,8 @@ def write_sheet(shots: list[Shot], path) -> None:
 
 
 def _cell(one: Shot, width=320, height=240) -> np.ndarray:
-    pictures = [one.frame.image, distance_colours(one.distance_m, SHEET_M)]
-    return np.vstack([_fitted(p, width, height) for p in pictures])
+    both = one.frame.image, distance_colours(one.distance_m, SHEET_M)
+    return np.vstack([_fitted(image, width, height) for image in both])
 
 
 def _fitted(image, width, height) -> np.ndarray:
@@ -85,7 +85,7 @@ def camera_info(camera: Camera) -> str:
 
 
 def write_demo(one: Shot, folder: Path) -> None:
-    """Picture, calibration, true distances and a note of their origin."""
+    """Image, calibration, true distances and a note of their origin."""
     millimetres = millimetres_of(one.distance_m, "the demo image", np.uint16)
     folder.mkdir(parents=True, exist_ok=True)
     packed = [cv2.IMWRITE_PNG_COMPRESSION, 9]

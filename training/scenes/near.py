@@ -18,7 +18,7 @@ from training.scenes.furnished import layouts
 from training.scenes.furnished.builder import Builder
 from training.scenes.furnished.library import library
 from training.scenes.furnished.meshes import Scene
-from training.scenes.furnished.picture import render
+from training.scenes.furnished.render import render
 from training.scenes.furnished.views import ATTEMPTS, VIEWS, compressed, outside_of, place
 
 KEY = 5  # of this split's random numbers; furnished.views.SPLITS has the others

@@ -180,13 +180,13 @@ class Replication:
         shipped = (self._by_rewards if arm.grpo else self._by_answers)(arm, folder, steps)
         seconds = spent() - begin
         labels = sum(arm.ask.values()) * steps * self.batch
-        budget = {"steps": steps, "pictures": steps * self.batch, "labels": labels}
+        budget = {"steps": steps, "images": steps * self.batch, "labels": labels}
         measured = self._measured(shipped, arm) if arm.style else {}
         write_json(folder / RESULT, {**budget, "seconds": seconds, **measured})
 
     def _by_answers(self, arm, folder, steps):
         stage = Stage("run", steps, 1e-3, arm.ask, arm.weights, warmup_steps=50)
-        told = {"data": str(self._pictures(arm.raw)), "out": str(folder), "stages": [stage]}
+        told = {"data": str(self._shards(arm.raw)), "out": str(folder), "stages": [stage]}
         told["base"] = str(self._folder(arm.base)) if arm.base else "fresh"
         told |= {"batch": self.batch, "seed": self.seed, "save_every": 10**6, "heldout": None}
         return sft.train(replace(read_config(CONFIG), **told, **arm.changes, **self._changes))
@@ -208,7 +208,7 @@ class Replication:
         )
         return grpo.train(config)
 
-    def _pictures(self, raw) -> Path:
+    def _shards(self, raw) -> Path:
         """The shards; for raw ones a copy whose cameras all claim the unified focal length."""
         copy = self.out / "raw" / "shots.npz"
         if raw and not copy.exists():
@@ -262,7 +262,7 @@ def table(replication) -> str:
 def _cells(row) -> list:
     if "delta1" not in row:
         return ["not run"] + [""] * 5
-    counts = [f"{row['pictures']:,}", f"{row['labels']:,}", f"{row['seconds']:.0f}"]
+    counts = [f"{row['images']:,}", f"{row['labels']:,}", f"{row['seconds']:.0f}"]
     interval = f"{row['low']:.3f} to {row['high']:.3f}"
     return [*counts, f"{row['delta1']:.3f}", interval, f"{row['constant']:.3f}"]
 

@@ -182,13 +182,14 @@ class Client:
         # Not by spin_until_future_complete: in rclpy 7 each call of it makes the next one slower.
         if not self.spin(max(end - began, 0.1), future.done):
             service.remove_pending_request(future)
-            raise EngineError(self._silent(service.srv_name, end - began))
+            raise self._silent(service.srv_name, end - began)
         return future.result()
 
-    def _silent(self, name, seconds) -> str:
-        return (
+    def _silent(self, name, seconds) -> EngineError:
+        return EngineError(
             f"{name} did not answer within {seconds:.1f} s: allow more with --timeout, or look at"
-            " the node's log"
+            " the node's log",
+            Code.TIMED_OUT,
         )
 
     def _scanned(self, goal, progress, timeout):
@@ -215,5 +216,5 @@ class Client:
         while not future.done():
             before = heard[0]
             if not self.spin(timeout, lambda: future.done() or heard[0] != before):  # noqa: B023
-                raise EngineError(self._silent(self._named("scan_grid"), timeout))
+                raise self._silent(self._named("scan_grid"), timeout)
         return future.result()

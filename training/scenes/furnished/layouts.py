@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Homes: living rooms, kitchens, bathrooms, table tops; and the choice among all places.
 
-Each furnishes a Builder. Knows nothing about pictures.
+Each furnishes a Builder. Knows nothing about images.
 """
 
 import numpy as np

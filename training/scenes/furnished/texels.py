@@ -22,7 +22,7 @@ class Texels:
 
     @classmethod
     def of(cls, images) -> "Texels":
-        """From pictures (H, W, 4) uint8, each level half the size of the one before."""
+        """From images (H, W, 4) uint8, each level half the size of the one before."""
         chains = [_levels(image) for image in images]
         most = max(map(len, chains), default=1)
         flat = [level.reshape(-1, 4) for chain in chains for level in chain]
@@ -66,7 +66,7 @@ class Texels:
 
 
 def _levels(image):
-    """The picture and its halves down to one texel."""
+    """The image and its halves down to one texel."""
     chain = [image]
     while max(chain[-1].shape[:2]) > 1:
         size = [max(1, n // 2) for n in chain[-1].shape[1::-1]]

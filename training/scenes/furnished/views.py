@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Furnished places and the pictures that cameras take in them: pure functions of their seed.
+"""Furnished places and the images that cameras take in them: pure functions of their seed.
 
-Ten numbers share a place, so that it is built once. Knows nothing about files of pictures.
+Ten numbers share a place, so that it is built once. Knows nothing about files of images.
 """
 
 from functools import lru_cache
@@ -18,7 +18,7 @@ from training.scenes.furnished import layouts, patterns, workrooms
 from training.scenes.furnished.builder import Builder
 from training.scenes.furnished.library import Library, library
 from training.scenes.furnished.meshes import Scene
-from training.scenes.furnished.picture import render
+from training.scenes.furnished.render import render
 
 VIEWS = 10
 SPLITS = {"train": 1, "heldout": 2, "unseen": 3, "wider": 4}
@@ -56,7 +56,7 @@ def furnished_shot(assets, seed: int, split: str = "train") -> Shot:
         ):
             frame = Frame(compressed(rng, developed(rng, light)), camera)
             return Shot(frame, distance, seed, kind)
-    raise RuntimeError(f"seed {seed} of split '{split}' gave no picture in {ATTEMPTS} attempts")
+    raise RuntimeError(f"seed {seed} of split '{split}' gave no image in {ATTEMPTS} attempts")
 
 
 @lru_cache(maxsize=2)
@@ -80,7 +80,7 @@ def place(rng, assets: Library):
 
 
 class Outside:
-    """What rays see that leave the place: a picture (h, w, 3) around the horizon, thrice."""
+    """What rays see that leave the place: an image (h, w, 3) around the horizon, thrice."""
 
     def __init__(self, image):
         self.image = image.astype(np.float32)
@@ -94,7 +94,7 @@ class Outside:
 
 
 def _inside(distance) -> bool:
-    """Most of the picture shows the place and not what is outside."""
+    """Most of the image shows the place and not what is outside."""
     return np.isfinite(distance).mean() > 0.6
 
 
@@ -176,7 +176,7 @@ def _room_around(scene, pose) -> bool:
 
 
 def compressed(rng, image) -> np.ndarray:
-    """The picture after JPEG at a random quality, most of the time."""
+    """The image after JPEG at a random quality, most of the time."""
     if rng.random() < 0.3:
         return image
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 98))]

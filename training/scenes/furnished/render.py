@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What a camera makes of a scene of triangles: light and exact distance of every pixel.
 
-Leaves (pictures with holes) let rays through; edges are shaded by more rays than one. Where a
+Leaves (images with holes) let rays through; edges are shaded by more rays than one. Where a
 ray leaves the place there is no distance: NaN.
 """
 
