@@ -5,6 +5,8 @@ data themselves (distance or z, scales, ego motion, splits) is said by each read
 
 from typing import Literal
 
+import numpy as np
+
 PAPERS = ("depthlm", "depthvlm")
 
 Which = Literal["visible", "nearest", "last"]
@@ -20,3 +22,22 @@ def kept_points(name: str, as_published: str) -> Which:
     if not as_published:
         return "visible"
     return "nearest" if (as_published, name) == ("depthlm", "nuscenes") else "last"
+
+
+def sparse_map(
+    at: np.ndarray, metres: np.ndarray, width: int, height: int, keep: str
+) -> np.ndarray:
+    """(height, width) float32 metres, NaN where no point fell.
+
+    at: (N, 2) whole columns and rows, also outside.
+    metres: (N,).
+    keep: "nearest" or "last", of points in one pixel.
+    """
+    inside = (at >= 0).all(axis=1) & (at < (width, height)).all(axis=1)
+    at, metres = at[inside].astype(np.int64), metres[inside]
+    if keep == "nearest":
+        order = np.argsort(-metres, kind="stable")  # of repeated places the last one stays
+        at, metres = at[order], metres[order]
+    found = np.full((height, width), np.nan, np.float32)
+    found[at[:, 1], at[:, 0]] = metres
+    return found

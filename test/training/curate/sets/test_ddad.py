@@ -1,0 +1,248 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""DDAD: scenes in DGP's layout, written here, against computed distances."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from testing.planes import (
+    OPTICAL,
+    car,
+    far_from_home,
+    moved,
+    pinhole,
+    placed,
+    quaternion,
+    scan,
+    turn,
+)
+
+from depthlm_ros.errors import InputError
+from training.curate.sample import Skip
+from training.curate.sets.ddad import Ddad
+
+SIZE, K = (96, 60), (88.0, 87.5, 46.1, 31.0, 0.9)  # fx fy cx cy skew
+MOUNT = {
+    "LIDAR": np.eye(4),
+    "CAMERA_01": placed(turn(0.02, 0.04, 0.03) @ OPTICAL, (1.65, 0.24, 1.35)),
+    "CAMERA_06": placed(turn(-1.0, 0.01, -0.09) @ OPTICAL, (1.64, -0.45, 1.37)),
+}
+FILE = {"LIDAR": "point_cloud/LIDAR/{}.npz"}
+LATE_S = {"LIDAR": 0.0, "CAMERA_01": 0.2115, "CAMERA_06": 0.091}
+SCENES = {"0": ["000000", "000001"], "1": ["000150"]}
+
+
+def seen(seconds):
+    """From the roof, in the world; the cloud is kept in the frame of the car."""
+    return scan(car(seconds) @ placed(np.eye(3), (1, 0, 1.9)))
+
+
+def pose_of(pose):
+    return {
+        "rotation": dict(zip(("qw", "qx", "qy", "qz"), quaternion(pose[:3, :3]), strict=True)),
+        "translation": dict(zip("xyz", pose[:3, 3].tolist(), strict=True)),
+    }
+
+
+def write_scene(folder):
+    data, samples = [], []
+    for i in range(2):
+        keys = []
+        for name, mount in MOUNT.items():
+            then = 0.1 * i + LATE_S[name]
+            file = FILE.get(name, f"rgb/{name}/{{}}.png").format(15569195938203752 + i)
+            path = folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shown = {"filename": file, "pose": pose_of(far_from_home(car(then) @ mount))}
+            if name == "LIDAR":
+                local = moved(np.linalg.inv(car(then)), seen(then))
+                np.savez(path, data=np.concatenate([local, np.ones((len(local), 1))], axis=1))
+                datum = {"point_cloud": {**shown, "point_format": ["X", "Y", "Z", "INTENSITY"]}}
+            else:
+                Image.new("RGB", SIZE, (30, 60, 90)).save(path)
+                datum = {"image": {**shown, "width": SIZE[0], "height": SIZE[1], "channels": 3}}
+            stamp = f"2019-09-30T16:11:{38 + then:09.6f}Z"
+            keys.append(f"{name}-{i}")
+            data.append(
+                {"key": keys[-1], "id": {"name": name, "timestamp": stamp}, "datum": datum}
+            )
+        samples.append({"calibration_key": "c0e1", "datum_keys": keys, "id": {"index": str(i)}})
+    (folder / "scene_a8dc.json").write_text(json.dumps({"data": data, "samples": samples}))
+    intrinsics = dict(zip(("fx", "fy", "cx", "cy", "skew"), K, strict=True))
+    nothing = dict.fromkeys(intrinsics, 0.0)
+    calibration = {
+        "names": list(MOUNT),
+        "intrinsics": [nothing, intrinsics, intrinsics],
+        "extrinsics": [pose_of(mount) for mount in MOUNT.values()],
+    }
+    (folder / "calibration").mkdir()
+    (folder / "calibration" / "c0e1.json").write_text(json.dumps(calibration))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("ddad")
+    for name in (name for names in SCENES.values() for name in names):
+        (root / name).mkdir()
+        write_scene(root / name)
+    splits = {
+        split: {"filenames": [f"{name}/scene_a8dc.json" for name in names]}
+        for split, names in SCENES.items()
+    }
+    (root / "ddad.json").write_text(json.dumps({"scene_splits": splits}))
+    return root
+
+
+def truth(name, number):
+    """The points in the camera's frame at its time, and their pixels."""
+    then = 0.1 * number + LATE_S[name]
+    points = moved(np.linalg.inv(car(then) @ MOUNT[name]), seen(0.1 * number))
+    return points, pinhole(points, *K)
+
+
+@pytest.mark.parametrize("name", ["CAMERA_01", "CAMERA_06"])
+def test_points_stand_where_the_camera_saw_them_from(root, name):
+    data_set = Ddad(root, "val")
+    keys = [key for key in list(data_set.keys()) if key[2] == name]
+    assert [key[:2] for key in keys] == [("000150/scene_a8dc.json", i) for i in (0, 1)]
+    for number, key in enumerate(keys):
+        sample = data_set.read(key)
+        points, pixels = truth(name, number)
+        np.testing.assert_allclose(sample.points, points, atol=1e-6)
+        front = points[:, 2] > 0.1
+        np.testing.assert_allclose(sample.camera.pixels(points)[front], pixels[front], atol=1e-6)
+        assert (sample.scene, sample.kind) == ("000150", "z")
+        assert sample.time_gap_s == pytest.approx(LATE_S[name], abs=2e-6)
+
+
+def test_splits(root):
+    assert len(Ddad(root, "train").keys()) == 8
+    assert len(Ddad(root / "ddad.json", "val").keys()) == 4
+
+
+def test_published_labels_keep_the_last_point_of_a_pixel(root):
+    sample = Ddad(root, "val", "depthlm").read(("000150/scene_a8dc.json", 1, "CAMERA_06"))
+    points, pixels = truth("CAMERA_06", 1)
+    expected = np.zeros(SIZE[::-1])
+    for z, (u, v) in zip(points[:, 2], pixels, strict=True):
+        if z > 0 and -1 < u < SIZE[0] and -1 < v < SIZE[1]:
+            expected[int(v), int(u)] = z
+    assert (expected > 0).sum() > 50 and sample.kind == "z"
+    np.testing.assert_allclose(np.nan_to_num(sample.depth), expected, atol=1e-4)
+
+
+def test_points_on_the_car_itself_are_left_out_by_a_mask(root, tmp_path):
+    shutil.copytree(root, tmp_path / "root")
+    masks = tmp_path / "root" / "masks"
+    masks.mkdir()
+    mask = np.full(SIZE[::-1], 255, np.uint8)
+    mask[40:] = 0
+    Image.fromarray(mask).save(masks / "CAMERA_06.png")
+    key = ("000150/scene_a8dc.json", 0, "CAMERA_06")
+    sample = Ddad(tmp_path / "root", "val").read(key)
+    points, (u, v) = truth("CAMERA_06", 0)[0], truth("CAMERA_06", 0)[1].T
+    inside = (points[:, 2] > 0) & (u > -0.5) & (u < SIZE[0] - 0.5) & (v > -0.5)
+    assert len(sample.points) == (inside & (v < 39.5)).sum()
+    Image.fromarray(mask[1:]).save(masks / "CAMERA_01.png")
+    with pytest.raises(InputError, match="CAMERA_01.png"):
+        Ddad(tmp_path / "root", "val").read((*key[:2], "CAMERA_01"))
+
+
+def edit(name, change):
+    def damage(scene):
+        content = json.loads((scene / name).read_text())
+        change(content)
+        (scene / name).write_text(json.dumps(content))
+
+    return damage
+
+
+def write(name, text):
+    def damage(scene):
+        (scene / name).write_text(text)
+
+    return damage
+
+
+def remove(pattern):
+    def damage(scene):
+        for path in scene.glob(pattern):
+            path.unlink()
+
+    return damage
+
+
+def rewrite(content):
+    def damage(scene):
+        for path in scene.glob("point_cloud/LIDAR/*.npz"):
+            np.savez(path, **content)
+
+    return damage
+
+
+def shorten(scene):
+    for path in scene.glob("point_cloud/LIDAR/*.npz"):
+        path.write_bytes(path.read_bytes()[:5000])
+
+
+def no_pose(content):
+    del content["data"][1]["datum"]["image"]["pose"]
+
+
+def nan_pose(content):
+    content["data"][0]["datum"]["point_cloud"]["pose"]["translation"]["x"] = float("nan")
+
+
+def no_lidar(content):
+    content["samples"][0]["datum_keys"].pop(0)
+
+
+def other_name(content):
+    content["names"][1] = "CAMERA_02"
+
+
+def bent(content):
+    content["intrinsics"][1]["k1"] = 0.1
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (remove("rgb/CAMERA_01/*.png"), "no image file"),
+        (remove("point_cloud/LIDAR/*.npz"), "no sweep"),
+        (edit("scene_a8dc.json", no_lidar), "no sweep"),
+        (shorten, "truncated sweep"),
+        (rewrite({"points": np.ones((3, 4))}), "truncated sweep"),
+        (rewrite({"data": np.ones((0, 4))}), "no points"),
+        (rewrite({"data": np.full((9, 4), np.nan)}), "no points"),
+        (edit("scene_a8dc.json", no_pose), "no pose"),
+        (edit("scene_a8dc.json", nan_pose), "broken pose"),
+        (remove("calibration/*.json"), "no calibration"),
+        (write("calibration/c0e1.json", "{"), "no calibration"),
+        (edit("calibration/c0e1.json", other_name), "no calibration"),
+        (edit("calibration/c0e1.json", bent), "unknown lens"),
+    ],
+)
+def test_broken_scenes_are_skipped_with_a_reason(root, tmp_path, damage, reason):
+    shutil.copytree(root, tmp_path / "root")
+    damage(tmp_path / "root" / "000150")
+    with pytest.raises(Skip) as skipped:
+        Ddad(tmp_path / "root", "val").read(("000150/scene_a8dc.json", 0, "CAMERA_01"))
+    assert skipped.value.reason == reason
+
+
+def test_what_is_no_data_set_is_refused(root, tmp_path):
+    with pytest.raises(InputError, match="ddad.json"):
+        Ddad(tmp_path)
+    with pytest.raises(InputError, match="allowed"):
+        Ddad(root, "test")
+    for text in ('{"scene_splits": {"1": {}}}', "[1]", "{"):
+        (tmp_path / "ddad.json").write_text(text)
+        with pytest.raises(InputError, match="ddad.json"):
+            Ddad(tmp_path).keys()
+    (tmp_path / "ddad.json").write_text('{"scene_splits": {"0": {"filenames": ["a.json"]}}}')
+    (tmp_path / "a.json").write_text('{"data": []}')
+    with pytest.raises(InputError, match="a.json"):
+        Ddad(tmp_path).keys()

@@ -1,0 +1,185 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""DDAD, Dense Depth for Automated Driving: six cameras around a car, and a lidar to 250 m.
+
+github.com/TRI-ML/DDAD, train and val (CC BY-NC-SA 4.0), in TRI's DGP format:
+
+    ROOT/ddad.json                              scenes of each split
+    ROOT/SCENE/scene_SHA.json                   samples, data, a pose for each datum
+    ROOT/SCENE/calibration/SHA.json             intrinsics by the sensor's name
+    ROOT/SCENE/rgb/CAMERA_XX/STAMP.png          1936 x 1216, global shutter, no distortion given
+    ROOT/SCENE/point_cloud/LIDAR/STAMP.npz      "data": X, Y, Z, INTENSITY, frame of the lidar
+    ROOT/masks/CAMERA_XX.png                    yours, if you have them: 0 where the car is seen
+
+Traps: each datum has its own pose in the world, of the sensor and not of the car, so a point
+travels lidar -> world -> camera; the sensors' stamps differ by up to 0.2 s; cameras 05 to 09 see
+parts of the car, through which points of the road behind would show: the set comes without masks
+of it, so draw one for each camera.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.data.files import read_raster
+from depthlm_ros.errors import InputError, first_line
+from training.curate.geometry import inverse, pose, transformed
+from training.curate.published import sparse_map
+from training.curate.sample import Sample, Skip
+from training.curate.sets.files import check_split, json_of
+
+CAMERAS = ("CAMERA_01", "CAMERA_05", "CAMERA_06", "CAMERA_07", "CAMERA_08", "CAMERA_09")
+SPLITS = {"train": "0", "val": "1"}  # DGP numbers them
+
+
+class Ddad:
+    """See the module. root may also be the JSON file of a data set in DGP format. Published: the z
+    of DGP's projection, which rounds pixels towards zero and keeps the last point of each, with
+    nothing tested for being hidden.
+    """
+
+    name = "ddad"
+    licence = "DDAD, CC BY-NC-SA 4.0: not for commercial use, shared alike."
+    splits: tuple[str, ...] = tuple(SPLITS)
+    range_m = (0.05, 120.0)
+
+    def __init__(self, root: Path, split: str = "train", as_published: str = ""):
+        check_split(self, split)
+        self._index = root if root.is_file() else root / "ddad.json"
+        self._split, self._published = split, as_published
+        if not self._index.is_file():
+            raise InputError(
+                f"{self._index} is missing: needed is the folder ddad_train_val with ddad.json and"
+                " a folder for each scene"
+            )
+
+    def keys(self) -> Sequence[tuple[str, int, str]]:
+        """(scene file, number of the sample, camera) of each image."""
+        try:
+            names = json_of(self._index)["scene_splits"][SPLITS[self._split]]["filenames"]
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{self._index} has no scene_splits/{SPLITS[self._split]}/filenames: is it the"
+                " index of a data set in DGP format?"
+            ) from error
+        found = []
+        for name in names:
+            for number, sensors in enumerate(_scene(self._index.parent / name)):
+                found += [(name, number, camera) for camera in CAMERAS if camera in sensors]
+        return found
+
+    def read(self, key: tuple[str, int, str]) -> Sample:
+        """Raises Skip."""
+        scene_file, number, name = key
+        folder = (self._index.parent / scene_file).parent
+        sensors = _scene(self._index.parent / scene_file)[number]
+        if "LIDAR" not in sensors:
+            raise Skip("no sweep", f"{folder}, sample {number}")
+        datum, shot = sensors[name], sensors[name]["datum"]["image"]
+        sweep = sensors["LIDAR"]["datum"]["point_cloud"]
+        image = folder / shot["filename"]
+        if not image.is_file():
+            raise Skip("no image file", str(image))
+        camera = _camera(folder / "calibration" / f"{datum['calibration']}.json", name, shot)
+        camera_from_lidar = inverse(_pose(shot, image)) @ _pose(sweep, folder)
+        points = transformed(_cloud(folder / sweep["filename"]), camera_from_lidar)
+        told = f"{folder.name}/{name}/{image.stem}", folder.name, image, camera
+        gap = abs(float((_stamp(datum) - _stamp(sensors["LIDAR"])) / np.timedelta64(1, "s")))
+        if not self._published:
+            mask = _mask(self._index.parent / "masks" / f"{name}.png", camera)
+            points = points if mask is None else points[_shown(points, camera, mask)]
+            return Sample(*told, points=points, time_gap_s=gap)
+        points = points[points[:, 2] > 0]
+        size = camera.width, camera.height
+        depth = sparse_map(np.trunc(camera.pixels(points)), points[:, 2], *size, keep="last")
+        return Sample(*told, depth=depth, kind="z", time_gap_s=gap)
+
+
+@lru_cache(maxsize=4)
+def _scene(path: Path) -> list[dict[str, Any]]:
+    """Of each sample, the data by the name of the sensor, "calibration" added to each."""
+    content = json_of(path)
+    try:
+        data = {datum["key"]: datum for datum in content["data"]}
+        found = []
+        for sample in content["samples"]:
+            shown = [data[key] for key in sample["datum_keys"]]
+            calibration = sample["calibration_key"]
+            found.append({d["id"]["name"]: {**d, "calibration": calibration} for d in shown})
+        return found
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is no scene of DGP: no field {error}") from error
+
+
+def _pose(datum: dict[str, Any], where: Path) -> np.ndarray:
+    """The world from a sensor."""
+    try:
+        turned, place = datum["pose"]["rotation"], datum["pose"]["translation"]
+        return pose([turned[q] for q in ("qw", "qx", "qy", "qz")], [place[a] for a in "xyz"])
+    except KeyError as error:
+        raise Skip("no pose", f"{where}: no field {error}") from error
+
+
+@lru_cache(maxsize=32)
+def _calibration(path: Path) -> dict[str, dict[str, float]]:
+    if not path.is_file():
+        raise Skip("no calibration", str(path))
+    content = json_of(path)
+    return dict(zip(content["names"], content["intrinsics"], strict=True))
+
+
+def _camera(path: Path, name: str, shot: dict[str, Any]) -> Camera:
+    try:
+        k = _calibration(path)[name]
+        told = k["fx"], k["fy"], k["cx"], k["cy"]
+        camera = Camera(shot["width"], shot["height"], *told, skew=k.get("skew", 0.0))
+    except (KeyError, ValueError) as error:
+        raise Skip("no calibration", f"{path}: {name}: {first_line(error)}") from error
+    bends = {one: k[one] for one in k.keys() - {"fx", "fy", "cx", "cy", "skew"} if k[one]}
+    if bends:
+        raise Skip("unknown lens", f"{path}: {name}: {bends}")
+    return camera
+
+
+def _stamp(datum: dict[str, Any]) -> np.datetime64:
+    return np.datetime64(datum["id"]["timestamp"].rstrip("Z"), "us")
+
+
+@lru_cache(maxsize=6)
+def _mask(path: Path, camera: Camera) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    mask = read_raster(path)
+    if mask.shape != (camera.height, camera.width):
+        wanted = f"grey, {camera.width} x {camera.height}"
+        raise InputError(f"{path} is a mask of shape {mask.shape}, needed is {wanted}")
+    return mask
+
+
+def _shown(points: np.ndarray, camera: Camera, mask: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether points fall beside the car."""
+    at = camera.pixels(points)
+    inside = camera.contains(at)
+    u, v = np.round(at[inside]).astype(int).T
+    inside[inside] = mask[v, u] > 0
+    return inside
+
+
+@lru_cache(maxsize=2)
+def _cloud(path: Path) -> np.ndarray:
+    """(N, 3) metres in the frame of the lidar."""
+    try:
+        with np.load(path) as content:
+            points = np.asarray(content["data"], np.float64)[:, :3]
+    except FileNotFoundError as error:
+        raise Skip("no sweep", str(path)) from error
+    except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile) as error:
+        raise Skip("truncated sweep", f"{path}: {first_line(error)}") from error
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        raise Skip("no points", str(path))
+    return points

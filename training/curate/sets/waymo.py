@@ -1,0 +1,307 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Waymo Open Dataset, Perception, version 2 (parquet): five cameras and five lidars of a car.
+
+waymo.com/open, Perception Dataset v2 (its own non-commercial licence), a file for each segment:
+
+    ROOT/SPLIT/{camera_image,camera_calibration}/SEGMENT.parquet
+    ROOT/SPLIT/{lidar,lidar_calibration,lidar_pose,vehicle_pose}/SEGMENT.parquet
+    ROOT/SPLIT/lidar_camera_projection/SEGMENT.parquet          for published labels alone
+
+Traps: a range image holds ranges of rays whose angles follow from row and column, the first row
+is the highest; the top lidar turns while the car drives and has a pose for each pixel; camera
+frames look along x; images are distorted, count pixels from a corner and are exposed row by row
+or column by column, so a point is placed where the camera was when it saw it.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+from scipy.spatial.transform import Rotation
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.errors import InputError, first_line
+from training.curate.geometry import OPTICAL_FROM_FORWARD, inverse, pose, transformed
+from training.curate.published import sparse_map
+from training.curate.sample import Sample, Skip
+from training.curate.sets.files import check_split, rgb_of
+
+STAMP, CAMERA, LASER = "key.frame_timestamp_micros", "key.camera_name", "key.laser_name"
+TOP = 1
+COMPONENTS = ("camera_image", "camera_calibration", "lidar", "lidar_calibration", "lidar_pose",
+              "vehicle_pose")  # fmt: skip
+# Where along the readout a pixel is exposed: rolling_shutter_direction -> axis, backwards.
+DIRECTIONS = {1: (1, False), 2: (0, False), 3: (1, True), 4: (0, True)}
+Key = tuple[str, int, int]
+
+
+class Row(dict[str, Any]):
+    """A row's values by the names of their columns without "[Component].", and its "file"."""
+
+    def __missing__(self, name: str) -> Any:
+        raise InputError(
+            f"{self['file']} has no column that ends in {name}: is it version 2 of the data set?"
+        )
+
+
+class Waymo:
+    """See the module. Published: distances of the top lidar's first return from where the camera
+    was at the frame's pose, at the pixels that the set gives (rolling shutter included), the
+    nearest in each, nothing tested for being hidden, image and map straightened with the
+    principal point moved to the middle; DepthLM sends its pixels through that map backwards.
+    """
+
+    name = "waymo"
+    licence = "Waymo Open Dataset License Agreement: not for commercial use, no redistribution."
+    splits: tuple[str, ...] = ("training", "validation")
+    range_m = (0.05, 70.0)
+
+    def __init__(self, root: Path, split: str = "training", as_published: str = ""):
+        check_split(self, split)
+        self._folder, self._published = root / split, as_published
+        needed = (*COMPONENTS, *(["lidar_camera_projection"] if as_published else []))
+        for component in needed:
+            if not any(self._folder.glob(f"{component}/*.parquet")):
+                raise InputError(
+                    f"{self._folder}/{component} has no .parquet file: needed is version 2 of the"
+                    f" Perception Dataset with {', '.join(needed)} (version 1, tfrecord, is not"
+                    " read)"
+                )
+
+    def keys(self) -> Sequence[Key]:
+        """(segment, stamp of the frame in microseconds, number of the camera) of each image."""
+        paths = sorted(self._folder.glob("camera_image/*.parquet"))
+        return [(path.stem, *row) for path in paths for row in sorted(_index(path, CAMERA))]
+
+    def read(self, key: Key) -> Sample:
+        """Raises Skip, or InputError for a file that lacks a column."""
+        segment, stamp, number = key
+        shot = self._row("camera_image", segment, (stamp, number))
+        found = self._row("camera_calibration", segment, (0, number))
+        name = f"{segment}/{stamp}_{number}"
+        image = rgb_of(BytesIO(shot["image"] or b""), f"{name} in camera_image")
+        camera, car_from_camera = _camera(found)
+        if self._published:
+            image, camera, depth = self._as_published(key, image, camera, car_from_camera)
+            return Sample(name, segment, image, camera, depth=depth, kind="distance")
+        car = _matrix(shot["pose.transform"])
+        points = _cloud(self._folder, segment, stamp)
+        seen = _exposed(points, camera, car, car_from_camera, shot, found)
+        gap = abs(shot["pose_timestamp"] - stamp / 1e6)
+        return Sample(name, segment, image, camera, points=seen, time_gap_s=gap)
+
+    def _row(self, component: str, segment: str, row: tuple[int, int]) -> Row:
+        return _row(self._folder / component / f"{segment}.parquet", row)
+
+    def _as_published(
+        self, key: Key, image: np.ndarray, camera: Camera, car_from_camera: np.ndarray
+    ) -> tuple[np.ndarray, Camera, np.ndarray]:
+        segment, stamp, number = key
+        car = _matrix(
+            self._row("vehicle_pose", segment, (stamp, 0))["world_from_vehicle.transform"]
+        )
+        row = self._row("lidar_camera_projection", segment, (stamp, TOP))
+        world, measured = _lidar(self._folder, segment, stamp, TOP)
+        at = _image(row, "range_image_return1")[measured]
+        first, second = at[:, 0] == number, at[:, 3] == number
+        at = np.where(first[:, None], at[:, 1:3], at[:, 4:6])[first | second]
+        points = transformed(world[first | second], inverse(car @ car_from_camera))
+        size = camera.width, camera.height
+        depth = sparse_map(at, np.linalg.norm(points, axis=1), *size, keep="nearest")
+        cx, cy = camera.cx + 0.5, camera.cy + 0.5
+        k, lens = (
+            np.array([[camera.fx, 0, cx], [0, camera.fy, cy], [0, 0, 1]]),
+            camera.coefficients,
+        )
+        straight = Camera(*size, camera.fx, camera.fy, size[0] / 2, size[1] / 2)
+        middle = np.array([[camera.fx, 0, straight.cx], [0, camera.fy, straight.cy], [0, 0, 1]])
+        maps = cv2.initUndistortRectifyMap(k, np.array(lens or 5 * [0.0]), None, middle, size, 5)
+        image = cv2.remap(image, *maps, cv2.INTER_LINEAR)
+        if self._published == "depthlm":
+            v, u = np.nonzero(np.isfinite(depth))
+            sent = np.stack([one[v, u] for one in maps], axis=1)
+            return image, straight, sparse_map(np.trunc(sent), depth[v, u], *size, keep="last")
+        moved = cv2.remap(np.nan_to_num(depth), *maps, cv2.INTER_NEAREST, borderValue=0)
+        moved[moved == 0] = np.nan
+        return image, straight, moved
+
+
+def _exposed(
+    world: np.ndarray, camera: Camera, car: np.ndarray, mount: np.ndarray, shot: Row, told: Row
+) -> np.ndarray:
+    """(N, 3) in the optical frame, each as the camera stood when it exposed the point's pixel.
+
+    The car moves on from `car`, the pose at pose_timestamp, with constant velocity: linear in the
+    world, angular in its own frame (Waymo's camera_model.cc); the time and the pixel are found in
+    turns. Points that the camera does not see stay as they are at pose_timestamp.
+    """
+    optical_from_car = OPTICAL_FROM_FORWARD @ inverse(mount)
+    points = transformed(world, optical_from_car @ inverse(car))
+    shutter = {name: shot[f"rolling_shutter_params.{name}"] for name in
+               ("shutter", "camera_trigger_time", "camera_readout_done_time")}  # fmt: skip
+    begin = shutter["camera_trigger_time"] + shutter["shutter"] / 2 - shot["pose_timestamp"]
+    readout = shutter["camera_readout_done_time"] - shutter["camera_trigger_time"]
+    readout -= shutter["shutter"]
+    axis, backwards = DIRECTIONS.get(told["rolling_shutter_direction"], (0, False))
+    if told["rolling_shutter_direction"] not in DIRECTIONS or not readout > 0:
+        return points
+    linear, angular = (
+        np.array([shot[f"velocity.{kind}_velocity.{axis}"] for axis in "xyz"])
+        for kind in ("linear", "angular")
+    )
+    drift = car[:3, :3].T @ linear + np.cross(angular, mount[:3, 3])
+    drift, spin = (optical_from_car[:3, :3] @ one for one in (drift, angular))
+    size = np.array([camera.width, camera.height])
+    at = camera.pixels(points)
+    with np.errstate(invalid="ignore"):
+        near = (np.abs(at / size - 0.5) < 0.7).all(axis=1)
+    still = seen = points[near]
+    for _ in range(4):
+        along = (camera.pixels(seen)[:, axis] + 0.5) / size[axis]
+        along = np.nan_to_num((1 - along) if backwards else along, nan=0.5).clip(0, 1)
+        later = (begin + readout * along)[:, None]
+        seen = Rotation.from_rotvec(-spin * later).apply(still - drift * later)
+    points[near] = seen
+    return points
+
+
+@lru_cache(maxsize=1)
+def _cloud(folder: Path, segment: str, stamp: int) -> np.ndarray:
+    """(N, 3) metres in the world: first returns of all lidars."""
+    lasers = [
+        row[1] for row in _index(folder / "lidar" / f"{segment}.parquet", LASER) if row[0] == stamp
+    ]
+    clouds = [_lidar(folder, segment, stamp, laser)[0] for laser in lasers]
+    points = np.concatenate([np.empty((0, 3)), *clouds])
+    if not len(points):
+        raise Skip("no points", f"{folder}/lidar/{segment}.parquet, {stamp}")
+    return points
+
+
+def _lidar(folder: Path, segment: str, stamp: int, laser: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 3) first returns in the world, and (H, W) where in the range image they stand."""
+
+    def row(component: str, number: tuple[int, int]) -> Row:
+        return _row(folder / component / f"{segment}.parquet", number)
+
+    ranges = _image(row("lidar", (stamp, laser)), "range_image_return1")[..., 0].astype(np.float64)
+    told = row("lidar_calibration", (0, laser))
+    mount = _matrix(told["extrinsic.transform"])
+    high, wide = ranges.shape
+    up = told["beam_inclination.values"]
+    if up is None or not len(up):
+        low, top = told["beam_inclination.min"], told["beam_inclination.max"]
+        up = low + (np.arange(high) + 0.5) / high * (top - low)
+    if len(up) != high:
+        raise Skip("broken range image", f"{folder}/lidar/{segment}: {high} rows, {len(up)} beams")
+    measured = np.isfinite(ranges) & (ranges > 0)
+    v, u = np.nonzero(measured)
+    up = np.asarray(up)[::-1][v]
+    around = np.pi * (1 - (2 * u + 1) / wide) - np.arctan2(mount[1, 0], mount[0, 0])
+    flat = [np.cos(around) * np.cos(up), np.sin(around) * np.cos(up), np.sin(up)]
+    in_car = transformed(np.stack(flat, axis=1) * ranges[measured][:, None], mount)
+    if laser != TOP:
+        car = _matrix(row("vehicle_pose", (stamp, 0))["world_from_vehicle.transform"])
+        return transformed(in_car, car), measured
+    poses = _image(row("lidar_pose", (stamp, laser)), "range_image_return1")
+    poses = poses[measured].astype(np.float64)
+    turned = Rotation.from_euler("xyz", poses[:, :3])  # roll first, about the world's axes
+    return turned.apply(in_car) + poses[:, 3:], measured
+
+
+def _camera(told: Row) -> tuple[Camera, np.ndarray]:
+    """The camera, and the car from its frame, which looks along x."""
+    f_u, f_v, c_u, c_v, *lens = (
+        told[f"intrinsic.{name}"]
+        for name in ("f_u", "f_v", "c_u", "c_v", "k1", "k2", "p1", "p2", "k3")
+    )
+    size = told["width"], told["height"]
+    camera = Camera(*size, f_u, f_v, c_u - 0.5, c_v - 0.5, "plumb_bob", tuple(lens))
+    return camera, _matrix(told["extrinsic.transform"])
+
+
+def _matrix(values: np.ndarray) -> np.ndarray:
+    matrix = np.reshape(values, (4, 4)).astype(np.float64)
+    return pose(matrix[:3, :3], matrix[:3, 3])
+
+
+def _image(row: Row, name: str) -> np.ndarray:
+    """(H, W, channels) of a range image."""
+    values, shape = row[f"{name}.values"], row[f"{name}.shape"]
+    if values is None or shape is None or len(shape) != 3 or np.prod(shape) != len(values):
+        count = None if values is None else len(values)
+        raise Skip(
+            "broken range image", f"{row['file']}: {name} has shape {shape}, {count} values"
+        )
+    return values.reshape(shape)
+
+
+@lru_cache(maxsize=32)
+def _index(path: Path, name: str = "") -> dict[tuple[int, int], int]:
+    """(stamp, camera or laser) -> row; 0 for what the file does not have."""
+    if not path.is_file():
+        raise Skip(f"no {path.parent.name}", str(path))
+    try:
+        names = parquet.read_schema(path).names
+        wanted = [one for one in (STAMP, CAMERA, LASER) if one in names]
+        table = parquet.read_table(path, columns=wanted)
+    except (OSError, pa.ArrowException) as error:
+        raise Skip(f"broken {path.parent.name}", f"{path}: {first_line(error)}") from error
+    if name and name not in wanted:
+        raise InputError(f"{path} has no column {name}: is it version 2 of the data set?")
+    rows = range(table.num_rows)
+    stamps = table[STAMP].to_pylist() if STAMP in wanted else [0] * len(rows)
+    sensors = [one for one in wanted if one != STAMP]
+    numbers = table[sensors[0]].to_pylist() if sensors else [0] * len(rows)
+    return dict(zip(zip(stamps, numbers, strict=True), rows, strict=True))
+
+
+class _Stream:
+    """Rows of a file, decoded one after the other: a segment as a whole is gigabytes."""
+
+    def __init__(self, path: Path):
+        self._file = parquet.ParquetFile(path, buffer_size=1 << 20)
+        names = self._file.schema_arrow.names
+        self._columns = [name for name in names if "]." in name and "return2" not in name]
+        self._next = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows = self._file.iter_batches(batch_size=1, columns=self._columns)
+        self._next = 0
+
+    def row(self, number: int) -> dict[str, Any]:
+        if number < self._next:
+            self._begin()
+        while self._next <= number:
+            batch = next(self._rows)
+            self._next += 1
+        return {name.split("].")[1]: _value(batch[name][0]) for name in self._columns}
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    if isinstance(scalar, pa.ListScalar | pa.FixedSizeListScalar) and scalar.is_valid:
+        return scalar.values.to_numpy(zero_copy_only=False)
+    return scalar.as_py()
+
+
+@lru_cache(maxsize=32)
+def _stream(path: Path, sensor: int) -> _Stream:
+    """One for each sensor, so that each reads on from where it was."""
+    return _Stream(path)
+
+
+def _row(path: Path, row: tuple[int, int]) -> Row:
+    number = _index(path).get(row)
+    if number is None:
+        raise Skip(f"no {path.parent.name}", f"{path}: no row {row}")
+    try:
+        return Row({"file": str(path), **_stream(path, row[1]).row(number)})
+    except (OSError, pa.ArrowException, StopIteration) as error:
+        raise Skip(f"broken {path.parent.name}", f"{path}: {first_line(error)}") from error
