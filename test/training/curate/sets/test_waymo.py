@@ -130,6 +130,8 @@ def place(tmp_path_factory):
         front, front_world, _ = range_image(FRONT, beams, [car(0.1 * frame)] * COLUMNS)
         at, points = pixels_of(1, 0.1 * frame + LATE, top_world)
         seen = shown(points, at)
+        shared = np.flatnonzero(seen)
+        at[shared[2::4]], at[shared[3::4]] = at[shared[1::4]][: len(shared[2::4])], at[shared[0]]
         projection = np.zeros((*there.shape, 6), np.float32)
         second = np.arange(len(seen)) % 2 == 0
         for shift, chosen in ((0, seen & ~second), (3, seen & second)):
