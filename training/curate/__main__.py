@@ -164,7 +164,6 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str] | None) -> None:
     sets = _sets()
     given = _parser(sets).parse_args(arguments)
-    published = getattr(given, "as_published", "")
     told: dict[str, Any] = {"root": str(given.root), "split": given.split}
     if not given.root.exists():
         raise InputError(f"there is no {given.root}")
@@ -174,9 +173,10 @@ def _run(arguments: list[str] | None) -> None:
         data_set, told = bag, told | asdict(bag.choices)
     else:
         reader: Any = sets[given.set]
-        data_set = reader(given.root, given.split, published)
+        data_set = reader(given.root, given.split, given.as_published)
+        told["as_published"] = given.as_published
     wishes = Wishes(given.pixels, given.even, given.depth, given.limit, given.seed)
-    done = curate(data_set, given.out, wishes, told, published, given.workers)
+    done = curate(data_set, given.out, wishes, told, given.workers)
     if done.before:
         print(f"{done.before} images were settled before")
     print(done.lines())

@@ -42,7 +42,6 @@ from depthlm_ros.data.records import Record, write_records
 from depthlm_ros.errors import CameraError, ImageError, InputError, first_line
 from depthlm_ros.viz.progress import progress_bar
 from training.curate.geometry import is_hidden, nearest_per_pixel
-from training.curate.published import kept_points
 from training.curate.rectify import (
     cell_pixels,
     is_pinhole,
@@ -110,7 +109,6 @@ class Maker:
     data_set: DataSet
     folder: Path
     wishes: Wishes
-    as_published: str
 
     def __call__(self, key: Key) -> Made:
         """Never fails for one image; InputError where the whole set cannot be used, or the disk
@@ -187,8 +185,7 @@ class Maker:
         points = points[known & before]
         pixels = camera.pixels(points)
         metres = points[:, 2].copy() if sample.kind == "z" else np.linalg.norm(points, axis=1)
-        which = kept_points(self.data_set.name, self.as_published)
-        kept = _seen(pixels, metres, camera, which, dropped)
+        kept = _seen(pixels, metres, camera, dropped)
         near, far = self.data_set.range_m
         inside = (metres[kept] >= near) & (metres[kept] <= far)
         kept, dropped["out of range"] = kept[inside], int((~inside).sum())
@@ -277,24 +274,15 @@ class Clock:
 
 
 def _seen(
-    pixels: np.ndarray, metres: np.ndarray, camera: Camera, which: str, dropped: Counter[str]
+    pixels: np.ndarray, metres: np.ndarray, camera: Camera, dropped: Counter[str]
 ) -> np.ndarray:
-    """Numbers of the points that become labels; the others are counted in `dropped`."""
-    size = camera.width, camera.height
-    inside = camera.contains(pixels)
-    count = int(np.count_nonzero(inside))
-    dropped["outside the image"] += len(metres) - count
-    if which == "last":  # the last is the nearest where each is nearer than those before it
-        order = np.where(inside, np.arange(len(metres), 0, -1, dtype=np.float64), np.nan)
-        kept, _ = nearest_per_pixel(pixels, order, *size)
-        dropped["behind another"] = count - len(kept)
-        return kept
-    kept, nearest = nearest_per_pixel(pixels, metres, *size)
-    dropped["behind another"] = count - len(kept)
-    if which == "nearest":
-        return kept
+    """Numbers of the points that the image shows; the others are counted in `dropped`."""
+    count = int(np.count_nonzero(camera.contains(pixels)))
+    kept, nearest = nearest_per_pixel(pixels, metres, camera.width, camera.height)
     u, v = np.floor(pixels[kept].T + 0.5).astype(int)
     hidden = is_hidden(nearest)[v, u]
+    dropped["outside the image"] += len(metres) - count
+    dropped["behind another"] = count - len(kept)
     dropped["hidden"] = int(np.count_nonzero(hidden))
     return kept[~hidden]
 
@@ -434,13 +422,12 @@ def curate(
     out: Path,
     wishes: Wishes,
     arguments: dict[str, Any],
-    as_published: str = "",
     workers: int = 1,
     say: Callable[[str], object] = print,
 ) -> Done:
     """Write the folder `out`; goes on where an earlier run of the same arguments ended.
 
-    arguments: what else decides about the data, such as root and split, for the manifest. Raises
+    arguments: what else decides about the data, such as root, split and as_published. Raises
     InputError where the set cannot be used, the disk is too small, or nothing could be used.
     """
     began = time.monotonic()
@@ -450,13 +437,12 @@ def curate(
     job = {
         "format": FORMAT,
         "set": data_set.name,
-        "as_published": as_published,
         **arguments,
         **asdict(wishes),
         "keys": len(keys),
     }
     with closing(Folder(out, job)) as folder:
-        maker = Maker(data_set, out, wishes, as_published)
+        maker = Maker(data_set, out, wishes)
         total = -(-len(keys) // SHARD)
         (out / "counts").mkdir(exist_ok=True)
         missing = [number for number in range(total) if not folder.shard(number).exists()]
@@ -496,7 +482,7 @@ def _check_disk(
     has less."""
     sizes: list[int] = []
     folder = maker.folder / ".estimate"
-    trial = Maker(maker.data_set, folder, maker.wishes, maker.as_published)
+    trial = Maker(maker.data_set, folder, maker.wishes)
     try:
         for i in np.unique(np.linspace(0, len(keys) - 1, TRIED).astype(int)):
             made = trial(keys[int(i)])

@@ -62,7 +62,7 @@ def _cloud(count: int) -> np.ndarray:
 
 def milliseconds(data_set: Made, depth: bool, folder: Path) -> Counter[str]:
     """Of an image, by what they are spent on."""
-    maker = Maker(data_set, folder, Wishes(depth=depth), "")
+    maker = Maker(data_set, folder, Wishes(depth=depth))
     maker(-1)  # makes the maps of the lens
     spent: Counter[str] = Counter()
     began = time.thread_time()
