@@ -21,9 +21,10 @@ from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError, MissingDependency
 from training.curate.bag import Bag, Choices
 from training.curate.look import write_sheet
+from training.curate.maker import PIXELS, Wishes
 from training.curate.published import PAPERS
 from training.curate.sample import DataSet
-from training.curate.writer import PIXELS, Wishes, curate
+from training.curate.writer import curate
 from training.run.commands import errors_told, parser_of
 
 OVERLAYS = 12  # records on the sheet of a recording

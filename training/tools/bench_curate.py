@@ -18,8 +18,8 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from training.curate.geometry import is_hidden, nearest_per_pixel, pose, transformed
+from training.curate.maker import Maker, Wishes
 from training.curate.sample import Sample
-from training.curate.writer import Maker, Wishes
 from training.run.commands import parser_of
 
 PINHOLE = Camera(1152, 896, 1000, 1000, 575.5, 447.5)
