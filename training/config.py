@@ -71,14 +71,19 @@ Files = Annotated[Any, BeforeValidator(_files)]
 Span = Annotated[tuple[Count, Count], Checked(_rising)]
 
 
+_FORMS = "curated", "shards", "records", "pairs"
+
+
 @entries(kw_only=True)
 class DataEntry:
     """One data set: shards, records or pairs, drawn by its weight against the others.
 
+    curated: a folder that training.curate wrote, such as "curated/nuscenes/train".
     shards: a folder.
     records, pairs: jsonl files, kind: of the records that do not state their own.
     """
 
+    curated: Text | None = None
     shards: Text | None = None
     records: Files | None = None
     pairs: Files | None = None
@@ -86,24 +91,24 @@ class DataEntry:
     weight: Rate = 1.0
 
     def __post_init__(self):
-        given = [name for name in ("shards", "records", "pairs") if getattr(self, name)]
+        given = [name for name in _FORMS if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(
-                f"{' and '.join(given) or 'nothing'} given; allowed: one of shards: FOLDER,"
-                " records: FILE.jsonl and pairs: FILE.jsonl"
+                f"{' and '.join(given) or 'nothing'} given; allowed: one of curated: FOLDER,"
+                " shards: FOLDER, records: FILE.jsonl and pairs: FILE.jsonl"
             )
         if self.kind and not self.records:
             raise ValueError(f"kind goes with records, not with {given[0]}")
 
     @property
     def what(self) -> str:
-        """ "shards", "records" or "pairs"."""
-        return next(name for name in ("shards", "records", "pairs") if getattr(self, name))
+        """ "curated", "shards", "records" or "pairs"."""
+        return next(name for name in _FORMS if getattr(self, name))
 
     @property
     def place(self) -> Any:
-        """The folder or the files."""
-        return getattr(self, self.what)
+        """The folder of shards or the files."""
+        return f"{self.curated}/*.jsonl" if self.curated else getattr(self, self.what)
 
 
 @entries(kw_only=True)

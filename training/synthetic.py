@@ -5,6 +5,7 @@
     python -m training.synthetic shards --out DIR --count 12000
     python -m training.synthetic shards --world furnished --assets assets/ --out DIR --count 30000
     python -m training.synthetic demo --out depthlm_ros/demo
+    python -m training.synthetic recording --out drive --count 480 --focal-error 1.3
 
 Two worlds: "boxes" needs nothing; "furnished" needs embreex and training.scenes.assets.
 The splits draw from disjoint sequences of random numbers; the furnished world's "unseen" is made
@@ -107,7 +108,16 @@ def _parser():
     show = commands.add_parser("demo", help="the image that the package ships")
     one = commands.add_parser("sheet", help="a contact sheet of images and distance maps")
     many = commands.add_parser("shards", help="files of many images; continues where it ended")
-    for command in (show, one, many):
+    drive = commands.add_parser("recording", help="a rosbag2 recording of a robot's depth camera")
+    drive.add_argument("--count", type=int, default=480, help="images, 12 of a room (default 480)")
+    drive.add_argument("--first", type=int, default=0, help="number of the first image")
+    drive.add_argument(
+        "--focal-error",
+        type=float,
+        default=1.0,
+        help="the focal length in camera_info, over the true one (default 1)",
+    )
+    for command in (show, one, many, drive):
         command.add_argument("--out", required=True, type=Path)
     for command in (one, many):
         command.add_argument(
@@ -137,6 +147,10 @@ def main(arguments=None):
     with errors_told("training.synthetic"):
         if given.command == "demo":
             exhibits.write_demo(demo_shot(), given.out)
+        elif given.command == "recording":
+            from training.scenes.drive import record
+
+            record(given.out, given.count, given.first, given.focal_error)
         else:
             _draw(given)
 

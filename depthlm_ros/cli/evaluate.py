@@ -5,8 +5,9 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from depthlm_ros.cli.options import (
 )
 from depthlm_ros.data.files import sha256
 from depthlm_ros.data.pairs import Pairs
-from depthlm_ros.data.records import Records
+from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.protocol import PROTOCOLS, curated, samples, table
 from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
 from depthlm_ros.evaluation.resume import SavedAnswers
@@ -51,7 +53,12 @@ def add(subparsers) -> None:
     who.add_argument(
         "--constant", type=positive, metavar="METRES", help="this answer instead of a model's"
     )
-    parser.add_argument("--limit", type=count, metavar="N", help="only the first N images")
+    parser.add_argument(
+        "--limit",
+        type=count,
+        metavar="N",
+        help="only the first N images; with --protocol N samples of each set",
+    )
     parser.add_argument(
         "--json",
         type=Path,
@@ -61,6 +68,12 @@ def add(subparsers) -> None:
     )
     parser.add_argument(
         "--dataset", choices=DATASETS, help="print what others have published for this data set"
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        help="a published protocol over several data sets: RECORDS is the folder that holds them,"
+        " curated as FOLDER/SET/SPLIT by python -m training.curate",
     )
     parser.add_argument(
         "--worst",
@@ -95,7 +108,48 @@ class _Worst(argparse.Action):
 
 def run(args: argparse.Namespace) -> int:
     """Print the report's table; write it as JSON, and the worst answers, where asked."""
+    if args.protocol:
+        return _run_protocol(args)
     return _run_task(args) if args.task else _run_distances(args)
+
+
+def _run_protocol(args) -> int:
+    """One table; with --json an interrupted run continues, set by set."""
+    if args.task or args.worst or args.dataset or len(args.records) > 1:
+        raise InputError("--protocol goes with one folder of curated sets: leave the others out")
+    root, protocol = Path(args.records[0]), PROTOCOLS[args.protocol]
+    there = {part: records for part in protocol.parts if (records := curated(part, root))}
+    if not there:
+        commands = "\n  ".join(part.command(root) for part in protocol.parts)
+        raise InputError(
+            f"{root} holds none of the curated sets of {args.protocol}:\n  {commands}"
+        )
+    asked, reports, saved = _asked(args), {}, []
+    for part, records in there.items():
+        begin = time.monotonic()
+        with ExitStack() as stack:
+            answerer = asked
+            if args.json:
+                path = args.json.with_name(f"{args.json.name}.{part.dataset}.answers.jsonl")
+                wanted = {"samples": args.limit or protocol.samples}
+                settings = _settings(args, records.files) | wanted
+                answerer = stack.enter_context(SavedAnswers(asked, path, settings))
+                saved.append(answerer)
+            progress = stack.enter_context(progress_bar(part.title))
+            chosen = list(samples(records, part, args.limit or protocol.samples))
+            points = evaluate(chosen, answerer, partial(_told, progress, len(chosen)))
+        reports[part.dataset] = report_on(points, answerer, time.monotonic() - begin)
+    print(table(protocol, reports, root, asked.name))
+    if args.json:
+        told = {"protocol": args.protocol, "sets": {n: asdict(r) for n, r in reports.items()}}
+        _write(args.json, strict_json(told) + "\n")
+        for answerer in saved:
+            answerer.remove()
+    return 0
+
+
+def _told(progress, total, done) -> None:
+    progress(done, total)
 
 
 def _run_task(args) -> int:
@@ -164,7 +218,7 @@ def _answerer(args: argparse.Namespace) -> Iterator[Answerer]:
         yield asked
         return
     path = args.json.with_name(args.json.name + ".answers.jsonl")
-    with SavedAnswers(asked, path, _settings(args)) as saved:
+    with SavedAnswers(asked, path, _settings(args, Records(args.records).files)) as saved:
         yield saved
     if saved.reused:
         print(f"depthlm: {saved.reused} images were answered before, in {path}", file=sys.stderr)
@@ -176,10 +230,10 @@ def _asked(args: argparse.Namespace) -> Answerer:
     return ConstantAnswers(args.constant)
 
 
-def _settings(args) -> dict:
-    """Everything that the answers depend on."""
+def _settings(args, files) -> dict:
+    """Everything that the answers depend on; files: of the records."""
     found = {name: value for name, value in vars(args).items() if name not in _IDLE}
-    found["records"] = [[Path(path).name, sha256(path)] for path in Records(args.records).files]
+    found["records"] = [[Path(path).name, sha256(path)] for path in files]
     if args.constant is None:
         entry = _entry(args)
         found["checkpoint"] = {k: v for k, v in asdict(entry).items() if k != "model"}

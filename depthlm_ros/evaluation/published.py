@@ -20,3 +20,12 @@ def published(dataset: str) -> list[dict]:
         for row in _CONTENT["delta1"]
         if row["values"][column] is not None
     ]
+
+
+def rows(sources: tuple[str, ...]) -> list[tuple[str, str, dict[str, float | None]]]:
+    """(model, source, delta1 by data set) of each row of these sources."""
+    return [
+        (row["model"], row["source"], dict(zip(DATASETS, row["values"], strict=True)))
+        for row in _CONTENT["delta1"]
+        if row["source"] in sources
+    ]

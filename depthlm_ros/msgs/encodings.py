@@ -47,8 +47,8 @@ ENCODINGS = {
 
 # Numbers without a colour: depth in millimetres or metres, labels, disparities.
 NO_IMAGE = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
-# Of depth images (REP-118): values and their unit in metres; 0 and what is not finite are unknown.
-DEPTHS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
+# Of depth images (REP-118): values and how many are a metre; 0 and what is not finite is unknown.
+DEPTHS = {"16UC1": ("u2", 1000), "mono16": ("u2", 1000), "32FC1": ("f4", 1)}
 _DEPTH_HEADER = struct.Struct("<iff")  # of compressedDepth: format, quantisation a and b
 PLANAR = ("nv12", "nv21")  # a plane of luma, and below it half as high one of colours
 
@@ -90,7 +90,7 @@ def _raw_depth(message) -> np.ndarray:
             f"a depth image in '{_short(message.encoding)}' is not understood, allowed:"
             f" {', '.join(DEPTHS)}"
         )
-    values, unit = DEPTHS[message.encoding]
+    values, per_metre = DEPTHS[message.encoding]
     size = np.dtype(values).itemsize
     row_bytes, needed = message.width * size, message.step * message.height
     if not row_bytes or message.step < row_bytes or len(message.data) < needed:
@@ -101,7 +101,7 @@ def _raw_depth(message) -> np.ndarray:
     data = np.frombuffer(message.data, np.uint8)[:needed].reshape(message.height, message.step)
     order = ">" if message.is_bigendian else "<"
     rows = np.ascontiguousarray(data[:, :row_bytes]).view(f"{order}{values}")
-    return rows.astype(np.float32) * np.float32(unit)
+    return rows.astype(np.float32) / np.float32(per_metre)
 
 
 def _depth_from_png(message) -> np.ndarray:
@@ -121,7 +121,7 @@ def _depth_from_png(message) -> np.ndarray:
         data = data[_DEPTH_HEADER.size :]
     raw = read_measured(BytesIO(data), name).astype(np.float32)
     if encoding != "32FC1":
-        return raw * np.float32(DEPTHS[encoding][1])
+        return raw / np.float32(DEPTHS[encoding][1])
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(raw > 0, a / (raw - b), np.nan)
 

@@ -107,6 +107,13 @@ def scan(sensor, columns=120, rows=24, up=0.45, down=-0.55):
     return eye + reach(eye, directions)[:, None] * directions
 
 
+def with_twins(points, eye):
+    """Points (N, 3), and for every fourth a second one behind it on the ray from eye, before the
+    first one in the list or after it."""
+    twins = eye + 1.1 * (points - eye)
+    return np.concatenate([twins[::8], points, twins[4::8]])
+
+
 def car(seconds):
     """(4, 4): a car that drives a bend on uneven ground, in the world, at a time."""
     turned = turn(0.1 + 0.5 * seconds, 0.02 - 0.3 * seconds, 0.015 + 0.2 * seconds)

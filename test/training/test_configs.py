@@ -20,7 +20,7 @@ from training.config import Crop, read_config, shortened
 from training.data.shards import Shot, write_shard
 
 CONFIGS = [p for p in sorted(Path("training/configs").glob("*.yaml")) if "grpo" not in p.name]
-LARGE = [path for path in CONFIGS if not path.name.startswith("tiny")]
+LARGE = [path for path in CONFIGS if not path.name.startswith(("tiny", "own_robot"))]
 # Published (DepthLM's table 5; VLM3): images, learning rate, batch, clipping, focal length.
 PUBLISHED = {
     "depthlm_3b": (35e6, 5.2e-5, 1280, 0.1, 1000.0),

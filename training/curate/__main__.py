@@ -21,9 +21,10 @@ from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError, MissingDependency
 from training.curate.bag import Bag, Choices
 from training.curate.look import write_sheet
+from training.curate.maker import PIXELS, Wishes
 from training.curate.published import PAPERS
 from training.curate.sample import DataSet
-from training.curate.writer import PIXELS, Wishes, curate
+from training.curate.writer import curate
 from training.run.commands import errors_told, parser_of
 
 OVERLAYS = 12  # records on the sheet of a recording
@@ -164,7 +165,6 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str] | None) -> None:
     sets = _sets()
     given = _parser(sets).parse_args(arguments)
-    published = getattr(given, "as_published", "")
     told: dict[str, Any] = {"root": str(given.root), "split": given.split}
     if not given.root.exists():
         raise InputError(f"there is no {given.root}")
@@ -174,9 +174,10 @@ def _run(arguments: list[str] | None) -> None:
         data_set, told = bag, told | asdict(bag.choices)
     else:
         reader: Any = sets[given.set]
-        data_set = reader(given.root, given.split, published)
+        data_set = reader(given.root, given.split, given.as_published)
+        told["as_published"] = given.as_published
     wishes = Wishes(given.pixels, given.even, given.depth, given.limit, given.seed)
-    done = curate(data_set, given.out, wishes, told, published, given.workers)
+    done = curate(data_set, given.out, wishes, told, given.workers)
     if done.before:
         print(f"{done.before} images were settled before")
     print(done.lines())

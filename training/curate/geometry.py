@@ -116,18 +116,18 @@ def nearest_per_pixel(
     -> (kept (K,) numbers of points in the order of their pixels, row by row; map (height, width)
     float32 metres, inf where there is none).
     """
-    at = np.floor(pixels + 0.5)
+    u, v = np.floor(pixels[:, 0] + 0.5), np.floor(pixels[:, 1] + 0.5)
     with np.errstate(invalid="ignore"):
-        inside = (at >= 0).all(axis=1) & (at[:, 0] < width) & (at[:, 1] < height) & (metres > 0)
-    numbers = np.flatnonzero(inside & np.isfinite(metres))
-    flat = at[numbers, 1].astype(np.int64) * width + at[numbers, 0].astype(np.int64)
-    order = np.argsort(-metres[numbers], kind="stable")  # of repeated places the last one stays
-    nearest = np.full(width * height, -1, np.int64)
-    nearest[flat[order]] = numbers[order]
-    kept = nearest[nearest >= 0]
+        inside = (u >= 0) & (u < width) & (v >= 0) & (v < height) & (metres > 0)
+    numbers = np.flatnonzero(inside & (metres < np.inf))
+    flat = (v[numbers] * width + u[numbers]).astype(np.int64)
+    near = metres[numbers].astype(np.float32)
     found = np.full(width * height, np.inf, np.float32)
-    found[nearest >= 0] = metres[kept]
-    return kept, found.reshape(height, width)
+    np.minimum.at(found, flat, near)
+    first = near == found[flat]
+    which = np.empty(width * height, np.int64)
+    which[flat[first]] = numbers[first]  # of equally near ones the last
+    return which[np.flatnonzero(found < np.inf)], found.reshape(height, width)
 
 
 def is_hidden(

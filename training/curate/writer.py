@@ -3,7 +3,7 @@
 
     OUT/00000.jsonl ...      records, SHARD images of the set to a file, see data/records.py
     OUT/images/NAME.jpg      straightened images; those of a pinhole are the set's own files
-    OUT/depth/NAME.png       with `depth`: 16 bits, see DEPTH_SCALES
+    OUT/depth/NAME.png       with `depth`: 16 bits, see maker.py
     OUT/counts/00000.json    what became of each file's images
     OUT/manifest.json        when all is done: versions, arguments, licence, counts
 
@@ -15,322 +15,37 @@ one data set, nor about the command line.
 import fcntl
 import json
 import os
-import re
 import shutil
 import signal
 import threading
 import time
-import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import quote
 
 import cv2
 import numpy as np
 
-from depthlm_ros.camera import Camera
-from depthlm_ros.data.files import read_image
-from depthlm_ros.data.records import Record, write_records
-from depthlm_ros.errors import CameraError, ImageError, InputError, first_line
+from depthlm_ros.data.records import write_records
+from depthlm_ros.errors import InputError
 from depthlm_ros.viz.progress import progress_bar
-from training.curate.geometry import is_hidden, nearest_per_pixel
-from training.curate.published import kept_points
-from training.curate.rectify import (
-    cell_pixels,
-    is_pinhole,
-    pinhole_of,
-    rectified,
-    rectified_depth,
-    seen_cells,
-)
-from training.curate.sample import DataSet, Key, Sample, Skip
+from training.curate.maker import Made, Maker, Wishes
+from training.curate.sample import DataSet, Key
 
 FORMAT = 1  # of the folder; one of another format is refused
 SHARD = 200  # images of the set to a file of records
 AT_ONCE = 4  # images that a process takes at a time
-PIXELS = 100  # labels of an image, as DepthLM's scripts draw
-# Raw units per metre of depth images, the finest whose 16 bits reach as far as the set.
-DEPTH_SCALES = 1000, 500, 250
-JPEG_QUALITY = 95
-BINS = 16  # of equal ratio, between the nearest and the farthest label of an image
 TRIED, MEASURED = 24, 6  # images that are tried, and made, to foretell the disk space
 EXAMPLES = 3  # of each reason
 PACKAGES = "depthlm_ros", "numpy", "scipy", "pillow"
 MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the user may choose. All of it but the number of processes decides about the bytes.
-
-    pixels: most labels of an image.
-    even: pixels are drawn evenly over log distance, instead of over the image.
-    depth: depth images too.
-    limit: this many images of the set, evenly spread, 0 for all.
-    seed: of the drawing.
-    """
-
-    pixels: int = PIXELS
-    even: bool = False
-    depth: bool = False
-    limit: int = 0
-    seed: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """What became of one image.
-
-    record: None where it was skipped, for a reason with a detail.
-    dropped: points or cells that became no label, by reason.
-    time_gap_s: between image and depth sensor.
-    seconds: by what they were spent on.
-    """
-
-    record: Record | None = None
-    reason: str = ""
-    detail: str = ""
-    dropped: Counter[str] = field(default_factory=Counter)
-    time_gap_s: float = 0.0
-    seconds: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, eq=False)
-class Maker:
-    """Makes the image and the record of one key; it is sent to other processes."""
-
-    data_set: DataSet
-    folder: Path
-    wishes: Wishes
-    as_published: str
-
-    def __call__(self, key: Key) -> Made:
-        """Never fails for one image; InputError where the whole set cannot be used, or the disk
-        takes no more."""
-        clock = Clock()
-        try:
-            with clock("reading"):
-                sample = self._read(key)
-            return self._made(sample, clock)
-        except Skip as skip:
-            return Made(reason=skip.reason, detail=skip.detail or str(key), seconds=clock.seconds)
-        except ImageError as error:
-            return Made(reason="truncated image", detail=str(error), seconds=clock.seconds)
-        except CameraError as error:
-            detail = f"{key}: {error}"
-            return Made(reason="broken calibration", detail=detail, seconds=clock.seconds)
-
-    def _read(self, key: Key) -> Sample:
-        try:
-            return self.data_set.read(key)
-        except (Skip, InputError):
-            raise
-        except Exception as error:  # files of strangers, read by several libraries
-            told = f"{key}: {type(error).__name__}: {first_line(error)}"
-            raise Skip("unreadable data", told) from error
-
-    def _made(self, sample: Sample, clock: "Clock") -> Made:
-        camera = pinhole_of(sample.camera)
-        dropped: Counter[str] = Counter()
-        with clock("labels"):
-            pixels, metres, depth = self._labels(sample, camera, dropped)
-        image = self._image(sample, clock)
-        depth_path, depth_scale = None, float(self._depth_scale())
-        if depth is not None:
-            depth_path = self._path("depth", sample.name, ".png")
-            with clock("writing depth"):
-                _write_depth(depth_path, depth, depth_scale)
-        record = Record(
-            image=image,
-            camera=camera,
-            pixels=np.clip(np.round(pixels, 2), -0.5, (camera.width - 0.51, camera.height - 0.51)),
-            label_m=np.round(metres, 4),
-            kind=sample.kind,
-            where=sample.name,
-            source=self.data_set.name,
-            scene=sample.scene,
-            depth_path=depth_path,
-            depth_scale=depth_scale if depth_path else 1000.0,
-        )
-        return Made(record, "", "", dropped, sample.time_gap_s, clock.seconds)
-
-    def _labels(
-        self, sample: Sample, camera: Camera, dropped: Counter[str]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """(pixels (N, 2), metres (N,) of the sample's kind, the depth image or None)."""
-        if (sample.points is None) == (sample.depth is None):
-            raise InputError(f"{sample.name}: a sample has points or a depth map, one of them")
-        rng = np.random.default_rng([self.wishes.seed, zlib.crc32(sample.name.encode())])
-        found = self._of_points if sample.depth is None else self._of_map
-        pixels, metres, depth = found(sample, camera, dropped, rng)
-        if not len(metres):
-            told = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
-            raise Skip("no points", f"{sample.name}: {told or 'nothing was measured'}")
-        return pixels, metres, depth
-
-    def _of_points(
-        self, sample: Sample, camera: Camera, dropped: Counter[str], rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        points = np.asarray(sample.points, np.float64).reshape(-1, 3)
-        known = np.isfinite(points).all(axis=1)
-        points, dropped["not finite"] = points[known], int((~known).sum())
-        pixels = camera.pixels(points)
-        metres = points[:, 2] if sample.kind == "z" else np.linalg.norm(points, axis=1)
-        kept, dropped["outside the image"], dropped["behind another"], dropped["hidden"] = _seen(
-            pixels, metres, camera, kept_points(self.data_set.name, self.as_published)
-        )
-        near, far = self.data_set.range_m
-        inside = (metres[kept] >= near) & (metres[kept] <= far)
-        kept, dropped["out of range"] = kept[inside], int((~inside).sum())
-        pixels, metres, depth = pixels[kept], metres[kept], None
-        if self.wishes.depth:
-            depth = np.full((camera.height, camera.width), np.nan, np.float32)
-            u, v = np.floor(pixels.T + 0.5).astype(int)
-            depth[v, u] = metres
-        chosen = _drawn(metres, self.wishes, rng)
-        return pixels[chosen], metres[chosen], depth
-
-    def _of_map(
-        self, sample: Sample, camera: Camera, dropped: Counter[str], rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        measured = np.asarray(sample.depth, np.float32)
-        near, far = self.data_set.range_m
-        with np.errstate(invalid="ignore"):
-            known, inside = measured > 0, (measured >= near) & (measured <= far)
-        seen = inside & seen_cells(measured.shape, sample.camera)
-        cells = np.flatnonzero(seen)
-        kept = int(np.count_nonzero(inside))
-        dropped["unknown"] = measured.size - int(np.count_nonzero(known))
-        dropped["out of range"] = int(np.count_nonzero(known)) - kept
-        dropped["outside the image"] = kept - len(cells)
-        metres = measured.ravel()[cells].astype(np.float64)
-        chosen = _drawn(metres, self.wishes, rng)
-        depth = None
-        if self.wishes.depth:
-            depth = rectified_depth(np.where(inside, measured, np.nan), sample.camera)
-        pixels = cell_pixels(cells[chosen], measured.shape, sample.camera)
-        return pixels, metres[chosen], depth
-
-    def _image(self, sample: Sample, clock: "Clock") -> Path:
-        """The image's file, written. A copied one is read too: a broken one shows now."""
-        given, lens = sample.image, sample.camera
-        if isinstance(given, Path) and not given.is_file():
-            raise Skip("no image file", str(given))
-        with clock("decoding"):
-            image = read_image(given, upright=False) if isinstance(given, Path) else given
-        if image.shape[:2] != (lens.height, lens.width):
-            raise Skip(
-                "image of another size",
-                f"{sample.name}: {image.shape[1]} x {image.shape[0]}, and the calibration is for"
-                f" {lens.width} x {lens.height}",
-            )
-        if isinstance(given, Path) and is_pinhole(lens):
-            path = self._path("images", sample.name, given.suffix.lower())
-            with clock("writing images"), _writing(path):
-                shutil.copyfile(given, path)
-            return path
-        path = self._path("images", sample.name, ".jpg")
-        with clock("straightening"):
-            straight = rectified(image, lens)
-        with clock("writing images"):
-            quality = cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY
-            _write(path, cv2.imencode(".jpg", straight[..., ::-1], quality)[1])
-        return path
-
-    def _path(self, what: str, name: str, suffix: str) -> Path:
-        """The file of a sample, its folder made; what no file name may hold is escaped."""
-        parts = [quote(part, safe=" +,=@") for part in name.split("/")]
-        parts = [re.sub(r"^\.+$", lambda dots: "%2E" * len(dots[0]), part) for part in parts]
-        path = self.folder / what / Path(*[part for part in parts if part])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.with_name(path.name + suffix)
-
-    def _depth_scale(self) -> int:
-        far = self.data_set.range_m[1]
-        return next((scale for scale in DEPTH_SCALES if far * scale < 2**16), DEPTH_SCALES[-1])
-
-
-class Clock:
-    """Seconds of this process by what they were spent on."""
-
-    def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-
-    @contextmanager
-    def __call__(self, what: str) -> Iterator[None]:
-        """Count the time inside for `what`."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[what] += time.perf_counter() - began  # type: ignore[assignment]
-
-
-def _seen(
-    pixels: np.ndarray, metres: np.ndarray, camera: Camera, which: str
-) -> tuple[np.ndarray, int, int, int]:
-    """(numbers of the points that become labels; how many are outside, behind another one in
-    their pixel, and hidden by a neighbour)."""
-    width, height = camera.width, camera.height
-    inside = camera.contains(pixels) & (metres > 0)
-    outside = int((~inside).sum())
-    if which == "last":  # the last is the nearest where each is nearer than those before it
-        order = np.arange(len(metres), 0, -1, dtype=np.float64)
-        kept, _ = nearest_per_pixel(
-            np.where(inside[:, None], pixels, np.nan), order, width, height
-        )
-        return kept, outside, int(inside.sum()) - len(kept), 0
-    kept, nearest = nearest_per_pixel(pixels, metres, width, height)
-    behind = int(inside.sum()) - len(kept)
-    if which == "nearest":
-        return kept, outside, behind, 0
-    u, v = np.floor(pixels[kept].T + 0.5).astype(int)
-    hidden = is_hidden(nearest)[v, u]
-    return kept[~hidden], outside, behind, int(hidden.sum())
-
-
-def _drawn(metres: np.ndarray, wishes: Wishes, rng: np.random.Generator) -> np.ndarray:
-    """Numbers of the labels that are kept, in rising order."""
-    if len(metres) <= wishes.pixels:
-        return np.arange(len(metres))
-    share = None
-    if wishes.even:
-        steps = np.log(metres)
-        span = max(float(np.ptp(steps)), 1e-6)
-        bins = np.minimum(((steps - steps.min()) / span * BINS).astype(int), BINS - 1)
-        share = 1 / np.bincount(bins, minlength=BINS)[bins]
-        share /= share.sum()
-    return np.sort(rng.choice(len(metres), wishes.pixels, replace=False, p=share, shuffle=False))
-
-
-def _write_depth(path: Path, depth: np.ndarray, scale: float) -> None:
-    raw = np.nan_to_num(np.round(depth * scale), nan=0.0).clip(0, 2**16 - 1).astype(np.uint16)
-    _write(path, cv2.imencode(".png", raw, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1])
-
-
-def _write(path: Path, content: np.ndarray) -> None:
-    with _writing(path):
-        path.write_bytes(content.tobytes())
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """InputError instead of OSError: an image must not be counted as broken for a full disk."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}. Make room, and start the same command"
-            " again: it goes on"
-        ) from error
 
 
 class Folder:
@@ -422,7 +137,8 @@ class Done:
             whole = sum(self.shares.values()) or 1
             shares = sorted(self.shares.items(), key=lambda item: -item[1])
             parts = ", ".join(f"{what} {s / whole:.0%}" for what, s in shares)
-            told.append(f"{self.images / self.seconds:.1f} images a second; of it {parts}")
+            rate = f"{self.images / self.seconds:.1f} images a second"
+            told.append(f"{rate}; the processors spent their time on {parts}")
         return "\n".join([*told, f"licence: {m['licence']}"])
 
 
@@ -431,13 +147,12 @@ def curate(
     out: Path,
     wishes: Wishes,
     arguments: dict[str, Any],
-    as_published: str = "",
     workers: int = 1,
     say: Callable[[str], object] = print,
 ) -> Done:
     """Write the folder `out`; goes on where an earlier run of the same arguments ended.
 
-    arguments: what else decides about the data, such as root and split, for the manifest. Raises
+    arguments: what else decides about the data, such as root, split and as_published. Raises
     InputError where the set cannot be used, the disk is too small, or nothing could be used.
     """
     began = time.monotonic()
@@ -447,13 +162,12 @@ def curate(
     job = {
         "format": FORMAT,
         "set": data_set.name,
-        "as_published": as_published,
         **arguments,
         **asdict(wishes),
         "keys": len(keys),
     }
     with closing(Folder(out, job)) as folder:
-        maker = Maker(data_set, out, wishes, as_published)
+        maker = Maker(data_set, out, wishes)
         total = -(-len(keys) // SHARD)
         (out / "counts").mkdir(exist_ok=True)
         missing = [number for number in range(total) if not folder.shard(number).exists()]
@@ -493,7 +207,7 @@ def _check_disk(
     has less."""
     sizes: list[int] = []
     folder = maker.folder / ".estimate"
-    trial = Maker(maker.data_set, folder, maker.wishes, maker.as_published)
+    trial = Maker(maker.data_set, folder, maker.wishes)
     try:
         for i in np.unique(np.linspace(0, len(keys) - 1, TRIED).astype(int)):
             made = trial(keys[int(i)])

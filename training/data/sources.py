@@ -24,8 +24,23 @@ class Part:
 
 
 def opened(data: list) -> list:
-    """A Part of each DataEntry. InputError for what is not there, or of another kind."""
+    """A Part of each DataEntry. InputError for what is not there, or of another kind; of curated
+    sets it names all that are missing, with the command for each."""
+    missing = [command for entry in data if (command := _curate(entry.curated))]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(data)} data sets are not curated, or not to their end:\n  "
+            + "\n  ".join(missing)
+        )
     return [_opened(entry) for entry in data]
+
+
+def _curate(folder) -> str:
+    """The command that writes a curated folder; "" where it is there, or none is meant."""
+    if not folder or Path(folder, "manifest.json").is_file():
+        return ""
+    name, split = Path("x", folder).parts[-2:]
+    return f"python -m training.curate {name} --root ROOT --split {split} --out {folder}"
 
 
 def _opened(entry) -> Part:
@@ -46,7 +61,7 @@ def _opened(entry) -> Part:
                 " shards: FOLDER for a folder of .npz files"
             )
     pairs = entry.what == "pairs"
-    items = Pairs(entry.pairs) if pairs else Records(entry.records, entry.kind)
+    items = Pairs(entry.pairs) if pairs else Records(entry.place, entry.kind)
     return Part(name, items, entry.weight, pairs)
 
 

@@ -6,10 +6,12 @@ import pytest
 from testing.robot import CAMERA, START_NS, messages, true_z, write_robot
 
 from depthlm_ros.data.records import Records
+from training import synthetic
 from training.curate import __main__ as command
 from training.curate import writer
 from training.curate.geometry import NS
 from training.curate.rectify import pinhole_of
+from training.scenes import drive
 
 pytest.importorskip("rosbags")
 from rosbags.rosbag2 import StoragePlugin
@@ -140,3 +142,18 @@ def test_measurements_far_from_any_image_are_counted(tmp_path):
     with pytest.raises(SystemExit) as end:
         curated(recording, tmp_path / "out", "--apart", "0.02")
     assert "6 no image near in time" in str(end.value)
+
+
+def test_a_rendered_recording_gives_the_renderers_distances(tmp_path):
+    """As docs/own_robot.md tries it: camera_info is wrong by a factor, what is measured is not."""
+    synthetic.main(
+        ["recording", "--out", str(tmp_path / "d"), "--count", "2", "--focal-error", "1.3"]
+    )
+    records, _ = curated(tmp_path / "d", tmp_path / "out", "--still", "0")
+    assert len(records) == 2
+    for number, record in enumerate(records):
+        _, z_m = drive.view(number)
+        u, v = record.pixels.astype(int).T
+        assert np.array_equal(record.pixels, np.stack([u, v], 1))
+        assert np.abs(record.label_m - z_m[v, u]).max() < 1e-3
+        assert record.camera.fx == pytest.approx(1.3 * drive.CAMERA.fx)

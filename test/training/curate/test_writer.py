@@ -104,16 +104,8 @@ def test_the_manifest_counts_what_was_kept_and_dropped(root, tmp_path):
     assert told["kinds"] == ["distance", "z"] and told["licence"] == Toy.licence
     assert told["dropped"]["behind another"] > 0 and told["dropped"]["out of range"] > 0
     assert told["longest_time_gap_s"] == 0.01
+    assert told["arguments"]["as_published"] == ""
     assert told["arguments"]["root"] == str(root) and told["versions"]["numpy"] == np.__version__
-
-
-@pytest.mark.parametrize("paper, farther", [("", False), ("depthlm", True), ("depthvlm", True)])
-def test_as_published_the_last_point_of_a_pixel_wins(tmp_path, paper, farther):
-    root = write_toys(tmp_path / "root", ["z_points_pinhole"])
-    options = ["--as-published", paper] if paper else []
-    record = curated(root, tmp_path / "out", *options)[0]
-    true = plane_of("z", record.camera, record.pixels)
-    assert (record.label_m.max() > 2 * true.max()) == farther
 
 
 def test_even_labels_show_the_far_end_more_often(tmp_path):

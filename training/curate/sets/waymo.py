@@ -13,6 +13,7 @@ frames look along x; images are distorted, count pixels from a corner and are ex
 or column by column, so a point is placed where the camera was when it saw it.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO
@@ -34,6 +35,7 @@ from training.curate.sets.files import check_split, rgb_of
 
 STAMP, CAMERA, LASER = "key.frame_timestamp_micros", "key.camera_name", "key.laser_name"
 TOP = 1
+RECENT = 8  # rows that are kept: those of one frame and a few more
 COMPONENTS = ("camera_image", "camera_calibration", "lidar", "lidar_calibration", "lidar_pose",
               "vehicle_pose")  # fmt: skip
 # Where along the readout a pixel is exposed: rolling_shutter_direction -> axis, backwards.
@@ -135,14 +137,16 @@ class Waymo:
 def _exposed(
     world: np.ndarray, camera: Camera, car: np.ndarray, mount: np.ndarray, shot: Row, told: Row
 ) -> np.ndarray:
-    """(N, 3) in the optical frame, each as the camera stood when it exposed the point's pixel.
+    """(N, 3) of the points that may be seen in the optical frame, each as the camera stood when it
+    exposed the point's pixel.
 
     The car moves on from `car`, the pose at pose_timestamp, with constant velocity: linear in the
     world, angular in its own frame (Waymo's camera_model.cc); the time and the pixel are found in
-    turns. Points that the camera does not see stay as they are at pose_timestamp.
+    turns.
     """
     optical_from_car = OPTICAL_FROM_FORWARD @ inverse(mount)
     points = transformed(world, optical_from_car @ inverse(car))
+    points = points[_may_be_seen(points, camera)]
     shutter = {name: shot[f"rolling_shutter_params.{name}"] for name in
                ("shutter", "camera_trigger_time", "camera_readout_done_time")}  # fmt: skip
     begin = shutter["camera_trigger_time"] + shutter["shutter"] / 2 - shot["pose_timestamp"]
@@ -157,18 +161,26 @@ def _exposed(
     )
     drift = car[:3, :3].T @ linear + np.cross(angular, mount[:3, 3])
     drift, spin = (optical_from_car[:3, :3] @ one for one in (drift, angular))
-    size = np.array([camera.width, camera.height])
-    at = camera.pixels(points)
-    with np.errstate(invalid="ignore"):
-        near = (np.abs(at / size - 0.5) < 0.7).all(axis=1)
-    still = seen = points[near]
+    seen = points
     for _ in range(4):
-        along = (camera.pixels(seen)[:, axis] + 0.5) / size[axis]
+        along = (camera.pixels(seen)[:, axis] + 0.5) / (camera.width, camera.height)[axis]
         along = np.nan_to_num((1 - along) if backwards else along, nan=0.5).clip(0, 1)
         later = (begin + readout * along)[:, None]
-        seen = Rotation.from_rotvec(-spin * later).apply(still - drift * later)
-    points[near] = seen
-    return points
+        seen = Rotation.from_rotvec(-spin * later).apply(points - drift * later)
+    return seen
+
+
+def _may_be_seen(points: np.ndarray, camera: Camera) -> np.ndarray:
+    """(N,) bool: in front and, by 1 m and a fifth of the view, not beside it."""
+    sides = np.linspace(0, 1, 9)
+    around = np.stack(np.meshgrid(sides, sides), axis=-1).reshape(-1, 2)
+    rays = camera.rays(around * (camera.width - 1, camera.height - 1))
+    low, high = (f(rays[:, :2] / rays[:, 2:], axis=0) for f in (np.nanmin, np.nanmax))
+    margin = (high - low) / 5
+    x_y, z = points[:, :2], points[:, 2:]
+    beside = (x_y < z * (low - margin) - 1) | (x_y > z * (high + margin) + 1)
+    seen: np.ndarray = (z[:, 0] > 0) & ~beside.any(axis=1)
+    return seen
 
 
 @lru_cache(maxsize=1)
@@ -211,8 +223,16 @@ def _lidar(folder: Path, segment: str, stamp: int, laser: int) -> tuple[np.ndarr
         return transformed(in_car, car), measured
     poses = _image(row("lidar_pose", (stamp, laser)), "range_image_return1")
     poses = poses[measured].astype(np.float64)
-    turned = Rotation.from_euler("xyz", poses[:, :3])  # roll first, about the world's axes
-    return turned.apply(in_car) + poses[:, 3:], measured
+    return _turned(in_car, poses[:, :3]) + poses[:, 3:], measured
+
+
+def _turned(points: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """(N, 3), each turned by its own roll, then pitch, then yaw (N, 3)."""
+    (x, y, z), cos, sin = points.T, np.cos(angles.T), np.sin(angles.T)
+    y, z = cos[0] * y - sin[0] * z, sin[0] * y + cos[0] * z
+    x, z = cos[1] * x + sin[1] * z, cos[1] * z - sin[1] * x
+    x, y = cos[2] * x - sin[2] * y, sin[2] * x + cos[2] * y
+    return np.stack([x, y, z], axis=1)
 
 
 def _camera(told: Row) -> tuple[Camera, np.ndarray]:
@@ -269,19 +289,20 @@ class _Stream:
         self._file = parquet.ParquetFile(path, buffer_size=1 << 20)
         names = self._file.schema_arrow.names
         self._columns = [name for name in names if "]." in name and "return2" not in name]
-        self._next = 0
         self._begin()
 
     def _begin(self) -> None:
         self._rows = self._file.iter_batches(batch_size=1, columns=self._columns)
         self._next = 0
+        self._last: deque[tuple[int, pa.RecordBatch]] = deque(maxlen=RECENT)
 
     def row(self, number: int) -> dict[str, Any]:
-        if number < self._next:
+        if number < self._next - len(self._last):
             self._begin()
         while self._next <= number:
-            batch = next(self._rows)
+            self._last.append((self._next, next(self._rows)))
             self._next += 1
+        batch = dict(self._last)[number]
         return {name.split("].")[1]: _value(batch[name][0]) for name in self._columns}
 
 
@@ -293,8 +314,15 @@ def _value(scalar: pa.Scalar) -> Any:
 
 @lru_cache(maxsize=32)
 def _stream(path: Path, sensor: int) -> _Stream:
-    """One for each sensor, so that each reads on from where it was."""
     return _Stream(path)
+
+
+@lru_cache(maxsize=32)
+def _by_time(path: Path) -> bool:
+    """Whether the rows of one frame stand together; else each sensor gets a stream of its own, so
+    that it reads on from where it was."""
+    stamps = [row[0] for row in _index(path)]
+    return stamps == sorted(stamps)
 
 
 def _row(path: Path, row: tuple[int, int]) -> Row:
@@ -302,6 +330,7 @@ def _row(path: Path, row: tuple[int, int]) -> Row:
     if number is None:
         raise Skip(f"no {path.parent.name}", f"{path}: no row {row}")
     try:
-        return Row({"file": str(path), **_stream(path, row[1]).row(number)})
+        stream = _stream(path, 0 if _by_time(path) else row[1])
+        return Row({"file": str(path), **stream.row(number)})
     except (OSError, pa.ArrowException, StopIteration) as error:
         raise Skip(f"broken {path.parent.name}", f"{path}: {first_line(error)}") from error

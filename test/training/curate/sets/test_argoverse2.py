@@ -22,6 +22,7 @@ from testing.planes import (
     reach,
     scan,
     turn,
+    with_twins,
 )
 
 from depthlm_ros.data.records import Records
@@ -54,7 +55,8 @@ def write_log(folder):
     calibration = folder / "calibration"
     for one in (cameras, lidar, calibration):
         one.mkdir(parents=True)
-    world = scan(car(seconds(SWEEP)) @ ROOF)
+    eye = car(seconds(SHOT)) @ MOUNT
+    world = with_twins(scan(car(seconds(SWEEP)) @ ROOF), eye[:3, 3])
     back = np.linalg.inv(car(seconds(SWEEP)))
     stored = moved(back, world).astype(np.float16)
     columns = {axis: pa.array(stored[:, i]) for i, axis in enumerate("xyz")}
@@ -89,7 +91,6 @@ def write_log(folder):
     )
     sensors = pose_table([ROOF, MOUNT], sensor_name=["up_lidar", "ring_front_center"])
     feather.write_feather(sensors, calibration / "egovehicle_SE3_sensor.feather")
-    eye = car(seconds(SHOT)) @ MOUNT
     u, v = grid(*SIZE).T
     fx, fy, cx, cy = K
     rays = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones_like(u)], axis=1)

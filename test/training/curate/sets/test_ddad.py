@@ -17,6 +17,7 @@ from testing.planes import (
     quaternion,
     scan,
     turn,
+    with_twins,
 )
 
 from depthlm_ros.errors import InputError
@@ -36,7 +37,8 @@ SCENES = {"0": ["000000", "000001"], "1": ["000150"]}
 
 def seen(seconds):
     """From the roof, in the world; the cloud is kept in the frame of the car."""
-    return scan(car(seconds) @ placed(np.eye(3), (1, 0, 1.9)))
+    eye = car(seconds + LATE_S["CAMERA_06"]) @ MOUNT["CAMERA_06"]
+    return with_twins(scan(car(seconds) @ placed(np.eye(3), (1, 0, 1.9))), eye[:3, 3])
 
 
 def pose_of(pose):

@@ -17,6 +17,7 @@ from testing.planes import (
     quaternion,
     scan,
     turn,
+    with_twins,
 )
 
 from depthlm_ros.errors import InputError
@@ -69,7 +70,7 @@ def write_datum(root, tables, sample, channel, seconds, key_frame):
     name = f"{sample}-{channel}-{key_frame}"
     suffix = "jpg" if channel.startswith("CAM") else "pcd.bin"
     file = f"samples/{channel}/{name}.{suffix}"
-    seconds += LATE_US[channel] / 1e6
+    seconds += LATE_US[channel] / 1e6 + (0 if key_frame else 0.2)
     stands = far_from_home(car(seconds))
     tables["ego_pose"].append(
         {
@@ -103,7 +104,8 @@ def write_datum(root, tables, sample, channel, seconds, key_frame):
 
 
 def seen(seconds):
-    return scan(car(seconds) @ MOUNT["LIDAR_TOP"])
+    eye = car(seconds) @ MOUNT["CAM_BACK"]  # where the published scripts take it to be
+    return with_twins(scan(car(seconds) @ MOUNT["LIDAR_TOP"]), eye[:3, 3])
 
 
 @pytest.fixture(scope="module")

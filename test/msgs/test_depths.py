@@ -1,0 +1,104 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Depth images and clouds of any layout -> metres and points; what is no such thing is refused."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from testing.robot import cloud_message, depth_message
+
+from depthlm_ros.bags.messages import header_message
+from depthlm_ros.errors import Code, ImageError, InputError
+from depthlm_ros.msgs.encodings import depth_array, holds_depth, image_array
+from depthlm_ros.msgs.fields import measured_points
+
+METRES = np.array([[0.5, 1.25, 2.0], [3.0, 40.0, 0.0]], np.float32)
+HEADER = header_message(0, "eye")
+
+
+def known(metres):
+    return np.where(metres > 0, metres, np.nan)
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "16UC1; compressedDepth png"])
+def test_a_depth_image_is_metres_and_nan_where_unknown(encoding):
+    message = depth_message(HEADER, METRES, encoding)
+    assert holds_depth(message)
+    found = depth_array(message)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, known(METRES).astype(np.float32), equal_nan=True)
+
+
+def test_rows_are_padded_and_either_byte_order_is_read():
+    raw = np.zeros((2, 5), ">u2")
+    raw[:, :3] = METRES * 1000
+    message = SimpleNamespace(
+        encoding="16UC1", width=3, height=2, step=10, is_bigendian=1, data=raw.tobytes()
+    )
+    assert np.array_equal(depth_array(message), known(METRES), equal_nan=True)
+
+
+def test_not_finite_and_negative_metres_are_unknown():
+    odd = np.array([[np.inf, -1.0, np.nan, 2.0]], np.float32)
+    found = depth_array(depth_message(HEADER, odd, "32FC1"))
+    assert np.isnan(found[0, :3]).all() and found[0, 3] == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoding": "rgb8"},
+        {"encoding": "64FC1"},
+        {"step": 2},
+        {"data": b"1234"},
+        {"width": 0},
+    ],
+)
+def test_what_is_no_depth_image_is_refused(changes):
+    whole = vars(
+        SimpleNamespace(
+            encoding="16UC1", width=3, height=2, step=6, is_bigendian=0, data=bytes(12)
+        )
+    )
+    with pytest.raises(ImageError) as error:
+        depth_array(SimpleNamespace(**{**whole, **changes}))
+    assert error.value.code == Code.BAD_IMAGE
+
+
+@pytest.mark.parametrize(
+    "form, data",
+    [
+        ("16UC1; compressedDepth rvl", bytes(40)),
+        ("32FC1; compressedDepth png", bytes(5)),
+        ("16UC1; compressedDepth png", bytes(40)),
+        ("jpeg", bytes(40)),
+    ],
+)
+def test_compressed_depth_that_is_not_understood_is_refused(form, data):
+    with pytest.raises(ImageError):
+        depth_array(SimpleNamespace(format=form, data=data))
+
+
+def test_depth_and_colours_are_told_apart():
+    with pytest.raises(ImageError):
+        image_array(depth_message(HEADER, METRES, "16UC1; compressedDepth png"))
+    assert not holds_depth(SimpleNamespace(format="bgr8; jpeg compressed bgr8"))
+    assert not holds_depth(SimpleNamespace(encoding="mono16"))
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("doubles", [False, True])
+def test_a_cloud_gives_its_points_without_nan(big, doubles):
+    points = np.array([[1, 2, 3], [np.nan, 0, 0], [-4, 5.5, 6]], np.float64)
+    found = measured_points(cloud_message(HEADER, points, big, doubles))
+    assert np.array_equal(found, points[[0, 2]])
+
+
+def test_a_cloud_without_z_or_with_less_data_than_it_says_is_refused():
+    cloud = cloud_message(HEADER, np.ones((4, 3)))
+    cloud.data = cloud.data[:-20]
+    with pytest.raises(InputError):
+        measured_points(cloud)
+    cloud.fields = cloud.fields[:-1]
+    with pytest.raises(InputError, match="intensity"):
+        measured_points(cloud)

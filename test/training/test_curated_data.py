@@ -1,0 +1,85 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Curated folders as the data of a run: what is missing is named, what is there is learnt from."""
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+
+from testing.toy_set import Toy, write_toys
+
+from training import preview, sft
+from training.config import ConfigError, read_config
+from training.curate import __main__ as curate
+from training.curate import sets
+from training.data.sources import opened
+
+
+@pytest.fixture
+def curated(tmp_path, monkeypatch):
+    """A folder of 8 curated images."""
+    monkeypatch.setitem(sets.SETS, "toy", Toy)
+    root = write_toys(tmp_path / "root", ["z_map_pinhole"] * 4 + ["distance_points_barrel"] * 4)
+    out = tmp_path / "curated" / "toy" / "train"
+    curate.main(["toy", "--root", str(root), "--out", str(out), "--workers", "1", "--depth"])
+    return out
+
+
+def test_a_dry_run_names_all_sets_that_are_missing_with_their_commands(tmp_path):
+    config = "training/configs/depthlm_3b.yaml"
+    with pytest.raises(SystemExit) as end:
+        sft.main([config, "--dry-run", "--out", str(tmp_path / "run")])
+    told = str(end.value)
+    assert "7 of 7" in told
+    for name, split in {"nuscenes": "train", "waymo": "training", "hm3d": "train"}.items():
+        folder = f"curated/{name}/{split}"
+        command = f"python -m training.curate {name} --root ROOT --split {split} --out {folder}"
+        assert command in told
+
+
+def test_a_folder_that_is_not_curated_to_its_end_is_missing(curated):
+    entry = read_config("training/configs/tiny.yaml", data=[{"curated": str(curated)}]).data
+    assert len(opened(entry)[0].items) == 8
+    (curated / "manifest.json").unlink()
+    with pytest.raises(ValueError, match=f"curate toy --root ROOT --split train --out {curated}"):
+        opened(entry)
+
+
+def test_an_entry_is_curated_or_something_else():
+    with pytest.raises(ConfigError, match="curated"):
+        read_config("training/configs/tiny.yaml", data=[{"curated": "a", "records": "b.jsonl"}])
+
+
+def test_the_preview_shows_labels_kinds_and_distances_of_a_folder(curated, tmp_path, capsys):
+    from PIL import Image
+
+    preview.main([str(curated), "--out", str(tmp_path / "look"), "--count", "3"])
+    said = capsys.readouterr().out
+    assert "8 records, 8 looked at, of 3 scenes" in said
+    assert "toy, z: 4" in said and "toy, distance: 4" in said and "with a depth image: 8" in said
+    assert "800 labels" in said and "#" in said
+    with Image.open(tmp_path / "look" / "labels.jpg") as sheet:
+        assert sheet.width == 2 * 2 * preview.WIDTH
+    preview.main([str(curated / "00000.jsonl"), "--out", str(tmp_path / "look")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit):
+        preview.main([str(tmp_path / "empty"), "--out", str(tmp_path / "look")])
+
+
+@pytest.mark.slow
+def test_the_embedded_checkpoint_goes_on_learning_from_a_curated_folder(curated, tmp_path, capsys):
+    """own_robot.yaml, as docs/own_robot.md has it, two steps long."""
+    config = read_config(
+        "training/configs/own_robot.yaml",
+        data=[{"curated": str(curated)}],
+        out=str(tmp_path / "run"),
+        heldout={"records": f"{curated}/*.jsonl", "pictures": 2, "pixels": 2},
+        batch=2,
+        workers=0,
+    )
+    from training.config import shortened
+
+    folder = sft.train(shortened(config, 2))
+    assert json.loads((folder / "depthlm.json").read_text())["name"] == "own_robot"
+    assert "step 2: held-out" in capsys.readouterr().out
