@@ -430,6 +430,17 @@ def test_broken_segments_are_skipped_with_a_reason(place, tmp_path, damage, reas
     assert skipped.value.reason == reason
 
 
+def test_order_of_the_rows_does_not_matter(place, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(place[0], root)
+    rewrite("lidar", lambda table: table.sort_by([("key.laser_name", "descending")]))(root)
+    rewrite("camera_image", lambda table: table.sort_by("key.camera_name"))(root)
+    there, here = Waymo(place[0]), Waymo(root)
+    for key in [*there.keys(), there.keys()[0]]:
+        gap = gaps(here.read(key).points, there.read(key).points)
+        assert len(gap) > 60 and gap.max() == 0
+
+
 def test_other_versions_are_refused(place, tmp_path):
     root = tmp_path / "root"
     (root / "training").mkdir(parents=True)
