@@ -32,7 +32,7 @@ LAYERS = [
     ["models"],
     ["engines"],
     ["dense", "batcher", "ranges"],
-    ["predict", "scan", "regions"],
+    ["predict", "scan", "regions", "dense.predictor"],
     ["viz", "worker"],
     ["tasks", "evaluation"],
     ["bags", "bench", "msgs.streams"],

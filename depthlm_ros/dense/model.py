@@ -120,13 +120,14 @@ class DenseModel:
         given = ids.expand(count, -1).to(device)
         with self.taps.collecting() as found:
             prefill(self.loaded, given, positions.to(device), images.to(device))
-        return self.maps(found, given, images)
+        return self.maps(found, given, self._grids(images))
 
-    def maps(self, found: Found, ids: torch.Tensor, images: ImageTensors) -> list[torch.Tensor]:
-        """[(N, C, rows, columns) of each tap] of what a forward over prompts (N, L) of one image
-        each left in the taps."""
-        at_image = ids == self.loaded.vision.image_id
-        of_images = self.taps.maps(found, at_image, self._grids(images))
+    def maps(
+        self, found: Found, ids: torch.Tensor, grids: Sequence[tuple[int, int]]
+    ) -> list[torch.Tensor]:
+        """[(N, C, rows, columns) of each tap] of what a forward over prompts (N, L) left in the
+        taps; each holds one image, whose grids of image tokens are equal."""
+        of_images = self.taps.maps(found, ids == self.loaded.vision.image_id, grids)
         return [torch.cat(of_tap) for of_tap in zip(*of_images, strict=True)]
 
     def told(self, features: Sequence[torch.Tensor], images: ImageTensors) -> DepthMap:
