@@ -49,7 +49,8 @@ def add(subparsers) -> None:
         default=[],
         metavar="FILE",
         help="write the depth of every pixel, of a checkpoint with a dense head: .png (16 bit, z"
-        " in millimetres, 0 unknown), .npy (float32, z in metres) or .ply (points); may be repeated",
+        " in millimetres, 0 unknown), .npy (float32, z in metres) or .ply (points); may be"
+        " repeated",
     )
     add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
