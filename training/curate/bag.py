@@ -23,7 +23,7 @@ from depthlm_ros.bags.recording import COMPRESSED, IMAGE, INFO
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import CameraError, ImageError, InputError
 from depthlm_ros.msgs.encodings import depth_array, holds_depth, image_array
-from depthlm_ros.msgs.fields import camera_from, measured_points, picture_size
+from depthlm_ros.msgs.fields import camera_from, measured_points, image_size
 from depthlm_ros.msgs.pairing import Pairing
 from training.curate.geometry import NS, Track, inverse, pose, transformed
 from training.curate.sample import Sample, Skip
@@ -388,7 +388,7 @@ def _sibling(topic: str, reader: RawReader) -> str:
 def _camera(info: Any, rectified: bool) -> Camera | None:
     """The camera that a CameraInfo describes; None for one that is not calibrated."""
     try:
-        width, height = picture_size(info)
+        width, height = image_size(info)
         return camera_from(info, width, height, rectified)
     except CameraError:
         return None
