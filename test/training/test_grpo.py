@@ -241,7 +241,7 @@ def test_replies_that_cannot_be_shared_out_are_refused(config):
 
 def test_position_style_is_refused_with_its_reason(config, tmp_path):
     wrong = replace(config, style="position", out=str(tmp_path))
-    with pytest.raises(InputError, match="position"):
+    with pytest.raises(InputError, match="marker.*coordinates"):
         grpo.made_trainer(wrong, group_arguments(wrong), None, TINY)
 
 
