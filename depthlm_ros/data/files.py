@@ -65,6 +65,22 @@ def read_raster(path: ImagePath, name: str = "") -> np.ndarray:
         return _raster(file, name or path)
 
 
+def read_measured(path: ImagePath) -> np.ndarray:
+    """(H, W) uint16, int32 or float32: the stored raster of an image file that holds measurements.
+
+    Raises ImageError, also for images of 8 bits or in colour, which hold none.
+    """
+    with _opened(path, path) as file:
+        if file.is_sixteen_bit:
+            return np.array(file.image).astype(np.uint16)
+        if file.image.mode in ("I", "F"):
+            return np.array(file.image)
+        raise ImageError(
+            f"{path} has pixels of the form '{file.image.mode}'; a depth image is grey with 16"
+            " bits, or with 32 bits as TIFF"
+        )
+
+
 def as_rgb(raster: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 of a raster; grey three times, of 16-bit values the high byte."""
     if raster.dtype == np.uint16:

@@ -5,7 +5,12 @@ The keys are DepthLM's published ones: image, intrinsics [fx, fy, cx, cy, W, H],
 [[u, v], ...] and depth [metres, ...]. Published files do not say whether a depth runs along the
 ray or along the optical axis; ours say it in a fifth key, kind. Two more are optional: grid
 [W, H], the image size that pixel_coords refer to where it differs from the image's own size, and
-source, the name of the data set. Lines of DepthVLM's benchmark are read too.
+source, the name of the data set.
+
+A record may have a depth image instead of pixels, or beside them: depth_path, a file beside the
+jsonl file; depth_scale, its raw units per metre (1000 where none is given); depth_unknown, a raw
+value besides 0 that says "not measured"; depth_format, "float32" for a file of bare numbers. Its
+metres are of the record's kind. Lines of DepthVLM's benchmark are read too.
 """
 
 import json
@@ -20,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from depthlm_ros.camera import Camera, as_pixels
+from depthlm_ros.data.depth import NUMBERS, read_depth
 from depthlm_ros.data.files import camera_for, read_image
 from depthlm_ros.data.jsonl import Lines
 from depthlm_ros.errors import CameraError, ImageError, InputError, RecordError
@@ -27,11 +33,13 @@ from depthlm_ros.view import Frame
 
 KINDS = ("distance", "z")
 KEYS = ("image", "intrinsics", "pixel_coords", "depth")
+SHAPES = 0.02  # by which width / height of a depth image may differ from the image's
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One image and N measured points. Raises RecordError for contents that cannot be.
+    """One image and N measured points, a depth image, or both. Raises RecordError for contents
+    that cannot be.
 
     image: the image file.
     camera: the camera at the size of the image.
@@ -40,6 +48,14 @@ class Record:
     kind: "distance" | "z", or "" where it is not stated.
     where: "file:line", for messages.
     source: name of the data set, "" where it is not stated.
+    depth_path: the depth image, None where there is none; its corners are the image's, its size
+        may differ.
+    depth_scale: its raw units per metre.
+    depth_unknown: the raw value besides 0 that stands for no measurement, None for none.
+    depth_format: "" for what the file is (PNG or TIFF of 16 bits, TIFF or npy of floats), or
+        "float32" for bare numbers row by row.
+    depth_size: (w, h) that the depth image must have, None for any in the image's shape; bare
+        numbers are of this size, or of the image's.
     """
 
     image: Path
@@ -49,6 +65,11 @@ class Record:
     kind: str
     where: str
     source: str = ""
+    depth_path: Path | None = None
+    depth_scale: float = 1000.0
+    depth_unknown: float | None = None
+    depth_format: str = ""
+    depth_size: tuple[int, int] | None = None
 
     def __post_init__(self):
         problems = list(self._problems())
@@ -68,8 +89,15 @@ class Record:
                 f"pixel ({u:g}, {v:g}) is outside the image of {self.camera.width} x"
                 f" {self.camera.height}"
             )
+        if not (isfinite(self.depth_scale) and self.depth_scale > 0):
+            yield f"depth_scale is {self.depth_scale}, it must be positive: raw units per metre"
+        if self.depth_format not in ("", NUMBERS):
+            yield f"depth_format is {self.depth_format!r}, allowed: {NUMBERS}, or none"
+        if self.depth_size and (len(self.depth_size) != 2 or min(self.depth_size) < 1):
+            yield f"the size of the depth image is {self.depth_size}, it is [W, H] in pixels"
 
     def __len__(self) -> int:
+        """How many pixels are labelled one by one; the depth image's do not count."""
         return len(self.label_m)
 
     def frame(self) -> Frame:
@@ -93,8 +121,51 @@ class Record:
         """(N,) metres of the kind "distance" or "z"; RecordError where ours is not stated."""
         if self.stated_kind() == kind:
             return self.label_m
+        return self._converted(kind, self.pixels, self.label_m)
+
+    def depth_map(self) -> np.ndarray:
+        """(h, w) float32 metres of `kind`, NaN where unknown; read now.
+
+        RecordError where there is no depth image, or it cannot be read, contradicts the image's
+        shape or its stated size, or knows no pixel at all.
+        """
+        if self.depth_path is None:
+            raise RecordError(f"{self.where}: this record has no depth image (depth_path)")
+        size = self.depth_size or (self.camera.width, self.camera.height)
+        bare = size if self.depth_format == NUMBERS else None
+        try:
+            found = read_depth(self.depth_path, self.depth_scale, self.depth_unknown, bare)
+        except ImageError as error:
+            raise RecordError(f"{self.where}: {error}") from error
+        height, width = found.shape
+        same = (width, height) == size if self.depth_size else _same_shape((width, height), size)
+        if not same:
+            raise RecordError(
+                f"{self.where}: the depth image {self.depth_path} is {width} x {height}, which"
+                f" contradicts {size[0]} x {size[1]}, the size that the record tells"
+            )
+        if not np.isfinite(found).any():
+            raise RecordError(f"{self.where}: no pixel of {self.depth_path} is known")
+        return found
+
+    def depth_map_as(self, kind: str) -> np.ndarray:
+        """depth_map() in metres of the kind "distance" or "z"; RecordError as label_as."""
+        own, found = self.stated_kind(), self.depth_map()
+        if own == kind:
+            return found
+        height, width = found.shape
+        u, v = np.meshgrid(np.arange(width), np.arange(height))
+        pixels = on_image(np.stack([u.ravel(), v.ravel()], 1), self.camera, (width, height))
+        return self._converted(kind, pixels, found.ravel()).reshape(found.shape).astype(np.float32)
+
+    def _converted(self, kind: str, pixels: np.ndarray, metres: np.ndarray) -> np.ndarray:
         convert = {"z": self.camera.z_from_distance, "distance": self.camera.distance_from_z}
-        return convert[kind](self.pixels, self.label_m)
+        return convert[kind](pixels, metres)
+
+
+def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one is the other at another scale, to SHAPES."""
+    return abs(size[0] * other[1] / (size[1] * other[0]) - 1) <= SHAPES
 
 
 class RecordLines(Sequence):
@@ -170,7 +241,21 @@ def _content(record, folder) -> dict:
         "depth": record.label_m.tolist(),
     }
     content |= {"kind": record.kind} if record.kind else {}
-    return content | ({"source": record.source} if record.source else {})
+    content |= {"source": record.source} if record.source else {}
+    return content | (_depth_content(record, folder) if record.depth_path else {})
+
+
+def _depth_content(record, folder) -> dict:
+    content = {
+        "depth_path": Path(os.path.relpath(record.depth_path, folder)).as_posix(),
+        "depth_scale": record.depth_scale,
+    }
+    stated = {
+        "depth_unknown": record.depth_unknown,
+        "depth_format": record.depth_format or None,
+        "depth_size": record.depth_size and list(record.depth_size),
+    }
+    return content | {name: value for name, value in stated.items() if value is not None}
 
 
 def read_object(text: str) -> dict:
@@ -220,7 +305,9 @@ def _record(line, folder, kind, where) -> Record:
     try:
         content = read_object(line)
         if "intrinsics" not in content and "original_rgb_size" in content:
-            content["intrinsics"] = _depthvlm_intrinsics(content)
+            content = _depthvlm(content)
+        if "depth_path" in content:
+            content = {"pixel_coords": [], "depth": [], **content}
         need(content, KEYS)
         camera = read_intrinsics(content["intrinsics"])
         return Record(
@@ -231,6 +318,7 @@ def _record(line, folder, kind, where) -> Record:
             kind=content.get("kind", kind),
             where=where,
             source=str(content.get("source", "")),
+            **_depth_image(content, Path(folder)),
         )
     except RecordError:
         raise
@@ -238,22 +326,41 @@ def _record(line, folder, kind, where) -> Record:
         raise RecordError(f"{where}: {error}") from error
 
 
-def _depthvlm_intrinsics(content) -> list:
-    """[fx, fy, cx, cy, W, H] of a line of DepthVLM's benchmark, which states fx alone.
+def _depth_image(content, folder) -> dict:
+    """The fields of a Record that are about its depth image."""
+    if content.get("depth_path") is None:
+        return {}
+    size, unknown = content.get("depth_size"), content.get("depth_unknown")
+    return {
+        "depth_path": folder / str(content["depth_path"]).lstrip("/"),
+        "depth_scale": float(content.get("depth_scale", 1000.0)),
+        "depth_unknown": None if unknown is None else float(unknown),
+        "depth_format": content.get("depth_format") or "",
+        "depth_size": None if size is None else tuple(int(length) for length in size),
+    }
 
-    Its depth_type says "z_depth" for every set, also for the two that hold distances along the
-    ray, so it is not used.
+
+def _depthvlm(content) -> dict:
+    """A line of DepthVLM's benchmark in our keys. It states fx alone.
+
+    Its pixel_coords were drawn on the depth map, whose size may be another than the image's
+    (256 x 192 for 1920 x 1440 in ScanNet++). Its depth_type says "z_depth" for every set, also for
+    the two that hold distances along the ray, so it is not used.
     """
     need(content, ("original_rgb_size", "original_fx"))
     size, depth_size = content["original_rgb_size"], content.get("original_depth_size")
-    if "grid" not in content and depth_size not in (None, size):
-        raise ValueError(
-            f"the image is {size}, its depth map {depth_size}, and nothing says which of them"
-            ' pixel_coords refer to: write "grid": [W, H] into the record'
-        )
+    more = {"depth_size": depth_size, "grid": content.get("grid")}
+    if more["grid"] is None and depth_size not in (None, size):
+        if "depth_path" not in content:
+            raise ValueError(
+                f"the image is {size}, its depth map {depth_size}, and nothing says which of them"
+                ' pixel_coords refer to: write "grid": [W, H] into the record'
+            )
+        more["grid"] = depth_size
     width, height = size
     camera = camera_for(width, height, float(content["original_fx"]))
-    return [camera.fx, camera.fy, camera.cx, camera.cy, width, height]
+    intrinsics = [camera.fx, camera.fy, camera.cx, camera.cy, width, height]
+    return {**content, **more, "intrinsics": intrinsics}
 
 
 def strict_json(value: Any) -> str:
