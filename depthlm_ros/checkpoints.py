@@ -8,7 +8,7 @@ published models have theirs here.
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from typing import Any
 from depthlm_ros.calibration import Calibration
 from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import sha256
-from depthlm_ros.errors import CheckpointError
+from depthlm_ros.dense.spec import HeadSpec, Tap
+from depthlm_ros.errors import CheckpointError, UnsupportedError
 from depthlm_ros.question import STYLES, WORDINGS, PointingStyle
 from depthlm_ros.view import AXES, TRAINED_VIEW
 
 ROW_FILE = "depthlm.json"
+DENSE = "dense"  # the style in which a head tells every pixel and nothing is asked
+HEAD_PREFIX = "depth_head."  # of the names of its weights, as DepthVLM published them
 TINY = Path(__file__).parent / "checkpoint_tiny"
 
 
@@ -43,6 +46,7 @@ class Checkpoint:
     system: the system prompt, None for the chat template's own.
     largest_view: (width, height) beyond which a view is cut into windows.
     calibration: style -> Calibration of its interval.
+    head: the dense head beside the model, which makes "dense" one of its styles; None: none.
     licence, note: for `depthlm checkpoints`.
     """
 
@@ -63,6 +67,7 @@ class Checkpoint:
     system: str | None = None
     largest_view: tuple[int, int] = TRAINED_VIEW
     calibration: dict[str, Calibration] = field(default_factory=dict)
+    head: HeadSpec | None = None
     licence: str = ""
     note: str = ""
 
@@ -76,8 +81,8 @@ class Checkpoint:
             ("kind", self.kind, ("distance", "z")),
             ("axes", self.axes, AXES),
             ("report", self.report, ("greedy", "median")),
-            ("style", self.style, tuple(self.wording)),
-            ("grid_style", self.grid_style, tuple(self.wording)),
+            ("style", self.style, self.styles),
+            ("grid_style", self.grid_style, self.styles),
         ):
             if value not in allowed:
                 yield f"{name} is {value!r}, allowed: {', '.join(allowed)}"
@@ -85,21 +90,39 @@ class Checkpoint:
             if wording not in WORDINGS.get(style, {}):
                 yield f"wording {wording!r} of style {style!r} is unknown"
         for style, found in self.calibration.items():
-            if style not in self.wording:
-                styles = ", ".join(self.wording)
+            if style not in self.styles:
+                styles = ", ".join(self.styles)
                 yield f"calibration is of style {style!r}, allowed: {styles}"
-            if found.kind != self.kind:
+            elif found.kind != self.kind_of(style):
                 yield f"calibration of style {style!r} is for kind {found.kind!r}"
         if not self.focal_px > 0:
             yield f"focal_px is {self.focal_px}, it must be positive"
 
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The names of all styles that it can be asked in."""
+        return (*self.wording, *([DENSE] if self.head else []))
+
+    def kind_of(self, style: str = "") -> str:
+        """What metres in this style mean, see kind; a dense head has a kind of its own."""
+        return self.head.kind if self.head and (style or self.style) == DENSE else self.kind
+
     def asker(self, style: str = "") -> PointingStyle:
-        """The Style object for `style`, by default the one for few pixels."""
+        """The Style object for `style`, by default the one for few pixels.
+
+        Raises CheckpointError for a style that it does not have, and UnsupportedError for dense,
+        in which nothing is asked.
+        """
         name = style or self.style
-        if name not in self.wording:
+        if name not in self.styles:
             raise CheckpointError(
                 f"checkpoint '{self.name}' cannot be asked in style '{name}', allowed:"
-                f" {', '.join(self.wording)}"
+                f" {', '.join(self.styles)}"
+            )
+        if name == DENSE:
+            raise UnsupportedError(
+                f"in style dense checkpoint '{self.name}' is not asked: its head tells every pixel"
+                " from hidden states, which only engine 'local' has"
             )
         special: dict[str, dict[str, Any]] = {
             "marker": {"scale": self.marker_scale},
@@ -159,6 +182,33 @@ def _published(
     )
 
 
+# DepthVLM (arXiv 2605.15876): nothing is asked about a pixel, the head tells a map of z. Words and
+# numbers are those of the released code.
+DEPTHVLM = Checkpoint(
+    name="JonnyYu828/DepthVLM-4B",
+    model="JonnyYu828/DepthVLM-4B",
+    architecture="qwen3_vl",
+    focal_px=1000.0,
+    style=DENSE,
+    grid_style=DENSE,
+    wording={},
+    kind="z",
+    system="You are a helpful assistant.",
+    head=HeadSpec(
+        type="dpt",
+        taps=(*(Tap("deepstack", number) for number in range(3)), Tap("text", -1)),
+        widths=(256, 512, 1024, 1024, 256),
+        output="metres",
+        kind="z",
+        prompt="Given this image, estimate the metric depth (in meters, rounded to two decimal"
+        " places) for every pixel of the image.",
+        reply="OK, I will estimate the depth map of this image.",
+        align_corners=True,
+    ),
+    licence="see its model card",
+    note="DepthVLM, Qwen3-VL 4B with a dense head",
+)
+
 PUBLISHED = {
     entry.name: entry
     for entry in (
@@ -177,8 +227,14 @@ PUBLISHED = {
             "facebook/DepthLM-7B", "qwen2_5_vl", 1000.0, "marker", "announced, not yet released"
         ),
         _published("facebook/VLM3-depth", "qwen3_vl", 1000.0, "coordinates", "VLM3, Qwen3-VL 4B"),
+        DEPTHVLM,
     )
 }
+
+
+def with_head(checkpoint: Checkpoint, head: HeadSpec) -> Checkpoint:
+    """The entry of the same model with a dense head beside it, which grids are then read from."""
+    return replace(checkpoint, head=head, grid_style=DENSE)
 
 
 def find_checkpoint(name: str, entry: str = "") -> Checkpoint:
@@ -205,7 +261,7 @@ def from_folder(folder: str | Path, entry: str = "") -> Checkpoint:
     folder = Path(folder)
     check_folder(folder)
     if not (folder / ROW_FILE).exists() and entry in PUBLISHED:
-        return Checkpoint(**{**asdict(PUBLISHED[entry]), "model": str(folder)})
+        return replace(PUBLISHED[entry], model=str(folder))
     return _read_entry(folder)
 
 
@@ -221,6 +277,8 @@ def _read_entry(folder: Path) -> Checkpoint:
         content["largest_view"] = tuple(content.get("largest_view", TRAINED_VIEW))
         fits = content.get("calibration", {})
         content["calibration"] = {style: Calibration(**fit) for style, fit in fits.items()}
+        if content.get("head"):
+            content["head"] = HeadSpec(**content["head"])
         unknown = set(content) - {f.name for f in fields(Checkpoint)}
         if unknown:
             raise CheckpointError(f"{path}: unknown entries {sorted(unknown)}")

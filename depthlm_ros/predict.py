@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from depthlm_ros.batcher import Batcher, Job
 from depthlm_ros.camera import Camera, as_pixels
-from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
+from depthlm_ros.checkpoints import DENSE, Checkpoint, find_checkpoint
 from depthlm_ros.engines import ENGINES, make_engine
 from depthlm_ros.engines.engine import Engine, Reply, Scene
 from depthlm_ros.errors import DepthLMError, InputError, UnsupportedError
@@ -29,6 +29,7 @@ from depthlm_ros.question import PointingStyle, Question, Style
 from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal
 
+CHEAPEST = ("position", "coordinates", "marker")  # styles for grids where no map can be told
 # Of the focal length: the image of a camera that sees 60 degrees across, four by three.
 USUAL_WIDTH, USUAL_HEIGHT = 1.143, 0.857
 
@@ -137,6 +138,8 @@ def load_predictor(
     if engine not in PREDICTORS:
         raise InputError(f"engine '{engine}' is unknown, allowed: {', '.join(PREDICTORS)}")
     found = choose_checkpoint(checkpoint, entry, style, grid_style, axes)
+    if engine in ENGINES and engine != "local" and found.head:
+        found = _without_dense(found, engine, DENSE in (style, grid_style))
     return PREDICTORS[engine](found, warm_up=warm_up, **options)
 
 
@@ -163,6 +166,29 @@ def choose_checkpoint(
     )
 
 
+def _without_dense(checkpoint: Checkpoint, engine: str, is_wanted: bool) -> Checkpoint:
+    """The entry of a checkpoint with a head for an engine that has no hidden states to give it:
+    grids are asked then. UnsupportedError where dense is wanted, or nothing can be asked."""
+    if is_wanted or not checkpoint.wording:
+        raise UnsupportedError(
+            f"style dense of checkpoint '{checkpoint.name}' needs the model's hidden states, which"
+            f" engine '{engine}' does not give: take engine local"
+        )
+    asked = next(name for name in CHEAPEST if name in checkpoint.wording)
+    chosen = {
+        name: asked if getattr(checkpoint, name) == DENSE else getattr(checkpoint, name)
+        for name in ("style", "grid_style")
+    }
+    logging.getLogger(__name__).warning(
+        "engine '%s' does not give the hidden states that the dense head of checkpoint '%s' needs:"
+        " what it would tell is asked in %s style instead",
+        engine,
+        checkpoint.name,
+        asked,
+    )
+    return replace(checkpoint, **chosen)
+
+
 def _asking(
     engine: str,
     checkpoint: Checkpoint,
@@ -173,7 +199,13 @@ def _asking(
 ) -> "AskingPredictor":
     warm_up = warm_up and engine == "local"  # a fake needs none, and the yardstick is slow
     loading = span(progress, 0.0, 0.9 if warm_up else 1.0)
-    made = AskingPredictor(make_engine(engine, checkpoint, loading, **options), checkpoint)
+    found = make_engine(engine, checkpoint, loading, **options)
+    if engine == "local" and checkpoint.head:
+        from depthlm_ros.dense.predictor import DensePredictor
+
+        made: AskingPredictor = DensePredictor(found, checkpoint)
+    else:
+        made = AskingPredictor(found, checkpoint)
     if warm_up:
         _warm_up(made, span(progress, 0.9, 1.0))
     return made
@@ -194,7 +226,7 @@ def _warm_up(predictor: Predictor, progress: Callable[[float, str], None]) -> No
     """
     frame = usual_frame(predictor.checkpoint)
     middle = [(frame.camera.cx, frame.camera.cy)]
-    styles = list(predictor.checkpoint.wording)
+    styles = predictor.checkpoint.styles
     for index, style in enumerate(styles):
         progress(index / len(styles), f"warming up, {style}")
         try:
@@ -380,7 +412,7 @@ class _Plan:
     ) -> None:
         self.camera = frame.camera
         self.style = style.name
-        self.status = _checked(frame.camera, pixels)
+        self.status = checked(frame.camera, pixels)
         self.asked = pixels.copy()
         self.questions = [
             self._snapped(view, style, indices, places)
@@ -411,7 +443,7 @@ class _Plan:
         return _Questions(style, view, indices, places)
 
 
-def _checked(camera: Camera, pixels: np.ndarray) -> np.ndarray:
+def checked(camera: Camera, pixels: np.ndarray) -> np.ndarray:
     """(N,) OK, or why a pixel (N, 2) cannot be asked."""
     status = np.full(len(pixels), Status.OK, np.uint8)
     status[~camera.contains(pixels)] = Status.OUTSIDE

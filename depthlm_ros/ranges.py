@@ -79,7 +79,7 @@ class Ranges:
     ) -> "Ranges":
         """Ranges of what a checkpoint answered in a style, with its calibration.
 
-        told: (N, 3) value, lower and upper in metres of the checkpoint's kind, NaN where unknown.
+        told: (N, 3) value, lower and upper in metres of the style's kind, NaN where unknown.
         """
         calibration = checkpoint.calibration.get(style)
         if calibration:
@@ -89,7 +89,7 @@ class Ranges:
         rays = np.full((len(status), 3), np.nan)
         inside = (status != Status.INVALID) & (status != Status.OUTSIDE)
         rays[inside] = camera.rays(asked[inside])
-        if checkpoint.kind == "z":
+        if checkpoint.kind_of(style) == "z":
             told = told / rays[:, 2:]
         return cls.along(rays, told, status, asked)
 

@@ -197,6 +197,18 @@ class View:
         """View pixels (N, 2) -> frame pixels (N, 2): the middle of what to_view maps there."""
         return (as_pixels(pixels) + self.offset + 0.5) / self.scale
 
+    def content(self, pixels: ArrayLike) -> np.ndarray:
+        """Where in this view's image frame pixels (N, 2) are seen, (N, 2) float, the middle of a
+        pixel at whole numbers.
+
+        A resize keeps borders in place, whatever the published rule (to_view) makes of a pixel:
+        the two differ by half a pixel of the frame, and by what truncating the size cut off.
+        """
+        frame = self.frame.camera
+        sides = np.array([frame.width, frame.height])
+        seen = np.trunc(sides * self.scale)  # of the whole view, as in unify_focal
+        return (as_pixels(pixels) + 0.5) * seen / sides - 0.5 - np.array(self.offset)
+
     def cropped(self, left: int, top: int, width: int, height: int) -> "View":
         """The window of this view with its corner at (left, top), in view pixels."""
         image = self.image[top : top + height, left : left + width]

@@ -26,13 +26,13 @@ LAYERS = [
     ["errors"],
     ["camera", "answer", "models.progress"],
     ["view"],
-    ["question", "data.jsonl", "data.files", "calibration"],
+    ["question", "data.jsonl", "data.files", "calibration", "dense.spec"],
     ["checkpoints", "msgs", "data", "demo"],
     ["engines.engine", "engines.digits"],
     ["models"],
     ["engines"],
     ["dense", "batcher", "ranges"],
-    ["predict", "scan", "regions"],
+    ["predict", "scan", "regions", "dense.predictor"],
     ["viz", "worker"],
     ["tasks", "evaluation"],
     ["bags", "bench", "msgs.streams"],
@@ -41,7 +41,7 @@ LAYERS = [
 ]
 HEAVY = ("rclpy", "sensor_msgs", "torch", "transformers", "matplotlib")
 WITH_TORCH_OR_ROS = ("ros", "dense", "models", "engines.local", "engines.reference")
-LIGHT = ("models.progress", "engines.scripted")
+LIGHT = ("models.progress", "engines.scripted", "dense.spec")
 IMPORT_ALL = f"""
 import importlib, json, sys
 for name in {HEAVY}:

@@ -157,6 +157,25 @@ def vision_tower(base: torch.nn.Module) -> torch.nn.Module:
     return getattr(base, "visual", None) or base.vision_tower
 
 
+def vision_layers(base: torch.nn.Module) -> dict[int, torch.nn.Module]:
+    """Number -> layer of the vision part; each returns (patches, width), Pixtral's (1, patches,
+    width)."""
+    tower = vision_tower(base)
+    return dict(enumerate(getattr(tower, "blocks", None) or tower.transformer.layers))
+
+
+def deepstack_mergers(base: torch.nn.Module) -> dict[int, torch.nn.Module]:
+    """Number -> DeepStack merger, each of which returns (image tokens, width); only Qwen3-VL has
+    some."""
+    return dict(enumerate(getattr(vision_tower(base), "deepstack_merger_list", ())))
+
+
+def text_layers(base: torch.nn.Module) -> dict[int, torch.nn.Module]:
+    """Number -> layer of the language model, and -1 -> the norm behind the last."""
+    text = language_model(base)
+    return {**dict(enumerate(text.layers)), -1: text.norm}
+
+
 def projector(base: torch.nn.Module) -> torch.nn.Module | None:
     """What joins Pixtral's vision part to the language model; None in a Qwen-VL."""
     return getattr(base, "multi_modal_projector", None)

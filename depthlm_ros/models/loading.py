@@ -95,8 +95,8 @@ def load_parts(checkpoint: Checkpoint) -> Parts:
     vision = family(config, processor, tokenizer)
     image_id = config.image_token_id
     chat, notes = chat_of(checkpoint.model, tokenizer, checkpoint.system, image_id)
-    for style, wording in checkpoint.wording.items():
-        question, form = WORDINGS[style][wording]
+    asked = [WORDINGS[style][wording] for style, wording in checkpoint.wording.items()]
+    for question, form in asked or [("", "number")]:  # none where only a dense head tells
         symbols = chat.symbol_ids(question, FORMS[form].opening)
     if not processor.do_rescale:
         notes.append(

@@ -47,13 +47,16 @@ class ImageTensors:
 class QwenVision:
     """Qwen2.5-VL and Qwen3-VL: sides rounded to multiples of patch x merge.
 
+    window: image tokens along each side of the windows in whose order the vision part keeps them
+        (Qwen2.5-VL); 0 where it keeps rows.
     processor_class: the Pillow one, whatever a checkpoint names. The Auto class would take
-    torchvision where it is installed, whose images differ, or ask for it. levels (3, 256): what
-    the model takes for each level of a colour.
+        torchvision where it is installed, whose images differ, or ask for it.
+    levels: (3, 256), what the model takes for each level of a colour.
     """
 
     processor_class = "Qwen2VLImageProcessorPil"
     multimodal_positions = True
+    window = 0
     too_small, too_large = "size.shortest_edge (min_pixels)", "size.longest_edge (max_pixels)"
 
     def __init__(self, config: Any, processor: Any, tokenizer: Any):
@@ -63,6 +66,7 @@ class QwenVision:
         self.patch, self.merge = vision.patch_size, vision.spatial_merge_size
         self._agree("patch_size", processor.patch_size, self.patch)
         self._agree("merge_size", processor.merge_size, self.merge)
+        self.window = getattr(vision, "window_size", 0) // self.side
         self.levels = self._levels()
 
     @property
@@ -138,6 +142,38 @@ class QwenVision:
         there = self._tiles(prepared, index)[top // self.side :, left // self.side :]
         there[:rows, :columns].copy_(tiles)
 
+    def colours(self, prepared: ImageTensors) -> torch.Tensor:
+        """(N, 3, H, W) float32: the images as the model sees them, RGB in [0, 1]."""
+        values = self._raster(prepared).float()
+        black, white = (self.levels[:, end, None, None].to(values) for end in (0, -1))
+        return (values - black) / (white - black)
+
+    def maps(self, states: torch.Tensor, grids: Sequence[tuple[int, int]]) -> list[torch.Tensor]:
+        """[(1, C, rows, columns) in patches] of images whose grids of image tokens are given, from
+        the states (patches of all, C) behind a layer of the vision part."""
+        per_token = self.merge**2
+        counts = [rows * columns * per_token for rows, columns in grids]
+        return [
+            self._map(own.unflatten(0, (-1, per_token)), grid)
+            for own, grid in zip(states.split(counts), grids, strict=True)
+        ]
+
+    def _map(self, tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        """(1, C, rows, columns) of the patches (tokens, patches of one, C) of one image."""
+        rows, columns = grid
+        if self.window:
+            tokens = tokens[window_order(rows, columns, self.window).argsort().to(tokens.device)]
+        placed = tokens.view(rows, columns, self.merge, self.merge, -1).permute(4, 0, 2, 1, 3)
+        return placed.reshape(1, -1, rows * self.merge, columns * self.merge)
+
+    def _raster(self, prepared: ImageTensors) -> torch.Tensor:
+        """(N, 3, H, W): the values that the model is given, of single frames."""
+        tiles = prepared.tensors["pixel_values"].unflatten(
+            0, (-1, *prepared.grid, self.merge, self.merge)
+        )
+        tiles = tiles.unflatten(-1, (3, -1, self.patch, self.patch))[:, :, :, :, :, :, 0]
+        return tiles.permute(0, 5, 1, 3, 6, 2, 4, 7).reshape(-1, 3, *prepared.size)
+
     def _size(self, tensors: dict[str, torch.Tensor]) -> tuple[int, int]:
         grid = tensors["image_grid_thw"][0].tolist()
         return grid[1] * self.patch, grid[2] * self.patch
@@ -180,8 +216,7 @@ class QwenVision:
 
     def _values(self, prepared: ImageTensors) -> torch.Tensor:
         """(3, pixels) of the first image, in its raster."""
-        tiles = self._tiles(prepared, 0)[:, :, :, :, :, 0]
-        return tiles.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, -1)
+        return self._raster(prepared)[0].flatten(1)
 
     def _tiles(self, prepared: ImageTensors, index: int) -> torch.Tensor:
         """One image's values, (rows, columns, merge, merge, 3, frames, patch, patch), as they
@@ -267,12 +302,26 @@ class PixtralVision(QwenVision):
         there = prepared.tensors["pixel_values"][index, :, top : top + height]
         there[..., left : left + width] = values
 
-    def _values(self, prepared: ImageTensors) -> torch.Tensor:
-        return prepared.tensors["pixel_values"][0].flatten(1)
+    def _raster(self, prepared: ImageTensors) -> torch.Tensor:
+        height, width = prepared.size
+        return prepared.tensors["pixel_values"][:, :, :height, :width]
 
     def _size(self, tensors: dict[str, torch.Tensor]) -> tuple[int, int]:
         height, width = tensors["image_sizes"][0].tolist()
         return height, width
+
+
+def window_order(rows: int, columns: int, window: int) -> torch.Tensor:
+    """(rows * columns,) numbers of image tokens, row by row inside each square window, the
+    windows row by row: in which order Qwen2.5-VL's vision part keeps them (arXiv 2502.13923)."""
+    numbers = torch.arange(rows * columns).view(rows, columns)
+    return torch.cat(
+        [
+            numbers[top : top + window, left : left + window].flatten()
+            for top in range(0, rows, window)
+            for left in range(0, columns, window)
+        ]
+    )
 
 
 def _has(size: Any, name: str) -> bool:

@@ -7,17 +7,21 @@ lets pass silently, becomes one sentence.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoModelForImageTextToText
 
-from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.checkpoints import HEAD_PREFIX, Checkpoint
 from depthlm_ros.errors import CheckpointError, OutOfMemory, first_line
-from depthlm_ros.models.compat import counted_weights
+from depthlm_ros.models.compat import counted_weights, stored_file
 from depthlm_ros.models.memory import at_once, free_bytes
 from depthlm_ros.models.progress import Progress
 
+WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"  # names on the hub
 COMPUTED = ("inv_freq", "position_ids")  # that old versions wrote and every version computes
 
 
@@ -55,6 +59,28 @@ def read_weights(
     _check_known(checkpoint, found["unexpected_keys"])
     at_once(checkpoint.name, model.to, device)
     return model.eval().requires_grad_(False)
+
+
+def read_tensors(model: str, prefix: str) -> dict[str, torch.Tensor]:
+    """The weights of a folder or hub id whose names begin with `prefix`, by the rest of their
+    names; none where there are none."""
+    found: dict[str, torch.Tensor] = {}
+    for path in _weight_files(model, prefix):
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            found |= {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    return found
+
+
+def _weight_files(model: str, prefix: str) -> list[Path]:
+    """The files that hold weights of this prefix."""
+    index = stored_file(model, SHARDS)
+    if index is None:
+        names = {WEIGHTS}
+    else:
+        shards = json.loads(index.read_text())["weight_map"]
+        names = {file for name, file in shards.items() if name.startswith(prefix)}
+    return [path for name in sorted(names) if (path := stored_file(model, name))]
 
 
 def part(checkpoint: Checkpoint, what: str, loader: Any, **options: Any) -> Any:
@@ -106,7 +132,8 @@ def _check_complete(checkpoint: Checkpoint, missing: set[str]) -> None:
 
 def _check_known(checkpoint: Checkpoint, found: set[str]) -> None:
     """Weights that nothing takes are an adapter that was never merged, or another model's."""
-    extra = [name for name in found if not name.endswith(COMPUTED)]
+    own = (HEAD_PREFIX,) if checkpoint.head else ()  # dense/model.py reads them
+    extra = [name for name in found if not name.endswith(COMPUTED) and not name.startswith(own)]
     if extra:
         raise CheckpointError(
             f"{checkpoint.model} holds {len(extra)} weights that its config.json has no place for,"

@@ -1,0 +1,205 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The local engine with a dense head beside it, on one copy of the weights: it answers questions
+as it did, and tells maps.
+
+A view of a SharedFrame is computed once for both: where a style of questions shares its image,
+opening a scene leaves the features that the map needs, and the other way round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import ReferenceType, ref
+
+import torch
+
+from depthlm_ros.dense.head import DepthMap
+from depthlm_ros.dense.model import load_dense
+from depthlm_ros.dense.spec import HeadSpec
+from depthlm_ros.engines import CLOSED, Reply
+from depthlm_ros.engines.capacity import image_bytes, threads_for
+from depthlm_ros.engines.local.engine import LocalEngine
+from depthlm_ros.engines.local.scenes import LocalScene
+from depthlm_ros.errors import EngineError, OutOfMemory
+from depthlm_ros.models.memory import at_once, check_fits
+from depthlm_ros.question import Question, Style
+from depthlm_ros.view import SharedFrame, View, ViewLimits
+
+RECENT = 4  # views of which something is kept: those of the newest frames of a few cameras
+FLOATS = {"dpt": 700, "mlp": 40, "light": 120}  # that a head holds for each pixel, generously
+
+
+@dataclass
+class Seen:
+    """What is known of one view. A scene of the engine, whose only question is its map.
+
+    view: None once its map is told, or it is closed.
+    features: that a scene of questions left, on the model's device.
+    scenes: style -> open scene in a style that shares its image; who asks takes a copy.
+    told: the map, on the CPU.
+    """
+
+    view: View | None
+    features: list[torch.Tensor] | None = None
+    scenes: dict[str, LocalScene] = field(default_factory=dict)
+    told: DepthMap | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+        own = 0 if self.view is None else self.view.image.nbytes
+        kept = [*(self.features or ()), *([self.told.value] if self.told else ())]
+        return own + sum(tensor.nbytes for tensor in kept)
+
+    def close(self) -> None:
+        """Nothing: other callers may share it."""
+
+
+class Recent:
+    """Seen of the newest views, each as long as its frame lives. For one thread."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[object, tuple[ReferenceType[Any], Seen]] = OrderedDict()
+
+    def of(self, view: View) -> Seen:
+        """What is known of a view; of a Frame whose image may change, nothing is ever kept."""
+        if not isinstance(view.frame, SharedFrame):
+            return Seen(view)
+        key = id(view.frame), view.offset, view.image.shape
+        frame, seen = self._kept.get(key, (lambda: None, Seen(view)))
+        if frame() is not view.frame:  # of one that died, whose id another has now
+            seen = Seen(view)
+        self._kept[key] = ref(view.frame), seen
+        self._kept.move_to_end(key)
+        for old in [k for k, (alive, _) in self._kept.items() if alive() is None]:
+            del self._kept[old]
+        while len(self._kept) > RECENT:
+            self._kept.popitem(last=False)
+        return seen
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+
+
+class DenseEngine:
+    """engine: the local one; its checkpoint has a head. Members are those of Engine, and of a
+    batcher's Steps a question about a Seen is answered by its DepthMap.
+
+    Raises CheckpointError where the head is not as the entry says.
+    """
+
+    def __init__(self, engine: LocalEngine):
+        self._engine = engine
+        self._model = load_dense(engine.loaded)
+        self._recent = Recent()
+        self.loaded, self.device = engine.loaded, engine.device
+        entry = self.loaded.checkpoint
+        style = entry.asker() if entry.style in entry.wording else None
+        self._sharing = style if style and style.shares_image else None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Of the questions."""
+        return self._engine.counts
+
+    @property
+    def memory_bytes(self) -> int:
+        """As the engine holds it."""
+        return self._engine.memory_bytes
+
+    @property
+    def limits(self) -> ViewLimits:
+        """As the engine's."""
+        return self._engine.limits
+
+    def supports(self, style: Style, images: int = 1) -> str:
+        """As the engine."""
+        return self._engine.supports(style, images)
+
+    def seen(self, view: View) -> Seen:
+        """The scene of a view's map."""
+        return self._recent.of(view)
+
+    def open(self, images: Sequence[View], style: Style) -> LocalScene:
+        """A scene for questions, see LocalEngine.open; of a SharedFrame in a style that shares its
+        image it is computed once, and leaves what the map needs."""
+        (view, *others), shares = images, style.shares_image
+        if others or not shares or not isinstance(view.frame, SharedFrame):
+            return self._engine.open(images, style)
+        return copy(self._shared(self._recent.of(view), view, style))
+
+    def room(self, scene: Seen | LocalScene, seconds: float) -> int:
+        """One map, or as many questions as LocalEngine says."""
+        return 1 if isinstance(scene, Seen) else self._engine.room(scene, seconds)
+
+    def step(self, batch: Sequence[tuple[Any, Question]]) -> list[Any]:
+        """Replies of the engine, or DepthMaps; the batcher puts one map into a step."""
+        if not isinstance(batch[0][0], Seen):
+            return self._engine.step(batch)
+        return [self._map(scene) for scene, _ in batch]
+
+    def close(self) -> None:
+        """Give the model back."""
+        self._recent.clear()
+        self._engine.close()
+        self._model = self.loaded = None  # type: ignore[assignment]
+
+    def _shared(self, seen: Seen, view: View, style: Style) -> LocalScene:
+        """The scene of a view in a style that shares its image, opened the first time."""
+        found = seen.scenes.get(style.name)
+        if found is None:
+            try:
+                found = self._opened(seen, view, style)
+            except OutOfMemory:  # what is kept of other views may be what is missing
+                self._recent.clear()
+                found = self._opened(seen, view, style)
+            seen.scenes[style.name] = found
+        return found
+
+    @torch.inference_mode()
+    def _opened(self, seen: Seen, view: View, style: Style) -> LocalScene:
+        if seen.told is not None or seen.features is not None:
+            return self._engine.open([view], style)
+        with self._model.taps.collecting() as found:
+            scene = self._engine.open([view], style)
+        ids = self._engine.prompts.with_images(scene.beginning, scene.grid)
+        given = ids[None].to(self.loaded.device)
+        seen.features = self._model.maps(found, given, [scene.grid])
+        return scene
+
+    def _map(self, seen: Seen) -> DepthMap | Reply:
+        """The map of a view, computed the first time."""
+        view = seen.view
+        if seen.told is None:
+            if view is None:
+                raise EngineError(CLOSED)
+            rows, columns = self.loaded.vision.snapped(*view.image.shape[:2])
+            size = f"{view.camera.width} x {view.camera.height}"
+            needed = _bytes(self._model.spec, rows, columns)
+            check_fits(f"a map of {size}", needed, self.loaded.device)
+            seen.told = at_once(f"a map of {size}", self._told, seen, view)
+            seen.view = seen.features = None
+        return seen.told
+
+    @torch.inference_mode()
+    def _told(self, seen: Seen, view: View) -> DepthMap:
+        model, vision = self._model, self.loaded.vision
+        shared = self._sharing is not None and isinstance(view.frame, SharedFrame)
+        if seen.features is None and shared:
+            self._shared(seen, view, self._sharing)
+        images = vision.prepare([view.image])
+        if seen.features is None:
+            check_fits("the image", image_bytes(self.loaded, images.grid), self.loaded.device)
+        with threads_for(self.loaded):
+            told = model.told(seen.features or model.features(images), images)
+        scale = told.log_scale
+        return DepthMap(told.value.cpu(), None if scale is None else scale.cpu(), told.is_log)
+
+
+def _bytes(spec: HeadSpec, height: int, width: int) -> int:
+    return 4 * FLOATS[spec.type] * height * width

@@ -1,0 +1,219 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""A Predictor whose checkpoint has a dense head: in style dense pixels are looked up in a map of
+the whole view; in all other styles they are asked, on the same weights.
+
+A frame at half the size gives half as large a map: entries are read between middles of pixels,
+where the image's content is, not where the published rule for single pixels truncates to. Windows
+of a large view are blended where they overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch.nn import functional as F
+
+from depthlm_ros.batcher import Job
+from depthlm_ros.camera import Camera, as_pixels
+from depthlm_ros.checkpoints import DENSE, Checkpoint
+from depthlm_ros.dense.engine import DenseEngine
+from depthlm_ros.dense.head import LARGEST_LOG_M, DepthMap
+from depthlm_ros.engines.local.engine import LocalEngine
+from depthlm_ros.errors import CameraError
+from depthlm_ros.predict import AskingPredictor, checked
+from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
+from depthlm_ros.view import Frame, View, unify_focal
+
+TAIL = log(10)  # of a Laplace distribution: in so many scales from its middle lie 5 %
+STRIP = 500_000  # pixels that are read at once
+EDGE = 1e-3  # of a pixel, by which rounding may put one outside of every window
+
+
+class DensePredictor(AskingPredictor):
+    """engine: a LocalEngine whose checkpoint has a head; see Predictor for the methods.
+
+    The map is the model's, whatever the metres that its questions are answered in: kind, interval
+    and calibration are those of style dense.
+    """
+
+    def __init__(self, engine: LocalEngine, checkpoint: Checkpoint) -> None:
+        self._dense = DenseEngine(engine)
+        super().__init__(self._dense, checkpoint)
+
+    def start(
+        self,
+        frame: Frame,
+        pixels: ArrayLike,
+        *,
+        style: str = "",
+        priority: int = 0,
+        deadline: float | None = None,
+    ) -> RangesJob:
+        """See Predictor. In style dense only the windows of a view that hold one of the pixels are
+        computed, each in a step of its own."""
+        if (style or self.checkpoint.style) != DENSE:
+            return super().start(
+                frame, pixels, style=style, priority=priority, deadline=deadline
+            )
+        asked = as_pixels(pixels)
+        status = checked(frame.camera, asked)
+        wanted = asked[status == Status.OK]
+        views = self._windows(frame)
+        counts = [int(_inside(view, view.content(wanted)).sum()) for view in views]
+        views = [view for view, count in zip(views, counts, strict=True) if count]
+        jobs = [self._map_of(view, priority, deadline) for view in views]
+        parts = [_Part(j, n) for j, n in zip(jobs, filter(None, counts), strict=True)]
+        plan = _Plan(frame.camera, asked, status, views, jobs)
+        return RangesJob(parts, lambda report: plan.ranges(self.checkpoint))
+
+    def map(self, frame: Frame) -> RangeMap:
+        """Every pixel of the frame, in its size."""
+        views = self._windows(frame)
+        jobs = [self._map_of(view) for view in views]
+        for job in jobs:
+            job.wait()
+        width, height = frame.camera.width, frame.camera.height
+        told = np.empty((3, height, width), np.float32)
+        rows = max(STRIP // width, 1)
+        for top in range(0, height, rows):
+            v, u = np.mgrid[top : min(top + rows, height), :width]
+            pixels = np.stack([u.ravel(), v.ravel()], axis=1).astype(float)
+            status = np.zeros(len(pixels), np.uint8)
+            found = _Plan(frame.camera, pixels, status, views, jobs).ranges(self.checkpoint)
+            strip = np.stack([found.distance_m, found.lower_m, found.upper_m])
+            told[:, top : top + rows] = strip.reshape(3, -1, width)
+        return RangeMap(*told, frame.camera)
+
+    def _map_of(self, view: View, priority: int = 0, deadline: float | None = None) -> Job:
+        """The job whose only reply is the DepthMap of a view."""
+        return self._batcher.submit(self._dense.seen(view), [None], priority, deadline)
+
+    def _windows(self, frame: Frame) -> list[View]:
+        """The views whose maps cover a frame; CameraError where not even one image token fits."""
+        view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
+        token, camera = self.engine.limits.token, view.camera
+        if min(camera.width, camera.height) < token:
+            raise CameraError(
+                f"at {self.checkpoint.focal_px:g} px this {frame.camera.width} x"
+                f" {frame.camera.height} image with fx = {frame.camera.fx:g} becomes a view of"
+                f" {camera.width} x {camera.height}, smaller than the {token} x {token} px of one"
+                " image token, of which no map can be told: check the intrinsics, or give a larger"
+                " part of the image"
+            )
+        return self._views(frame)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Pixels of a frame and the maps in which they are looked up.
+
+    asked: (N, 2) pixels. status: (N,) of each if it is told. views, jobs: that hold one of those
+    that are OK, and whose only reply is the DepthMap of the view.
+    """
+
+    camera: Camera
+    asked: np.ndarray
+    status: np.ndarray
+    views: Sequence[View]
+    jobs: Sequence[Job]
+
+    def ranges(self, checkpoint: Checkpoint) -> Ranges:
+        """Ranges as far as the maps are told; no more than one number a pixel has a map."""
+        status, told = self.status.copy(), np.full((len(self.asked), 3), np.nan)
+        wanted = np.flatnonzero(status == Status.OK)
+        maps = [job.snapshot()[0] for job in self.jobs]
+        told[wanted], is_told = looked_up(self.asked[wanted], self.views, maps)
+        cancelled = any(job.cancelled for job in self.jobs)
+        lost = Status.CANCELLED if cancelled else Status.TIMED_OUT
+        unknown = np.where(is_told, Status.NO_NUMBER, lost)
+        status[wanted] = np.where(np.isfinite(told[wanted, 0]), Status.OK, unknown)
+        return Ranges.of_checkpoint(told, status, self.asked, self.camera, checkpoint, DENSE)
+
+
+class _Part:
+    """A job of one map, counted in the pixels that are looked up in it; see ranges.Part."""
+
+    def __init__(self, job: Job, pixels: int) -> None:
+        self._job = job
+        self.total = pixels
+        self.cancel, self.expire, self.wait = job.cancel, job.expire, job.wait
+        self.add_done_callback = job.add_done_callback
+
+    @property
+    def done(self) -> int:
+        """All of them or none."""
+        return self.total * self._job.done
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come."""
+        return self._job.finished
+
+    @property
+    def error(self) -> Exception | None:
+        """What the model raised, or None."""
+        return self._job.error
+
+
+def looked_up(
+    pixels: np.ndarray, views: Sequence[View], maps: Sequence[DepthMap | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """((N, 3) value, lower and upper in metres, NaN where unknown; (N,) whether all maps that hold
+    the pixel are told) of frame pixels (N, 2).
+
+    Where views overlap their maps are blended, each by how far the pixel lies inside it.
+    """
+    sums, weights = np.zeros((len(pixels), 2)), np.zeros(len(pixels))
+    is_told, is_log = np.ones(len(pixels), bool), True
+    for view, found in zip(views, maps, strict=True):
+        places = view.content(pixels)
+        held = np.flatnonzero(_inside(view, places))
+        if found is None:
+            is_told[held] = False
+            continue
+        size = np.array([view.camera.width, view.camera.height])
+        middle = (places[held] + 0.5) / size  # of the view, from 0 to 1
+        inside = np.minimum(middle, 1 - middle) * size + EDGE
+        weight = inside.prod(axis=1) if len(views) > 1 else np.ones(len(held))
+        sums[held] += weight[:, None] * _sampled(found, middle)
+        weights[held] += weight
+        is_log = found.is_log
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        value, log_scale = (sums / weights[:, None]).T
+        metres = np.exp(np.minimum(value, LARGEST_LOG_M)) if is_log else value
+        spread = np.exp(TAIL * np.exp(log_scale))
+        told = np.stack([metres, metres / spread, metres * spread], axis=1)
+    told[~is_told | ~np.isfinite(metres)] = np.nan
+    return told, is_told
+
+
+def _inside(view: View, places: np.ndarray) -> np.ndarray:
+    """(N,) whether places (N, 2) of a view's image lie on it."""
+    size = np.array([view.camera.width, view.camera.height])
+    return ((places > -0.5 - EDGE) & (places < size - 0.5 + EDGE)).all(axis=1)
+
+
+def _sampled(found: DepthMap, middle: np.ndarray) -> np.ndarray:
+    """(N, 2) value and log scale of a map at places (N, 2), each from 0 to 1; NaN where there is
+    none. Bilinear between middles of entries, of those that are known; NaN where the nearest
+    entry is."""
+    scale = found.log_scale
+    layers = torch.stack([found.value, torch.full_like(found.value, torch.nan)], 1)  # (1, 2, h, w)
+    if scale is not None:
+        layers[:, 1] = scale
+    grid = torch.from_numpy((2 * middle - 1).astype(np.float32))[None, None]
+    given = {"grid": grid, "padding_mode": "border", "align_corners": False}
+    known = layers[:, :1].isfinite()
+    if known.all():
+        sampled = F.grid_sample(layers, **given)
+    else:
+        shares = F.grid_sample(known.float(), **given)
+        sampled = F.grid_sample(torch.where(known, layers, 0.0), **given) / shares
+        nearest = F.grid_sample(known.float(), mode="nearest", **given)
+        sampled = torch.where(nearest > 0, sampled, torch.nan)
+    return sampled[0, :, 0].T.double().numpy()
