@@ -57,9 +57,7 @@ class DensePredictor(AskingPredictor):
         """See Predictor. In style dense only the windows of a view that hold one of the pixels are
         computed, each in a step of its own."""
         if (style or self.checkpoint.style) != DENSE:
-            return super().start(
-                frame, pixels, style=style, priority=priority, deadline=deadline
-            )
+            return super().start(frame, pixels, style=style, priority=priority, deadline=deadline)
         asked = as_pixels(pixels)
         status = checked(frame.camera, asked)
         wanted = asked[status == Status.OK]
