@@ -178,10 +178,10 @@ class Entry(Checkpoint):
         except DepthLMError as error:
             raise ValueError(str(error)) from error
 
-    def of(self, model: str | Path) -> Checkpoint:
+    def of(self, model: str | Path, **changes) -> Checkpoint:
         """The Checkpoint of a folder or a hub id."""
         told = {field.name: getattr(self, field.name) for field in fields(Checkpoint)}
-        return Checkpoint(**{**told, "model": str(model)})
+        return Checkpoint(**{**told, "model": str(model), **changes})
 
 
 @entries
@@ -370,6 +370,16 @@ class Head(HeadSpec):
         return HeadSpec(**{field.name: getattr(self, field.name) for field in fields(HeadSpec)})
 
 
+@entries(kw_only=True)
+class DenseEntry(Entry):
+    """The checkpoint entry beside a head, which may be all that it tells by."""
+
+    @property
+    def styles(self) -> tuple:
+        """See Checkpoint."""
+        return (*self.wording, DENSE)
+
+
 @entries
 class DenseStage(Stage):
     """One stretch of training a dense head.
@@ -405,7 +415,7 @@ class DenseConfig(SftConfig):
     suits a head that learns alone; 0: every view is another.
     """
 
-    checkpoint: Entry | None = None
+    checkpoint: DenseEntry | None = None
     base: Text
     head: Head
     learns: Literal["head", "language", "all"] = "head"
@@ -437,7 +447,7 @@ class DenseConfig(SftConfig):
         Intervals of a base hold on where its words stay as they are.
         """
         if self.checkpoint:
-            return with_head(self.checkpoint.of(model), self.head.spec())
+            return self.checkpoint.of(model, head=self.head.spec(), grid_style=DENSE)
         from training.run.base import find_base
 
         found = from_folder(find_base(self.base))

@@ -5,6 +5,7 @@ import json
 import shutil
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file
 
-from depthlm_ros.checkpoints import HEAD_PREFIX, from_folder
+from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.predict import load_predictor
 from training import dense
-from training.config import ConfigError, DenseConfig, DenseStage, read_config
+from training.config import ConfigError, DenseConfig, DenseStage, read_config, shortened
 from training.data.examples import of_shot
 from training.data.kept import KeptViews, collated
 from training.data.maps import MapCollator, log_map
@@ -262,3 +263,48 @@ def test_a_base_with_the_same_head_is_gone_on_from(written, head_alone):
     _, model = student(config)
     own = {HEAD_PREFIX + n: w for n, w in model.head.state_dict().items()}
     assert all(torch.equal(w, own[n]) for n, w in heads(weights(head_alone)).items())
+
+
+CONFIGS = sorted(Path("training/configs").glob("*d*.yaml"))
+CONFIGS = [path for path in CONFIGS if "dense" in path.name or "depthvlm" in path.name]
+# Published (DepthVLM, appendix A and train/*.sh): learning rate, warm-up, batch, what learns.
+STAGES = {1: (3.5e-4, 0.04, 2560, "head"), 2: (2e-5, 0.05, 640, "language")}
+
+
+@pytest.mark.parametrize("size", ["4b", "8b"])
+@pytest.mark.parametrize("number", STAGES)
+def test_published_stages_are_as_published(size, number):
+    config = read_config(f"training/configs/depthvlm_{size}_stage{number}.yaml", DenseConfig)
+    (stage,) = config.stages
+    assert (stage.lr, stage.warmup, config.batch, config.learns) == STAGES[number]
+    assert (config.clip, config.seed, stage.final_lr) == (1.0, 42, 0.0)
+    assert (config.depth_loss, config.gradient, stage.reply) == ("silog", 0.0, number == 2)
+    assert stage.steps * config.batch == pytest.approx(4.4e6, rel=0.001)
+    assert config.head.spec() == find_checkpoint("JonnyYu828/DepthVLM-4B").head
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_trains_when_small(path, deep_base, shot, tmp_path):
+    """With other data, base, batch, steps and widths, and nothing else changed."""
+    config = read_config(path, DenseConfig, data=str(tmp_path), out=str(tmp_path / "run"))
+    own = config.base == "tiny"
+    focal = 200.0 if own else 1000.0
+    frame = shot(0).frame
+    frame = replace(frame, camera=replace(frame.camera, fx=focal, fy=focal))
+    write_shard(tmp_path / "a.npz", [replace(shot(0), frame=frame)])
+    head = replace(config.head, widths=(8,) * len(config.head.widths))
+    small = shortened(
+        config,
+        2,
+        base=config.base if own else str(deep_base),
+        head=head,
+        batch=2,
+        micro_batch=1,
+        workers=0,
+        kept_views=2 if config.kept_views else 0,
+        heldout=None,
+        crop=None,
+    )
+    entry = from_folder(dense.train(small))
+    assert entry.head.widths == head.widths and entry.styles[-1] == "dense"
+    assert entry.focal_px == focal
