@@ -175,10 +175,6 @@ def _without_dense(checkpoint: Checkpoint, engine: str, is_wanted: bool) -> Chec
             f" engine '{engine}' does not give: take engine local"
         )
     asked = next(name for name in CHEAPEST if name in checkpoint.wording)
-    chosen = {
-        name: asked if getattr(checkpoint, name) == DENSE else getattr(checkpoint, name)
-        for name in ("style", "grid_style")
-    }
     logging.getLogger(__name__).warning(
         "engine '%s' does not give the hidden states that the dense head of checkpoint '%s' needs:"
         " what it would tell is asked in %s style instead",
@@ -186,7 +182,11 @@ def _without_dense(checkpoint: Checkpoint, engine: str, is_wanted: bool) -> Chec
         checkpoint.name,
         asked,
     )
-    return replace(checkpoint, **chosen)
+    return replace(
+        checkpoint,
+        style=asked if checkpoint.style == DENSE else checkpoint.style,
+        grid_style=asked if checkpoint.grid_style == DENSE else checkpoint.grid_style,
+    )
 
 
 def _asking(
@@ -199,7 +199,7 @@ def _asking(
 ) -> "AskingPredictor":
     warm_up = warm_up and engine == "local"  # a fake needs none, and the yardstick is slow
     loading = span(progress, 0.0, 0.9 if warm_up else 1.0)
-    found = make_engine(engine, checkpoint, loading, **options)
+    found: Any = make_engine(engine, checkpoint, loading, **options)
     if engine == "local" and checkpoint.head:
         from depthlm_ros.dense.predictor import DensePredictor
 

@@ -28,13 +28,19 @@ def grid_pixels(
     if columns < 1 or rows < 1 or columns * rows > LARGEST_GRID:
         raise InputError(
             f"a grid of {columns} x {rows} is not possible: at least 1 x 1 and at most"
-            f" {LARGEST_GRID} points"
+            f" {LARGEST_GRID} points; give fewer, or a larger stride"
         )
     left, top, width, height = region or (0, 0, camera.width, camera.height)
     u = left + (np.arange(columns) + 0.5) * width / columns - 0.5
     v = top + (np.arange(rows) + 0.5) * height / rows - 0.5
     grid = np.meshgrid(np.round(u), np.round(v))
     return np.stack([axis.ravel() for axis in grid], axis=1)
+
+
+def stride_shape(camera: Camera, stride: int) -> tuple[int, int]:
+    """(columns, rows) of the grid that holds about every stride-th pixel along both axes, and
+    with 1 every pixel."""
+    return max(round(camera.width / stride), 1), max(round(camera.height / stride), 1)
 
 
 def grid_camera(camera: Camera, columns: int, rows: int) -> Camera:
@@ -70,6 +76,41 @@ def colours_at(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """(N, 3) uint8 of the image (H, W, 3) at pixels (N, 2), to the nearest pixel inside."""
     u, v = np.round(np.nan_to_num(pixels)).astype(int).T
     return image[np.clip(v, 0, image.shape[0] - 1), np.clip(u, 0, image.shape[1] - 1)]
+
+
+def trusted(scan: Scan, max_stddev: float = 0.0, max_edge: float = 0.0) -> Scan:
+    """The scan without points that are uncertain, or that hang in the air between two surfaces.
+
+    max_stddev: of a point, relative to its distance; without an interval a point is uncertain.
+    max_edge: by how much the nearest and the farthest of a point and its eight neighbours may
+        differ, relative to its own distance. 0: no limit.
+    """
+    ranges = scan.ranges
+    doubted = np.zeros(len(ranges), bool)
+    with np.errstate(invalid="ignore"):
+        if max_stddev:
+            doubted |= ~(ranges.stddev_m <= max_stddev * ranges.distance_m)
+        if max_edge:
+            span = _span(ranges.distance_m.reshape(scan.rows, scan.columns))
+            doubted |= span.ravel() > max_edge * ranges.distance_m
+    if not doubted.any():
+        return scan
+    unknown = {
+        name: np.where(doubted, np.nan, getattr(ranges, name))
+        for name in ("distance_m", "z_m", "lower_m", "upper_m", "stddev_m")
+    }
+    points = np.where(doubted[:, None], np.nan, ranges.points)
+    return replace(scan, ranges=replace(ranges, points=points, **unknown))
+
+
+def _span(distance_m: np.ndarray) -> np.ndarray:
+    """(H, W): farthest minus nearest of each entry of (H, W) and its known neighbours."""
+    import cv2
+
+    kernel, known = np.ones((3, 3), np.uint8), np.isfinite(distance_m)
+    farthest = cv2.dilate(np.where(known, distance_m, -np.inf), kernel)
+    nearest = cv2.erode(np.where(known, distance_m, np.inf), kernel)
+    return farthest - nearest
 
 
 def start_scan(predictor: Predictor, frame: Frame, pixels: ArrayLike) -> RangesJob:

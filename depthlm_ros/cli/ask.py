@@ -2,7 +2,11 @@
 """depthlm ask: how far away are pixels of an image?"""
 
 import argparse
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
 
 from depthlm_ros.cli.options import (
     Doubts,
@@ -14,8 +18,10 @@ from depthlm_ros.cli.options import (
     predictor_from,
 )
 from depthlm_ros.data.records import strict_json
+from depthlm_ros.errors import InputError
 from depthlm_ros.predict import PredictorStats
 from depthlm_ros.ranges import Ranges, Status
+from depthlm_ros.viz.files import check_map_path, write_map
 from depthlm_ros.viz.tables import answers_table
 
 
@@ -24,16 +30,27 @@ def add(subparsers) -> None:
     parser = subparsers.add_parser(
         "ask",
         help="how far away are pixels of an image?",
-        description="Print the distance of pixels of an image, with its 5 to 95 %% interval.",
+        description="Print the distance of pixels of an image, with its 5 to 95 %% interval, or"
+        " write that of all pixels.",
     )
     add_image_options(parser)
     parser.add_argument(
         "--at",
         type=pixel,
         action="append",
-        required=True,
+        default=[],
         metavar="U,V",
         help="a pixel; may be repeated",
+    )
+    parser.add_argument(
+        "--map",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the depth of every pixel, of a checkpoint with a dense head: .png (16 bit, z"
+        " in millimetres, 0 unknown), .npy (float32, z in metres) or .ply (points); may be"
+        " repeated",
     )
     add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -41,10 +58,22 @@ def add(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print an answer for each pixel."""
+    """Print an answer for each pixel, write the map of all."""
+    if not args.at and not args.map:
+        raise InputError(
+            "nothing is asked: give a pixel (--at U,V) or a file for all (--map FILE)"
+        )
+    for path in args.map:
+        check_map_path(path)
     frame = frame_from(args)
     predictor = predictor_from(args)
     Doubts(predictor.checkpoint).look(frame.camera)
+    if args.map:
+        found = predictor.map(frame)
+        for path in args.map:
+            print(write_map(path, found, frame.image), file=sys.stderr)
+        if not args.at:
+            return 0 if np.isfinite(found.distance_m).any() else 1
     ranges = predictor.ranges(frame, args.at)
     checkpoint, stats = predictor.checkpoint, predictor.stats()
     if args.json:

@@ -11,6 +11,7 @@ from depthlm_ros.cli.options import (
     add_grid_option,
     add_model_options,
     count,
+    grid_of,
     predictor_from,
 )
 from depthlm_ros.data.files import read_camera
@@ -21,7 +22,7 @@ from depthlm_ros.viz.progress import progress_bar
 
 DECISIVE = (
     *("checkpoint", "entry", "engine", "style", "axes"),
-    *("info", "camera", "grid", "every", "rectified", "node"),
+    *("info", "camera", "grid", "stride", "every", "rectified", "node"),
 )
 DEMO = Path("demo")
 
@@ -129,7 +130,7 @@ def _answer(args, recording, parts) -> int:
                 skipped += 1
                 print(f"depthlm: image {index} is skipped: {error}", file=sys.stderr)
                 continue
-            found = scan(predictor, frame, *args.grid)
+            found = scan(predictor, frame, *grid_of(args, frame.camera))
             told = streams(image.header, frame, found, recording.is_compressed)
             parts.write(index, time_ns, [(f"{args.node}/{name}", m) for name, m in told])
     return skipped + recording.damaged

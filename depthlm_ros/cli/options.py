@@ -14,6 +14,7 @@ from depthlm_ros.data.records import KINDS
 from depthlm_ros.engines import CHECKS
 from depthlm_ros.predict import PREDICTORS, Predictor, load_predictor
 from depthlm_ros.ranges import Ranges
+from depthlm_ros.scan import stride_shape
 from depthlm_ros.view import AXES, Frame
 from depthlm_ros.viz.progress import loading_bar
 
@@ -73,7 +74,7 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) ->
     model.add_argument(
         "--style",
         default="",
-        help="how to point: marker, coordinates or position (default: the checkpoint's)",
+        help="how to point: marker, coordinates, position or dense (default: the checkpoint's)",
     )
     model.add_argument(
         "--axes",
@@ -93,14 +94,27 @@ def add_records_options(parser: argparse.ArgumentParser, text: str = RECORDS) ->
 
 
 def add_grid_option(parser: argparse.ArgumentParser) -> None:
-    """How finely an image is asked."""
-    parser.add_argument(
+    """How finely an image is asked; see grid_of()."""
+    fineness = parser.add_mutually_exclusive_group()
+    fineness.add_argument(
         "--grid",
         type=grid,
         default=(32, 24),
         metavar="COLUMNSxROWS",
         help="number of pixels to ask about, evenly spread over the image (default: 32x24)",
     )
+    fineness.add_argument(
+        "--stride",
+        type=count,
+        metavar="N",
+        help="or about every Nth pixel along both axes, 1: all of them; for a checkpoint with a"
+        " dense head, since others are asked pixel by pixel",
+    )
+
+
+def grid_of(args: argparse.Namespace, camera: Camera) -> tuple[int, int]:
+    """(columns, rows) that the options say for images of a camera."""
+    return stride_shape(camera, args.stride) if args.stride else args.grid
 
 
 def predictor_from(

@@ -14,6 +14,7 @@ from depthlm_ros.cli.options import (
     add_model_options,
     exit_code,
     frame_from,
+    grid_of,
     predictor_from,
 )
 from depthlm_ros.scan import Scan, scan
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     Doubts(predictor.checkpoint).look(frame.camera)
     begin = time.monotonic()
     with progress_bar("asking") as progress:
-        found = scan(predictor, frame, *args.grid, progress)
+        found = scan(predictor, frame, *grid_of(args, frame.camera), progress)
     print(_summary(found, time.monotonic() - begin))
     ranges = found.ranges
     overlay = write_overlay(out / "overlay.png", frame.image, ranges.asked, ranges.distance_m)

@@ -87,15 +87,16 @@ class Recent:
 
 
 class DenseEngine:
-    """engine: the local one; its checkpoint has a head. Members are those of Engine, and of a
-    batcher's Steps a question about a Seen is answered by its DepthMap.
+    """Asks as its engine does, and has a question about a Seen answered by its DepthMap.
+
+    engine: the local one, whose checkpoint has a head. model: both together.
 
     Raises CheckpointError where the head is not as the entry says.
     """
 
     def __init__(self, engine: LocalEngine):
         self._engine = engine
-        self._model = load_dense(engine.loaded)
+        self.model = load_dense(engine.loaded)
         self._recent = Recent()
         self.loaded, self.device = engine.loaded, engine.device
         entry = self.loaded.checkpoint
@@ -147,7 +148,7 @@ class DenseEngine:
         """Give the model back."""
         self._recent.clear()
         self._engine.close()
-        self._model = self.loaded = None  # type: ignore[assignment]
+        self.model = self.loaded = None  # type: ignore[assignment]
 
     def _shared(self, seen: Seen, view: View, style: Style) -> LocalScene:
         """The scene of a view in a style that shares its image, opened the first time."""
@@ -165,11 +166,11 @@ class DenseEngine:
     def _opened(self, seen: Seen, view: View, style: Style) -> LocalScene:
         if seen.told is not None or seen.features is not None:
             return self._engine.open([view], style)
-        with self._model.taps.collecting() as found:
+        with self.model.taps.collecting() as found:
             scene = self._engine.open([view], style)
         ids = self._engine.prompts.with_images(scene.beginning, scene.grid)
         given = ids[None].to(self.loaded.device)
-        seen.features = self._model.maps(found, given, [scene.grid])
+        seen.features = self.model.maps(found, given, [scene.grid])
         return scene
 
     def _map(self, seen: Seen) -> DepthMap | Reply:
@@ -180,7 +181,7 @@ class DenseEngine:
                 raise EngineError(CLOSED)
             rows, columns = self.loaded.vision.snapped(*view.image.shape[:2])
             size = f"{view.camera.width} x {view.camera.height}"
-            needed = _bytes(self._model.spec, rows, columns)
+            needed = _bytes(self.model.spec, rows, columns)
             check_fits(f"a map of {size}", needed, self.loaded.device)
             seen.told = at_once(f"a map of {size}", self._told, seen, view)
             seen.view = seen.features = None
@@ -188,10 +189,10 @@ class DenseEngine:
 
     @torch.inference_mode()
     def _told(self, seen: Seen, view: View) -> DepthMap:
-        model, vision = self._model, self.loaded.vision
-        shared = self._sharing is not None and isinstance(view.frame, SharedFrame)
-        if seen.features is None and shared:
-            self._shared(seen, view, self._sharing)
+        model, vision = self.model, self.loaded.vision
+        style = self._sharing if isinstance(view.frame, SharedFrame) else None
+        if seen.features is None and style is not None:
+            self._shared(seen, view, style)
         images = vision.prepare([view.image])
         if seen.features is None:
             check_fits("the image", image_bytes(self.loaded, images.grid), self.loaded.device)

@@ -85,7 +85,7 @@ class DensePredictor(AskingPredictor):
             found = _Plan(frame.camera, pixels, status, views, jobs).ranges(self.checkpoint)
             strip = np.stack([found.distance_m, found.lower_m, found.upper_m])
             told[:, top : top + rows] = strip.reshape(3, -1, width)
-        return RangeMap(*told, frame.camera)
+        return RangeMap(told[0], told[1], told[2], frame.camera)
 
     def _map_of(self, view: View, priority: int = 0, deadline: float | None = None) -> Job:
         """The job whose only reply is the DepthMap of a view."""
@@ -193,7 +193,7 @@ def looked_up(
 def _inside(view: View, places: np.ndarray) -> np.ndarray:
     """(N,) whether places (N, 2) of a view's image lie on it."""
     size = np.array([view.camera.width, view.camera.height])
-    return ((places > -0.5 - EDGE) & (places < size - 0.5 + EDGE)).all(axis=1)
+    return np.all((places > -0.5 - EDGE) & (places < size - 0.5 + EDGE), axis=1)
 
 
 def _sampled(found: DepthMap, middle: np.ndarray) -> np.ndarray:

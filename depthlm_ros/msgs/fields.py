@@ -140,13 +140,23 @@ def depth_content(scan) -> dict:
 
     One pixel a cell of the grid; scan.grid_camera is the camera that took it.
     """
+    return _float_content(scan, scan.ranges.z_m)
+
+
+def depth_stddev_content(scan) -> dict:
+    """The fields of an Image (32FC1) of the standard deviation of each z of depth_content()."""
+    ranges = scan.ranges
+    return _float_content(scan, ranges.stddev_m * ranges.z_m / ranges.distance_m)
+
+
+def _float_content(scan, values) -> dict:
     return {
         "height": scan.rows,
         "width": scan.columns,
         "encoding": "32FC1",
         "is_bigendian": int(sys.byteorder == "big"),
         "step": 4 * scan.columns,
-        "data": flat_bytes(scan.ranges.z_m.astype(np.float32)),
+        "data": flat_bytes(values.astype(np.float32)),
     }
 
 

@@ -13,15 +13,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from depthlm_ros.msgs.fields import cloud_content, depth_content, image_content, info_content
+from depthlm_ros.msgs.fields import (
+    cloud_content,
+    depth_content,
+    depth_stddev_content,
+    image_content,
+    info_content,
+)
 from depthlm_ros.ranges import Ranges
-from depthlm_ros.scan import Scan, grid_camera
+from depthlm_ros.scan import Scan, grid_camera, trusted
 from depthlm_ros.view import Frame
 from depthlm_ros.viz.overlay import overlay
 
 KINDS = {
     "points": "sensor_msgs/msg/PointCloud2",
     "depth/image": "sensor_msgs/msg/Image",
+    "depth/stddev": "sensor_msgs/msg/Image",
     "depth/camera_info": "sensor_msgs/msg/CameraInfo",
     "overlay": "sensor_msgs/msg/Image",
     "overlay/compressed": "sensor_msgs/msg/CompressedImage",
@@ -47,12 +54,18 @@ def overlay_contents(frame: Frame, ranges: Ranges, max_width: int = 0) -> Conten
     }
 
 
-def grid_contents(frame: Frame, scan: Scan, max_width: int = 0) -> Contents:
-    """The same of a grid over the whole frame: all topics of KINDS."""
+def grid_contents(
+    frame: Frame, scan: Scan, max_width: int = 0, max_stddev: float = 0.0, max_edge: float = 0.0
+) -> Contents:
+    """The same of a grid over the whole frame: all topics of KINDS.
+
+    max_stddev, max_edge: which points the cloud leaves out, see scan.trusted.
+    """
     camera = grid_camera(frame.camera, scan.columns, scan.rows)
     return {
-        "points": lambda: cloud_content(scan),
+        "points": lambda: cloud_content(trusted(scan, max_stddev, max_edge)),
         "depth/image": lambda: depth_content(scan),
+        "depth/stddev": lambda: depth_stddev_content(scan),
         "depth/camera_info": lambda: info_content(camera),
         **overlay_contents(frame, scan.ranges, max_width),
     }

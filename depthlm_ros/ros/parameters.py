@@ -88,7 +88,8 @@ class Settings:
     style: str = _parameter(
         "style",
         "",
-        "How to point at asked pixels: marker, coordinates, position; empty: the checkpoint's way",
+        "How to point at asked pixels: marker, coordinates, position, dense; empty: the"
+        " checkpoint's way",
     )
     grid_style: str = _parameter(
         "grid.style", "", "How to point at the pixels of a grid; empty: the checkpoint's way"
@@ -149,6 +150,14 @@ class Settings:
         "grid.columns", 32, "Columns of the cloud on ~/points", limits=(1, 4096), live=True
     )
     grid_rows: int = _parameter("grid.rows", 24, "Rows of that cloud", limits=(1, 4096), live=True)
+    grid_stride: int = _parameter(
+        "grid.stride",
+        0,
+        "Every how many pixels, along both axes, the cloud has a point, 1: all, for a checkpoint"
+        " with a dense head; 0: as grid.columns and grid.rows say",
+        limits=(0, 1024),
+        live=True,
+    )
     grid_rate: float = _parameter(
         "grid.rate",
         0.5,
@@ -162,6 +171,22 @@ class Settings:
         "Seconds; a grid of an image that came longer ago is given up for one of the newest;"
         " 0: never",
         limits=(0, 86_400),
+        live=True,
+    )
+    points_max_stddev: float = _parameter(
+        "points.max_stddev",
+        0.0,
+        "Points whose standard deviation is a larger part of their distance are left out of the"
+        " cloud, as NaN; 0: none",
+        limits=(0, 10),
+        live=True,
+    )
+    points_max_edge: float = _parameter(
+        "points.max_edge",
+        0.0,
+        "Points whose neighbours' distances differ by a larger part of their own, as where a"
+        " surface ends, are left out of the cloud, as NaN; 0: none",
+        limits=(0, 100),
         live=True,
     )
     overlay_max_width: int = _parameter(

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Answers as files in a folder: overlay, image of the cloud, PLY."""
+"""Answers as files: overlay, image of the cloud, PLY, and the depth of every pixel."""
 
 from os import PathLike
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from depthlm_ros.errors import InputError
+from depthlm_ros.ranges import RangeMap
 from depthlm_ros.viz.clouds import cloud_image, write_ply
 from depthlm_ros.viz.overlay import overlay
 
@@ -33,3 +34,36 @@ def write_cloud(folder: str | PathLike, points, colours) -> list[Path]:
     cloud_image(image, points, colours)
     write_ply(ply, points, colours)
     return [image, ply]
+
+
+MAPS = (".png", ".npy", ".ply")
+LARGEST_MM = 2**16 - 1
+
+
+def check_map_path(path: Path) -> None:
+    """InputError where write_map() knows no such file, or there is no folder for it."""
+    if path.suffix.lower() not in MAPS:
+        raise InputError(f"a map is written as {', '.join(MAPS)}, got {path}")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} for {path.name} does not exist")
+
+
+def write_map(path: Path, found: RangeMap, image: np.ndarray) -> str:
+    """Write a map of an image (H, W, 3) of its size, by the name's ending; what was written.
+
+    .png: 16 bit grey, z in millimetres, 0 where it is unknown or beyond 65.535 m; .npy: (H, W)
+    float32, z in metres, NaN where unknown; .ply: the points that are known, in colour.
+    """
+    kind = path.suffix.lower()
+    if kind == ".ply":
+        return f"wrote {path}: {write_ply(path, found.points, image)} points"
+    z_m = found.z_m.astype(np.float32)
+    if kind == ".npy":
+        np.save(path, z_m)
+        return f"wrote {path}: {np.isfinite(z_m).sum()} of {z_m.size} pixels, z in metres"
+    with np.errstate(invalid="ignore"):
+        holds = z_m * 1000 <= LARGEST_MM
+    Image.fromarray(np.rint(np.where(holds, z_m * 1000, 0)).astype(np.uint16)).save(path)
+    far = int(np.isfinite(z_m).sum() - holds.sum())
+    lost = f", {far} beyond {LARGEST_MM / 1000} m are 0" if far else ""
+    return f"wrote {path}: {holds.sum()} of {z_m.size} pixels, z in millimetres{lost}"

@@ -9,6 +9,7 @@ from depthlm_ros.camera import as_pixels
 _UNKNOWN = (150, 150, 150)
 _RIM = (30, 30, 30)
 _LABELLED = 12  # up to this many pixels have their metres beside them, of more about as many
+_GAP = 5  # pixels between two; nearer ones would be discs over each other
 _SHIFT = 4  # cv2 takes centres and radii in 1/16 of a pixel
 
 
@@ -64,7 +65,8 @@ def overlay(image: np.ndarray, pixels, metres) -> np.ndarray:
     """A copy of the image (H, W, 3) uint8 with a disc at each of pixels (N, 2).
 
     Discs are coloured by metres (N,), grey where unknown; pixels outside the image are left out. A
-    legend tells what the colours mean. Few pixels have their metres beside them, of many some.
+    legend tells what the colours mean. Few pixels have their metres beside them, of many some; of
+    so many that discs would cover the image, the image itself is tinted.
     """
     height, width = image.shape[:2]
     pixels, metres = as_pixels(pixels), np.asarray(metres, np.float64)
@@ -72,7 +74,12 @@ def overlay(image: np.ndarray, pixels, metres) -> np.ndarray:
     pixels, metres = pixels[inside], metres[inside]
     limits = distance_limits(metres)
     radius = _radius(image, len(pixels))
-    drawn = _with_discs(image, pixels, distance_colours(metres, limits), radius)
+    colours = distance_colours(metres, limits)
+    gap = np.sqrt(height * width / max(len(pixels), 1))
+    if gap < _GAP:
+        drawn = _tinted(image, pixels, colours, int(np.ceil(gap / 2)))
+    else:
+        drawn = _with_discs(image, pixels, colours, radius)
     return _with_text(drawn, pixels, metres, limits, radius)
 
 
@@ -81,6 +88,20 @@ def _radius(image, count) -> float:
     height, width = image.shape[:2]
     gap = np.sqrt(height * width / max(count, 1))
     return float(np.clip(gap / 4, 1.5, max(height / 60, 2)))
+
+
+def _tinted(image, pixels, colours, reach) -> np.ndarray:
+    """A copy whose colours are half those of the nearest pixels, up to `reach` away."""
+    height, width = image.shape[:2]
+    paint, u, v = image.copy(), *np.rint(pixels).astype(int).T
+    for away in sorted(np.ndindex(2 * reach + 1, 2 * reach + 1), key=lambda a: -_far(a, reach)):
+        row, column = v + away[0] - reach, u + away[1] - reach
+        paint[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] = colours
+    return (image // 2 + paint // 2).astype(np.uint8)
+
+
+def _far(away, reach) -> int:
+    return max(abs(step - reach) for step in away)
 
 
 def _with_discs(image, pixels, colours, radius) -> np.ndarray:

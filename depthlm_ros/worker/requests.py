@@ -19,7 +19,7 @@ from depthlm_ros.errors import Code, DepthLMError, EngineError, InputError, Prob
 from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import Ranges, RangesJob
 from depthlm_ros.regions import box_pixels
-from depthlm_ros.scan import grid_pixels
+from depthlm_ros.scan import grid_pixels, stride_shape
 from depthlm_ros.view import Frame
 
 GRID_STYLE = "grid"  # the checkpoint's style for grids, whichever that is
@@ -60,6 +60,10 @@ class Grid:
     rows: int
     region: tuple[int, int, int, int] | None = None
 
+    def shape(self, camera: Camera) -> tuple[int, int]:
+        """(columns, rows), whatever the camera."""
+        return self.columns, self.rows
+
     def on(self, camera: Camera) -> np.ndarray:
         """The middles of equal cells; InputError for a region that is wholly off the image."""
         if self.region is not None:
@@ -70,6 +74,21 @@ class Grid:
                     f" {camera.width} x {camera.height}"
                 )
         return grid_pixels(camera, self.columns, self.rows, self.region)
+
+
+@dataclass(frozen=True)
+class Stride:
+    """Every stride-th pixel of the image along both axes, as a grid."""
+
+    stride: int
+
+    def on(self, camera: Camera) -> np.ndarray:
+        """Row by row; InputError where there are too many."""
+        return grid_pixels(camera, *self.shape(camera))
+
+    def shape(self, camera: Camera) -> tuple[int, int]:
+        """(columns, rows)."""
+        return stride_shape(camera, self.stride)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def test_clouds_carry_the_stamps_of_their_pictures_and_the_times_of_recording(
     suffix = {StoragePlugin.MCAP: "mcap", StoragePlugin.SQLITE3: "db3"}[storage]
     code, content, _ = bag(folder / f"in.{suffix}" if bare else folder)
     assert code == 0
-    names = ("points", "overlay", "depth/image", "depth/camera_info")
+    names = ("points", "overlay", "depth/image", "depth/stddev", "depth/camera_info")
     assert set(content) == {f"/depthlm/{name}" for name in names}
     for messages in content.values():
         assert [time_ns for time_ns, _ in messages] == [i * NS + NS // 5 + 7 for i in (1, 2, 3, 4)]

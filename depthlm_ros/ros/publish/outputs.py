@@ -14,7 +14,7 @@ from depthlm_ros.errors import DepthLMError, InputError
 from depthlm_ros.ros.camera.inputs import CameraImage
 from depthlm_ros.ros.publish.streams import Streams
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.worker.requests import Grid, Pending, PixelRequest
+from depthlm_ros.worker.requests import Grid, Pending, PixelRequest, Stride
 
 LOOK_S = 0.1  # how often a grid under way is looked after, and a missed one begun
 OBSERVED_S = 10.0  # what is told of the rate is that of so many seconds, or of four grids
@@ -27,7 +27,7 @@ class _Grid:
     """A grid that the model was asked for. began: time.monotonic() seconds."""
 
     image: CameraImage
-    shape: tuple[int, int]
+    pixels: Grid | Stride
     pending: Pending
     began: float
 
@@ -82,7 +82,7 @@ class Outputs:
         self._is_due = False
         self._grid: _Grid | None = None  # under way
         self._spent_s = 0.0  # by the last one
-        self._latest: tuple | None = None  # (image, shape, Answered) of the last one
+        self._latest: tuple | None = None  # (image, pixels, Answered) of the last one
         self._reminded = float("-inf")
 
     def start(self) -> None:
@@ -123,8 +123,8 @@ class Outputs:
         spent = max(self._spent_s, time.monotonic() - grid.began if grid else 0.0)
         problem = (
             f"{held:.2g} grids per second come instead of {now.grid_rate:g} (grid.rate), the last"
-            f" one took {spent:.1f} s: ask fewer points (grid.columns, grid.rows) or lower"
-            " grid.rate"
+            f" one took {spent:.1f} s: ask fewer points (grid.columns, grid.rows, grid.stride) or"
+            " lower grid.rate"
         )
         if 0 < now.grid_max_age <= spent:
             limit = f"grid.max_age ({now.grid_max_age:g} s)"
@@ -151,13 +151,14 @@ class Outputs:
             return
         self._pace.wanted()
         now = self._parameters.now
-        shape = now.grid_columns, now.grid_rows
-        if self._latest and self._latest[:2] == (image, shape):  # it would be answered the same
+        stride = now.grid_stride
+        pixels = Stride(stride) if stride else Grid(now.grid_columns, now.grid_rows)
+        if self._latest and self._latest[:2] == (image, pixels):  # it would be answered the same
             self._publish(*self._latest)
             return
-        request = PixelRequest.many(self._camera, image, Grid(*shape))
+        request = PixelRequest.many(self._camera, image, pixels)
         pending = self._worker.submit(request)
-        self._grid = grid = _Grid(image, shape, pending, time.monotonic())
+        self._grid = grid = _Grid(image, pixels, pending, time.monotonic())
         pending.future.add_done_callback(lambda done: self._on_answered(grid, done))
 
     def _wanted(self) -> CameraImage | None:
@@ -183,7 +184,7 @@ class Outputs:
                 return
             answered = done.result()
             if self._timers:  # else it came too late
-                self._latest = grid.image, grid.shape, answered
+                self._latest = grid.image, grid.pixels, answered
                 self._publish(*self._latest)
         except DepthLMError as error:
             self._is_due = False  # the next one at its time, not at once
@@ -202,7 +203,8 @@ class Outputs:
                 " grid.max_age"
             )
 
-    def _publish(self, image, shape, answered):
+    def _publish(self, image, pixels, answered):
         self._is_due = False
         self._pace.count()
+        shape = pixels.shape(answered.frame.camera)
         self._streams.show_grid(image.header, answered, *shape)

@@ -25,7 +25,7 @@ class Streams:
     """Publishers from the construction to close().
 
     topic: stream -> its name.
-    parameters: overlay.max_width counts.
+    parameters: overlay.max_width, points.max_stddev and points.max_edge count.
     """
 
     def __init__(self, node, topic, parameters) -> None:
@@ -48,8 +48,9 @@ class Streams:
     def show_grid(self, header, answered, columns: int, rows: int) -> None:
         """All streams of a grid over the whole image."""
         scan = gathered(answered.ranges, answered.frame, columns, rows)
-        width = self._parameters.now.overlay_max_width
-        self._show(header, answered, grid_contents(answered.frame, scan, width))
+        now = self._parameters.now
+        limits = now.overlay_max_width, now.points_max_stddev, now.points_max_edge
+        self._show(header, answered, grid_contents(answered.frame, scan, *limits))
 
     def close(self) -> None:
         """Take the publishers back."""

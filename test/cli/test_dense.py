@@ -1,0 +1,118 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The commands with a checkpoint that has a dense head: the embedded model, its head random."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from PIL import Image
+from testing.tiny_models import add_head
+
+from depthlm_ros.checkpoints import TINY, find_checkpoint, from_folder
+from depthlm_ros.dense.spec import HeadSpec, Tap
+
+SPEC = HeadSpec("light", (Tap("vision", 5), Tap("text", -1)), (8, 6, 4), uncertainty=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("dense") / "tiny"
+    shutil.copytree(TINY, made)
+    add_head(from_folder(made), SPEC)
+    return made
+
+
+@pytest.fixture
+def asked(run, image_file, folder):
+    """Runs a command about the image of 64 x 48 pixels."""
+    return lambda command, *more: run(
+        command, image_file, "--fx", 50, "--checkpoint", folder, *more
+    )
+
+
+def test_ask_writes_the_same_map_in_every_form(asked, tmp_path):
+    paths = [tmp_path / f"m.{kind}" for kind in ("png", "npy", "ply")]
+    given = [part for path in paths for part in ("--map", path)]
+    code, out, err = asked("ask", *given, "--at", "20,30", "--style", "dense", "--json")
+    assert code == 0 and len(err.splitlines()) == 3
+    z_m = np.load(paths[1])
+    assert z_m.shape == (48, 64) and z_m.dtype == np.float32 and z_m.std() > 0.001
+    stored = np.asarray(Image.open(paths[0]))
+    assert stored.dtype.itemsize >= 2 and np.abs(stored / 1000 - z_m).max() < 0.00051
+    answer = json.loads(out)["answers"][0]
+    assert answer["z_m"] == pytest.approx(z_m[30, 20], rel=1e-5)
+    assert 0 < answer["lower_m"] < answer["distance_m"] < answer["upper_m"]
+    header, _, points = paths[2].read_bytes().partition(b"end_header\n")
+    assert b"element vertex 3072" in header
+    found = np.frombuffer(points, "<f4,<f4,<f4,u1,u1,u1")
+    assert np.allclose(found["f2"], z_m.ravel(), rtol=1e-5)
+
+
+def test_a_map_alone_asks_about_no_pixel(asked, tmp_path):
+    code, out, _ = asked("ask", "--map", tmp_path / "m.npy")
+    assert (code, out) == (0, "") and (tmp_path / "m.npy").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [(), ("--map", "m.tiff"), ("--map", "no/such/folder/m.png")],
+    ids=["nothing", "ending", "folder"],
+)
+def test_what_cannot_be_written_is_refused_before_a_model_is_loaded(run, image_file, wrong):
+    code, out, err = run("ask", image_file, "--fx", 50, "--checkpoint", "/nowhere", *wrong)
+    assert (code, out) == (2, "") and "/nowhere" not in err
+
+
+def test_a_checkpoint_without_a_head_says_so(run, image_file, tmp_path):
+    if find_checkpoint("tiny").head:
+        pytest.skip("the embedded checkpoint has a head")
+    code, _, _ = run("ask", image_file, "--fx", 50, "--map", tmp_path / "m.png")
+    assert code == 2 and not (tmp_path / "m.png").exists()
+
+
+@pytest.mark.parametrize(("stride", "points"), [(1, 3072), (3, 21 * 16)])
+def test_scan_reads_every_nth_pixel(asked, tmp_path, stride, points):
+    code, _, _ = asked("scan", "--stride", stride, "--out", tmp_path / "out")
+    assert code == 0
+    assert f"element vertex {points}".encode() in (tmp_path / "out/cloud.ply").read_bytes()
+
+
+def test_eval_of_the_map_against_itself_is_right(asked, run, image_file, folder, tmp_path):
+    assert asked("ask", "--map", tmp_path / "m.npy")[0] == 0
+    z_m = np.load(tmp_path / "m.npy")
+    pixels = [[5, 6], [40, 20], [63, 0]]
+    record = {"image": "a.png", "intrinsics": [50.0, 50.0, 31.5, 23.5, 64, 48], "kind": "z"}
+    record |= {"pixel_coords": pixels, "depth": [float(z_m[v, u]) for u, v in pixels]}
+    records, report = tmp_path / "r.jsonl", tmp_path / "report.json"
+    records.write_text(json.dumps(record))
+    given = ("--checkpoint", folder, "--style", "dense", "--json", report)
+    code, _, err = run("eval", records, *given)
+    assert code == 0, err
+    assert '"delta1": 1.0' in report.read_text()
+
+
+def test_a_recording_gets_depth_and_its_deviation_at_full_size(run, folder, tmp_path):
+    from rosbags.highlevel import AnyReader
+
+    out = tmp_path / "out.mcap"
+    code, _, err = run("bag", "demo", out, "--checkpoint", folder, "--stride", 2, "--every", 4)
+    assert code == 0, err
+    with AnyReader([out]) as reader:
+        found = {
+            connection.topic: reader.deserialize(raw, connection.msgtype)
+            for connection, _, raw in reader.messages()
+            if connection.topic.startswith("/depthlm/")
+        }
+    depth, deviation = found["/depthlm/depth/image"], found["/depthlm/depth/stddev"]
+    info, cloud = found["/depthlm/depth/camera_info"], found["/depthlm/points"]
+    assert (depth.width, depth.height) == (info.width, info.height) == (320, 240)
+    assert (cloud.width, cloud.height) == (320, 240)
+    z_m, stddev = depth.data.view(np.float32), deviation.data.view(np.float32)
+    values = cloud.data.view(np.float32).reshape(-1, 6)
+    assert np.isfinite(z_m).all() and np.array_equal(z_m, values[:, 2])
+    assert np.allclose(stddev / z_m, values[:, 5] / values[:, 4], rtol=1e-4)  # of z, of distance
+    assert (stddev > 0).all()
