@@ -22,9 +22,10 @@ from depthlm_ros.cli.options import (
 )
 from depthlm_ros.data.files import sha256
 from depthlm_ros.data.pairs import Pairs
-from depthlm_ros.data.records import Records
+from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.maps import measure_maps, of_records
 from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
 from depthlm_ros.evaluation.resume import SavedAnswers
@@ -76,6 +77,12 @@ def add(subparsers) -> None:
         " two images, see depthlm_ros/data/pairs.py, for poses and correspondences)",
     )
     parser.add_argument(
+        "--protocol",
+        choices=("depthvlm",),
+        help="measure whole maps against records with depth images: every known pixel, and ten"
+        " points per image as DepthVLM draws them; means over images",
+    )
+    parser.add_argument(
         "--each", type=count, default=1, metavar="N", help="questions per record, with --task"
     )
     add_model_options(parser, who)
@@ -95,7 +102,23 @@ class _Worst(argparse.Action):
 
 def run(args: argparse.Namespace) -> int:
     """Print the report's table; write it as JSON, and the worst answers, where asked."""
+    if args.protocol:
+        return _run_maps(args)
     return _run_task(args) if args.task else _run_distances(args)
+
+
+def _run_maps(args) -> int:
+    if args.constant is not None or args.worst or args.task:
+        raise InputError("--protocol measures maps: leave --constant, --worst and --task out")
+    records = Records(args.records, args.kind)
+    total, predictor = _total(records, args), predictor_from(args)
+    with progress_bar("images") as progress:
+        some = _watched(islice(records, total), predictor.checkpoint)
+        found = measure_maps(of_records(some), predictor, lambda n: progress(n, total))
+    print(found.table())
+    if args.json:
+        _write(args.json, strict_json(asdict(found)) + "\n")
+    return 0
 
 
 def _run_task(args) -> int:

@@ -19,6 +19,7 @@ from depthlm_ros.ranges import RangeMap
 from depthlm_ros.view import Frame, unify_focal
 from depthlm_ros.viz.tables import text_table
 
+RESIZED = 28, 32  # multiples of pixels to which the release resizes an image, one after the other
 POINTS, SEED = 10, 42  # an image, and of the first image's draw (DepthVLM, as released)
 
 
@@ -157,18 +158,17 @@ def published_place(frame: Frame, pixels: np.ndarray, predictor: Predictor) -> n
     """Frame pixels (N, 2) whose value the released evaluation takes for those of `pixels`.
 
     It rounds a point to the image at the unified focal length, and looks it up at these numbers in
-    the map, whose sides were rounded to multiples of 32, without scaling: the error grows to
-    the right and down. What lies outside of the map is left out there, and wrong here.
+    the map, whose sides were rounded to multiples of 28 and then of 32, without scaling: the error
+    grows to the right and down. What lies outside of the map is left out there, and wrong here.
     """
     checkpoint = predictor.checkpoint
     view = unify_focal(frame, checkpoint.focal_px, checkpoint.axes)
     size = np.array([view.camera.width, view.camera.height])
-    seen = np.maximum(np.round(size / MULTIPLE), 1) * MULTIPLE
+    seen = size
+    for multiple in RESIZED:
+        seen = np.maximum(np.round(seen / multiple), 1) * multiple
     rounded = np.round((pixels + 0.5) * view.scale - 0.5)
     return (rounded + 0.5) * (size / seen) / view.scale - 0.5
-
-
-MULTIPLE = 32  # pixels of an image token of Qwen3-VL
 
 
 def read(told: RangeMap, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
