@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from depthlm_ros.camera import Camera
 from depthlm_ros.data.records import Record, on_image
 from depthlm_ros.errors import RecordError
 from depthlm_ros.evaluation.metrics import bootstrap_interval, delta1
@@ -102,20 +103,23 @@ def measure_maps(
             progress(number + 1)
     table = np.array(rows, np.float64).reshape(-1, 6)
 
-    def mean(times):
-        return times @ table[:, 0] / times.sum()
+    def mean(times: np.ndarray) -> float:
+        return float(times @ table[:, 0] / times.sum())
 
     means = [_mean(column) for column in table.T]
     interval = bootstrap_interval(mean, len(table))
     return MapMeasures(len(table), pixels, means[0], interval, *means[1:])
 
 
-def _mean(values) -> float:
+def _mean(values: np.ndarray) -> float:
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else np.nan
 
 
-def _of_image(scene, told, known, number, predictor) -> tuple:
+def _of_image(
+    scene: MappedScene, told: RangeMap, known: np.ndarray, number: int, predictor: Predictor
+) -> tuple[float, ...]:
+    """The columns of MapMeasures from delta1 on, without its interval."""
     size = known.shape[::-1]
     v, u = np.nonzero(known)
     places = on_image(np.stack([u, v], 1), scene.frame.camera, size)
@@ -130,7 +134,9 @@ def _of_image(scene, told, known, number, predictor) -> tuple:
     return (right, _mean(off), *interval, *_points(scene, told, known, number, predictor))
 
 
-def _points(scene, told, known, number, predictor) -> tuple[float, float]:
+def _points(
+    scene: MappedScene, told: RangeMap, known: np.ndarray, number: int, predictor: Predictor
+) -> tuple[float, float]:
     """(delta1 of an image's points, the same as indexed by the released evaluation)."""
     camera = scene.frame.camera
     places = scene.points
@@ -173,11 +179,13 @@ def published_place(frame: Frame, pixels: np.ndarray, predictor: Predictor) -> n
 
 def read(told: RangeMap, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(value, lower, upper), (N,) metres each along the rays of pixels (N, 2) of a map's frame."""
-    maps = (told.distance_m, told.lower_m, told.upper_m)
-    return tuple(read_map(one, pixels, told.camera) for one in maps)
+    value, lower, upper = (
+        read_map(one, pixels, told.camera) for one in (told.distance_m, told.lower_m, told.upper_m)
+    )
+    return value, lower, upper
 
 
-def read_map(values: np.ndarray, pixels: np.ndarray, camera) -> np.ndarray:
+def read_map(values: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:
     """(N,) values of a map (h, w) at the nearest of its places to pixels (N, 2) of a camera's
     image, whose corners are the map's."""
     height, width = values.shape

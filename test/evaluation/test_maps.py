@@ -76,8 +76,8 @@ def test_ten_points_an_image_are_drawn_as_numbered():
 
 
 def test_published_indexing_looks_beside_the_point():
-    """1342 x 1006 become 1344 x 1008, then 1344 x 1024 (31.5 rounds to 32): the value of row 500 is
-    that of row 491."""
+    """1342 x 1006 become 1344 x 1008, then 1344 x 1024 (31.5 rounds to 32): row 500 gets the
+    value of row 491."""
     wording = {"coordinates": "tags"}
     row = Checkpoint("t", "", "qwen3_vl", 1000.0, "coordinates", "coordinates", wording)
     camera = Camera(1342, 1006, 1000.0, 1000.0, 670.5, 502.5)
