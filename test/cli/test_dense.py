@@ -149,3 +149,8 @@ def test_eval_by_protocol_measures_whole_maps(run, maps, folder, tmp_path):
 def test_eval_by_protocol_refuses_other_questions(run, maps, more):
     code, out, err = run("eval", maps, "--protocol", "depthvlm", *more)
     assert (code, out) == (2, "") and err.startswith("depthlm: ")
+
+
+def test_eval_of_pixels_needs_pixels(run, maps):
+    code, out, err = run("eval", maps, "--constant", 2)
+    assert (code, out) == (2, "") and "--protocol" in err and "r.jsonl:1" in err
