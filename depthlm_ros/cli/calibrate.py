@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from depthlm_ros.calibration import Calibration
-from depthlm_ros.checkpoints import ROW_FILE, Checkpoint, find_checkpoint
+from depthlm_ros.checkpoints import DENSE, ROW_FILE, Checkpoint, find_checkpoint
 from depthlm_ros.cli.options import (
     RECORDS,
     add_model_options,
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     predictor, found, rows = uncalibrated(args, entry), {}, []
     for style in styles(args, entry):
         points = asked(predictor, style, args.records, args.kind)
-        found[style] = fitted(points, data, entry.kind)
+        found[style] = fitted(points, data, entry.kind_of(style))
         rows.append(_cells(style, found[style], covered("", points)))
     print(text_table(_COLUMNS, rows))
     if args.out:
@@ -74,10 +74,12 @@ def uncalibrated(args: argparse.Namespace, entry: Checkpoint) -> Predictor:
 
 
 def styles(args: argparse.Namespace, entry: Checkpoint) -> list[str]:
-    """The style of the options; every one that the checkpoint speaks for "" and "all"."""
+    """The style of the options; every one in which the checkpoint tells intervals for "" and
+    "all"."""
     if args.style in ("", "all"):
-        return list(entry.wording)
-    return [entry.asker(args.style).name]
+        tells = entry.head is not None and entry.head.uncertainty
+        return [style for style in entry.styles if style != DENSE or tells]
+    return [args.style if args.style in entry.styles else entry.asker(args.style).name]
 
 
 def asked(predictor: Predictor, style: str, paths: Sequence[str], kind: str) -> Points:

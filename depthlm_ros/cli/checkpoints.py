@@ -114,7 +114,7 @@ def _table() -> str:
             one.name,
             one.architecture,
             f"{one.focal_px:g}",
-            "/".join(one.wording),
+            "/".join(one.styles),
             one.kind,
             ", ".join(part for part in (one.note, one.licence) if part),
         )

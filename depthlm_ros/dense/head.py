@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import log
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from depthlm_ros.answer import LARGEST_M
 from depthlm_ros.dense.spec import HeadSpec, Tap
 from depthlm_ros.errors import CheckpointError, InputError
 
@@ -23,7 +25,7 @@ __all__ = ["DepthMap", "HeadSpec", "Tap", "make_head"]
 
 FIRST_LOG_M = 0.9  # what an untrained head says: 2.5 m
 FIRST_LOG_SCALE = -1.6  # and how sure it is: within 20 %
-LARGEST_LOG_M = 10.0  # 22 km; beyond it exp() of an untrained head overflows
+LARGEST_LOG_M = log(LARGEST_M)  # beyond it exp() of an untrained head overflows
 SMALLEST_M = 1e-6  # whose logarithm is taken
 COARSE = 4  # pixels that a cell of light's own map is wide and high
 NEIGHBOURS = 9

@@ -30,6 +30,7 @@ from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, View, unify_focal
 
 TAIL = log(10)  # of a Laplace distribution: in so many scales from its middle lie 5 %
+LARGEST_SCALE = 3.0  # of log metres: an interval wider than a factor of 1000 says nothing more
 STRIP = 500_000  # pixels that are read at once
 EDGE = 1e-3  # of a pixel, by which rounding may put one outside of every window
 
@@ -184,9 +185,9 @@ def looked_up(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         value, log_scale = (sums / weights[:, None]).T
         metres = np.exp(np.minimum(value, LARGEST_LOG_M)) if is_log else value
-        spread = np.exp(TAIL * np.exp(log_scale))
+        spread = np.exp(TAIL * np.minimum(np.exp(log_scale), LARGEST_SCALE))
         told = np.stack([metres, metres / spread, metres * spread], axis=1)
-    told[~is_told | ~np.isfinite(metres)] = np.nan
+    told[~is_told | ~(metres > 0) | np.isinf(metres)] = np.nan
     return told, is_told
 
 

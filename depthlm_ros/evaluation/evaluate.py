@@ -139,7 +139,7 @@ class PredictorAnswers:
         self._predictor = predictor
         self._style = style
         checkpoint = predictor.checkpoint
-        self.kind = checkpoint.kind
+        self.kind = checkpoint.kind_of(style)
         self.report = checkpoint.report
         self.name = f"{checkpoint.name} ({style or checkpoint.style})"
 

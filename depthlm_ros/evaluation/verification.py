@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from depthlm_ros.answer import parse
-from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.answer import AnswerForm, parse
+from depthlm_ros.checkpoints import DENSE, Checkpoint
 from depthlm_ros.engines.digits import SYMBOLS
 from depthlm_ros.engines.engine import Engine, Reply
 from depthlm_ros.models.progress import Progress, silent, span
@@ -163,23 +163,21 @@ def _plain(text: str) -> str:
 def _facts(loaded: Loaded, frame: Frame, view: View) -> dict[str, str]:
     checkpoint, chat, limits = loaded.checkpoint, loaded.chat, loaded.vision.limits
     prepared = loaded.vision.prepare([view.image])
-    style = checkpoint.asker()
-    question = style.question(view, (view.camera.width // 2, view.camera.height // 2))
+    words, text, form = _words(checkpoint, view)
     dtype = str(loaded.model.dtype).removeprefix("torch.")
     symbols = ", ".join(f"{s!r} {i}" for s, i in zip(SYMBOLS, loaded.symbol_ids, strict=True))
-    opening = len(chat.encode(question.form.opening))
-    closing = len(chat.encode(question.form.closing(NUMBER)))
+    opening = len(chat.encode(form.opening))
+    closing = len(chat.encode(form.closing(NUMBER)))
     sizes = f"{_size(frame.image)}, at {checkpoint.focal_px:g} px {_size(view.image)}"
     seen = f"{prepared.size[1]} x {prepared.size[0]}"
     return {
         "checkpoint": f"{checkpoint.name}, in {checkpoint.model}",
         "model": f"{checkpoint.architecture}, {loaded.parameters / 1e6:,.1f} million parameters,"
         f" {dtype} on {loaded.device}",
-        "entry": f"{checkpoint.kind} in metres, focal length {checkpoint.focal_px:g} px,"
-        f" style {checkpoint.style}, wording {checkpoint.wording[checkpoint.style]}",
+        "entry": f"{checkpoint.kind} in metres, focal length {checkpoint.focal_px:g} px, {words}",
         "template": f"{chat.source}, words under '{chat.text_key}'",
-        "prompt": repr(chat.prompt(question.text)),
-        "answer": repr(question.form.template),
+        "prompt": repr(chat.prompt(text)),
+        "answer": repr(form.template),
         "numbers": f"{symbols}; {NUMBER} is {len(chat.encode(NUMBER))} tokens, between"
         f" {opening} before and {closing} behind",
         "views": f"{checkpoint.largest_view[0]} x {checkpoint.largest_view[1]} at most by the"
@@ -187,6 +185,20 @@ def _facts(loaded: Loaded, frame: Frame, view: View) -> dict[str, str]:
         "image": f"{sizes}, the model sees {seen} as {prepared.grid[1]} x {prepared.grid[0]}"
         " image tokens",
     }
+
+
+def _words(checkpoint: Checkpoint, view: View) -> tuple[str, str, AnswerForm]:
+    """(style and wording, the words of a question, the form of its answer); for a checkpoint that
+    is asked nothing what its head was trained with."""
+    head = checkpoint.head
+    if head and not checkpoint.wording:
+        return f"style {DENSE}, nothing is asked", head.prompt, AnswerForm(head.reply)
+    spoken = checkpoint.style if checkpoint.style in checkpoint.wording else ""
+    name = spoken or next(iter(checkpoint.wording))
+    middle = view.camera.width // 2, view.camera.height // 2
+    question = checkpoint.asker(name).question(view, middle)
+    dense = f", grids in style {DENSE}" if checkpoint.grid_style == DENSE else ""
+    return f"style {name}, wording {checkpoint.wording[name]}{dense}", question.text, question.form
 
 
 def _bounds(limits: ViewLimits) -> str:
