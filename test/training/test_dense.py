@@ -97,9 +97,14 @@ def heads(state):
 @pytest.fixture(scope="module")
 def head_alone(written):
     """The shipped folder of stage 1."""
-    path = written("head")
+    path = written("head", heldout={"scenes": 1, "pixels": 4})
     dense.main([str(path)])
     return path.parent / "run" / "checkpoint"
+
+
+def test_a_run_measures_its_maps_at_every_save(head_alone):
+    manifest = json.loads((head_alone.parent / "manifest.json").read_text())
+    assert [set(one["styles"]) for one in manifest["heldout"]] == [{"dense"}, {"dense"}]
 
 
 def test_the_head_alone_learns_and_every_other_weight_stays_to_the_bit(head_alone, base):
@@ -210,7 +215,7 @@ def test_kept_views_cost_what_live_ones_do(written):
 
 def test_a_run_goes_on_where_it_was_stopped_to_the_bit(written, head_alone):
     """As if it had been killed between its two checkpoints."""
-    path = written("again")
+    path = written("again", heldout={"scenes": 1, "pixels": 4})
     out = path.parent / "run"
     shutil.copytree(head_alone.parent, out)
     shutil.rmtree(out / "steps/checkpoint-4")
