@@ -495,12 +495,12 @@ class GrpoConfig(RunConfig):
     log_every: Count = 10
 
     def entry(self, model: str | Path) -> Checkpoint:
-        """The checkpoint entry of a folder that this run writes: its base's, whose intervals held
-        for the base alone."""
+        """The checkpoint entry of a folder that this run writes: its base's, whose intervals and
+        dense head held for the base alone."""
         from training.run.base import find_base
 
         found = from_folder(find_base(self.base))
-        return replace(found, model=str(model), calibration={})
+        return without_head(replace(found, model=str(model), calibration={}))
 
     def method(self) -> list:
         """How it learns, in sentences for a model card."""
@@ -510,6 +510,14 @@ class GrpoConfig(RunConfig):
             f"{self.steps} steps of {self.batch} images with {self.group} replies each.",
             f"Tasks: {', '.join(self.tasks)}. Rewards: {rewards}.",
         ]
+
+
+def without_head(entry: Checkpoint) -> Checkpoint:
+    """The entry of the same model once its states are others than its dense head was made for."""
+    if entry.head is None:
+        return entry
+    grid_style = entry.style if entry.grid_style == DENSE else entry.grid_style
+    return replace(entry, head=None, grid_style=grid_style)
 
 
 class Problem(NamedTuple):

@@ -13,21 +13,31 @@ import yaml
 
 torch = pytest.importorskip("torch")
 
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.predict import load_predictor
 from training import dense
-from training.config import ConfigError, DenseConfig, DenseStage, read_config, shortened
+from training.config import (
+    ConfigError,
+    DenseConfig,
+    DenseStage,
+    GrpoConfig,
+    read_config,
+    shortened,
+)
 from training.data.examples import of_shot
 from training.data.kept import KeptViews, collated
 from training.data.maps import MapCollator, log_map
 from training.data.rows import make_row, stage_rows
 from training.data.shards import write_shard
 from training.map_model import load_map_student
+from training.model import load_model
 from training.run import fresh
 from training.run.supervised import training_arguments
+from training.tools.grow import grow
 
 LIGHT = {
     "type": "light",
@@ -268,6 +278,24 @@ def test_a_base_with_the_same_head_is_gone_on_from(written, head_alone):
     _, model = student(config)
     own = {HEAD_PREFIX + n: w for n, w in model.head.state_dict().items()}
     assert all(torch.equal(w, own[n]) for n, w in heads(weights(head_alone)).items())
+
+
+def test_a_model_that_learns_on_has_no_head_any_more(head_alone, shards, tmp_path):
+    """Its states are others than those that the head was made for; words can still be learnt."""
+    told = {"data": str(shards), "out": str(tmp_path), "base": str(head_alone), "steps": 1}
+    entry = TypeAdapter(GrpoConfig).validate_python(told).entry(tmp_path)
+    assert (entry.head, entry.grid_style) == (None, "position")
+    parts = load_parts(replace(entry, model=str(head_alone)))
+    assert load_model(TypeAdapter(GrpoConfig).validate_python(told), parts, head_alone)
+
+
+def test_a_deeper_model_tells_the_same_map(head_alone, shot, tmp_path):
+    deeper = grow(head_alone, tmp_path / "deeper", 4)
+    frame, maps = shot(2).frame, []
+    for folder in (head_alone, deeper):
+        with closing(load_predictor(str(folder), warm_up=False)) as predictor:
+            maps.append(predictor.map(frame).distance_m)
+    np.testing.assert_allclose(*maps, rtol=1e-4)
 
 
 CONFIGS = sorted(Path("training/configs").glob("*d*.yaml"))
