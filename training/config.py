@@ -17,7 +17,16 @@ from pydantic import AfterValidator as Checked
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from depthlm_ros.checkpoints import Checkpoint, Count, Natural, Rate, from_folder
+from depthlm_ros.checkpoints import (
+    DENSE,
+    Checkpoint,
+    Count,
+    Natural,
+    Rate,
+    from_folder,
+    with_head,
+)
+from depthlm_ros.dense.spec import HeadSpec
 from depthlm_ros.entries import BadEntry, bad_entries
 from depthlm_ros.errors import DepthLMError, InputError
 
@@ -174,10 +183,10 @@ class Entry(Checkpoint):
         except DepthLMError as error:
             raise ValueError(str(error)) from error
 
-    def of(self, model: str | Path) -> Checkpoint:
+    def of(self, model: str | Path, **changes) -> Checkpoint:
         """The Checkpoint of a folder or a hub id."""
         told = {field.name: getattr(self, field.name) for field in fields(Checkpoint)}
-        return Checkpoint(**{**told, "model": str(model)})
+        return Checkpoint(**{**told, "model": str(model), **changes})
 
 
 @entries
@@ -206,6 +215,8 @@ class Stage:
     warmup: Share = 0.1
     warmup_steps: Natural = 1_000_000
     final_lr: Share = 0.05
+
+    reply: ClassVar[bool] = False  # see DenseStage
 
     def __post_init__(self):
         if self.tasks and (self.ask or self.pictures):
@@ -350,6 +361,117 @@ class SftConfig(RunConfig):
 
 
 @entries(kw_only=True)
+class Head(HeadSpec):
+    """The dense head, see depthlm_ros/dense/spec.py."""
+
+    def __post_init__(self):
+        try:
+            super().__post_init__()
+        except DepthLMError as error:
+            raise ValueError(str(error)) from error
+
+    def spec(self) -> HeadSpec:
+        """As it goes into depthlm.json."""
+        return HeadSpec(**{field.name: getattr(self, field.name) for field in fields(HeadSpec)})
+
+
+@entries(kw_only=True)
+class DenseEntry(Entry):
+    """The checkpoint entry beside a head, which may be all that it tells by."""
+
+    @property
+    def styles(self) -> tuple:
+        """See Checkpoint."""
+        return (*self.wording, DENSE)
+
+
+@entries
+class DenseStage(Stage):
+    """One stretch of training a dense head.
+
+    ask: questions per image beside the map, which keep what the model can say.
+    weights: of the map's loss and of the words'.
+    reply: also learn to reply to the head's prompt in its words.
+    """
+
+    weights: dict[Literal["depth", "text"], AtLeast0] = Field(
+        default_factory=lambda: {"depth": 1.0, "text": 1.0}
+    )
+    reply: Switch = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.tasks:
+            raise ValueError("tasks know no map: ask beside a dense head")
+
+
+@entries(kw_only=True)
+class DenseConfig(SftConfig):
+    """A run of training.dense; training/configs/*dense*.yaml and depthvlm_*.yaml explain it.
+
+    checkpoint: the checkpoint entry, none to keep the base's.
+    head: what is trained; a base's head of the same shape is gone on from.
+    learns: the "head" alone (stage 1 of DepthVLM; what the model says stays as it is, to the bit),
+    the "language" model with it (stage 2; the vision part is frozen), or "all".
+    depth_loss: "log_l1", or DepthVLM's "silog"; gradient: weight of the error's differences
+    between neighbours, which keeps edges, see depth_loss.py.
+    doubt: weight of the loss of the head's log scale, where it has one.
+    kept_views: so many views are drawn, looked at once, and learnt from again and again, which
+    suits a head that learns alone; 0: every view is another.
+    """
+
+    checkpoint: DenseEntry | None = None
+    base: Text
+    head: Head
+    learns: Literal["head", "language", "all"] = "head"
+    depth_loss: Literal["log_l1", "silog"] = "log_l1"
+    gradient: AtLeast0 = 0.5
+    doubt: AtLeast0 = 0.2
+    kept_views: Natural = 0
+    stages: Annotated[list[DenseStage], Field(min_length=1)]
+
+    def __post_init__(self):
+        super().__post_init__()
+        asks = any(stage.ask or stage.reply for stage in self.stages)
+        if self.learns == "head" and (asks or self.lora):
+            raise ValueError("the head alone learns no words: take learns: language for them")
+        if self.kept_views and (self.learns != "head" or len(self.stages) > 1):
+            raise ValueError("kept_views suit one stage in which the head alone learns")
+        if self.base == "fresh" and not self.checkpoint:
+            raise ValueError("a new model has no entry of its own: give checkpoint too")
+        if any(stage.reply for stage in self.stages) and not self.head.prompt:
+            raise ValueError("reply: the head has no prompt that could be replied to")
+
+    def styles(self) -> list:
+        """The styles that some stage asks in, and the head's."""
+        return [style for stage in self.stages for style in stage.ask] + [DENSE]
+
+    def entry(self, model: str | Path) -> Checkpoint:
+        """The checkpoint entry of a folder that this run writes or reads, the head included.
+
+        Intervals of a base hold on where its words stay as they are.
+        """
+        if self.checkpoint:
+            return self.checkpoint.of(model, head=self.head.spec(), grid_style=DENSE)
+        from training.run.base import find_base
+
+        found = from_folder(find_base(self.base))
+        kept = {s: c for s, c in found.calibration.items() if s != DENSE}
+        kept = kept if self.learns == "head" else {}
+        return with_head(replace(found, model=str(model), calibration=kept), self.head.spec())
+
+    def method(self) -> list:
+        """How it learns, in sentences for a model card."""
+        learns = {"head": "The dense head alone learns", "all": "Everything learns"}
+        who = learns.get(self.learns, "The dense head and the language model learn")
+        loss = f"{who}, by {self.depth_loss} of each image's map"
+        loss += (
+            f" and {self.gradient:g} x differences between neighbours." if self.gradient else "."
+        )
+        return [*super().method(), loss]
+
+
+@entries(kw_only=True)
 class GrpoConfig(RunConfig):
     """A run of training.grpo; training/configs/grpo_*.yaml explain the entries.
 
@@ -378,12 +500,12 @@ class GrpoConfig(RunConfig):
     log_every: Count = 10
 
     def entry(self, model: str | Path) -> Checkpoint:
-        """The checkpoint entry of a folder that this run writes: its base's, whose intervals held
-        for the base alone."""
+        """The checkpoint entry of a folder that this run writes: its base's, whose intervals and
+        dense head held for the base alone."""
         from training.run.base import find_base
 
         found = from_folder(find_base(self.base))
-        return replace(found, model=str(model), calibration={})
+        return without_head(replace(found, model=str(model), calibration={}))
 
     def method(self) -> list:
         """How it learns, in sentences for a model card."""
@@ -393,6 +515,14 @@ class GrpoConfig(RunConfig):
             f"{self.steps} steps of {self.batch} images with {self.group} replies each.",
             f"Tasks: {', '.join(self.tasks)}. Rewards: {rewards}.",
         ]
+
+
+def without_head(entry: Checkpoint) -> Checkpoint:
+    """The entry of the same model once its states are others than its dense head was made for."""
+    if entry.head is None:
+        return entry
+    grid_style = entry.style if entry.grid_style == DENSE else entry.grid_style
+    return replace(entry, head=None, grid_style=grid_style)
 
 
 class ConfigError(InputError):

@@ -1,61 +1,74 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The dense head that helped a small model to see: distances of pixels without a question.
+"""Training of a dense head: the distance of every pixel in one pass, beside what the model says.
 
-It stays in a run's steps/ and is not shipped; here it is only measured. Knows nothing about how
-it was trained.
+    python -m training.dense training/configs/tiny_dense.yaml
+    python -m training.dense training/configs/depthvlm_4b_stage1.yaml    # then ..._stage2.yaml
+
+Stage 1 of DepthVLM trains the head alone, stage 2 the language model with it while the vision part
+stays as it was. Everything else is as in training.sft: what is started again goes on, --dry-run
+says what it costs, `out`/checkpoint loads as it is.
 """
 
+import os
 from pathlib import Path
 
-import numpy as np
-import torch
-from safetensors.torch import load_file
-from torch.nn import functional as F
+from depthlm_ros.models.loading import load_parts
+from training.config import DenseConfig, read_config
+from training.data.kept import KeptViews, collated
+from training.data.maps import MapCollator
+from training.data.rows import stage_rows
+from training.map_model import load_map_student
+from training.run.commands import add_config, changes, errors_told, parser_of
+from training.run.dry_run import check_fits, rehearse
+from training.run.session import Run
+from training.run.supervised import DenseTrainer, training_arguments
 
-from depthlm_ros.checkpoints import from_folder
-from depthlm_ros.errors import CheckpointError
-from depthlm_ros.models.decoder import prefill
-from depthlm_ros.models.loading import load
-from depthlm_ros.models.prompts import Prompts
-from depthlm_ros.view import unify_focal
-from training.data.collate import CELLS
-from training.run.run_folder import HEADS
-
-
-class DenseHead:
-    """folder: a complete step of a run, with its heads. CheckpointError where there are none."""
-
-    def __init__(self, folder):
-        path = Path(folder, HEADS)
-        if not path.exists():
-            raise CheckpointError(
-                f"{folder} has no {HEADS}: give a folder such as runs/tiny/steps/checkpoint-1800;"
-                " shipped checkpoints have no dense head"
-            )
-        heads = load_file(path)
-        self._weight, self._bias = heads["heads.dense.weight"], heads["heads.dense.bias"]
-        self._loaded = load(from_folder(folder), device="cpu")
-        self._prompts = Prompts(self._loaded)
-
-    @torch.inference_mode()
-    def distances(self, frame, pixels):
-        """(N,) metres along the ray at frame pixels (N, 2), one per cell of CELLS x CELLS."""
-        row, vision = self._loaded.checkpoint, self._loaded.vision
-        view = unify_focal(frame, row.focal_px, row.axes)
-        pictures = vision.prepare([view.image])
-        ids = self._prompts.with_images(self._loaded.chat.ids(""), pictures.grid)
-        positions = self._prompts.placed(ids, pictures).positions[:, None]
-        states, _ = prefill(self._loaded, ids[None], positions, pictures)
-        seen = states[0][ids == vision.image_id].float()
-        metres = _map(F.linear(seen, self._weight, self._bias).exp(), pictures.grid)
-        places = (view.to_view(pixels) + 0.5) / (view.camera.width, view.camera.height)
-        cells = (places * metres.shape[::-1]).astype(int)
-        u, v = np.clip(cells, 0, np.array(metres.shape[::-1]) - 1).T
-        return metres[v, u].astype(np.float64)
+OPTIONS = "data", "base", "out"
 
 
-def _map(cells, grid):
-    """(rows * CELLS, columns * CELLS) of (tokens, CELLS**2), row by row."""
-    rows, columns = grid
-    cells = cells.reshape(rows, columns, CELLS, CELLS).transpose(1, 2)
-    return cells.reshape(rows * CELLS, columns * CELLS).numpy()
+def train(config: DenseConfig, dry_run: bool = False) -> Path | str:
+    """Run or resume a config; the shipped folder, or what a dry run found out."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    arguments = training_arguments(config, processes)
+    run = Run(config)
+
+    # The data: image i, its map and its questions are a pure function of (seed, i).
+    parts = load_parts(config.entry(run.base))
+    rows = stage_rows(config, parts.checkpoint, parts.vision.patch * parts.vision.merge)
+    collator = MapCollator(parts, config.loss_on, config.loss_per, config.multi_turn)
+
+    # The model with its head, if it fits.
+    student = load_map_student(config, parts, run.base, run.found, arguments)
+    check_fits(config, student, arguments.device, processes)
+    if dry_run:
+        return rehearse(config, student, rows, collator)
+
+    # The steps, and what comes of them. What never changes is looked at once.
+    if config.kept_views:
+        rows = KeptViews(student, rows, collator, config.kept_views, config.seed)
+        collator = collated
+    trainer = DenseTrainer(
+        config,
+        run,
+        model=student,
+        args=arguments,
+        train_dataset=rows,
+        data_collator=collator,
+    )
+    run.train(trainer, config.styles())
+    return run.ship("training.dense")
+
+
+def main(arguments: list | None = None) -> None:
+    """The command line."""
+    parser = parser_of("training.dense", __doc__)
+    add_config(parser, *OPTIONS)
+    parser.add_argument("--dry-run", action="store_true", help="two steps of the largest shape")
+    given = parser.parse_args(arguments)
+    with errors_told("training.dense"):
+        config = read_config(given.config, DenseConfig, **changes(given, *OPTIONS))
+        print(train(config, given.dry_run))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,33 +3,33 @@
 
     python -m training.heldout --checkpoint tiny --count 200 --pixels 8
     python -m training.heldout records --first 1000 --count 200 --pixels 8 --out heldout
-    python -m training.heldout dense --checkpoint runs/tiny/steps/checkpoint-1800
+    python -m training.heldout maps --checkpoint tiny --shards shards/heldout
 
 The first asks through the real Predictor, in each style the checkpoint speaks. The second writes
 the scenes as records, for `depthlm calibrate`, `eval` and `intervals`: take disjoint numbers for
-what is fitted and what is tested. The third reads the dense head that helped a small model to
-learn. Scenes are of the split "heldout", which training never sees, or of --shards.
+what is fitted and what is tested. The third measures the map of a checkpoint with a dense head at
+every pixel. Scenes are of the split "heldout", which training never sees, or of --shards.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from depthlm_ros.data.records import Record, write_records
+from depthlm_ros.data.records import Record, strict_json, write_records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import PredictorAnswers, evaluate
-from depthlm_ros.evaluation.metrics import best_constant, delta1, measure
+from depthlm_ros.evaluation.maps import MappedScene, measure_maps
+from depthlm_ros.evaluation.metrics import best_constant, measure
 from depthlm_ros.evaluation.uncertainty import covered
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame
-from training.dense import DenseHead
 from training.run.commands import errors_told, parser_of
 from training.synthetic import SPLITS, read_shards, shot
 
-COMMANDS = "measure", "records", "dense"
+COMMANDS = "measure", "records", "maps"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +49,23 @@ def questions(count, pixels, split="heldout", first=0, shards=None):
     The places are drawn from the scene's number. shards: a folder whose scenes are taken instead
     of those of the split.
     """
-    shots = read_shards(shards) if shards else None
-    if shots is not None and first + count > len(shots):
-        raise InputError(
-            f"{shards} holds {len(shots)} images: {first} to {first + count - 1} are not all there"
-        )
-    for seed in range(first, first + count):
-        one = shots[seed] if shots else shot(seed, split)
+    for seed, one in enumerate(shots(count, split, first, shards), first):
         rng = np.random.default_rng([seed, 7])
         v, u = np.nonzero(np.isfinite(one.distance_m))
         chosen = rng.choice(len(u), pixels, replace=False)
         places = np.stack([u[chosen], v[chosen]], axis=1)
         yield one.frame, places, one.distance_m[v[chosen], u[chosen]].astype(np.float64)
+
+
+def shots(count, split="heldout", first=0, shards=None):
+    """The Shots of these scenes; see questions()."""
+    found = read_shards(shards) if shards else None
+    if found is not None and first + count > len(found):
+        raise InputError(
+            f"{shards} holds {len(found)} images: {first} to {first + count - 1} are not all there"
+        )
+    for seed in range(first, first + count):
+        yield found[seed] if found else shot(seed, split)
 
 
 def answered(predictor, style, asked):
@@ -115,8 +120,11 @@ def main(arguments=None) -> None:
         if given.command == "records":
             print(f"wrote {write_scenes(given.out, *scenes)}")
             return
-        measure = _dense if given.command == "dense" else _told
-        rows = measure(given.checkpoint, questions(*scenes))
+        if given.command == "maps":
+            found = _maps(given.checkpoint, given.count, given.split, given.first, given.shards)
+            print(strict_json(asdict(found)) if given.json else found.table())
+            return
+        rows = _told(given.checkpoint, questions(*scenes))
         print(json.dumps(rows, indent=2) if given.json else _table(rows))
 
 
@@ -126,16 +134,10 @@ def _told(checkpoint, asked) -> list:
     return [measured(predictor, style, asked) for style in predictor.checkpoint.wording]
 
 
-def _dense(folder, asked) -> list:
-    """One row for the dense head kept beside a checkpoint."""
-    head, pairs = DenseHead(folder), []
-    for frame, places, truth in asked:
-        pairs.append((head.distances(frame, places), truth))
-    told, truth = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    metres, constant = best_constant(truth)
-    right = delta1(told, truth).mean()
-    names = "style", "points", "delta1", "best_constant_m", "best_constant_delta1", "ratio"
-    return [dict(zip(names, ("dense", len(truth), right, metres, constant, right / constant)))]
+def _maps(checkpoint, *scenes):
+    """The MapMeasures of a checkpoint's maps, at every pixel whose distance is known."""
+    mapped = (MappedScene(one.frame, one.distance_m) for one in shots(*scenes))
+    return measure_maps(mapped, load_predictor(checkpoint))
 
 
 def _parser():

@@ -19,6 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from depthlm_ros.errors import DepthLMError, MissingDependency
+from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.linear import linear_patches
 from depthlm_ros.models.progress import silent
 from depthlm_ros.models.weights import read_weights
@@ -46,7 +47,8 @@ def load_student(config, parts, base: Path, found: Path | None, arguments) -> "S
 def load_model(config, parts, folder: Path) -> nn.Module:
     """The transformers model of a folder in float32, each weight to be learnt."""
     cpu = torch.device("cpu")
-    model = read_weights(config.entry(folder), parts.config, torch.float32, cpu, silent)
+    with quiet():
+        model = read_weights(config.entry(folder), parts.config, torch.float32, cpu, silent)
     return model.train().requires_grad_(True)
 
 

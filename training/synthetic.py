@@ -7,7 +7,8 @@
     python -m training.synthetic demo --out depthlm_ros/demo
     python -m training.synthetic recording --out drive --count 480 --focal-error 1.3
 
-Two worlds: "boxes" needs nothing; "furnished" needs embreex and training.scenes.assets.
+Worlds: "boxes" and "road" (open roads and yards, to 60 m) need nothing; "furnished" and "near"
+(its furniture from 0.3 to 1.3 m) need embreex and training.scenes.assets.
 The splits draw from disjoint sequences of random numbers; the furnished world's "unseen" is made
 of furniture and images that its other splits never use, its "wider" has higher rooms and cameras
 that look up, or at one thing from nearby.
@@ -28,11 +29,17 @@ from training.scenes import exhibits
 from training.scenes.boxes import places, rooms
 from training.scenes.boxes.camera_work import developed, render
 from training.scenes.boxes.framing import random_camera, worth_showing
+from training.scenes.roads import HELD_OUT, road_shot
 
 __all__ = ["SPLITS", "WORLDS", "Shot", "demo_shot", "drawer", "read_shards", "shot"]
 
 SPLITS = {"train": 1, "heldout": 2}
-WORLDS = {"boxes": tuple(SPLITS), "furnished": ("train", "heldout", "unseen", "wider")}
+WORLDS = {
+    "boxes": tuple(SPLITS),
+    "road": tuple(SPLITS),
+    "furnished": ("train", "heldout", "unseen", "wider"),
+    "near": tuple(SPLITS),
+}
 DEMO_SEED = 1001728
 
 
@@ -51,19 +58,33 @@ def shot(seed: int, split: str = "train") -> Shot:
 
 
 def drawer(world="boxes", assets=None):
-    """The function (seed, split) -> Shot of a world; the furnished one reads the folder assets.
+    """The function (seed, split) -> Shot of a world; those of furniture read the folder assets.
 
     Raises InputError where the assets are missing, MissingDependency without embreex.
     """
     if world == "boxes":
         return shot
+    if world == "road":
+        return _road
     if assets is None:
         raise InputError(
-            "the furnished world needs --assets DIR, which python -m training.scenes.assets builds"
+            f"the {world} world needs --assets DIR, which python -m training.scenes.assets builds"
         )
+    if world == "near":
+        return partial(_near, assets)
     from training.scenes.furnished.views import furnished_shot
 
     return partial(furnished_shot, assets)
+
+
+def _road(seed, split="train"):
+    return road_shot(seed + (HELD_OUT if split == "heldout" else 0))
+
+
+def _near(assets, seed, split="train"):
+    from training.scenes.near import near_shot
+
+    return near_shot(assets, seed + (HELD_OUT if split == "heldout" else 0))
 
 
 def demo_shot() -> Shot:

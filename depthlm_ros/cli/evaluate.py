@@ -26,6 +26,7 @@ from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.maps import measure_maps, of_records
 from depthlm_ros.evaluation.protocol import PROTOCOLS, curated, samples, table
 from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
@@ -36,6 +37,7 @@ from depthlm_ros.tasks import TASKS
 from depthlm_ros.tasks.evaluation import evaluate_task
 from depthlm_ros.viz.progress import progress_bar
 
+MAPS = "depthvlm"  # the protocol that measures whole maps
 # Options that do not change what is answered; all others must be the same when a run continues.
 _IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "threads")
 
@@ -71,9 +73,11 @@ def add(subparsers) -> None:
     )
     parser.add_argument(
         "--protocol",
-        choices=PROTOCOLS,
-        help="a published protocol over several data sets: RECORDS is the folder that holds them,"
-        " curated as FOLDER/SET/SPLIT by python -m training.curate",
+        choices=(*PROTOCOLS, MAPS),
+        help="a published protocol. depthlm: points of several data sets; RECORDS is the folder"
+        " that holds them, curated as FOLDER/SET/SPLIT by python -m training.curate. depthvlm:"
+        " whole maps against RECORDS with depth images, every known pixel, and ten points per"
+        " image as DepthVLM draws them; means over images",
     )
     parser.add_argument(
         "--worst",
@@ -109,7 +113,7 @@ class _Worst(argparse.Action):
 def run(args: argparse.Namespace) -> int:
     """Print the report's table; write it as JSON, and the worst answers, where asked."""
     if args.protocol:
-        return _run_protocol(args)
+        return _run_maps(args) if args.protocol == MAPS else _run_protocol(args)
     return _run_task(args) if args.task else _run_distances(args)
 
 
@@ -150,6 +154,20 @@ def _run_protocol(args) -> int:
 
 def _told(progress, total, done) -> None:
     progress(done, total)
+
+
+def _run_maps(args) -> int:
+    if args.constant is not None or args.worst or args.task:
+        raise InputError("--protocol measures maps: leave --constant, --worst and --task out")
+    records = Records(args.records, args.kind)
+    total, predictor = _total(records, args), predictor_from(args)
+    with progress_bar("images") as progress:
+        some = _watched(islice(records, total), predictor.checkpoint)
+        found = measure_maps(of_records(some), predictor, lambda n: progress(n, total))
+    print(found.table())
+    if args.json:
+        _write(args.json, strict_json(asdict(found)) + "\n")
+    return 0
 
 
 def _run_task(args) -> int:

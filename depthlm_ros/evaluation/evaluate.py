@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from depthlm_ros.data.records import Record
+from depthlm_ros.errors import RecordError
 from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import Status
 
@@ -97,10 +98,16 @@ def evaluate(
 ) -> Points:
     """The Points of records, asked one image at a time.
 
-    progress(images): called after each. Raises RecordError or the engine's error.
+    progress(images): called after each. Raises RecordError, also for a record with a depth image
+    alone, or the engine's error.
     """
     parts, labels, focal_px, kinds = [], [], [], set()
     for record in records:
+        if record.depth_path and not len(record):
+            raise RecordError(
+                f"{record.where}: this record has a depth image and no pixel_coords to ask about:"
+                " measure whole maps with --protocol depthvlm"
+            )
         parts.append(answerer(record))
         labels.append(record.label_m)
         focal_px.append(record.camera.fx)

@@ -131,9 +131,10 @@ def _check_complete(checkpoint: Checkpoint, missing: set[str]) -> None:
 
 
 def _check_known(checkpoint: Checkpoint, found: set[str]) -> None:
-    """Weights that nothing takes are an adapter that was never merged, or another model's."""
-    own = (HEAD_PREFIX,) if checkpoint.head else ()  # dense/model.py reads them
-    extra = [name for name in found if not name.endswith(COMPUTED) and not name.startswith(own)]
+    """Weights that nothing takes are an adapter that was never merged, or another model's; those
+    of a dense head are read by dense/model.py, or are of no use to an entry without a head."""
+    known = [name for name in found if name.endswith(COMPUTED) or name.startswith(HEAD_PREFIX)]
+    extra = found.difference(known)
     if extra:
         raise CheckpointError(
             f"{checkpoint.model} holds {len(extra)} weights that its config.json has no place for,"

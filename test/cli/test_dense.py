@@ -116,3 +116,41 @@ def test_a_recording_gets_depth_and_its_deviation_at_full_size(run, folder, tmp_
     assert np.isfinite(z_m).all() and np.array_equal(z_m, values[:, 2])
     assert np.allclose(stddev / z_m, values[:, 5] / values[:, 4], rtol=1e-4)  # of z, of distance
     assert (stddev > 0).all()
+
+
+@pytest.fixture
+def maps(image_file, tmp_path):
+    """A records file of the image with a depth image of 2.5 m along every ray."""
+    Image.fromarray(np.full((48, 64), 2500, np.uint16)).save(tmp_path / "d.png")
+    lens = [50.0, 50.0, 31.5, 23.5, 64, 48]
+    line = {"image": "a.png", "intrinsics": lens, "depth_path": "d.png", "kind": "distance"}
+    (tmp_path / "r.jsonl").write_text(json.dumps(line))
+    return tmp_path / "r.jsonl"
+
+
+def test_eval_by_protocol_measures_whole_maps(run, maps, folder, tmp_path):
+    report, image = tmp_path / "report.json", tmp_path / "a.png"
+    asked = ("eval", maps, "--protocol", "depthvlm", "--checkpoint", folder)
+    code, out, _ = run(*asked, "--json", report)
+    assert code == 0 and "indexed as published" in out
+    told = json.loads(report.read_text())
+    assert (told["images"], told["pixels"]) == (1, 48 * 64)
+    lens = ("--fx", 50, "--checkpoint", folder)
+    run("ask", image, *lens, "--map", tmp_path / "m.npy")
+    z_m = np.load(tmp_path / "m.npy")
+    u, v = np.meshgrid((np.arange(64) - 31.5) / 50, (np.arange(48) - 23.5) / 50)
+    ratio = z_m * np.sqrt(1 + u**2 + v**2) / 2.5
+    right = np.maximum(ratio, 1 / ratio) < 1.25
+    assert told["delta1"] == pytest.approx(right.mean(), abs=1e-3)
+    assert told["abs_rel"] == pytest.approx(np.abs(ratio - 1).mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("more", [("--constant", 2), ("--task", "axis", "--checkpoint", "tiny")])
+def test_eval_by_protocol_refuses_other_questions(run, maps, more):
+    code, out, err = run("eval", maps, "--protocol", "depthvlm", *more)
+    assert (code, out) == (2, "") and err.startswith("depthlm: ")
+
+
+def test_eval_of_pixels_needs_pixels(run, maps):
+    code, out, err = run("eval", maps, "--constant", 2)
+    assert (code, out) == (2, "") and "--protocol" in err and "r.jsonl:1" in err

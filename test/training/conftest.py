@@ -28,13 +28,13 @@ def make_shot(seed=0, width=130, height=100):
     return Shot(Frame(image, camera), distance, seed, "plane")
 
 
-def write_base(folder, architecture):
+def write_base(folder, architecture, vision=VISION):
     """A base folder as the hub's are: the published chat layout, an end token of its own."""
     from transformers import AutoModelForImageTextToText
 
     from training.run.base import TEMPLATES
 
-    size = Size(architecture, TEXT, VISION, (130, 100, 110.0))
+    size = Size(architecture, TEXT, vision, (130, 100, 110.0))
     tokenizer = words.tokenizer_of("pixtral" if architecture == "llava" else "qwen")
     tokenizer.eos_token = "</s>" if architecture == "llava" else "<|im_end|>"
     tokenizer.chat_template = (TEMPLATES / f"{architecture}.jinja").read_text()
@@ -74,6 +74,15 @@ def base_of(tmp_path_factory):
         return write_base(tmp_path_factory.mktemp(architecture), architecture)
 
     return cache(written)
+
+
+@pytest.fixture(scope="session")
+def deep_base(tmp_path_factory):
+    """A Qwen3-VL base with three DeepStack mergers, as the published ones have."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    vision = VISION._replace(layers=3, special=(0, 1, 2))
+    return write_base(tmp_path_factory.mktemp("deep"), "qwen3_vl", vision)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The held-out measure: its questions, its records, and a perfect answerer."""
 
-import json
 from contextlib import nullcontext
 
 import numpy as np
@@ -9,18 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import safetensors.torch
-
-from depthlm_ros.camera import Camera
-from depthlm_ros.checkpoints import TINY, Checkpoint
+from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.data.records import Records
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.errors import CheckpointError, OutOfMemory
+from depthlm_ros.errors import OutOfMemory
 from depthlm_ros.predict import AskingPredictor
-from depthlm_ros.view import Frame
 from training.config import Heldout
 from training.data.shards import write_shard
-from training.dense import DenseHead
 from training.heldout import main, measured, questions
 from training.run import watch
 from training.synthetic import shot
@@ -67,26 +61,11 @@ def test_scenes_of_shards_are_asked_instead_of_the_split(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments, named",
-    [(["--shards", "{}"], r"\.npz"), (["dense", "--checkpoint", "{}"], r"config\.json|heads")],
+    [(["--shards", "{}"], r"\.npz"), (["maps", "--checkpoint", "{}"], r"config\.json")],
 )
 def test_the_command_refuses_in_one_line(tmp_path, arguments, named):
     with pytest.raises(SystemExit, match=f"training.heldout: .*{named}"):
         main([text.format(tmp_path) for text in arguments])
-
-
-def test_the_dense_head_answers_from_the_cell_of_the_token_that_holds_the_pixel(tmp_path):
-    for path in TINY.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(CheckpointError, match=r"heads\.safetensors"):
-        DenseHead(tmp_path)
-    width = json.loads((TINY / "config.json").read_text())["text_config"]["hidden_size"]
-    bias = torch.arange(16.0) / 10  # a cell's own number, whatever the states are
-    heads = {"heads.dense.weight": torch.zeros(16, width), "heads.dense.bias": bias}
-    safetensors.torch.save_file(heads, tmp_path / "heads.safetensors")
-    image, camera = np.zeros((192, 256, 3), np.uint8), Camera(256, 192, 200, 200, 128, 96)
-    pixels = [(0, 0), (9, 0), (31, 0), (32, 8), (255, 191)]
-    found = DenseHead(tmp_path).distances(Frame(image, camera), pixels)
-    assert np.log(found) == pytest.approx([0.0, 0.1, 0.3, 0.4, 1.5])
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from depthlm_ros.bags.recording import COMPRESSED, IMAGE, INFO
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import CameraError, ImageError, InputError
 from depthlm_ros.msgs.encodings import depth_array, holds_depth, image_array
-from depthlm_ros.msgs.fields import camera_from, measured_points, image_size
+from depthlm_ros.msgs.fields import camera_from, image_size, measured_points
 from depthlm_ros.msgs.pairing import Pairing
 from training.curate.geometry import NS, Track, inverse, pose, transformed
 from training.curate.sample import Sample, Skip

@@ -59,6 +59,10 @@ class Collator:
         images = [
             [self.preparer.prepare(image) for image in (row.image, *row.more)] for row in rows
         ]
+        return self.batch(rows, images)
+
+    def batch(self, rows, images) -> dict:
+        """The batch of rows whose images [[ImageTensors, ...] of each] are prepared."""
         packed = [self._packed(*pair) for pair in zip(rows, images, strict=True)]
         batch = self._padded(packed)
         batch["images"] = [image.tensors for seen in images for image in seen]

@@ -18,7 +18,11 @@ TRIES = 1000  # draws before a dense image counts as one without a distance
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """A distance for every pixel. distance_m: (H, W) metres along the ray, NaN where unknown."""
+    """A distance for every pixel.
+
+    distance_m: (h, w) metres along the ray, NaN where unknown; its corners are the frame's, its
+    size may differ.
+    """
 
     frame: Frame
     distance_m: np.ndarray
@@ -31,8 +35,10 @@ class Dense:
 
     def metres(self, view, pixels) -> np.ndarray:
         """(N,) metres along the rays of view pixels (N, 2), NaN where unknown."""
-        places = np.floor(view.to_frame(pixels)).astype(int)
         height, width = self.distance_m.shape
+        camera = self.frame.camera
+        scale = width / camera.width, height / camera.height
+        places = np.floor(view.to_frame(pixels) * scale).astype(int)
         u, v = np.clip(places, 0, (width - 1, height - 1)).T
         return self.distance_m[v, u].astype(np.float64)
 
@@ -96,14 +102,17 @@ def of_shot(shot) -> Dense:
     return Dense(shot.frame, shot.distance_m, f"{shot.kind} {shot.seed}")
 
 
-def of_record(record) -> Sparse:
-    """A record as an Example, its image read now. RecordError or ImageError where it cannot."""
+def of_record(record) -> Dense | Sparse:
+    """A record as an Example, its images read now: its depth image where it has one, else its
+    labels. RecordError where it cannot."""
     try:
         frame = record.frame()
     except RecordError:
         raise
     except InputError as error:
         raise RecordError(f"{record.where}: {error}") from error
+    if record.depth_path:
+        return Dense(frame, record.depth_map_as("distance"), record.where)
     return Sparse(frame, record.pixels, record.label_as("distance"), record.where)
 
 

@@ -6,6 +6,7 @@ off; so the head of a run shows the quantiles of each data set, and refuses what
 """
 
 from collections.abc import Sequence
+from math import isqrt
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from training.data.shards import Shot
 from training.data.sources import opened
 
 LOOKED_AT = 200  # images of each data set, evenly spread
+OF_A_MAP = 20_000  # about so many pixels of a depth image
 QUANTILES = 0.05, 0.5, 0.95, 1.0
 
 
@@ -39,11 +41,10 @@ def checked_labels(name: str, items: Sequence, median_m: tuple) -> str:
     metres, fault = [], None
     for number in numbers:
         try:
-            item = items[int(number)]
+            known = _known(items[int(number)])
         except InputError as error:  # counted where it is drawn, see bad and bad_share
             fault = fault or error
             continue
-        known = item.distance_m if isinstance(item, Shot) else item.label_m
         metres.append(known[np.isfinite(known)].ravel())
     labels = np.concatenate(metres) if metres else np.empty(0)
     if not len(labels):
@@ -63,3 +64,14 @@ def checked_labels(name: str, items: Sequence, median_m: tuple) -> str:
         f"labels of {name}: 5 % below {low:.3g} m, median {half:.3g} m, 95 % below"
         f" {high:.3g} m, all below {most:.4g} m ({len(labels)} labels of {len(metres)} images)"
     )
+
+
+def _known(item) -> np.ndarray:
+    """The metres that training draws from."""
+    if isinstance(item, Shot):
+        return item.distance_m
+    if not item.depth_path:
+        return item.label_m
+    found = item.depth_map()
+    every = max(isqrt(found.size // OF_A_MAP), 1)
+    return found[::every, ::every]

@@ -6,12 +6,13 @@ is a pure function of (seed, i), see mixture.py. Knows nothing about models.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from depthlm_ros.data.records import Record
+from depthlm_ros.data.records import Record, on_image
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.tasks import find_task
 from training.data.mixture import Mixture, Source
@@ -52,7 +53,10 @@ def _of_task(task, parts) -> dict:
 
 def _made(tagged, rng, checkpoint, style, look, then):
     task, record = tagged
-    record = shot_record(record, rng) if isinstance(record, Shot) else record
+    if isinstance(record, Shot):
+        record = shot_record(record, rng)
+    elif getattr(record, "depth_path", None):
+        record = labelled(record, rng)
     item = task.item(record, checkpoint, rng, style, look and partial(look, rng=rng))
     return then(item) if then else item
 
@@ -72,12 +76,24 @@ class _Tagged(Sequence):
 
 def shot_record(shot, rng) -> Record:
     """A rendered image as a record, labelled at PIXELS places drawn by rng."""
-    v, u = np.nonzero(np.isfinite(shot.distance_m))
     where = f"{shot.kind} {shot.seed}"
+    pixels, label_m = _drawn(shot.distance_m, shot.frame.camera, where, rng)
+    camera = shot.frame.camera
+    return Scene(Path(), camera, pixels, label_m, "distance", where, loaded=shot.frame)
+
+
+def labelled(record, rng) -> Record:
+    """A record with a depth image as one labelled at PIXELS places of it drawn by rng."""
+    pixels, label_m = _drawn(record.depth_map(), record.camera, record.where, rng)
+    return replace(record, pixels=pixels, label_m=label_m)
+
+
+def _drawn(metres, camera, where, rng) -> tuple:
+    """(pixels (N, 2) of the camera's image, their metres) of known places of a map (h, w)."""
+    v, u = np.nonzero(np.isfinite(metres))
     if not len(u):
         raise RecordError(f"{where}: no pixel has a distance")
     chosen = rng.choice(len(u), min(PIXELS, len(u)), replace=False)
     pixels = np.stack([u[chosen], v[chosen]], axis=1).astype(np.float64)
-    label_m = shot.distance_m[v[chosen], u[chosen]].astype(np.float64)
-    camera = shot.frame.camera
-    return Scene(Path(), camera, pixels, label_m, "distance", where, loaded=shot.frame)
+    pixels = on_image(pixels, camera, metres.shape[::-1])
+    return pixels, metres[v[chosen], u[chosen]].astype(np.float64)

@@ -14,7 +14,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from depthlm_ros.errors import InputError, RecordError
-from depthlm_ros.question import Question
+from depthlm_ros.question import PlainStyle, Question
 from depthlm_ros.view import View, unify_focal
 from training.data.examples import Unmeasured, of_record, of_shot, varied
 from training.data.lessons import lessons
@@ -39,7 +39,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Taught:
-    """One question of a task (depthlm_ros.tasks) with its answer."""
+    """One question of a task (depthlm_ros.tasks), or for a map, with its answer."""
 
     style: object
     question: Question
@@ -79,6 +79,9 @@ def make_row(example, checkpoint, stage, rng, crop=None, multiple=1) -> Row:
             asked.append(Asked(style, style.question(view, pixel), metres))
             if not style.shares_image:
                 image = style.image(view, pixel)
+    if stage.reply:
+        head = checkpoint.head
+        asked.append(Taught(PlainStyle(), PlainStyle.ask(head.prompt), head.reply))
     return Row(example, view, image, tuple(asked), stage.weights)
 
 

@@ -3,17 +3,19 @@
 
     python -m training.fast.finish runs/fast/mean_100.safetensors --base tiny --out checkpoint
 
-Everything but the weights is the base's, without its calibration, which was another model's.
+Everything but the weights is the base's, without its calibration and its dense head, which were
+another model's.
 """
 
-import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from depthlm_ros.checkpoints import ROW_FILE, find_checkpoint
+from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
 from depthlm_ros.errors import InputError
+from training.config import without_head
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import HEADS
 
@@ -24,6 +26,7 @@ def finish(weights, base, out, heads=False) -> Path:
     if out.exists():
         raise InputError(f"{out} exists: give the name of a new folder")
     state, stored = load_file(weights), load_file(base / "model.safetensors")
+    stored = [name for name in stored if not name.startswith(HEAD_PREFIX)]
     model = {name: value for name, value in state.items() if name in stored}
     if missing := set(stored) - set(model):
         raise InputError(f"{weights} is of another model: it lacks {min(missing)}")
@@ -31,9 +34,7 @@ def finish(weights, base, out, heads=False) -> Path:
     save_file(model, out / "model.safetensors", metadata={"format": "pt"})
     if heads:
         save_file({n: v for n, v in state.items() if n.startswith("heads.")}, out / HEADS)
-    row = json.loads((out / ROW_FILE).read_text())
-    row.pop("calibration", None)
-    (out / ROW_FILE).write_text(json.dumps(row, indent=2) + "\n")
+    without_head(replace(from_folder(out), calibration={})).write(out)
     return out
 
 

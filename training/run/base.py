@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from depthlm_ros.checkpoints import ROW_FILE, check_folder
+from depthlm_ros.checkpoints import ROW_FILE, TINY, check_folder
 from depthlm_ros.errors import CheckpointError, InputError, first_line
 from training.run import fresh
 from training.run.run_folder import HEADS, newest_complete
@@ -83,7 +83,10 @@ def derived(base, out):
 
 
 def find_base(name) -> Path:
-    """The complete folder behind a config's `base`. Raises CheckpointError."""
+    """The complete folder behind a config's `base`; "tiny": the embedded checkpoint. Raises
+    CheckpointError."""
+    if name == "tiny":
+        return TINY
     path = Path(name).expanduser()
     if path.is_file():
         raise CheckpointError(

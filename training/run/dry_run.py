@@ -27,7 +27,7 @@ from training.data.examples import Dense
 from training.data.rows import Row, make_row
 from training.run.supervised import RecipeTrainer, training_arguments
 
-LEARNS, FROZEN = 16, 2  # bytes a parameter: fp32 weight, gradient, two averages; bf16 weight
+LEARNS = 16  # bytes a parameter: fp32 weight, gradient, two averages
 STEPS = 2  # the first allocates, the second is timed
 TRIED = 64  # rows looked at for the largest image where no crop bounds it
 REPORT = """\
@@ -55,7 +55,7 @@ def needs(config, student, processes: int = 1) -> Needs:
     """What the run of a Student needs at least."""
     learns = sum(p.numel() for p in student.parameters() if p.requires_grad)
     everything = sum(p.numel() for p in student.parameters())
-    memory = LEARNS * learns + FROZEN * (everything - learns)
+    memory = LEARNS * learns + sum(p.nbytes for p in student.parameters() if not p.requires_grad)
     checkpoint = 4 * everything + 8 * learns
     shipped = 2 * everything * (2 if config.dtype == "float32" else 1)
     best = 1 if config.heldout else 0

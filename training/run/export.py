@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from depthlm_ros.checkpoints import HEAD_PREFIX
 from depthlm_ros.errors import CheckpointError
 from training.run.base import PROCESSOR_FILES
 from training.run.run_folder import HEADS, replace_folder
@@ -76,12 +77,13 @@ def _load(student, state, path) -> None:
 
 
 def ship(step: Path, base: Path, config, card: str, out: Path) -> Path:
-    """`out`: the checkpoint of a step at 16 bit, without what only a resumption needs."""
+    """`out`: the checkpoint of a step at 16 bit, without what only a resumption needs. A dense
+    head stays in float32."""
     making = Path(out).with_suffix(".making")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     for path in sorted(Path(step).glob("model*.safetensors")):
-        state = {k: _cast(v, config.dtype) for k, v in load_file(path).items()}
+        state = {k: _cast(k, v, config.dtype) for k, v in load_file(path).items()}
         save_file(state, making / path.name, metadata={"format": "pt"})
     for path in Path(step).glob("model*.index.json"):
         shutil.copyfile(path, making / path.name)
@@ -94,8 +96,9 @@ def ship(step: Path, base: Path, config, card: str, out: Path) -> Path:
     return Path(out)
 
 
-def _cast(tensor, dtype):
-    cast = tensor.to(getattr(torch, dtype)) if tensor.is_floating_point() else tensor
+def _cast(name, tensor, dtype):
+    whole = name.startswith(HEAD_PREFIX) or not tensor.is_floating_point()
+    cast = tensor if whole else tensor.to(getattr(torch, dtype))
     if not cast.isfinite().all():
         raise CheckpointError(
             f"a weight of {tensor.abs().max():g} does not fit dtype: {dtype}; take bfloat16"

@@ -14,6 +14,9 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
+from depthlm_ros.dense.head import make_head
+from depthlm_ros.dense.model import in_widths, save_with_head
+from depthlm_ros.models.loading import load_parts
 from training.data.mixture import Skip, merged_counts
 from training.run.export import write_student
 from training.run.optimizers import MuonWithAdamW, split
@@ -31,7 +34,7 @@ def training_arguments(config, processes: int = 1) -> TrainingArguments:
         logging_nan_inf_filter=False,
         dataloader_num_workers=config.workers,
         label_names=["targets"],
-        ddp_find_unused_parameters=any(s.weights.get("dense") for s in config.stages),
+        ddp_find_unused_parameters=any({"dense", "depth"} & set(s.weights) for s in config.stages),
         fsdp=bool(layers),
         fsdp_config={"version": 2, "transformer_layer_cls_to_wrap": layers} if layers else None,
     )
@@ -141,3 +144,17 @@ class RecipeTrainer(RunTrainer, Trainer):
         if self.config.fsdp and self.wrapper != "fully_shard" and self.args.should_save:
             print("fsdp was asked for and is not in use: it needs several processes on GPUs")
         return model, loader
+
+
+class DenseTrainer(RecipeTrainer):
+    """config: a DenseConfig."""
+
+    def write_step(self, folder: Path, state: dict) -> None:
+        """The student, its dense head among the weights of the model."""
+        super().write_step(folder, state)
+        parts = load_parts(self.config.entry(self.run.base))
+        spec = parts.checkpoint.head
+        head = make_head(spec, in_widths(parts, spec))
+        own = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
+        head.load_state_dict(own)
+        save_with_head(folder, head, parts)

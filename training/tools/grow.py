@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
+from depthlm_ros.checkpoints import ROW_FILE
 from depthlm_ros.errors import InputError
 from training.run.base import derived, find_base
 from training.run.commands import errors_told, parser_of
@@ -42,6 +43,7 @@ def grow(base, out, vision_layers) -> Path:
     with derived(base, out) as making:
         _write_config(base, making, config, places, vision_layers)
         _write_weights(base, making, places)
+        _move_taps(making, places)
         if (base / HEADS).exists():
             shutil.copyfile(base / HEADS, making / HEADS)
     return Path(out)
@@ -84,6 +86,17 @@ def _write_weights(base, out, places):
     if (base / INDEX).exists():
         told = {"metadata": {"total_size": size}, "weight_map": where}
         (out / INDEX).write_text(json.dumps(told, indent=2) + "\n")
+
+
+def _move_taps(out, places):
+    """A dense head goes on looking behind the same blocks."""
+    path = out / ROW_FILE
+    told = json.loads(path.read_text()) if path.exists() else {}
+    for tap in (told.get("head") or {}).get("taps", ()):
+        if tap["source"] == "vision":
+            tap["layer"] = places[tap["layer"]][0]
+    if told.get("head"):
+        path.write_text(json.dumps(told, indent=2) + "\n")
 
 
 def grown(state, places) -> dict:

@@ -1,0 +1,108 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Maps against depth images: what is counted, and which points DepthVLM's evaluation looks at."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from testing.array_predictor import ArrayPredictor
+
+from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.data.records import Records
+from depthlm_ros.errors import RecordError
+from depthlm_ros.evaluation.maps import (
+    MappedScene,
+    drawn,
+    measure_maps,
+    of_records,
+    published_place,
+    read_map,
+)
+from depthlm_ros.view import Frame
+
+CAMERA = Camera(60, 40, 50.0, 50.0, 29.5, 19.5)
+FRAME = Frame(np.zeros((40, 60, 3), np.uint8), CAMERA)
+TRUTH = np.linspace(1, 4, 2400, dtype=np.float32).reshape(40, 60)
+
+
+def measured(told, *truths):
+    scenes = [MappedScene(FRAME, truth) for truth in truths]
+    return measure_maps(scenes, ArrayPredictor(told))
+
+
+def test_a_perfect_map_is_right_and_what_it_does_not_tell_is_wrong():
+    found = measured(TRUTH, TRUTH)
+    assert (found.delta1, found.abs_rel, found.inside, found.images) == (1.0, 0.0, 1.0, 1)
+    assert found.pixels == 2400 and found.points == 1.0
+    told = TRUTH.copy()
+    told[:10] = np.nan
+    assert measured(told, TRUTH).delta1 == pytest.approx(0.75)
+
+
+def test_unknown_pixels_do_not_count():
+    truth = TRUTH.copy()
+    truth[:, 30:] = np.nan
+    told = TRUTH.copy()
+    told[:, 30:] *= 3
+    found = measured(told, truth)
+    assert (found.delta1, found.points, found.pixels) == (1.0, 1.0, 1200)
+
+
+def test_an_image_counts_once_however_much_of_it_is_known():
+    few = np.full_like(TRUTH, np.nan)
+    few[0, :20] = 2 * TRUTH[0, :20]  # twice what the map says
+    found = measured(TRUTH, TRUTH, few)
+    assert found.delta1 == pytest.approx(0.5) and found.pixels == 2420
+
+
+def test_a_coarser_truth_is_read_at_its_own_pixels():
+    assert measured(TRUTH, TRUTH[::2, ::2] + 0.0).delta1 == 1.0
+    places = np.array([[0, 0], [1, 1], [2, 0], [59, 39]])
+    found = read_map(np.arange(600).reshape(20, 30), places, CAMERA)
+    assert found.tolist() == [0, 0, 1, 599]
+
+
+def test_ten_points_an_image_are_drawn_as_numbered():
+    known = np.zeros((40, 60), bool)
+    known[5:9, 10:30] = True
+    first, second = drawn(known, 0), drawn(known, 1)
+    assert first.shape == (10, 2) and len(np.unique(first, axis=0)) == 10
+    assert known[first[:, 1].astype(int), first[:, 0].astype(int)].all()
+    places = np.argwhere(known)
+    expected = places[np.random.RandomState(43).choice(80, 10, replace=False)][:, ::-1]
+    assert np.array_equal(second, expected)
+
+
+def test_published_indexing_looks_beside_the_point():
+    """1342 x 1006 become 1344 x 1008, then 1344 x 1024 (31.5 rounds to 32): row 500 gets the
+    value of row 491."""
+    wording = {"coordinates": "tags"}
+    row = Checkpoint("t", "", "qwen3_vl", 1000.0, "coordinates", "coordinates", wording)
+    camera = Camera(1342, 1006, 1000.0, 1000.0, 670.5, 502.5)
+    frame = Frame(np.zeros((1006, 1342, 3), np.uint8), camera)
+    found = published_place(frame, np.array([[700.0, 500.0]]), ArrayPredictor(TRUTH, row))
+    np.testing.assert_allclose(found, [[700.5 * 1342 / 1344 - 0.5, 500.5 * 1006 / 1024 - 0.5]])
+    assert 491 < found[0, 1] < 492
+
+
+@pytest.fixture
+def maps(tmp_path):
+    """A records file of one image of 64 x 48 with a depth image of 2 m along the ray."""
+    Image.fromarray(np.full((48, 64), 2000, np.uint16)).save(tmp_path / "d.png")
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    lens = [60.0, 60.0, 31.5, 23.5, 64, 48]
+    line = {"image": "a.png", "intrinsics": lens, "depth_path": "d.png", "kind": "distance"}
+    (tmp_path / "r.jsonl").write_text(json.dumps(line))
+    return tmp_path / "r.jsonl"
+
+
+def test_records_bring_their_maps_and_points(maps):
+    (scene,) = of_records(Records(maps))
+    assert (scene.distance_m == 2).all() and scene.points is None
+    plain = {"depth_path": None, "pixel_coords": [[1, 2]], "depth": [1.0]}
+    content = json.loads(maps.read_text()) | plain
+    maps.write_text(json.dumps(content))
+    with pytest.raises(RecordError, match=r"r\.jsonl:1: "):
+        list(of_records(Records(maps)))

@@ -1,0 +1,343 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Training of dense heads: what learns and what does not, what is written, and that it goes on."""
+
+import json
+import shutil
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+torch = pytest.importorskip("torch")
+
+from pydantic import TypeAdapter
+from safetensors.torch import load_file
+
+from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
+from depthlm_ros.models.loading import load_parts
+from depthlm_ros.predict import load_predictor
+from training import dense
+from training.config import (
+    ConfigError,
+    DenseConfig,
+    DenseStage,
+    GrpoConfig,
+    read_config,
+    shortened,
+)
+from training.data.examples import of_shot
+from training.data.kept import KeptViews, collated
+from training.data.maps import MapCollator, log_map
+from training.data.rows import make_row, stage_rows
+from training.data.shards import write_shard
+from training.map_model import load_map_student
+from training.model import load_model
+from training.run import fresh
+from training.run.supervised import training_arguments
+from training.tools.grow import grow
+
+LIGHT = {
+    "type": "light",
+    "taps": [{"source": "vision", "layer": 0}, {"source": "text", "layer": -1}],
+    "widths": [8, 8, 4],
+    "uncertainty": True,
+    "upsampling": "bilinear",
+}
+DPT = {
+    "type": "dpt",
+    "taps": [{"source": "deepstack", "layer": 0}] * 3 + [{"source": "text", "layer": -1}],
+    "widths": [4, 4, 8, 8, 8],
+    "output": "metres",
+    "kind": "z",
+    "prompt": "How far is every pixel?",
+    "reply": "OK, here is a map.",
+}
+ENTRY = {
+    "name": "t",
+    "architecture": "qwen3_vl",
+    "focal_px": 100.0,
+    "style": "position",
+    "grid_style": "position",
+    "wording": {"position": "number"},
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    torch.manual_seed(0)
+    return fresh.build(tmp_path_factory.mktemp("base"), width=48, heads=2, layers=2, mlp=64)
+
+
+@pytest.fixture(scope="module")
+def written(base, shards, tmp_path_factory):
+    """(name, changes) -> the path of a config in a folder of its own."""
+
+    def made(name, **changes):
+        folder = tmp_path_factory.mktemp(name)
+        content = {
+            "data": str(shards),
+            "out": str(folder / "run"),
+            "base": str(base),
+            "batch": 2,
+            "workers": 0,
+            "bf16": False,
+            "dtype": "float32",
+            "save_every": 2,
+            "checkpoint": ENTRY,
+            "head": LIGHT,
+            "stages": [{"name": "a", "steps": 4, "lr": 0.01, "weights": {"depth": 1.0}}],
+        }
+        (folder / "c.yaml").write_text(yaml.safe_dump({**content, **changes}))
+        return folder / "c.yaml"
+
+    return made
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def heads(state):
+    return {name: w for name, w in state.items() if name.startswith(HEAD_PREFIX)}
+
+
+@pytest.fixture(scope="module")
+def head_alone(written):
+    """The shipped folder of stage 1."""
+    path = written("head", heldout={"scenes": 1, "pixels": 4})
+    dense.main([str(path)])
+    return path.parent / "run" / "checkpoint"
+
+
+def test_a_run_measures_its_maps_at_every_save(head_alone):
+    manifest = json.loads((head_alone.parent / "manifest.json").read_text())
+    assert [set(one["styles"]) for one in manifest["heldout"]] == [{"dense"}, {"dense"}]
+
+
+def test_the_head_alone_learns_and_every_other_weight_stays_to_the_bit(head_alone, base):
+    before, after = weights(base), weights(head_alone)
+    assert set(before) == {name for name in after if not name.startswith(HEAD_PREFIX)}
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert heads(after) and all(w.dtype == torch.float32 for w in heads(after).values())
+    assert any(heads(after)[n].abs().sum() > 0 for n in heads(after) if n.endswith("tell.weight"))
+
+
+def test_what_is_shipped_tells_maps_and_answers(head_alone, shot):
+    entry = from_folder(head_alone)
+    assert entry.grid_style == "dense" and entry.head.widths == (8, 8, 4)
+    frame = shot(1).frame
+    with closing(load_predictor(str(head_alone), warm_up=False)) as predictor:
+        told = predictor.map(frame)
+        assert told.distance_m.shape == frame.image.shape[:2]
+        assert (told.lower_m < told.distance_m).all() and (told.upper_m > told.distance_m).all()
+        asked = predictor.ranges(frame, [[30, 40]], style="position")
+        assert len(asked) == 1
+
+
+def test_a_head_learns_the_distances_of_an_image(written, shot, tmp_path):
+    one = shot(4)
+    write_shard(tmp_path / "a.npz", [one])
+    stage = {"name": "a", "steps": 25, "lr": 0.03, "weights": {"depth": 1.0}}
+    path = written("learn", data=str(tmp_path), stages=[stage], kept_views=2, save_every=25)
+    dense.main([str(path)])
+    shipped = path.parent / "run" / "checkpoint"
+    with closing(load_predictor(str(shipped), warm_up=False)) as predictor:
+        told = predictor.map(one.frame).distance_m
+
+    def right(metres):
+        return np.mean(np.abs(np.log(metres / one.distance_m)) < np.log(1.25))
+
+    assert right(told) > 0.8
+    assert right(2.5) < 0.4  # what an untrained head says
+
+
+STAGE2 = {
+    "head": DPT,
+    "learns": "language",
+    "depth_loss": "silog",
+    "gradient": 0.0,
+    "stages": [{"name": "a", "steps": 2, "lr": 0.01, "reply": True, "ask": {"position": 2}}],
+}
+
+
+def test_stage_two_moves_words_and_head_and_no_vision(written, base):
+    path = written("language", **STAGE2)
+    dense.main([str(path)])
+    before, after = weights(base), weights(path.parent / "run" / "checkpoint")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any("language_model.layers" in name for name in moved)
+    assert not [name for name in moved if ".visual." in name]
+    assert from_folder(path.parent / "run" / "checkpoint").head.kind == "z"
+
+
+def student(config):
+    parts = load_parts(config.entry(config.base))
+    made = load_map_student(config, parts, config.base, None, training_arguments(config))
+    return parts, made
+
+
+def test_the_reply_is_learnt_beside_the_map_in_one_pass(written):
+    """Loss of words plus loss of the map; the map is the same whatever is asked behind it."""
+    config = read_config(written("reply", **STAGE2), DenseConfig)
+    parts, model = student(config)
+    rows = stage_rows(config, parts.checkpoint, 32)
+    collator = MapCollator(parts)
+    row = rows[0]
+    assert [a.question.text for a in row.asked][-1] == DPT["prompt"]
+    told = model(**collator([row]))
+    words, alone = told["text_loss"], model(**collator([replace(row, asked=())]))
+    assert alone["depth_loss"].item() == pytest.approx(told["depth_loss"].item(), rel=1e-5)
+    both = words.item() + told["depth_loss"].item()
+    assert told["loss"].item() == pytest.approx(both, rel=1e-5)
+    assert "text_loss" not in alone
+
+
+def test_z_is_the_truth_of_a_head_of_kind_z(parts_of, shot):
+    checkpoint = parts_of("qwen3_vl").checkpoint
+    row = make_row(of_shot(shot(0)), checkpoint, DenseStage("a", 1, 1.0), np.random.default_rng(0))
+    along, z = (np.exp(log_map(row, kind)) for kind in ("distance", "z"))
+    np.testing.assert_allclose(along, shot(0).distance_m, rtol=1e-5)
+    pixels = np.array([[0, 0], [129, 99], [65, 50]])
+    expected = shot(0).frame.camera.z_from_distance(pixels, along[pixels[:, 1], pixels[:, 0]])
+    np.testing.assert_allclose(z[pixels[:, 1], pixels[:, 0]], expected, rtol=1e-5)
+
+
+def test_kept_views_cost_what_live_ones_do(written):
+    config = read_config(written("kept"), DenseConfig)
+    parts, model = student(config)
+    rows = stage_rows(config, parts.checkpoint, 32)
+    live = model(**MapCollator(parts)([rows[0], rows[1]]))["loss"].item()
+    kept = KeptViews(model, rows, MapCollator(parts), 2, seed=1)
+    assert len(kept) == len(rows)
+    again = model(**collated([kept[0], kept[1]]))["loss"].item()
+    assert again == pytest.approx(live, rel=2e-3)  # features rest in 16 bits
+    names = [kept[i]["names"][0] for i in range(6)]
+    assert (
+        set(names[:2])
+        == set(names[2:4])
+        == set(names[4:])
+        == {row.example.name for row in (rows[0], rows[1])}
+    )
+
+
+def test_a_run_goes_on_where_it_was_stopped_to_the_bit(written, head_alone):
+    """As if it had been killed between its two checkpoints."""
+    path = written("again", heldout={"scenes": 1, "pixels": 4})
+    out = path.parent / "run"
+    shutil.copytree(head_alone.parent, out)
+    shutil.rmtree(out / "steps/checkpoint-4")
+    shutil.rmtree(out / "checkpoint")
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["config"]["out"] = str(out)
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    dense.main([str(path)])
+    again, whole = weights(out / "checkpoint"), weights(head_alone)
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    assert json.loads((out / "manifest.json").read_text())["sessions"][-1]["from_step"] == 2
+
+
+def test_a_dry_run_says_what_it_takes(written, capsys):
+    path = written("dry", **STAGE2)
+    dense.main([str(path), "--dry-run"])
+    said = capsys.readouterr().out
+    assert "largest shape: " in said and not (path.parent / "run/steps").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stages": [{"name": "a", "steps": 1, "lr": 0.1, "reply": True}]},
+        {"stages": [{"name": "a", "steps": 1, "lr": 0.1, "ask": {"position": 1}}]},
+        {"stages": [{"name": "a", "steps": 1, "lr": 0.1, "tasks": ["axis"]}]},
+        {"stages": [{"name": "a", "steps": 1, "lr": 0.1, "weights": {"dense": 1.0}}]},
+        {"head": {**LIGHT, "widths": [8]}},
+        {"head": {**LIGHT, "type": "dtp"}},
+        {"kept_views": 4, "learns": "all"},
+        {"depth_loss": "l2"},
+        {"base": "fresh", "checkpoint": None},
+        {"lora": {"rank": 2}},
+    ],
+    ids=str,
+)
+def test_a_config_that_cannot_be_is_refused(written, change):
+    with pytest.raises(ConfigError):
+        read_config(written("bad", **change), DenseConfig)
+
+
+def test_a_base_with_another_head_is_refused(written, head_alone):
+    path = written("other", base=str(head_alone), head={**LIGHT, "widths": [8, 8, 8]})
+    with pytest.raises(SystemExit, match="other shapes"):
+        dense.main([str(path)])
+
+
+def test_a_base_with_the_same_head_is_gone_on_from(written, head_alone):
+    config = read_config(written("on", base=str(head_alone), checkpoint=None), DenseConfig)
+    _, model = student(config)
+    own = {HEAD_PREFIX + n: w for n, w in model.head.state_dict().items()}
+    assert all(torch.equal(w, own[n]) for n, w in heads(weights(head_alone)).items())
+
+
+def test_a_model_that_learns_on_has_no_head_any_more(head_alone, shards, tmp_path):
+    """Its states are others than those that the head was made for; words can still be learnt."""
+    told = {"data": str(shards), "out": str(tmp_path), "base": str(head_alone), "steps": 1}
+    entry = TypeAdapter(GrpoConfig).validate_python(told).entry(tmp_path)
+    assert (entry.head, entry.grid_style) == (None, "position")
+    parts = load_parts(replace(entry, model=str(head_alone)))
+    assert load_model(TypeAdapter(GrpoConfig).validate_python(told), parts, head_alone)
+
+
+def test_a_deeper_model_tells_the_same_map(head_alone, shot, tmp_path):
+    deeper = grow(head_alone, tmp_path / "deeper", 4)
+    frame, maps = shot(2).frame, []
+    for folder in (head_alone, deeper):
+        with closing(load_predictor(str(folder), warm_up=False)) as predictor:
+            maps.append(predictor.map(frame).distance_m)
+    np.testing.assert_allclose(*maps, rtol=1e-4)
+
+
+CONFIGS = sorted(Path("training/configs").glob("*d*.yaml"))
+CONFIGS = [path for path in CONFIGS if "dense" in path.name or "depthvlm" in path.name]
+# Published (DepthVLM, appendix A and train/*.sh): learning rate, warm-up, batch, what learns.
+STAGES = {1: (3.5e-4, 0.04, 2560, "head"), 2: (2e-5, 0.05, 640, "language")}
+
+
+@pytest.mark.parametrize("size", ["4b", "8b"])
+@pytest.mark.parametrize("number", STAGES)
+def test_published_stages_are_as_published(size, number):
+    config = read_config(f"training/configs/depthvlm_{size}_stage{number}.yaml", DenseConfig)
+    (stage,) = config.stages
+    assert (stage.lr, stage.warmup, config.batch, config.learns) == STAGES[number]
+    assert (config.clip, config.seed, stage.final_lr) == (1.0, 42, 0.0)
+    assert (config.depth_loss, config.gradient, stage.reply) == ("silog", 0.0, number == 2)
+    assert stage.steps * config.batch == pytest.approx(4.4e6, rel=0.001)
+    assert config.head.spec() == find_checkpoint("JonnyYu828/DepthVLM-4B").head
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_trains_when_small(path, deep_base, shot, tmp_path):
+    """With other data, base, batch, steps and widths, and nothing else changed."""
+    config = read_config(path, DenseConfig, data=str(tmp_path), out=str(tmp_path / "run"))
+    own = config.base == "tiny"
+    focal = 200.0 if own else 1000.0
+    frame = shot(0).frame
+    frame = replace(frame, camera=replace(frame.camera, fx=focal, fy=focal))
+    write_shard(tmp_path / "a.npz", [replace(shot(0), frame=frame)])
+    head = replace(config.head, widths=(8,) * len(config.head.widths))
+    small = shortened(
+        config,
+        2,
+        base=config.base if own else str(deep_base),
+        head=head,
+        batch=2,
+        micro_batch=1,
+        workers=0,
+        kept_views=2 if config.kept_views else 0,
+        heldout=None,
+        crop=None,
+    )
+    entry = from_folder(dense.train(small))
+    assert entry.head.widths == head.widths and entry.styles[-1] == "dense"
+    assert entry.focal_px == focal

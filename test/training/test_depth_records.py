@@ -1,0 +1,115 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Records with depth images teach what shards of the same images teach."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.data.records import Records
+from depthlm_ros.errors import InputError, RecordError
+from depthlm_ros.view import unify_focal
+from training.config import Crop, DataEntry, Stage
+from training.data.examples import of_record, of_shot
+from training.data.labels import checked_labels
+from training.data.lessons import lessons
+from training.data.rows import make_row
+from training.data.shards import write_shard
+
+WORDING = {"marker": "tags", "coordinates": "tags", "position": "number"}
+ROW = Checkpoint("t", "", "qwen3_vl", 100.0, "marker", "position", WORDING)
+CROP = Crop(width=(60, 90), height=(60, 90))
+ASK = {"position": 3, "coordinates": 2, "marker": 1}
+
+
+@pytest.fixture
+def pair(shot, tmp_path):
+    """(a Shot in whole millimetres, the same as a record with a depth image, its folder)."""
+    one = shot(3)
+    millimetres = np.round(one.distance_m * 1000).astype(np.uint16)
+    millimetres[:20] = 0
+    distance_m = np.where(millimetres, millimetres / np.float32(1000), np.nan).astype(np.float32)
+    camera = one.frame.camera
+    Image.fromarray(one.frame.image).save(tmp_path / "a.png")
+    Image.fromarray(millimetres).save(tmp_path / "d.png")
+    lens = [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]
+    line = {"image": "a.png", "intrinsics": lens, "depth_path": "d.png", "kind": "distance"}
+    (tmp_path / "r.jsonl").write_text(json.dumps(line))
+    return replace(one, distance_m=distance_m), Records(tmp_path / "r.jsonl")[0], tmp_path
+
+
+def asked(example):
+    row = make_row(example, ROW, Stage("s", 1, 1.0, ASK), np.random.default_rng(5), CROP, 16)
+    return row.view.camera, row.image, [(a.style.name, a.question, a.metres) for a in row.asked]
+
+
+def test_the_same_crops_pixels_and_answers_in_all_styles(pair):
+    shot, record, _ = pair
+    (camera, image, questions), (camera2, image2, questions2) = (
+        asked(of_shot(shot)),
+        asked(of_record(record)),
+    )
+    assert camera == camera2 and np.array_equal(image, image2)
+    assert len(questions) == 6 and questions == questions2
+
+
+def test_a_coarser_map_tells_the_place_that_the_image_shows(pair, tmp_path):
+    """Half the size: each of its pixels stands for four of the image's."""
+    shot, record, folder = pair
+    coarse = (np.round(shot.distance_m[::2, ::2] * 1000)).astype(np.float64)
+    Image.fromarray(np.nan_to_num(coarse).astype(np.uint16)).save(folder / "d.png")
+    view = unify_focal(record.frame(), record.camera.fx)
+    fine = np.array([[40, 60], [41, 61], [40, 61], [129, 99]])
+    told = of_record(record).metres(view, fine)
+    np.testing.assert_allclose(told[:3], shot.distance_m[60, 40], rtol=1e-6)
+    np.testing.assert_allclose(told[3], shot.distance_m[98, 128], rtol=1e-6)
+
+
+def test_z_is_taught_as_the_distance_that_it_is(pair):
+    _, record, _ = pair
+    view = unify_focal(record.frame(), record.camera.fx)
+    corner = np.array([[0, 99]])
+    along, in_z = (
+        of_record(replace(record, kind=k)).metres(view, corner) for k in ("distance", "z")
+    )
+    stretch = 1 / record.camera.rays(corner)[0, 2]
+    assert stretch > 1.2
+    np.testing.assert_allclose(in_z, along * stretch, rtol=1e-6)
+
+
+def test_tasks_draw_their_points_from_the_map(pair):
+    _, record, folder = pair
+    data = [DataEntry(records=str(folder / "r.jsonl"))]
+    items = lessons(data, ["axis"], ROW, seed=1, length=8)
+    for i in range(8):
+        item = items[i].value
+        view, (u, v) = item.views[0], item.question.pixel
+        distance_m = of_record(record).metres(view, np.array([[u, v]]))
+        z = view.camera.z_from_distance([[u, v]], distance_m)[0]
+        assert item.truth == pytest.approx(z, rel=0.03)
+
+
+def test_labels_of_maps_are_looked_at_before_a_run(pair):
+    _, record, _ = pair
+    checked_labels("maps", [record], (0.05, 200.0))
+    with pytest.raises(InputError, match="median"):
+        checked_labels("maps", [replace(record, depth_scale=1.0)], (0.05, 200.0))
+
+
+@pytest.mark.parametrize("change", [{"kind": ""}, {"depth_path": "absent"}], ids=str)
+def test_a_map_that_cannot_be_used_is_the_records_fault(pair, change, tmp_path):
+    _, record, _ = pair
+    change = {k: tmp_path / v if k == "depth_path" else v for k, v in change.items()}
+    with pytest.raises(RecordError, match=r"r\.jsonl:1: "):
+        of_record(replace(record, **change))
+
+
+def test_shards_and_maps_mix(pair):
+    shot, _, folder = pair
+    write_shard(folder / "s.npz", [shot])
+    data = [DataEntry(shards=str(folder)), DataEntry(records=str(folder / "r.jsonl"))]
+    items = lessons(data, ["distance"], ROW, seed=1, length=12)
+    assert {items[i].value.where[:5] for i in range(12)} == {"plane", str(folder)[:5]}
