@@ -20,7 +20,6 @@ import torch
 from PIL import Image
 
 from depthlm_ros.errors import CheckpointError, EngineError
-from depthlm_ros.models import compat
 from depthlm_ros.view import ViewLimits
 
 LEVELS = np.arange(256, dtype=np.uint8)  # of a colour
@@ -38,9 +37,14 @@ class ImageTensors:
     size: tuple[int, int]
     grid: tuple[int, int]
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.tensors["pixel_values"].device
+
     def to(self, device: torch.device) -> ImageTensors:
-        """The same on another device."""
-        moved = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        """The same on another device, which may still be copying them."""
+        moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
         return ImageTensors(moved, self.size, self.grid)
 
 
@@ -112,12 +116,6 @@ class QwenVision:
         """(t, h, w) in patches of `count` images, as rotary positions want them."""
         rows, columns = prepared.grid
         return [(1, rows * self.merge, columns * self.merge)] * count
-
-    def inputs(
-        self, base: torch.nn.Module, ids: torch.Tensor, *prepared: ImageTensors
-    ) -> dict[str, torch.Tensor]:
-        """What the model's forward takes for ids (B, L) that hold these images in order."""
-        return {"input_ids": ids, **self.joined(prepared)}
 
     def joined(self, prepared: Sequence[ImageTensors]) -> dict[str, torch.Tensor]:
         """The tensors of one or several ImageTensors, one behind the other."""
@@ -204,6 +202,12 @@ class PixtralVision(QwenVision):
                 f"a llava model with a {config.vision_config.model_type} vision part is not"
                 " supported, only with pixtral"
             )
+        layer, strategy = config.vision_feature_layer, config.vision_feature_select_strategy
+        if layer != -1 or strategy != "full":
+            raise CheckpointError(
+                f"vision_feature_layer is {layer} and vision_feature_select_strategy {strategy!r}"
+                " in config.json: supported are the last layer, -1, in full"
+            )
         self.processor = processor
         self.image_id = config.image_token_id
         self.patch, self.merge = config.vision_config.patch_size, 1
@@ -234,23 +238,6 @@ class PixtralVision(QwenVision):
         """Rows of image tokens, each closed by a break, the last by the end."""
         row = [self.image_id] * grid[1] + [self.break_id]
         return (row * grid[0])[:-1] + [self.end_id]
-
-    def inputs(
-        self, base: torch.nn.Module, ids: torch.Tensor, *prepared: ImageTensors
-    ) -> dict[str, torch.Tensor]:
-        """Image by image: the model would attend over all images of a batch at once."""
-        tensors = self.joined(prepared)
-        features = [
-            compat.image_features(
-                base,
-                pixel_values=tensors["pixel_values"][i : i + 1],
-                image_sizes=tensors["image_sizes"][i : i + 1],
-            )
-            for i in range(len(tensors["image_sizes"]))
-        ]
-        words = base.get_input_embeddings()(ids)
-        places = (ids == self.image_id).unsqueeze(-1)
-        return {"inputs_embeds": words.masked_scatter(places, torch.cat(features).to(words))}
 
     def joined(self, prepared: Sequence[ImageTensors]) -> dict[str, torch.Tensor]:
         """All padded at right and bottom to one size; the model cuts by image_sizes."""

@@ -161,7 +161,7 @@ class LocalEngine:
         check_fits("opening the image", needed, device)
         positions = scene.placed.positions[:, None].to(device)
         moved = [one.to(device) for one in prepared]
-        _, scene.prompt = prefill(self.loaded, ids[None].to(device), positions, *moved)
+        _, scene.prompt = prefill(self.loaded, ids[None].to(device), positions, *moved, last=1)
 
     # A step: groups that one forward can take, in passes that fit into memory.
 
@@ -218,11 +218,10 @@ class LocalEngine:
         placed = self.prompts.placed(ids, prepared)
         count, device = len(members), self.loaded.device
         positions = placed.positions[:, None].expand(-1, count, -1).to(device)
-        hidden, prompt = prefill(
-            self.loaded, ids.expand(count, -1).to(device), positions, prepared
+        states, prompt = prefill(
+            self.loaded, ids.expand(count, -1).to(device), positions, prepared, last=1 + given
         )
         ends = torch.full((count,), float(placed.end))
-        states = hidden[:, -1 - given :]
         return Begun(Rows.of_prompts(self.loaded, prompt), states, ends)
 
     def _given(self, scene: LocalScene, question: Question) -> int:
