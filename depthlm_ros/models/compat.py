@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from torch.backends.cuda import SDPAParams, can_use_flash_attention
-from transformers.utils import cached_file
+from transformers.utils import cached_file, is_accelerate_available
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 
@@ -349,6 +349,14 @@ def stored_file(model: str, name: str) -> Path | None:
         _raise_exceptions_for_connection_errors=False,
     )
     return None if found is None else Path(found)
+
+
+def placed_on(device: torch.device) -> dict[str, Any]:
+    """Options of from_pretrained that read each weight and move it to the device before the next;
+    none on the processor, or without accelerate, which transformers wants for it."""
+    if device.type == "cpu" or not is_accelerate_available():
+        return {}
+    return {"device_map": {"": device}}
 
 
 @contextmanager
