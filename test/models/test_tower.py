@@ -1,41 +1,16 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The vision part by our own loop: what transformers says, in a few calls and without waiting."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from testing.calls import Calls
 from testing.tiny_models import ARCHITECTURES
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from depthlm_ros.models import loading
 from depthlm_ros.models.tower import window_order
-
-# What makes a host wait for its GPU, as torch calls it.
-WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero")
-
-
-class Calls(TorchDispatchMode):
-    """How often each operation was called inside."""
-
-    def __init__(self):
-        super().__init__()
-        self.of = Counter()
-
-    def __torch_dispatch__(self, function, types, arguments=(), named=None):
-        self.of[function.overloadpacket.__name__] += 1
-        return function(*arguments, **(named or {}))
-
-    @property
-    def attention(self):
-        return sum(n for name, n in self.of.items() if "attention" in name)
-
-    @property
-    def waits(self):
-        return {name: n for name, n in self.of.items() if name.startswith(WAITS)}
 
 
 @pytest.fixture(scope="module")
