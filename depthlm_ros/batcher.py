@@ -16,6 +16,9 @@ from typing import Any, Protocol
 from depthlm_ros.errors import DepthLMError, EngineError, first_line
 
 LOW_SHARE = 5
+# A step of a low priority takes at least so many questions, if they take no longer than so many
+# times step_s: where a step has a fixed cost, one question a step would pay it each time.
+LEAST, PATIENT = 8, 5
 
 
 class Steps(Protocol):
@@ -230,8 +233,14 @@ class Batcher:
         return jobs
 
     def _room(self, job: Job, now: float) -> int:
-        """Questions that a step may take for this job: until step_s is over, or its deadline."""
-        return self._engine.room(job.scene, min(self.step_s, job.deadline - now))
+        """Questions that a step may take for this job: until step_s is over, or its deadline; of
+        a priority below 0 at least LEAST, until PATIENT times step_s are over."""
+        left = job.deadline - now
+        room = self._engine.room(job.scene, min(self.step_s, left))
+        if job.priority >= 0 or room >= LEAST:
+            return room
+        longer = self._engine.room(job.scene, min(PATIENT * self.step_s, left))
+        return max(room, min(LEAST, longer))
 
     def _drop_over(self) -> None:
         """Finish what is past its deadline; without the lock, since whoever is told may submit."""

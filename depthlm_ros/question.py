@@ -202,17 +202,25 @@ class MarkerStyle(_Style):
         cells = np.array(self.CELLS) * self.scale + np.asarray(pixel)
         return (cells[:, None] + block[None]).reshape(-1, 2)
 
-    def drawn(self, view: View, pixel: ArrayLike) -> np.ndarray:
-        """(h, w, 3) uint8: a copy of the view with the arrow; InputError too near the border."""
+    def check_room(self, view: View, pixel: ArrayLike) -> None:
+        """InputError too near the border."""
         if not self.can_ask(view, pixel):
             raise InputError(
                 f"an arrow at {tuple(np.asarray(pixel).tolist())} extends outside the view of"
                 f" {view.camera.width} x {view.camera.height}: it needs {self.margin} px to every"
                 " border"
             )
-        image = view.image.copy()
+
+    def paint(self, image: np.ndarray, pixel: ArrayLike) -> None:
+        """Paint the arrow onto a view's image, or a cut of it, in place; pixel (u, v) there."""
         u, v = self.painted(pixel).T
         image[v, u] = self.COLOUR
+
+    def drawn(self, view: View, pixel: ArrayLike) -> np.ndarray:
+        """(h, w, 3) uint8: a copy of the view with the arrow; InputError too near the border."""
+        self.check_room(view, pixel)
+        image = view.image.copy()
+        self.paint(image, pixel)
         return image
 
     def image(self, view: View, pixel: ArrayLike) -> np.ndarray:

@@ -274,3 +274,50 @@ def test_callbacks_come_once_also_after_the_end():
     job.wait()
     job.add_done_callback(calls.append)
     assert calls == [job, job]
+
+
+class FixedCost(Recorder):
+    """A step of n questions takes fixed + n * each seconds, of which it says itself how many fit
+    into a time."""
+
+    def __init__(self, fixed, each):
+        super().__init__()
+        self.fixed, self.each = fixed, each
+
+    def room(self, scene, seconds):
+        return max(1, int((seconds - self.fixed) / self.each + 1e-9))
+
+
+@pytest.mark.parametrize(
+    ("fixed", "each", "priority", "sizes"),
+    [
+        (0.09, 0.05, -1, [8, 8, 4]),  # a grid shares the fixed cost, up to LEAST
+        (0.09, 0.1, -1, [4] * 5),  # or as far as PATIENT allows
+        (0.09, 0.05, 0, [1] * 20),  # a query's step stays short
+        (0.0, 0.01, -1, [10, 10]),  # and where enough fit nothing changes
+    ],
+)
+def test_a_grid_takes_as_many_questions_as_pay(fixed, each, priority, sizes):
+    engine = FixedCost(fixed, each)
+    batcher = Batcher(engine, step_s=0.1)
+    batcher.submit("a", range(20), priority=priority).wait()
+    assert [len(step) for step in engine.steps] == sizes
+
+
+def test_a_query_beside_a_grid_makes_the_step_short_again_and_waits_one_at_most():
+    engine = FixedCost(0.09, 0.05)
+    batcher = Batcher(engine, step_s=0.1)
+    batcher.submit("grid", range(20), priority=-1)
+    batcher.run_once()
+    query = batcher.submit("query", range(1))
+    batcher.run_once()
+    assert query.finished
+    assert [len(step) for step in engine.steps] == [8, 1]
+
+
+def test_a_deadline_shortens_a_long_step():
+    engine = FixedCost(0.0, 0.05)
+    batcher = Batcher(engine, step_s=0.1)
+    batcher.submit("grid", range(20), priority=-1, deadline=time.monotonic() + 0.24)
+    batcher.run_once()
+    assert 2 <= len(engine.steps[0]) <= 4

@@ -744,17 +744,15 @@ class _Stretches:
 @contextmanager
 def _stretches(bench, engine):
     """Time the vision part and the rounds of the digit tree; language is what is left."""
-    from depthlm_ros.models import compat
-
     stretches = _Stretches(bench)
-    tower = compat.vision_tower(engine.loaded.base)
-    seen, read = tower.forward, engine.reader.read
-    tower.forward = stretches.around("vision", seen)
+    tower = engine.loaded.tower
+    seen, read = tower.see, engine.reader.read
+    tower.see = stretches.around("vision", seen)
     engine.reader.read = stretches.around("rounds", read)
     try:
         yield stretches
     finally:
-        tower.forward, engine.reader.read = seen, read
+        tower.see, engine.reader.read = seen, read
 
 
 # ---- what does it hold -------------------------------------------------------------------------

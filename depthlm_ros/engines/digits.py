@@ -54,21 +54,36 @@ class Node:
 
     mass: its probability.
     greedy: whether the most probable token was taken at every step.
+    number, decimals: its digits as a whole number, and how many of them stand behind a point.
+    symbol: index into SYMBOLS of the last character, the token to feed; -1 where there is none.
     column: free for whoever feeds the node.
     dot: the same string with a point, if fed alongside.
     """
 
-    __slots__ = ("column", "dot", "greedy", "mass", "parent", "text")
+    __slots__ = (
+        "column",
+        "decimals",
+        "dot",
+        "greedy",
+        "mass",
+        "number",
+        "parent",
+        "symbol",
+        "text",
+    )
 
-    def __init__(self, text: str, mass: float, greedy: bool, parent: Node | None):
+    def __init__(
+        self, text: str, mass: float, greedy: bool, parent: Node | None, symbol: int = -1
+    ):
         self.text, self.mass, self.greedy, self.parent = text, mass, greedy, parent
+        self.symbol = symbol
+        self.number = self.decimals = 0
+        if parent is not None:
+            point = symbol == DOT
+            self.number = parent.number if point else 10 * parent.number + symbol
+            self.decimals = parent.decimals + (not point and "." in parent.text)
         self.column = -1
         self.dot: Node | None = None
-
-    @property
-    def symbol(self) -> int:
-        """Index into SYMBOLS of the last character: the token to feed."""
-        return SYMBOLS.index(self.text[-1])
 
     def path(self) -> list[int]:
         """The columns of the node and of every node before it."""
@@ -136,35 +151,42 @@ class DigitTree:
             node.dot.mass = node.mass * probabilities[DOT]
             node.dot.greedy = node.greedy and best == DOT
         elif node.text:
-            self._bin(node.text, 0, node.mass * probabilities[DOT])
+            self._bin(node.number, node.mass * probabilities[DOT])
 
     def _want_integer(self, parent: Node, digit: int, mass: float, greedy: bool) -> None:
         """Want the digit, and its point in the same round where decimals will be needed."""
-        node = Node(parent.text + SYMBOLS[digit], mass, greedy, parent)
+        node = Node(parent.text + SYMBOLS[digit], mass, greedy, parent, digit)
         self.wanted.append(node)
-        if greedy or self._coarse(node.text, 0):
-            node.dot = Node(node.text + ".", 0.0, False, node)
+        if greedy or self._coarse(float(node.number), 1.0):
+            node.dot = Node(node.text + ".", 0.0, False, node, DOT)
             self.wanted.append(node.dot)
 
     def _read_decimal(self, node: Node, probabilities: Sequence[float], best: int) -> None:
-        known = len(node.text) - node.text.index(".")  # decimals of the children
-        for digit in range(10):
-            text, mass = node.text + SYMBOLS[digit], node.mass * probabilities[digit]
-            greedy = node.greedy and best == digit
-            heavy = mass >= self.grammar.eps and self._coarse(text, known)
-            if known < self.grammar.decimals and (greedy or heavy):
-                self.wanted.append(Node(text, mass, greedy, node))
-            else:
-                self._bin(text, known, mass)
-
-    def _coarse(self, text: str, decimals: int) -> bool:
-        """Whether the bin of all numbers that begin so is wide for its value."""
-        width = 10.0**-decimals
-        return width > self.grammar.rel * (float(text) + width / 2)
-
-    def _bin(self, text: str, decimals: int, mass: float) -> None:
+        known = node.decimals + 1  # of the children
+        scale, width = 10**known, 10.0**-known
         half = 0.5 * 10.0**-self.grammar.decimals  # what is said is rounded to the nearest
-        self._bins.append((float(text) - half, 10.0**-decimals, mass))
+        lows = [(10 * node.number + digit) / scale for digit in range(10)]
+        masses = [node.mass * probabilities[digit] for digit in range(10)]
+        if known < self.grammar.decimals:
+            for digit, (low, mass) in enumerate(zip(lows, masses, strict=True)):
+                greedy = node.greedy and best == digit
+                if greedy or (mass >= self.grammar.eps and self._coarse(low, width)):
+                    text = node.text + SYMBOLS[digit]
+                    self.wanted.append(Node(text, mass, greedy, node, digit))
+                else:
+                    self._bins.append((low - half, width, mass))
+        else:
+            self._bins += [
+                (low - half, width, mass) for low, mass in zip(lows, masses, strict=True)
+            ]
+
+    def _coarse(self, low: float, width: float) -> bool:
+        """Whether the bin of all numbers that begin so is wide for its value."""
+        return width > self.grammar.rel * (low + width / 2)
+
+    def _bin(self, number: int, mass: float) -> None:
+        half = 0.5 * 10.0**-self.grammar.decimals
+        self._bins.append((number - half, 1.0, mass))
 
 
 @dataclass(frozen=True)

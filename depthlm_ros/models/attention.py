@@ -70,29 +70,8 @@ def _plain(
     return torch.cat(found, 2).to(queries.dtype), torch.cat(totals, 2)
 
 
-def attend_listed(
-    queries: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    columns: torch.Tensor,
-    scale: float,
-) -> Part:
-    """(found (M, H, D), log of the sum of weights (M, H)) where every query has keys of its own.
-
-    queries (M, H, D); keys, values (K, G, D); columns (M, C) int: which keys, -1 for none.
-    """
-    grouped = queries.unflatten(1, (keys.shape[1], -1)).float() * scale
-    listed = columns.clamp(min=0)
-    weights = torch.einsum("mghd,mcgd->mghc", grouped, keys[listed].float())
-    weights = weights.masked_fill((columns < 0)[:, None, None], -torch.inf)
-    total = weights.logsumexp(3)
-    shares = (weights - total[..., None]).exp()
-    found = torch.einsum("mghc,mcgd->mghd", shares, values[listed].float())
-    return found.flatten(1, 2).to(queries.dtype), total.flatten(1)
-
-
 def merged(parts: Sequence[Part]) -> torch.Tensor:
-    """The attention (M, H, D) over all keys of parts [(found (M, H, D), log sums (M, H)), ...]."""
+    """The attention (..., D) over all keys of parts [(found (..., D), log sums (...)), ...]."""
     shares = torch.stack([total for _, total in parts]).softmax(0).unsqueeze(-1)
     whole = shares[0] * parts[0][0]
     for share, (found, _) in zip(shares[1:], parts[1:], strict=True):

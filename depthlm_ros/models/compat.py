@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import transformers
 from torch.backends.cuda import SDPAParams, can_use_flash_attention
-from transformers import DynamicCache
-from transformers.utils import cached_file
+from transformers.utils import cached_file, is_accelerate_available
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 
@@ -77,6 +75,25 @@ def onednn_linear(
 # transformers: a model's parts by the names of its modules.
 
 
+class RootMeanSquare(torch.nn.Module):  # type: ignore[misc]
+    """A norm of transformers by torch's own function: one kernel on a GPU instead of eight."""
+
+    def __init__(self, norm: Any):
+        super().__init__()
+        self.weight, self.epsilon = norm.weight, norm.variance_epsilon
+        self.shape = tuple(norm.weight.shape)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """(..., width) -> the same shape."""
+        return torch.nn.functional.rms_norm(states, self.shape, self.weight, self.epsilon)
+
+
+def _norm(norm: torch.nn.Module | None) -> Any:
+    """The norm itself where it is another one; transformers' classes have each a name of their
+    own."""
+    return RootMeanSquare(norm) if hasattr(norm, "variance_epsilon") else norm
+
+
 class DecoderLayer(NamedTuple):
     """One layer of a language model, Qwen2.5-VL's, Qwen3-VL's and Mistral's alike.
 
@@ -113,20 +130,21 @@ def language_model(base: torch.nn.Module) -> torch.nn.Module:
 def decoder(base: torch.nn.Module) -> Decoder:
     """The parts of the language model."""
     text = language_model(base)
-    return Decoder(text.embed_tokens, [_layer(layer) for layer in text.layers], text.norm)
+    layers = [_layer(layer) for layer in text.layers]
+    return Decoder(text.embed_tokens, layers, _norm(text.norm))
 
 
 def _layer(layer: Any) -> DecoderLayer:
     attention = layer.self_attn
     return DecoderLayer(
-        attention_norm=layer.input_layernorm,
+        attention_norm=_norm(layer.input_layernorm),
         query=attention.q_proj,
         key=attention.k_proj,
         value=attention.v_proj,
-        query_norm=getattr(attention, "q_norm", None),
-        key_norm=getattr(attention, "k_norm", None),
+        query_norm=_norm(getattr(attention, "q_norm", None)),
+        key_norm=_norm(getattr(attention, "k_norm", None)),
         output=attention.o_proj,
-        mlp_norm=layer.post_attention_layernorm,
+        mlp_norm=_norm(layer.post_attention_layernorm),
         mlp=layer.mlp,
         head_dim=attention.head_dim,
         scaling=attention.scaling,
@@ -191,22 +209,134 @@ def replace_patch_embedding(
         visual.patch_embed = made(visual.patch_embed.proj)
 
 
-def image_features(base: torch.nn.Module, **inputs: torch.Tensor) -> torch.Tensor:
-    """(tokens, width) of one image, as Pixtral's projector leaves them."""
-    return base.get_image_features(**inputs, return_dict=True).pooler_output[0]
+class VisionBlock(NamedTuple):
+    """One layer of a vision part. heads: normalised states (T, width) -> queries, keys and values
+    (T, 3, heads, head). scaling: of the product of queries and keys."""
+
+    attention_norm: torch.nn.Module
+    heads: Callable[[torch.Tensor], torch.Tensor]
+    output: torch.nn.Module
+    mlp_norm: torch.nn.Module
+    mlp: torch.nn.Module
+    scaling: float
 
 
-def run_with_cache(
-    base: torch.nn.Module, **inputs: torch.Tensor
-) -> tuple[torch.Tensor, list[KeysValues]]:
-    """(hidden states (N, L, width), keys and values of each layer) of whole prompts.
+class VisionPart(NamedTuple):
+    """What turns patches into what the language model is given.
 
-    The cache is the argument past_key_values up to transformers 5.39 and `cache` from 5.24 on.
+    embed: the tensors that vision.prepare makes -> (images, patches, width), a merged token's
+        patches behind each other.
+    positions: learned ones on a square, mixed for a patch (Qwen3-VL), or None.
+    frequencies: (2, head / 4) of the rotary angles along height and width.
+    exact: whether angles stay float32 in other dtypes.
+    full: layers in which a patch sees its whole image; in the others its window.
+    window: image tokens that a window is wide and high, 0 without windows.
+    deeper: layer -> what turns states behind it into features for DeepStack.
+    merge: states behind the last layer (patches, width) -> features (tokens, width).
     """
-    cache = DynamicCache()
-    named = "cache" if "cache" in signature(base.forward).parameters else "past_key_values"
-    hidden = base(**inputs, **{named: cache}, use_cache=True).last_hidden_state
-    return hidden, [(layer.keys, layer.values) for layer in cache.layers]
+
+    embed: Callable[[dict[str, torch.Tensor]], torch.Tensor]
+    positions: torch.nn.Module | None
+    frequencies: torch.Tensor
+    exact: bool
+    blocks: list[VisionBlock]
+    full: frozenset[int]
+    window: int
+    deeper: dict[int, torch.nn.Module]
+    merge: torch.nn.Module
+
+
+def vision_part(base: torch.nn.Module) -> VisionPart:
+    """The parts of the vision part and of what joins it to the language model."""
+    return _pixtrals_vision(base) if hasattr(base, "vision_tower") else _qwens_vision(base)
+
+
+def _qwens_vision(base: Any) -> VisionPart:
+    tower, config = base.visual, base.visual.config
+    layers = range(len(tower.blocks))
+    tapped = getattr(tower, "deepstack_visual_indexes", ())
+    size = getattr(config, "window_size", 0)
+    per_axis = _frequencies(config, config.hidden_size // config.num_heads // 2)
+
+    def embed(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+        return tower.patch_embed(tensors["pixel_values"]).unflatten(
+            0, (len(tensors["image_grid_thw"]), -1)
+        )
+
+    return VisionPart(
+        embed=embed,
+        positions=getattr(tower, "pos_embed", None),
+        frequencies=torch.stack([per_axis, per_axis]),
+        exact=True,
+        blocks=[_qwens_block(block) for block in tower.blocks],
+        full=frozenset(getattr(tower, "fullatt_block_indexes", layers)),
+        window=size // (config.patch_size * config.spatial_merge_size),
+        deeper=dict(zip(tapped, getattr(tower, "deepstack_merger_list", ()), strict=True)),
+        merge=tower.merger,
+    )
+
+
+def _qwens_block(block: Any) -> VisionBlock:
+    attention = block.attn
+
+    def heads(states: torch.Tensor) -> torch.Tensor:
+        return attention.qkv(states).unflatten(1, (3, attention.num_heads, -1))
+
+    return VisionBlock(
+        _norm(block.norm1),
+        heads,
+        attention.proj,
+        _norm(block.norm2),
+        block.mlp,
+        attention.scaling,
+    )
+
+
+def _pixtrals_vision(base: Any) -> VisionPart:
+    tower, config = base.vision_tower, base.vision_tower.config
+    layers = tower.transformer.layers
+    head = config.hidden_size // config.num_attention_heads
+    frequencies = _frequencies(config, head)
+
+    def embed(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+        pixels = tensors["pixel_values"].to(tower.patch_conv.weight.dtype)
+        return tower.ln_pre(tower.patch_conv(pixels).flatten(2).transpose(1, 2))
+
+    return VisionPart(
+        embed=embed,
+        positions=None,
+        frequencies=torch.stack([frequencies[0::2], frequencies[1::2]]),
+        exact=False,
+        blocks=[_pixtrals_block(layer, head) for layer in layers],
+        full=frozenset(range(len(layers))),
+        window=0,
+        deeper={},
+        merge=base.multi_modal_projector,
+    )
+
+
+def _pixtrals_block(layer: Any, head: int) -> VisionBlock:
+    attention = layer.attention
+
+    def heads(states: torch.Tensor) -> torch.Tensor:
+        each = [of(states) for of in (attention.q_proj, attention.k_proj, attention.v_proj)]
+        return torch.stack(each, 1).unflatten(2, (-1, head))
+
+    return VisionBlock(
+        _norm(layer.attention_norm),
+        heads,
+        attention.o_proj,
+        _norm(layer.ffn_norm),
+        layer.feed_forward,
+        attention.scaling,
+    )
+
+
+def _frequencies(config: Any, width: int) -> torch.Tensor:
+    """(width / 2,) of rotary angles; theta stands in one place or the other by version."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    theta = rope.get("rope_theta") or getattr(config, "rope_theta", 10_000.0)
+    return 1.0 / theta ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
 
 
 # transformers: loading.
@@ -238,6 +368,14 @@ def stored_file(model: str, name: str) -> Path | None:
         _raise_exceptions_for_connection_errors=False,
     )
     return None if found is None else Path(found)
+
+
+def placed_on(device: torch.device) -> dict[str, Any]:
+    """Options of from_pretrained that read each weight and move it to the device before the next;
+    none on the processor, or without accelerate, which transformers wants for it."""
+    if device.type == "cpu" or not is_accelerate_available():
+        return {}
+    return {"device_map": {"": device}}
 
 
 @contextmanager

@@ -1,20 +1,26 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The language model's layers: over whole prompts, and over tokens packed behind each other.
 
-The weights and modules are transformers' own, for Qwen2.5-VL, Qwen3-VL and Mistral alike. Whole
-prompts run through the model as it is; for packed tokens the loop is ours, since what a token
-attends to is decided elsewhere (engines/local/rows.py).
+The weights and modules are transformers' own, for Qwen2.5-VL, Qwen3-VL and Mistral alike. The loop
+is ours: what a token attends to is decided elsewhere (engines/local/rows.py), a layer behind which
+nobody looks further is computed for the wanted tokens only, and nothing is read back from the
+device.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
 from depthlm_ros.models import compat
+from depthlm_ros.models.attention import attend, merged
 from depthlm_ros.models.compat import DecoderLayer, KeysValues
 from depthlm_ros.models.loading import Loaded
+from depthlm_ros.models.positions import signed, turned
+from depthlm_ros.models.tower import Seen
 from depthlm_ros.models.vision import ImageTensors
 
 
@@ -28,19 +34,77 @@ class Attended(Protocol):
         """What queries (T, H, D) find."""
 
 
+class WholePrompts:
+    """Whole prompts of one length: each token sees those before it, and itself.
+
+    count: how many there are. last: the look into the last layer is of so many tokens of each.
+    kept: (keys, values) for each layer, each (count, heads, tokens, width).
+    """
+
+    def __init__(self, count: int, last: int):
+        self._count, self._last = count, last
+        self.kept: list[KeysValues] = []
+
+    def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Keep the next layer's keys and values; a copy of the keys, since queries lie beside
+        them."""
+        self.kept.append((self._by_prompt(keys).contiguous(), self._by_prompt(values)))
+
+    def look(self, layer: int, queries: torch.Tensor, scale: float) -> torch.Tensor:
+        """What all tokens find, or the last ones of each prompt where there are as few queries."""
+        rows, (keys, values) = self._by_prompt(queries), self.kept[layer]
+        if rows.shape[2] == keys.shape[2]:
+            grouped = rows.shape[1] != keys.shape[1]
+            found = scaled_dot_product_attention(
+                rows, keys, values, is_causal=True, scale=scale, enable_gqa=grouped
+            )
+        else:
+            found = self._look_from_the_end(rows, keys, values, scale)
+        return found.transpose(1, 2).flatten(0, 1)
+
+    def _look_from_the_end(
+        self, rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """What the last tokens find, in the part before them and among themselves."""
+        if self._last == 1:
+            return attend(rows, keys, values, scale)[0]
+        cut = keys.shape[2] - self._last
+        before = attend(rows, keys[:, :, :cut], values[:, :, :cut], scale)
+        own = attend(rows, keys[:, :, cut:], values[:, :, cut:], scale, causal=True)
+        return merged([own, before])
+
+    def _by_prompt(self, packed: torch.Tensor) -> torch.Tensor:
+        return packed.unflatten(0, (self._count, -1)).transpose(1, 2)
+
+
 def prefill(
-    loaded: Loaded, ids: torch.Tensor, positions: torch.Tensor, *images: ImageTensors
+    loaded: Loaded,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    *images: ImageTensors,
+    last: int = 0,
 ) -> tuple[torch.Tensor, list[KeysValues]]:
-    """(hidden states (N, L, width), keys and values per layer) of whole prompts.
+    """(hidden states (N, last or L, width), keys and values per layer) of whole prompts.
 
     ids (N, L) of equal length, unpadded; positions (3, N, L) float; images: all that the ids hold,
-    in order. Positions are always given, so that the state which transformers keeps on the module
-    (rope_deltas) is never read.
+    in order; last: how many tokens at the end of each prompt are wanted, 0 for all.
     """
-    inputs = loaded.vision.inputs(loaded.base, ids, *images)
-    return compat.run_with_cache(
-        loaded.base, **inputs, position_ids=model_positions(loaded, positions)
-    )
+    count, length = ids.shape
+    flat = ids.flatten()
+    hidden, deeper = loaded.decoder.embedding(flat), []
+    if images:
+        here = (flat == loaded.vision.image_id)[:, None]
+        seen = zip(*(_all(loaded.tower.see(one)) for one in images), strict=True)
+        features, *more = (torch.cat(each).to(hidden.dtype) for each in seen)
+        hidden = hidden.masked_scatter(here, features)
+        deeper = [torch.zeros_like(hidden).masked_scatter(here, each) for each in more]
+    wanted = None
+    if 0 < last < length:
+        places = torch.arange(count * length, device=ids.device).view(count, length)
+        wanted = places[:, length - last :].flatten()
+    prompts = WholePrompts(count, last)
+    states = _through(loaded, hidden, positions.flatten(1), prompts, wanted, deeper)
+    return states.unflatten(0, (count, -1)), prompts.kept
 
 
 def run(
@@ -55,19 +119,43 @@ def run(
     ids (T,); positions (3, T) float; wanted: indices, in the last layer the other tokens only
     leave their keys and values.
     """
-    text = compat.decoder(loaded.base)
-    hidden = text.embedding(ids)
+    return _through(loaded, loaded.decoder.embedding(ids), positions, attended, wanted)
+
+
+def _all(seen: Seen) -> list[torch.Tensor]:
+    return [seen.features, *seen.deeper]
+
+
+def _through(
+    loaded: Loaded,
+    hidden: torch.Tensor,
+    positions: torch.Tensor,
+    attended: Attended,
+    wanted: torch.Tensor | None,
+    deeper: Sequence[torch.Tensor] = (),
+) -> torch.Tensor:
+    """States behind all layers and the norm; deeper: what is added behind the first layers."""
+    text = loaded.decoder
     angles = _angles(loaded, hidden, positions)
     last = len(text.layers) - 1
     for index, layer in enumerate(text.layers):
         normed = layer.attention_norm(hidden)
-        attended.store(index, *_keys_values(layer, normed, angles))
+        keys = _heads(layer, normed, layer.key, layer.key_norm)
+        values = _heads(layer, normed, layer.value, None)
         if index == last and wanted is not None:
+            attended.store(index, turned(keys, angles), values)
             hidden, normed, *angles = (t[wanted] for t in (hidden, normed, *angles))
-        queries = _turned(_heads(layer, normed, layer.query, layer.query_norm), angles)
+            queries = turned(_heads(layer, normed, layer.query, layer.query_norm), angles)
+        else:
+            queries = _heads(layer, normed, layer.query, layer.query_norm)
+            both = turned(torch.cat([queries, keys], 1), angles)
+            queries, keys = both.split([queries.shape[1], keys.shape[1]], 1)
+            attended.store(index, keys, values)
         found = attended.look(index, queries, layer.scaling)
         hidden = hidden + layer.output(found.flatten(1))
         hidden = hidden + layer.mlp(layer.mlp_norm(hidden))
+        if index < len(deeper):
+            hidden = hidden + deeper[index]
     return text.norm(hidden)
 
 
@@ -77,17 +165,10 @@ def model_positions(loaded: Loaded, positions: torch.Tensor) -> torch.Tensor:
 
 
 def _angles(loaded: Loaded, hidden: torch.Tensor, positions: torch.Tensor) -> list[torch.Tensor]:
-    """Cosines and sines (T, 1, D) for the tokens' heads."""
+    """Cosines and signed sines (T, 1, D) for the tokens' heads."""
     places = model_positions(loaded, positions[:, None])
-    found = compat.rotary_angles(loaded.base, hidden[None], places)
-    return [angle[0][:, None] for angle in found]
-
-
-def _keys_values(
-    layer: DecoderLayer, normed: torch.Tensor, angles: list[torch.Tensor]
-) -> KeysValues:
-    keys = _turned(_heads(layer, normed, layer.key, layer.key_norm), angles)
-    return keys, _heads(layer, normed, layer.value, None)
+    cosines, sines = compat.rotary_angles(loaded.base, hidden[None], places)
+    return [cosines[0][:, None], signed(sines)[0][:, None]]
 
 
 def _heads(
@@ -97,12 +178,5 @@ def _heads(
     norm: torch.nn.Module | None,
 ) -> torch.Tensor:
     """(T, heads, D) of a projection, normalised where the model does so."""
-    projected = projection(normed).unflatten(1, (-1, layer.head_dim))
+    projected = projection(normed).view(len(normed), -1, layer.head_dim)
     return projected if norm is None else norm(projected)
-
-
-def _turned(heads: torch.Tensor, angles: list[torch.Tensor]) -> torch.Tensor:
-    """Rotary position embedding: the halves of a head are the two axes of its planes."""
-    cosines, sines = angles
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cosines + torch.cat([-second, first], dim=-1) * sines

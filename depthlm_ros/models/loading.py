@@ -20,8 +20,9 @@ from depthlm_ros.answer import FORMS
 from depthlm_ros.checkpoints import Checkpoint, check_folder
 from depthlm_ros.errors import CheckpointError, InputError, first_line
 from depthlm_ros.models.chat import Chat, chat_of
-from depthlm_ros.models.compat import quiet
+from depthlm_ros.models.compat import Decoder, decoder, quiet
 from depthlm_ros.models.progress import Progress, silent, span
+from depthlm_ros.models.tower import Tower
 from depthlm_ros.models.vision import FAMILIES, QwenVision
 from depthlm_ros.models.weights import part, read_weights
 from depthlm_ros.question import POINT, WORDINGS
@@ -70,6 +71,16 @@ class Loaded(Parts):
     def head(self) -> torch.nn.Module:
         """Hidden states -> logits over the vocabulary."""
         return self.model.get_output_embeddings()
+
+    @cached_property
+    def tower(self) -> Tower:
+        """The layers of the vision part."""
+        return Tower(self.base, self.vision.merge)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The layers of the language model."""
+        return decoder(self.base)
 
     @cached_property
     def parameters(self) -> int:

@@ -108,6 +108,24 @@ def batch_positions(
     return positions
 
 
+def turned(heads: torch.Tensor, angles: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Rotary position embedding (arXiv 2104.09864): the halves of a head are the two axes of its
+    planes.
+
+    heads (..., D); angles: (cosines, signed sines) that broadcast to it; see signed().
+    """
+    cosines, sines = angles
+    first, second = heads.chunk(2, dim=-1)
+    found = heads * cosines + torch.cat([second, first], dim=-1) * sines
+    return found if found.dtype == heads.dtype else found.to(heads.dtype)
+
+
+def signed(sines: torch.Tensor) -> torch.Tensor:
+    """Sines (..., D) as turned() takes them: of the first half, negative."""
+    first, second = sines.chunk(2, dim=-1)
+    return torch.cat([-first, second], dim=-1)
+
+
 def _merged_places(grid: Grid, merge: int) -> torch.Tensor:
     """(3, rows * columns) temporal, row and column of one image's merged tokens."""
     frames, height, width = (int(g) for g in grid)

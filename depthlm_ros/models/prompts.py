@@ -117,8 +117,8 @@ class Prompts:
         lengths = torch.tensor([len(rest) for rest in rests])
         self._check_length(int(start + lengths.max()))
         ids = torch.zeros((len(rests), int(lengths.max())), dtype=torch.long)
-        for row, rest in enumerate(rests):
-            ids[row, : len(rest)] = torch.tensor(rest)
+        own = torch.arange(ids.shape[1]) < lengths[:, None]
+        ids[own] = torch.tensor([token for rest in rests for token in rest])
         point = self.loaded.point_id
         return ids, question_positions(start, ids, point, image_start, places), lengths
 

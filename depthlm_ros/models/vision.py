@@ -20,10 +20,11 @@ import torch
 from PIL import Image
 
 from depthlm_ros.errors import CheckpointError, EngineError
-from depthlm_ros.models import compat
 from depthlm_ros.view import ViewLimits
 
 LEVELS = np.arange(256, dtype=np.uint8)  # of a colour
+VALUES = "pixel_values"  # what every model's forward calls them
+Part = tuple[int, int, int, np.ndarray]  # (which image, top, left, (h, w, 3) uint8)
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,14 @@ class ImageTensors:
     size: tuple[int, int]
     grid: tuple[int, int]
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.tensors[VALUES].device
+
     def to(self, device: torch.device) -> ImageTensors:
-        """The same on another device."""
-        moved = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        """The same on another device, which may still be copying them."""
+        moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
         return ImageTensors(moved, self.size, self.grid)
 
 
@@ -57,6 +63,7 @@ class QwenVision:
     processor_class = "Qwen2VLImageProcessorPil"
     multimodal_positions = True
     window = 0
+    _levels_there: torch.Tensor | None = None  # on the device where they were wanted last
     too_small, too_large = "size.shortest_edge (min_pixels)", "size.longest_edge (max_pixels)"
 
     def __init__(self, config: Any, processor: Any, tokenizer: Any):
@@ -117,12 +124,6 @@ class QwenVision:
         rows, columns = prepared.grid
         return [(1, rows * self.merge, columns * self.merge)] * count
 
-    def inputs(
-        self, base: torch.nn.Module, ids: torch.Tensor, *prepared: ImageTensors
-    ) -> dict[str, torch.Tensor]:
-        """What the model's forward takes for ids (B, L) that hold these images in order."""
-        return {"input_ids": ids, **self.joined(prepared)}
-
     def joined(self, prepared: Sequence[ImageTensors]) -> dict[str, torch.Tensor]:
         """The tensors of one or several ImageTensors, one behind the other."""
         if len(prepared) == 1:
@@ -130,17 +131,46 @@ class QwenVision:
         names = prepared[0].tensors
         return {name: torch.cat([one.tensors[name] for one in prepared]) for name in names}
 
-    def paste(
-        self, prepared: ImageTensors, index: int, values: torch.Tensor, top: int, left: int
-    ) -> None:
-        """Put values (3, h, w) into one of the images; sides and corner at whole tokens."""
-        rows, columns = (length // self.side for length in values.shape[1:])
-        of_patch = values.unflatten(2, (columns, self.merge, self.patch)).unflatten(
-            1, (rows, self.merge, self.patch)
-        )
-        tiles = of_patch.permute(1, 4, 2, 5, 0, 3, 6)[:, :, :, :, :, None]
-        there = self._tiles(prepared, index)[top // self.side :, left // self.side :]
-        there[:rows, :columns].copy_(tiles)
+    def values(self, image: np.ndarray, device: torch.device) -> torch.Tensor:
+        """The pixel_values of one (h, w, 3) uint8 array at the size that the model sees."""
+        tiles = self._bytes(image).reshape(-1, 3, 1, self.patch**2)
+        return self._looked_up(tiles, device).expand(-1, -1, 2, -1).flatten(1)
+
+    def put(self, prepared: ImageTensors, parts: Sequence[Part]) -> None:
+        """Put bytes into images that are prepared, sides and corners at whole tokens; all in one
+        copy to their device."""
+        rows, columns = prepared.grid
+        places, tiles = [], []
+        for index, top, left, image in parts:
+            high, wide = (length // self.side for length in image.shape[:2])
+            of_rows = index * rows + top // self.side + np.arange(high)
+            places.append(
+                (of_rows[:, None] * columns + left // self.side + np.arange(wide)).ravel()
+            )
+            tiles.append(self._bytes(image).reshape(-1, self.merge**2, 3, 1, self.patch**2))
+        there = torch.from_numpy(np.concatenate(places)).to(prepared.device, non_blocking=True)
+        values = self._looked_up(np.concatenate(tiles), prepared.device)
+        tokens = prepared.tensors[VALUES].view(-1, self.merge**2, 3, 2, self.patch**2)
+        tokens.index_copy_(0, there, values.expand(-1, -1, -1, 2, -1))
+
+    def _bytes(self, image: np.ndarray) -> np.ndarray:
+        """(rows, columns, merge, merge, 3, patch, patch) of an image or a part in whole tokens."""
+        rows, columns = (side // self.side for side in image.shape[:2])
+        tiles = image.reshape(rows, self.merge, self.patch, columns, self.merge, self.patch, 3)
+        return np.ascontiguousarray(tiles.transpose(0, 3, 1, 4, 6, 2, 5))
+
+    def _looked_up(self, tiles: np.ndarray, device: torch.device) -> torch.Tensor:
+        """Values (..., 3, 1, pixels) of bytes; numpy looks them up fastest on a processor."""
+        if device.type == "cpu":
+            levels = self.levels.numpy()
+            channels = [levels[c][tiles[..., c, :, :]] for c in range(3)]
+            return torch.from_numpy(np.stack(channels, -3))
+        return looked_up(self._levels_on(device), torch.from_numpy(tiles), device)
+
+    def _levels_on(self, device: torch.device) -> torch.Tensor:
+        if self._levels_there is None or self._levels_there.device != device:
+            self._levels_there = self.levels.to(device)
+        return self._levels_there
 
     def colours(self, prepared: ImageTensors) -> torch.Tensor:
         """(N, 3, H, W) float32: the images as the model sees them, RGB in [0, 1]."""
@@ -222,7 +252,7 @@ class QwenVision:
         """One image's values, (rows, columns, merge, merge, 3, frames, patch, patch), as they
         lie in memory."""
         tokens = -1, *prepared.grid, self.merge, self.merge
-        patches = prepared.tensors["pixel_values"].unflatten(0, tokens)[index]
+        patches = prepared.tensors[VALUES].unflatten(0, tokens)[index]
         return patches.unflatten(-1, (3, -1, self.patch, self.patch))
 
 
@@ -238,6 +268,12 @@ class PixtralVision(QwenVision):
             raise CheckpointError(
                 f"a llava model with a {config.vision_config.model_type} vision part is not"
                 " supported, only with pixtral"
+            )
+        layer, strategy = config.vision_feature_layer, config.vision_feature_select_strategy
+        if layer != -1 or strategy != "full":
+            raise CheckpointError(
+                f"vision_feature_layer is {layer} and vision_feature_select_strategy {strategy!r}"
+                " in config.json: supported are the last layer, -1, in full"
             )
         self.processor = processor
         self.image_id = config.image_token_id
@@ -270,23 +306,6 @@ class PixtralVision(QwenVision):
         row = [self.image_id] * grid[1] + [self.break_id]
         return (row * grid[0])[:-1] + [self.end_id]
 
-    def inputs(
-        self, base: torch.nn.Module, ids: torch.Tensor, *prepared: ImageTensors
-    ) -> dict[str, torch.Tensor]:
-        """Image by image: the model would attend over all images of a batch at once."""
-        tensors = self.joined(prepared)
-        features = [
-            compat.image_features(
-                base,
-                pixel_values=tensors["pixel_values"][i : i + 1],
-                image_sizes=tensors["image_sizes"][i : i + 1],
-            )
-            for i in range(len(tensors["image_sizes"]))
-        ]
-        words = base.get_input_embeddings()(ids)
-        places = (ids == self.image_id).unsqueeze(-1)
-        return {"inputs_embeds": words.masked_scatter(places, torch.cat(features).to(words))}
-
     def joined(self, prepared: Sequence[ImageTensors]) -> dict[str, torch.Tensor]:
         """All padded at right and bottom to one size; the model cuts by image_sizes."""
         if len(prepared) == 1:
@@ -294,13 +313,31 @@ class PixtralVision(QwenVision):
         height, width = (max(one.size[axis] for one in prepared) for axis in (0, 1))
         return super().joined([_padded(one, height, width) for one in prepared])
 
-    def paste(
-        self, prepared: ImageTensors, index: int, values: torch.Tensor, top: int, left: int
-    ) -> None:
-        """Put values (3, h, w) into one of the images."""
-        _, height, width = values.shape
-        there = prepared.tensors["pixel_values"][index, :, top : top + height]
-        there[..., left : left + width] = values
+    def values(self, image: np.ndarray, device: torch.device) -> torch.Tensor:
+        """The pixel_values of one (h, w, 3) uint8 array at the size that the model sees."""
+        channels = self._bytes(image).reshape(3, 1, -1)
+        return self._looked_up(channels, device).view(1, 3, *image.shape[:2])
+
+    def put(self, prepared: ImageTensors, parts: Sequence[Part]) -> None:
+        """Put bytes into images that are prepared; all in one copy to their device."""
+        height, width = prepared.tensors[VALUES].shape[2:]
+        places, pixels = [], []
+        for index, top, left, image in parts:
+            rows, columns = (np.arange(length) for length in image.shape[:2])
+            planes = (3 * index + np.arange(3))[:, None, None] * height
+            places.append(
+                ((planes + (top + rows)[:, None]) * width + left + columns).reshape(3, -1)
+            )
+            pixels.append(self._bytes(image).reshape(3, 1, -1))
+        there = torch.from_numpy(np.concatenate(places, 1).ravel())
+        values = self._looked_up(np.concatenate(pixels, 2), prepared.device)
+        prepared.tensors[VALUES].view(-1).index_copy_(
+            0, there.to(prepared.device, non_blocking=True), values.flatten()
+        )
+
+    def _bytes(self, image: np.ndarray) -> np.ndarray:
+        """(3, h, w) of an image or a part."""
+        return np.moveaxis(image, 2, 0)
 
     def _raster(self, prepared: ImageTensors) -> torch.Tensor:
         height, width = prepared.size
@@ -324,13 +361,21 @@ def window_order(rows: int, columns: int, window: int) -> torch.Tensor:
     )
 
 
+def looked_up(levels: torch.Tensor, tiles: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Values (..., 3, 1, pixels) of bytes of that shape, which are sent to the device as they are;
+    levels (3, 256) is there."""
+    sent = tiles.to(device, non_blocking=True)
+    channels = torch.arange(0, 3 * 256, 256, device=device)[:, None, None]
+    return levels.flatten()[sent.long() + channels]
+
+
 def _has(size: Any, name: str) -> bool:
     """Whether a processor's size, a dict or like one, has an entry."""
     return name in size and size[name] is not None
 
 
 def _padded(prepared: ImageTensors, height: int, width: int) -> ImageTensors:
-    values = prepared.tensors["pixel_values"]
+    values = prepared.tensors[VALUES]
     more = (0, width - values.shape[3], 0, height - values.shape[2])
     padded = torch.nn.functional.pad(values, more)
     return replace(prepared, tensors={**prepared.tensors, "pixel_values": padded})

@@ -17,8 +17,8 @@ from transformers import AutoModelForImageTextToText
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, Checkpoint
 from depthlm_ros.errors import CheckpointError, OutOfMemory, first_line
-from depthlm_ros.models.compat import counted_weights, stored_file
-from depthlm_ros.models.memory import at_once, free_bytes
+from depthlm_ros.models.compat import counted_weights, placed_on, stored_file
+from depthlm_ros.models.memory import at_once, free_bytes, is_out_of_memory
 from depthlm_ros.models.progress import Progress
 
 WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"  # names on the hub
@@ -33,9 +33,13 @@ def read_weights(
     progress: Progress,
 ) -> torch.nn.Module:
     """The model on a torch device; OutOfMemory where it has no room, CheckpointError where
-    transformers would fill weights with random numbers."""
-    sizes = sizes_of(config, dtype)
-    for place in {torch.device("cpu"), device}:  # weights pass through the CPU's memory
+    transformers would fill weights with random numbers.
+
+    Weights go to a GPU one by one as they are read; only without accelerate do all of them lie in
+    the processor's memory before.
+    """
+    sizes, direct = sizes_of(config, dtype), placed_on(device)
+    for place in {device} if direct else {torch.device("cpu"), device}:
         check_room(checkpoint.name, sizes, place)
     total, read = sum(sizes.values()), 0
     what = f"reading {total / 1e9:.2g} GB of weights"
@@ -54,6 +58,7 @@ def read_weights(
             use_safetensors=True,
             attn_implementation="sdpa",
             output_loading_info=True,
+            **direct,
         )
     _check_complete(checkpoint, found["missing_keys"])
     _check_known(checkpoint, found["unexpected_keys"])
@@ -85,10 +90,14 @@ def _weight_files(model: str, prefix: str) -> list[Path]:
 
 def part(checkpoint: Checkpoint, what: str, loader: Any, **options: Any) -> Any:
     """One part of a checkpoint by its loader's from_pretrained; whatever that raises becomes a
-    CheckpointError which says that `what` cannot be loaded."""
+    CheckpointError which says that `what` cannot be loaded, or OutOfMemory."""
     try:
         return loader.from_pretrained(checkpoint.model, trust_remote_code=False, **options)
     except Exception as error:  # every loader has exceptions of its own for a bad folder
+        if is_out_of_memory(error):
+            raise OutOfMemory(
+                f"{checkpoint.name} does not fit into memory: {first_line(error)}"
+            ) from error
         raise CheckpointError(
             f"the {what} of {checkpoint.model} cannot be loaded: {first_line(error)}"
         ) from error

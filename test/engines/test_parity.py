@@ -70,7 +70,7 @@ def test_control_swapped_rows_are_noticed(engines, asked, architecture, style):
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl", "llava"])
 def test_control_a_missing_arrow_is_noticed(engines, asked, architecture, monkeypatch):
     theirs = answers(engines, asked, architecture, "marker")[1]
-    monkeypatch.setattr(MarkerStyle, "image", lambda self, view, pixel: view.image)
+    monkeypatch.setattr(MarkerStyle, "paint", lambda self, image, pixel: None)
     ours = answers(engines, asked, architecture, "marker")[0]
     assert not all_same(ours, theirs)
 
@@ -90,16 +90,14 @@ def test_control_one_dimensional_positions_are_noticed(
 
 @pytest.mark.parametrize(("architecture", "style"), [c for c in CASES if c[1] != "position"])
 def test_control_a_second_resize_is_noticed(engines, asked, architecture, style, monkeypatch):
-    vision = engines("local", architecture).loaded.vision
-    prepare = vision.prepare
+    preparer = engines("local", architecture).preparer
+    prepare = preparer.prepare
 
-    def shrunk(images):
-        return prepare([np.asarray(Image.fromarray(i).resize((56, 42))) for i in images])
+    def shrunk(image):
+        return prepare(np.asarray(Image.fromarray(image).resize((56, 42))))
 
-    monkeypatch.setattr(vision, "prepare", shrunk)
-    ours = answers(engines, asked, architecture, style)[0]
-    monkeypatch.setattr(vision, "prepare", prepare)
-    assert not all_same(ours, answers(engines, asked, architecture, style)[1])
+    monkeypatch.setattr(preparer, "prepare", shrunk)
+    assert not all_same(*answers(engines, asked, architecture, style))
 
 
 def plain_probabilities(reference, scene, question, text):

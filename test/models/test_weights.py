@@ -2,13 +2,17 @@
 """Weights: refused before they are read where they do not fit, and read with progress."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from safetensors import safe_open
+from testing.tiny_models import checkpoint_of, tokenizer_of
 
+from depthlm_ros.bench import configs
+from depthlm_ros.bench.shapes import Size, Text, Vision
 from depthlm_ros.engines import make_engine
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import InputError, OutOfMemory
@@ -85,15 +89,64 @@ def test_the_size_that_is_looked_at_is_that_of_the_weights(checkpoints, monkeypa
     assert loading.load(checkpoint, "cpu", "bfloat16").model.dtype == torch.bfloat16
 
 
-def test_weights_pass_through_the_processors_memory_on_their_way(checkpoints, monkeypatch):
+@pytest.mark.parametrize("direct", [True, False])
+def test_the_processors_memory_is_looked_at_where_weights_pass_through_it(
+    checkpoints, monkeypatch, direct
+):
     config, asked = loading.load_parts(checkpoints("qwen3_vl")).config, []
+    monkeypatch.setattr("depthlm_ros.models.compat.is_accelerate_available", lambda: direct)
     monkeypatch.setattr(weights, "free_bytes", lambda device: asked.append(device.type) or 1e9)
     monkeypatch.setattr(weights, "part", None)
     with pytest.raises(TypeError):
         weights.read_weights(
             checkpoints("qwen3_vl"), config, torch.float32, torch.device("cuda"), None
         )
-    assert set(asked) == {"cpu", "cuda"}
+    assert set(asked) == ({"cuda"} if direct else {"cpu", "cuda"})
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """(Checkpoint, configuration, bytes in two bytes a number) of 55 MB of weights in many
+    files."""
+    from transformers import AutoModelForImageTextToText
+
+    text = Text(width=256, layers=8, heads=4, kv_heads=2, head=64, mlp=2048, vocabulary=1100)
+    size = Size("llava", text, Vision(32, layers=1, heads=2, mlp=48), (70, 54, 100.0))
+    config = configs.config_of(size, tokenizer_of("llava"))
+    folder = tmp_path_factory.mktemp("shards")
+    model = AutoModelForImageTextToText.from_config(config)
+    model.save_pretrained(folder, max_shard_size="4MB")
+    assert len(list(folder.glob("*.safetensors"))) > 10
+    bytes_ = sum(weight.numel() * 2 for weight in model.parameters())
+    return checkpoint_of("llava", folder), config, bytes_
+
+
+def held_bytes():
+    """Memory of this process that no file stands behind."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("RssAnon")).split()[1])
+
+
+def grown_by(shards, device):
+    """How much more the process held at most while the weights went to a device."""
+    checkpoint, config, _ = shards
+    before, most = held_bytes(), [0]
+
+    def progress(fraction, what):
+        most.append(held_bytes() - before)
+
+    weights.read_weights(checkpoint, config, torch.bfloat16, torch.device(device), progress)
+    return max(most)
+
+
+def test_on_their_way_to_another_device_weights_are_never_held_together(shards):
+    """The device without memory stands for a GPU."""
+    pytest.importorskip("accelerate")
+    for device in ("meta", "cpu"):
+        grown_by(shards, device)  # what is allocated once
+    whole = shards[2]
+    assert grown_by(shards, "meta") < 0.4 * whole
+    assert grown_by(shards, "cpu") > 0.8 * whole, "the control"
 
 
 def test_weights_for_which_a_gpu_has_no_room_after_all_are_refused(checkpoints, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from depthlm_ros.errors import EngineError
-from training.data.images import Preparer
+from depthlm_ros.models.images import Preparer
+from depthlm_ros.models.vision import looked_up
 from training.tools import bench_data
 
 
@@ -22,6 +23,16 @@ def test_pictures_of_many_sizes_equal_the_stock_ones(parts_of, name):
             assert own.size == stock.size and own.grid == stock.grid
             assert own.tensors.keys() == stock.tensors.keys()
             assert all(torch.equal(own.tensors[k], stock.tensors[k]) for k in stock.tensors)
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "llava"])
+def test_bytes_that_are_looked_up_on_a_device_give_the_same_values(parts_of, name):
+    vision, cpu = parts_of(name).vision, torch.device("cpu")
+    image = np.random.default_rng(0).integers(0, 256, (112, 84, 3), dtype=np.uint8)
+    tiles = vision._bytes(image).reshape(-1, 3, 1, 12)
+    found = looked_up(vision.levels, torch.from_numpy(tiles), cpu)
+    assert torch.equal(found, vision._looked_up(tiles, cpu))
+    assert len(found.unique()) > 256
 
 
 def test_a_processor_that_does_something_else_is_refused(parts_of, monkeypatch):

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from depthlm_ros.models.images import Preparer
 from depthlm_ros.models.positions import prompt_positions, question_positions
 from depthlm_ros.question import PositionStyle
-from training.data.images import Preparer
 from training.data.turns import Turns
 
 CELLS = 4  # the dense loss asks CELLS x CELLS places in each merged image token

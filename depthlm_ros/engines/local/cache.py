@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import torch
 
-from depthlm_ros.models.attention import Part, attend, attend_listed, merged
+from depthlm_ros.engines.local.plan import Plan
+from depthlm_ros.models.attention import Part, attend, merged
 from depthlm_ros.models.compat import KeysValues
 
 
@@ -23,9 +24,11 @@ class Prompt:
         self._kept = kept
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> list[Part]:
-        """[(found (M, H, D), log sums (M, H))] of queries (M, H, D)."""
-        found, total = attend(queries.transpose(0, 1)[None], *self._kept[layer], scale)
-        return [(found[0].transpose(0, 1), total[0].T)]
+        """[(found, log sums)] of queries (heads, rows, tokens, width), as many heads as keys have
+        or a multiple."""
+        found, total = attend(queries.flatten(1, 2)[None], *self._kept[layer], scale)
+        shape = queries.shape[1:3]
+        return [(found[0].unflatten(1, shape), total[0].unflatten(1, shape))]
 
 
 class NoPrompt(Prompt):
@@ -42,16 +45,17 @@ class NoPrompt(Prompt):
 class Block:
     """Rows with own words of one length.
 
-    rows: (n,), which they are.
+    rows: which they are.
     kept: (keys, values) for each layer, each (n, heads, length, width).
     """
 
-    def __init__(self, rows: torch.Tensor, length: int, kept: Sequence[KeysValues] = ()):
+    def __init__(self, rows: Sequence[int], length: int, kept: Sequence[KeysValues] = ()):
         self.rows, self.length, self._kept = rows, length, list(kept)
 
     def store(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Keep the next layer's keys and values of all words, row by row."""
-        self._kept.append((self._by_row(keys), self._by_row(values)))
+        """Keep the next layer's keys and values of all words, row by row; a copy of the keys,
+        since queries lie beside them."""
+        self._kept.append((self._by_row(keys).contiguous(), self._by_row(values)))
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> Part:
         """(found, log sums) of all words, causally, or of the last word of each row."""
@@ -59,22 +63,11 @@ class Block:
         found, total = attend(rows, *self._kept[layer], scale, rows.shape[2] == self.length)
         return found.transpose(1, 2).flatten(0, 1), total.transpose(1, 2).flatten(0, 1)
 
-    def look_from(
-        self,
-        layer: int,
-        places: tuple[torch.Tensor, torch.Tensor],
-        queries: torch.Tensor,
-        scale: float,
-    ) -> Part:
-        """(found, log sums) of queries at places (index of the row here, slot) on all words."""
-        of, slots = places
-        some = slice(int(of.min()), int(of.max()) + 1)
-        of = of - some.start
-        padded = queries.new_zeros((int(of.max()) + 1, int(slots.max()) + 1, *queries.shape[1:]))
-        padded[of, slots] = queries
+    def look_from(self, layer: int, some: slice, queries: torch.Tensor, scale: float) -> Part:
+        """(found, log sums) of queries (heads, rows, tokens, width) of some rows on all words."""
         keys, values = (kept[some] for kept in self._kept[layer])
-        found, total = attend(padded.transpose(1, 2), keys, values, scale)
-        return found[of, :, slots], total[of, :, slots]
+        found, total = attend(queries.transpose(0, 1), keys, values, scale)
+        return found.transpose(0, 1), total.transpose(0, 1)
 
     def rewound(self, words: int) -> Block:
         """The same rows without the last `words` words; their keys and values stay where they
@@ -106,16 +99,17 @@ class Words:
         sizes = self._sizes if len(queries) == sum(self._sizes) else ends
         packed = zip(self._blocks, queries.split(sizes), strict=True)
         own = zip(*(block.look(layer, some, scale) for block, some in packed), strict=True)
-        parts = self._prompt.look(layer, queries, scale)
-        return merged([tuple(torch.cat(part) for part in own), *parts])
+        parts = self._prompt.look(layer, queries.transpose(0, 1)[:, None], scale)
+        shared = [(f[:, 0].transpose(0, 1), t[:, 0].T) for f, t in parts]
+        return merged([tuple(torch.cat(part) for part in own), *shared])
 
 
 class Branches:
     """Tokens that grow in trees: each sees the prompt, its row's words, and its ancestors.
 
-    grown: (keys, values) for each layer of all that grew before, extended here.
-    rows: (M,), ascending.
-    columns: (M, C), the numbers of the ancestors and of itself, -1 for none.
+    grown: (keys, values) for each layer of all that grew before, extended here, each
+        (heads, tokens, width) float32.
+    plan: where the tokens and what they see lie; its spans are of these blocks.
     """
 
     def __init__(
@@ -123,34 +117,51 @@ class Branches:
         prompt: Prompt,
         blocks: Sequence[Block],
         grown: dict[int, KeysValues],
-        rows: torch.Tensor,
-        columns: torch.Tensor,
+        plan: Plan,
     ):
-        self._prompt, self._grown, self._columns = prompt, grown, columns
-        slots = torch.arange(len(rows)) - torch.searchsorted(rows, rows)
-        found = [(block, *_members(block, rows)) for block in blocks]
-        self._places = [(b, here, (of, slots[here])) for b, here, of in found if len(here)]
+        self._prompt, self._grown, self._plan = prompt, grown, plan
+        self._spans = [(blocks[number], rows) for number, rows in plan.spans.items()]
 
     def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Append to what grew before."""
+        keys, values = keys.transpose(0, 1).float(), values.transpose(0, 1).float()
         if layer in self._grown:
             before = self._grown[layer]
-            keys, values = torch.cat([before[0], keys]), torch.cat([before[1], values])
+            keys, values = torch.cat([before[0], keys], 1), torch.cat([before[1], values], 1)
         self._grown[layer] = keys, values
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> torch.Tensor:
-        """What the tokens find."""
-        ancestors = attend_listed(queries, *self._grown[layer], self._columns, scale)
-        parts = self._prompt.look(layer, queries, scale)
-        return merged([ancestors, self._look_words(layer, queries, scale), *parts])
+        """What the tokens find: one softmax over the scores of ancestors and the log sums of
+        weights that words and prompt have as a whole."""
+        plan, (keys, values) = self._plan, self._grown[layer]
+        groups = len(keys)
+        packed = plan.by_row(queries, groups)
+        keys, values = plan.ancestors(keys), plan.ancestors(values)
+        of_group = len(keys), packed.shape[2], packed.shape[3]
+        hidden = plan.hidden(groups, queries.shape[1] // groups)
+        asked = packed.reshape(of_group).float()
+        scores = torch.baddbmm(hidden, asked, keys.transpose(1, 2), alpha=scale)
+        parts = [
+            self._look_at_words(layer, packed, scale),
+            *self._prompt.look(layer, packed, scale),
+        ]
+        scores = scores.view(*packed.shape[:3], -1)
+        logs = torch.cat([scores, *(total.unsqueeze(3) for _, total in parts)], 3)
+        own, *others = logs.softmax(3).split([scores.shape[3]] + [1] * len(parts), 3)
+        found = torch.bmm(own.reshape(*of_group[:2], -1), values).view(packed.shape)
+        for share, (part, _) in zip(others, parts, strict=True):
+            found = torch.addcmul(found, share, part)
+        found = plan.by_token(found)
+        return found if found.dtype == queries.dtype else found.to(queries.dtype)
 
-    def _look_words(self, layer: int, queries: torch.Tensor, scale: float) -> Part:
-        found, total = torch.empty_like(queries), queries.new_empty(queries.shape[:2]).float()
-        for block, here, places in self._places:
-            found[here], total[here] = block.look_from(layer, places, queries[here], scale)
-        return found, total
-
-
-def _members(block: Block, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Which of the rows (M,) are the block's, and their indices there."""
-    return (rows[:, None] == block.rows).nonzero(as_tuple=True)
+    def _look_at_words(self, layer: int, packed: torch.Tensor, scale: float) -> Part:
+        """What slots find in the words of their rows, block by block."""
+        parts = packed.split([rows.stop - rows.start for _, rows in self._spans], 1)
+        each = [
+            block.look_from(layer, rows, part, scale)
+            for (block, rows), part in zip(self._spans, parts, strict=True)
+        ]
+        if len(each) == 1:
+            return each[0]
+        found, totals = zip(*each, strict=True)
+        return torch.cat(found, 1), torch.cat(totals, 1)

@@ -30,19 +30,20 @@ def drawn(asked: Sequence[tuple[Canvas, Pixel]]) -> ImageTensors:
     blanks = [canvas.prepared for canvas, _ in asked]
     tensors = {name: torch.cat([b.tensors[name] for b in blanks]) for name in blanks[0].tensors}
     images = ImageTensors(tensors, blanks[0].size, blanks[0].grid)
-    for index, (canvas, pixel) in enumerate(asked):
-        canvas.draw(images, index, pixel)
+    parts = [(index, *canvas.marked(pixel)) for index, (canvas, pixel) in enumerate(asked)]
+    asked[0][0].vision.put(images, parts)
     return images
 
 
 class Canvas:
     """One view that is asked about by a style which draws.
 
+    vision: of the model.
     prepared: the view alone, on the device where the marked images are wanted.
     """
 
     def __init__(self, vision: QwenVision, view: View, style: MarkerStyle, prepared: ImageTensors):
-        self._vision, self._view, self._style, self.prepared = vision, view, style, prepared
+        self.vision, self._view, self._style, self.prepared = vision, view, style, prepared
         self._filter = vision.processor.resample
         self._axes = _axes(view.image.shape[:2], prepared.size, self._filter)
         self._half = self._resized(view.image, self._axes[0])
@@ -52,26 +53,32 @@ class Canvas:
         """Memory held, without the view's image."""
         return self._half.nbytes + sum(t.nbytes for t in self.prepared.tensors.values())
 
-    def draw(self, images: ImageTensors, index: int, pixel: Pixel) -> None:
-        """Put the marker of a view pixel (u, v) onto a copy of the view, the index-th image."""
+    def marked(self, pixel: Pixel) -> tuple[int, int, np.ndarray]:
+        """(top, left, (h, w, 3) uint8) of what the model sees around the marker of a view pixel
+        (u, v)."""
         first, second = self._axes
         strip = self._painted(pixel)[second]
         seen = self._touched(pixel)
-        image = _cut(self._style.image(self._view, pixel), second, strip)
+        image = _cut(self._view.image, second, strip).copy()
+        corner = [0, 0]
+        corner[1 - second] = strip.start  # (u, v)
+        self._style.paint(image, np.asarray(pixel) - corner)
         part = _cut(self._half, first, seen[first]).copy()
         _cut(part, second, strip)[:] = _cut(self._resized(image, first), first, seen[first])
         part = _cut(self._resized(part, second), second, seen[second])
-        self._vision.paste(images, index, self._values(part), seen[0].start, seen[1].start)
+        return seen[0].start, seen[1].start, part
 
     def _painted(self, pixel: Pixel) -> list[slice]:
-        """The slices of the view, rows and columns, that hold the marker."""
+        """The slices of the view, rows and columns, that hold the marker; InputError too near the
+        border."""
+        self._style.check_room(self._view, pixel)
         u, v = self._style.painted(pixel).T
         return [slice(places.min(), places.max() + 1) for places in (v, u)]
 
     def _touched(self, pixel: Pixel) -> list[slice]:
         """Of what the model sees, rows and columns that may depend on the marker, in whole
         tokens."""
-        side = self._vision.side
+        side = self.vision.side
         found = []
         for axis, painted in enumerate(self._painted(pixel)):
             wanted = self.prepared.size[axis]
@@ -84,11 +91,6 @@ class Canvas:
 
     def _resized(self, image: np.ndarray, axis: int) -> np.ndarray:
         return _resized(image, axis, self.prepared.size[axis], self._filter)
-
-    def _values(self, image: np.ndarray) -> torch.Tensor:
-        """(3, h, w) as the model takes them, of (h, w, 3) uint8."""
-        channels = torch.from_numpy(np.moveaxis(image, 2, 0).astype(np.int64))
-        return torch.gather(self._vision.levels, 1, channels.flatten(1)).view(channels.shape)
 
 
 def _cut(image: np.ndarray, axis: int, part: slice) -> np.ndarray:

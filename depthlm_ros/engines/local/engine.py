@@ -30,6 +30,7 @@ from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.engines.local.scenes import LocalScene
 from depthlm_ros.errors import InputError
 from depthlm_ros.models.decoder import prefill
+from depthlm_ros.models.images import Preparer
 from depthlm_ros.models.linear import fast_products, linear_patches
 from depthlm_ros.models.loading import Loaded, load
 from depthlm_ros.models.memory import (
@@ -79,6 +80,7 @@ class LocalEngine:
         linear_patches(self.loaded.model)
         fast_products(self.loaded.model)
         found = self.loaded.checkpoint
+        self.preparer = Preparer(self.loaded.vision, self.loaded.device)
         self.prompts = Prompts(self.loaded)
         self.grammar = Grammar(found.integer_digits, found.decimals)
         self.reader = NumberReader(self.loaded, self.grammar)
@@ -106,7 +108,7 @@ class LocalEngine:
         would resize one again or a question about it would be longer than the model's context,
         OutOfMemory, or InputError if the model cannot be asked in this style."""
         self.prompts.check_style(style, len(images))
-        prepared = [self.loaded.vision.prepare([view.image]) for view in images]
+        prepared = [at_once("the image", self.preparer.prepare, view.image) for view in images]
         self.prompts.check_length(style, images[0], [one.grid for one in prepared])
         scene = LocalScene(images[0], style, prepared[0].grid, len(images))
         at_once("the image", self._fill, scene, prepared)
@@ -135,7 +137,7 @@ class LocalEngine:
 
     def close(self) -> None:
         """Give the model back."""
-        self.loaded = self.prompts = None  # type: ignore[assignment]
+        self.loaded = self.preparer = self.prompts = None  # type: ignore[assignment]
         self.reader = self.speaker = self.checker = None  # type: ignore[assignment]
         give_back()
 
@@ -147,9 +149,8 @@ class LocalEngine:
             with threads_for(self.loaded):
                 self._share(scene, prepared)
         else:
-            on_device = prepared[0].to(self.loaded.device)
             style = cast(MarkerStyle, scene.style)  # the only one that draws
-            scene.canvas = Canvas(self.loaded.vision, scene.view, style, on_device)
+            scene.canvas = Canvas(self.loaded.vision, scene.view, style, prepared[0])
 
     def _share(self, scene: LocalScene, prepared: list[ImageTensors]) -> None:
         """Compute the images and the words that all questions begin with."""
@@ -159,9 +160,10 @@ class LocalEngine:
         scene.placed = prompts.placed(ids, *prepared)
         needed = sum(image_bytes(self.loaded, one.grid) for one in prepared)
         check_fits("opening the image", needed, device)
-        positions = scene.placed.positions[:, None].to(device)
-        moved = [one.to(device) for one in prepared]
-        _, scene.prompt = prefill(self.loaded, ids[None].to(device), positions, *moved)
+        ids, positions = (
+            host.to(device, non_blocking=True) for host in (ids[None], scene.placed.positions)
+        )
+        _, scene.prompt = prefill(self.loaded, ids, positions[:, None], *prepared, last=1)
 
     # A step: groups that one forward can take, in passes that fit into memory.
 
@@ -217,12 +219,15 @@ class LocalEngine:
         ids = self.prompts.with_images(ids, prepared.grid)
         placed = self.prompts.placed(ids, prepared)
         count, device = len(members), self.loaded.device
-        positions = placed.positions[:, None].expand(-1, count, -1).to(device)
-        hidden, prompt = prefill(
-            self.loaded, ids.expand(count, -1).to(device), positions, prepared
+        ids, positions = (host.to(device, non_blocking=True) for host in (ids, placed.positions))
+        states, prompt = prefill(
+            self.loaded,
+            ids.expand(count, -1),
+            positions[:, None].expand(-1, count, -1),
+            prepared,
+            last=1 + given,
         )
         ends = torch.full((count,), float(placed.end))
-        states = hidden[:, -1 - given :]
         return Begun(Rows.of_prompts(self.loaded, prompt), states, ends)
 
     def _given(self, scene: LocalScene, question: Question) -> int:

@@ -40,7 +40,7 @@ class Speaker:
         """The ids that each of the rows says, its end included."""
         said: dict[int, list[int]] = {row: [] for row in rows}
         paths: dict[int, list[int]] = {row: [] for row in rows}
-        hidden = begun.hidden[rows]
+        hidden = begun.of(rows)[:, -1]
         while rows:
             for row, token in zip(rows, best_tokens(self._loaded, hidden), strict=True):
                 said[row].append(token)

@@ -25,7 +25,8 @@ from depthlm_ros.engines.local.free_decoding import Speaker, best_tokens, most_p
 from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.models.loading import Loaded
 
-TOGETHER = 32  # rows in one pass: each token lists the keys that it sees
+TOGETHER_CPU = 32  # rows in one pass of a check: what stays in a processor's cache
+TOGETHER = 256
 
 
 @dataclass
@@ -45,6 +46,12 @@ class Begun:
         """(N, width): the last states."""
         return self.states[:, -1]
 
+    def of(self, rows: Sequence[int]) -> torch.Tensor:
+        """The states of some rows, in ascending order."""
+        if len(rows) == len(self.states):
+            return self.states
+        return self.states[torch.tensor(rows).to(self.states.device, non_blocking=True)]
+
     def rewound(self) -> Begun:
         """Before the k tokens."""
         words = self.states.shape[1] - 1
@@ -57,7 +64,8 @@ class NumberReader:
     def __init__(self, loaded: Loaded, grammar: Grammar):
         self._loaded = loaded
         self._grammar = grammar
-        self._ids = torch.tensor(loaded.symbol_ids, device=loaded.device)
+        self._there = torch.tensor(loaded.symbol_ids, device=loaded.device)
+        self._index = {token: index for index, token in enumerate(loaded.symbol_ids)}
 
     @torch.inference_mode()
     def read(self, begun: Begun) -> list[tuple[DigitTree, int]]:
@@ -67,21 +75,23 @@ class NumberReader:
         trees = [DigitTree(self._grammar, p, b) for p, b in starts]
         while any(tree.wanted for tree in trees):
             self._round(begun, trees)
-        return list(zip(trees, top.tolist(), strict=True))
+        return list(zip(trees, top, strict=True))
 
     def probabilities(
         self, hidden: torch.Tensor
-    ) -> tuple[list[list[float]], list[int], torch.Tensor]:
+    ) -> tuple[list[list[float]], list[int], list[int]]:
         """For states (M, width): (M, 11) probabilities of the symbols over the full vocabulary,
-        (M,) index of the most probable symbol or -1 if another token is, (M,) that token."""
-        found, tops = [], []
+        (M,) index of the most probable symbol or -1 if another token is, (M,) that token.
+
+        All of it is read back from the device at once; float32 holds every token's number.
+        """
+        found = []
         for logits, tokens in most_probable(self._loaded, hidden):
-            found.append((logits[:, self._ids] - logits.logsumexp(1, keepdim=True)).exp())
-            tops.append(tokens)
-        top = torch.cat(tops)
-        match = top[:, None] == self._ids
-        best = torch.where(match.any(1), match.int().argmax(1), -1)
-        return torch.cat(found).double().tolist(), best.tolist(), top
+            symbols = (logits[:, self._there] - logits.logsumexp(1, keepdim=True)).exp()
+            found.append(torch.cat([symbols, tokens[:, None].float()], 1))
+        rows = torch.cat(found).tolist()
+        top = [int(row.pop()) for row in rows]
+        return rows, [self._index.get(token, -1) for token in top], top
 
     def _round(self, begun: Begun, trees: list[DigitTree]) -> None:
         """Feed what the trees want, tell them what the model said."""
@@ -98,9 +108,9 @@ class NumberReader:
         """The states (M, width) after the nodes; a node stands as far behind as it is deep."""
         paths = [node.path() for node in nodes]
         depths = torch.tensor([len(path) - 1.0 for path in paths])
-        symbols = torch.tensor([node.symbol for node in nodes], device=self._ids.device)
+        ids = torch.tensor([self._loaded.symbol_ids[node.symbol] for node in nodes])
         positions = (begun.ends[list(rows)] + depths).expand(3, -1)
-        return begun.rows.grow(rows, paths, self._ids[symbols], positions)
+        return begun.rows.grow(rows, paths, ids, positions)
 
 
 class Checker:
@@ -137,11 +147,23 @@ class Checker:
     ) -> list[bool]:
         """Whether each of the rows says freely the opening, its number and the closing, and
         ends."""
-        opened = self._opened(begun, form, rows)
-        closed: list[bool] = []
-        for start in range(0, len(rows), TOGETHER):
-            closed += self._closed(begun, trees, rows[start : start + TOGETHER], form)
-        return [a and b for a, b in zip(opened, closed, strict=True)]
+        opening = self._loaded.chat.encode(form.opening)
+        tails = [self._tail(trees[row], form) for row in rows]
+        together = TOGETHER_CPU if self._loaded.device.type == "cpu" else TOGETHER
+        best = []
+        if opening:
+            best.append(self._best(begun.of(rows)[:, :-1].flatten(0, 1)))
+        for start in range(0, len(rows), together):
+            some = slice(start, start + together)
+            best += self._best_after(begun, trees, rows[some], tails[some])
+        said = iter(torch.cat(best).tolist() if best else [])  # all that is read back
+        opened = [list(islice(said, len(opening))) == opening for _ in rows]
+        closed = [(tail, list(islice(said, len(tail)))) for tail in tails]
+        ends = self._speaker.ends
+        return [
+            fine and bool(told) and told[:-1] == tail[1:] and told[-1] in ends
+            for fine, (tail, told) in zip(opened, closed, strict=True)
+        ]
 
     def behind_opening(self, form: AnswerForm, number: str) -> list[int]:
         """The ids of a number and the closing words."""
@@ -182,24 +204,6 @@ class Checker:
         ids = self._loaded.chat.encode(form.opening) + self.behind_opening(form, number)
         return self._loaded.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def _opened(self, begun: Begun, form: AnswerForm, rows: Sequence[int]) -> list[bool]:
-        """Whether every token of the opening is what the model says there."""
-        opening = self._loaded.chat.encode(form.opening)
-        if not opening:
-            return [True] * len(rows)
-        said = iter(best_tokens(self._loaded, begun.states[list(rows), :-1].flatten(0, 1)))
-        return [list(islice(said, len(opening))) == opening for _ in rows]
-
-    def _closed(
-        self, begun: Begun, trees: list[DigitTree], rows: Sequence[int], form: AnswerForm
-    ) -> list[bool]:
-        """Whether each of the rows closes its number as the form does, and ends."""
-        tails = {row: self._tail(trees[row], form) for row in rows}
-        said = iter(self._said_after(begun, trees, tails))
-        told = [(tail, list(islice(said, len(tail)))) for tail in tails.values()]
-        ends = self._speaker.ends
-        return [bool(s) and s[:-1] == tail[1:] and s[-1] in ends for tail, s in told]
-
     def _tail(self, tree: DigitTree, form: AnswerForm) -> list[int]:
         """The number's last token and the closing words; none where there is no number, or where
         free decoding would be cut off before the end."""
@@ -211,22 +215,32 @@ class Checker:
         length = len(chat.encode(form.opening)) + len(tree.greedy) + len(closing)
         return [last, *closing] if length < self._speaker.longest else []
 
-    def _said_after(
-        self, begun: Begun, trees: list[DigitTree], tails: dict[int, list[int]]
-    ) -> list[int]:
-        """The most probable token after each token of the tails {row: ids}, row by row."""
-        rows: list[int] = []
+    def _best_after(
+        self,
+        begun: Begun,
+        trees: list[DigitTree],
+        rows: Sequence[int],
+        tails: Sequence[list[int]],
+    ) -> list[torch.Tensor]:
+        """[the most probable token after each token of the rows' tails, row by row]; empty where
+        there are none."""
+        of: list[int] = []
         paths: list[list[int]] = []
-        places: list[int] = []
-        for row, tail in tails.items():
-            path, place = trees[row].tip.path(), begun.ends[row] + len(trees[row].greedy) - 1
+        places: list[float] = []
+        for row, tail in zip(rows, tails, strict=True):
+            path = trees[row].tip.path()
+            place = float(begun.ends[row]) + len(trees[row].greedy) - 1
             for step in range(len(tail)):
                 path = [begun.rows.grown + len(paths), *path]
-                rows.append(row)
+                of.append(row)
                 paths.append(path)
                 places.append(place + step)
-        if not rows:
+        if not of:
             return []
-        ids = torch.tensor([token for tail in tails.values() for token in tail])
+        ids = torch.tensor([token for tail in tails for token in tail])
         positions = torch.tensor(places).expand(3, -1)
-        return best_tokens(self._loaded, begun.rows.grow(rows, paths, ids, positions))
+        return [self._best(begun.rows.grow(of, paths, ids, positions))]
+
+    def _best(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The most probable token after each of the states (M, width), on the device."""
+        return torch.cat([best for _, best in most_probable(self._loaded, hidden)])

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from depthlm_ros.engines.local.cache import Block, Branches, NoPrompt, Prompt, Words
+from depthlm_ros.engines.local.plan import Plan, table
 from depthlm_ros.models.compat import KeysValues
 from depthlm_ros.models.decoder import run
 from depthlm_ros.models.loading import Loaded
@@ -32,15 +33,21 @@ class Rows:
         self._loaded = loaded
         self._prompt = NoPrompt() if prompt is None else Prompt(prompt)
         self._blocks: list[Block] = []
+        self._where: dict[int, tuple[int, int]] = {}  # row -> its block, and its index there
         self._grown: dict[int, KeysValues] = {}
-        self.grown = 0  # tokens so far, which number the next ones
+        self._places: list[int] = []  # of the tokens that grew, by number
+
+    @property
+    def grown(self) -> int:
+        """How many tokens grew so far, which numbers the next ones."""
+        return len(self._places)
 
     @classmethod
     def of_prompts(cls, loaded: Loaded, prompts: Sequence[KeysValues]) -> Rows:
         """Rows with a prompt each: (keys, values) per layer, each (N, heads, tokens, width)."""
         rows = cls(loaded, None)
         count, _, length, _ = prompts[0][0].shape
-        rows._blocks.append(Block(torch.arange(count), length, prompts))
+        rows._add(Block(range(count), length, prompts))
         return rows
 
     def begin(
@@ -54,13 +61,15 @@ class Rows:
         packed = PACKED_CPU if self._loaded.device.type == "cpu" else PACKED
         parts = order.split(max(1, packed // int(lengths.max())))
         found = [self._begin(rows, ids, positions, lengths[rows], last) for rows in parts]
-        return torch.cat(found)[order.argsort()]
+        back = order.argsort().to(self._loaded.device, non_blocking=True)
+        return torch.cat(found)[back]
 
     def rewound(self, words: int) -> Rows:
         """The same rows without their last `words` words and all that grew; nothing is copied."""
         rows = Rows(self._loaded, None)
         rows._prompt = self._prompt
-        rows._blocks = [block.rewound(words) for block in self._blocks]
+        for block in self._blocks:
+            rows._add(block.rewound(words))
         return rows
 
     def grow(
@@ -73,15 +82,25 @@ class Rows:
         """Hidden states (M, width) of M more tokens, each the tip of a branch of its own.
 
         rows: the row of each, ascending; paths: the tokens it sees of those that ever grew, by
-        their number, itself included; ids (M,); positions (3, M) float.
+        their number, itself included; ids (M,); positions (3, M) float, both on the host.
         """
         device = self._loaded.device
-        deepest = max(map(len, paths))
-        columns = torch.tensor([path + [-1] * (deepest - len(path)) for path in paths])
-        places = torch.tensor(rows), columns.to(device)
-        branches = Branches(self._prompt, self._blocks, self._grown, *places)
-        self.grown += len(paths)
-        return run(self._loaded, ids.to(device), positions.to(device), branches)
+        plan = Plan(table(self._where, rows, paths, self._places), device)
+        if plan.order is not None:
+            ids, positions = ids[plan.order], positions[:, plan.order]
+        branches = Branches(self._prompt, self._blocks, self._grown, plan)
+        states = run(
+            self._loaded,
+            ids.to(device, non_blocking=True),
+            positions.to(device, non_blocking=True),
+            branches,
+        )
+        return states if plan.back is None else states[plan.back]
+
+    def _add(self, block: Block) -> None:
+        number = len(self._blocks)
+        self._where.update({row: (number, i) for i, row in enumerate(block.rows)})
+        self._blocks.append(block)
 
     def _begin(
         self,
@@ -94,13 +113,18 @@ class Rows:
         """Rows in the order of their lengths, in one pass."""
         device = self._loaded.device
         own = torch.arange(ids.shape[1]) < lengths[:, None]
-        blocks = [Block(rows[lengths == n], n) for n in lengths.unique().tolist()]
-        self._blocks += blocks
-        packed = ids[rows][own].to(device), positions[:, rows][:, own].to(device)
-        ends = (lengths.cumsum(0) - 1).to(device)
+        numbers, known = rows.tolist(), lengths.tolist()
+        blocks = [
+            Block([row for row, of in zip(numbers, known, strict=True) if of == length], length)
+            for length in sorted(set(known))
+        ]
+        for block in blocks:
+            self._add(block)
+        packed = ids[rows][own], positions[:, rows][:, own]
+        last_words = lengths.cumsum(0)[:, None] + torch.arange(-last, 0)
+        given = (t.to(device, non_blocking=True) for t in (*packed, last_words))
+        words_ids, places, ends = given
         words = Words(self._prompt, blocks)
         if last == 1:
-            return run(self._loaded, *packed, words, ends)[:, None]
-        return run(self._loaded, *packed, words)[
-            ends[:, None] + torch.arange(1 - last, 1).to(ends)
-        ]
+            return run(self._loaded, words_ids, places, words, ends[:, 0])[:, None]
+        return run(self._loaded, words_ids, places, words)[ends]

@@ -110,7 +110,13 @@ def test_words_that_the_model_would_not_say_are_not_put_into_its_mouth(tiny, nam
 def test_a_wrong_opening_is_noticed_even_where_the_closing_agrees(tiny, name, monkeypatch):
     local, _ = tiny
     row, view = local.loaded.checkpoint, view_of_frame(local.loaded.checkpoint, demo_frame())
-    monkeypatch.setattr(local.checker, "_closed", lambda _, __, rows, ___: [True] * len(rows))
+    ends = local.checker._speaker.ends
+
+    def agrees(begun, trees, rows, tails):
+        """As if the model said every closing word."""
+        return [torch.tensor([token for tail in tails for token in [*tail[1:], ends[0]]])]
+
+    monkeypatch.setattr(local.checker, "_best_after", agrees)
     for form, free in ((FORMS["tags"], False), (AnswerForm(WRONG["another opening"]), True)):
         said = replies(local, view, name, questions(row, view, name, 2, form))
         assert [reply.free for reply in said] == [free, free]

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 from depthlm_ros.engines.local import rows as rows_module
 from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.models import attention, compat
-from depthlm_ros.models.attention import attend, attend_listed, folded, merged
+from depthlm_ros.models.attention import attend, folded, merged
 from depthlm_ros.models.decoder import model_positions
 
 ARCHITECTURES = ("qwen3_vl", "qwen2_5_vl", "llava")
@@ -211,15 +211,3 @@ def test_parts_are_merged_to_the_attention_over_all_keys():
     ]
     found = merged([(f[0].transpose(0, 1), t[0].T) for f, t in parts])
     torch.testing.assert_close(found.transpose(0, 1), whole[0], atol=1e-6, rtol=1e-5)
-
-
-def test_a_query_finds_the_keys_of_its_own_list_only():
-    queries, keys, values = (t[0].transpose(0, 1) for t in some_heads())
-    found, total = attend_listed(
-        queries[:2], keys, values, torch.tensor([[3, 5, -1], [0, -1, -1]]), 0.3
-    )
-    picked = (t[[3, 5]].transpose(0, 1)[None] for t in (keys, values))
-    expected, sums = attend(queries[:1].transpose(0, 1)[None], *picked, 0.3)
-    torch.testing.assert_close(found[0], expected[0, :, 0], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(total[0], sums[0, :, 0], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(found[1], values[0].repeat_interleave(2, 0))

@@ -106,7 +106,7 @@ def test_an_image_that_a_gpu_has_no_room_for_is_an_error_with_the_reason(
     engine, emptied = engines("local", "qwen3_vl"), []
     expected = texts(engine.step(asked(engine, style, 3)))
 
-    def full(*_):
+    def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nDetails")
 
     with monkeypatch.context() as patch:

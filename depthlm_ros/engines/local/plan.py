@@ -1,0 +1,144 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Where the tokens that grow together lie, and what each of them sees: worked out once a round.
+
+In every layer tokens are put into a table of rows and slots, as many slots as the row with most of
+them has, so that what a row sees is read once for all its tokens. The table is made on the host
+and moved to the device in one go that nobody waits for; layers only read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+Where = Mapping[int, tuple[int, int]]  # row -> its block, and its index there
+
+
+class Table(NamedTuple):
+    """A round in numbers, its M tokens sorted by block and row; R rows of S slots, and at most C
+    tokens that ever grew in a row.
+
+    order: (M,), which of the tokens as they were given comes at each place.
+    spans: block -> those of its rows that stand in the table.
+    tokens: (R * S,), which token is in each slot, 0 in those that stay empty.
+    slots: (M,), the slot of each token.
+    seen: (R, C), which of all that ever grew a row sees, 0 where there are fewer; all where there
+        is one row.
+    dark: (R, S, C), 1 for what a slot does not see, 0 for what it does.
+    """
+
+    order: np.ndarray
+    spans: dict[int, slice]
+    tokens: np.ndarray
+    slots: np.ndarray
+    seen: np.ndarray
+    dark: np.ndarray
+
+
+def table(
+    where: Where, rows: Sequence[int], paths: Sequence[Sequence[int]], places: list[int]
+) -> Table:
+    """The Table of tokens of rows (M,), of which each sees the tokens in its path, by their
+    numbers, itself included. places: where each number lies among all that ever grew; those of
+    this round are appended."""
+    found = np.array([where[row] for row in rows])
+    order = np.lexsort(found.T[::-1])
+    places += (len(places) + order.argsort()).tolist()
+    block, index = found[order].T
+    spans, row = _spans(block, index)
+    slot = np.arange(len(row)) - np.searchsorted(row, row)
+    count, width = int(row[-1]) + 1, int(slot.max()) + 1
+    tokens = np.zeros(count * width, np.int64)
+    tokens[row * width + slot] = np.arange(len(row))
+    lengths = [len(paths[i]) for i in order]
+    each = np.arange(len(row)).repeat(lengths)
+    path = np.array(places)[np.concatenate([paths[i] for i in order])]
+    met, which = np.unique(row[each] * len(places) + path, return_inverse=True)
+    of, place = np.divmod(met, len(places))
+    column = np.arange(len(of)) - np.searchsorted(of, of)
+    if count == 1:  # sees all or not: nothing has to be picked out
+        seen, column = np.arange(len(places))[None], place
+    else:
+        seen = np.zeros((count, int(column.max()) + 1), np.int64)
+        seen[of, column] = place
+    dark = np.ones((count, width, seen.shape[1]), np.uint8)
+    dark[row[each], slot[each], column[which]] = 0
+    return Table(order, spans, tokens, row * width + slot, seen, dark)
+
+
+def _spans(block: np.ndarray, index: np.ndarray) -> tuple[dict[int, slice], np.ndarray]:
+    """(block -> the rows of it from the first to the last that are there, the row of the table
+    that each token is in) of tokens sorted by block and index there."""
+    blocks, first, counts = np.unique(block, return_index=True, return_counts=True)
+    low, high = index[first], index[first + counts - 1] + 1
+    starts = np.concatenate([[0], np.cumsum(high - low)[:-1]])
+    spans = {int(b): slice(int(lo), int(hi)) for b, lo, hi in zip(blocks, low, high, strict=True)}
+    return spans, index + (starts - low).repeat(counts)
+
+
+class Plan:
+    """A Table on a device.
+
+    order: as in Table, on the host. back: its inverse on the device. Both None where tokens are
+        in their order already.
+    spans: as in Table.
+    """
+
+    def __init__(self, made: Table, device: torch.device):
+        count, width, _ = made.dark.shape
+        self._shape = count, width
+        self.spans = made.spans
+        in_order = bool((np.diff(made.order) > 0).all())
+        full = len(made.tokens) == len(made.slots)
+        alone = count == 1
+        moves = [
+            np.empty(0, np.int64) if skipped else move.ravel()
+            for skipped, move in (
+                (in_order, made.order.argsort()),
+                (full, made.tokens),
+                (full, made.slots),
+                (alone, made.seen),
+            )
+        ]
+        there = torch.from_numpy(np.concatenate(moves)).to(device, non_blocking=True)
+        back, tokens, slots, seen = there.split([len(move) for move in moves])
+        self.order = None if in_order else made.order
+        self.back = None if in_order else back
+        self._tokens = None if full else tokens
+        self._slots = None if full else slots
+        self._seen = None if alone else seen
+        dark = torch.from_numpy(made.dark).to(device, non_blocking=True).bool()
+        self._hidden = torch.zeros(dark.shape, device=device).masked_fill(dark, -torch.inf)
+        self._wide: dict[tuple[int, int], torch.Tensor] = {}
+
+    def by_row(self, packed: torch.Tensor, groups: int) -> torch.Tensor:
+        """(groups, R, heads of a group * S, width) of (M, heads, width)."""
+        count, width = self._shape
+        slots = packed if self._tokens is None else packed[self._tokens]
+        apart = slots.view(count, width, groups, -1, packed.shape[2])
+        return apart.permute(2, 0, 3, 1, 4).reshape(groups, count, -1, packed.shape[2])
+
+    def by_token(self, table: torch.Tensor) -> torch.Tensor:
+        """The inverse of by_row: (M, heads, width)."""
+        count, width = self._shape
+        apart = table.view(len(table), count, -1, width, table.shape[3])
+        slots = apart.permute(1, 3, 0, 2, 4).reshape(count * width, -1, table.shape[3])
+        return slots if self._slots is None else slots[self._slots]
+
+    def ancestors(self, grown: torch.Tensor) -> torch.Tensor:
+        """(groups * R, C, width) of all that ever grew (groups, tokens, width)."""
+        if self._seen is None:
+            return grown
+        return grown[:, self._seen].view(len(grown) * self._shape[0], -1, grown.shape[2])
+
+    def hidden(self, groups: int, heads: int) -> torch.Tensor:
+        """(groups * R, heads * S, C): minus infinity for what a slot does not see, else 0; heads:
+        of a group."""
+        if (groups, heads) not in self._wide:
+            count, width = self._shape
+            wide = self._hidden[None, :, None].expand(groups, count, heads, width, -1)
+            self._wide[groups, heads] = wide.reshape(groups * count, heads * width, -1)
+        return self._wide[groups, heads]
