@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -26,6 +25,7 @@ from depthlm_ros.dense.head import DepthMap, HeadSpec, Tap, make_head
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.models import compat
 from depthlm_ros.models.decoder import prefill
+from depthlm_ros.models.listeners import listening
 from depthlm_ros.models.loading import Loaded, Parts
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.models.vision import ImageTensors, QwenVision
@@ -50,17 +50,10 @@ class Taps:
     def collecting(self) -> Iterator[Found]:
         """What the taps return while this is open; nothing is attached before or after."""
         found: Found = [[] for _ in self._modules]
-        handles = [
-            module.register_forward_hook(
-                lambda _, __, output, kept=kept: kept.append(_plain(output))
-            )
-            for module, kept in zip(self._modules, found, strict=True)
-        ]
-        try:
+        with ExitStack() as stack:
+            for module, kept in zip(self._modules, found, strict=True):
+                stack.enter_context(listening(module, kept.append))
             yield found
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def maps(
         self, found: Found, at_image: torch.Tensor, grids: Sequence[tuple[int, int]]
@@ -87,8 +80,8 @@ class Taps:
             states = torch.cat([output.flatten(0, -2) for output in outputs])
             return self._vision.maps(states, grids)
         (states,) = outputs
-        if tap.source == "text":
-            states = states[at_image]
+        if tap.source == "text":  # (B, L, width), or end to end
+            states = states.flatten(0, -2)[at_image.flatten()]
         parts = states.split([rows * columns for rows, columns in grids])
         return [part.T.reshape(1, -1, *grid) for part, grid in zip(parts, grids, strict=True)]
 
@@ -233,10 +226,6 @@ def _tapped(base: nn.Module, tap: Tap) -> nn.Module:
             f"the head taps {tap.source} layer {tap.layer}, and this model has: {allowed}"
         )
     return found
-
-
-def _plain(output: Any) -> torch.Tensor:
-    return output[0] if isinstance(output, tuple) else output
 
 
 def _add_shard(folder: Path, weights: dict[str, torch.Tensor]) -> None:

@@ -98,9 +98,10 @@ class DecoderLayer(NamedTuple):
     """One layer of a language model, Qwen2.5-VL's, Qwen3-VL's and Mistral's alike.
 
     query_norm, key_norm: of each head, None where the model has none. scaling: of the product of
-    queries and keys.
+    queries and keys. whole: the layer that these are parts of.
     """
 
+    whole: torch.nn.Module
     attention_norm: torch.nn.Module
     query: torch.nn.Module
     key: torch.nn.Module
@@ -115,11 +116,15 @@ class DecoderLayer(NamedTuple):
 
 
 class Decoder(NamedTuple):
-    """A language model: embeddings, layers, and the norm behind the last."""
+    """A language model: embeddings, layers, and the norm behind the last.
+
+    stock_norm: that norm as transformers has it.
+    """
 
     embedding: torch.nn.Module
     layers: list[DecoderLayer]
     norm: torch.nn.Module
+    stock_norm: torch.nn.Module
 
 
 def language_model(base: torch.nn.Module) -> torch.nn.Module:
@@ -131,12 +136,13 @@ def decoder(base: torch.nn.Module) -> Decoder:
     """The parts of the language model."""
     text = language_model(base)
     layers = [_layer(layer) for layer in text.layers]
-    return Decoder(text.embed_tokens, layers, _norm(text.norm))
+    return Decoder(text.embed_tokens, layers, _norm(text.norm), text.norm)
 
 
 def _layer(layer: Any) -> DecoderLayer:
     attention = layer.self_attn
     return DecoderLayer(
+        whole=layer,
         attention_norm=_norm(layer.input_layernorm),
         query=attention.q_proj,
         key=attention.k_proj,
@@ -211,8 +217,9 @@ def replace_patch_embedding(
 
 class VisionBlock(NamedTuple):
     """One layer of a vision part. heads: normalised states (T, width) -> queries, keys and values
-    (T, 3, heads, head). scaling: of the product of queries and keys."""
+    (T, 3, heads, head). scaling: of the product of queries and keys. whole: the layer."""
 
+    whole: torch.nn.Module
     attention_norm: torch.nn.Module
     heads: Callable[[torch.Tensor], torch.Tensor]
     output: torch.nn.Module
@@ -283,6 +290,7 @@ def _qwens_block(block: Any) -> VisionBlock:
         return attention.qkv(states).unflatten(1, (3, attention.num_heads, -1))
 
     return VisionBlock(
+        block,
         _norm(block.norm1),
         heads,
         attention.proj,
@@ -323,6 +331,7 @@ def _pixtrals_block(layer: Any, head: int) -> VisionBlock:
         return torch.stack(each, 1).unflatten(2, (-1, head))
 
     return VisionBlock(
+        layer,
         _norm(layer.attention_norm),
         heads,
         attention.o_proj,

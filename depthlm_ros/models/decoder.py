@@ -18,6 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from depthlm_ros.models import compat
 from depthlm_ros.models.attention import attend, merged
 from depthlm_ros.models.compat import DecoderLayer, KeysValues
+from depthlm_ros.models.listeners import is_heard, tell
 from depthlm_ros.models.loading import Loaded
 from depthlm_ros.models.positions import signed, turned
 from depthlm_ros.models.tower import Seen
@@ -134,10 +135,13 @@ def _through(
     wanted: torch.Tensor | None,
     deeper: Sequence[torch.Tensor] = (),
 ) -> torch.Tensor:
-    """States behind all layers and the norm; deeper: what is added behind the first layers."""
+    """States behind all layers and the norm, of the wanted tokens or of all; deeper: what is added
+    behind the first layers. Where somebody hears the last layer or the norm, all are computed."""
     text = loaded.decoder
     angles = _angles(loaded, hidden, positions)
     last = len(text.layers) - 1
+    all_heard = wanted is not None and any(map(is_heard, (text.layers[-1].whole, text.stock_norm)))
+    cut, wanted = (wanted, None) if all_heard else (None, wanted)
     for index, layer in enumerate(text.layers):
         normed = layer.attention_norm(hidden)
         keys = _heads(layer, normed, layer.key, layer.key_norm)
@@ -154,9 +158,12 @@ def _through(
         found = attended.look(index, queries, layer.scaling)
         hidden = hidden + layer.output(found.flatten(1))
         hidden = hidden + layer.mlp(layer.mlp_norm(hidden))
+        tell(layer.whole, hidden)
         if index < len(deeper):
             hidden = hidden + deeper[index]
-    return text.norm(hidden)
+    hidden = text.norm(hidden)
+    tell(text.stock_norm, hidden)
+    return hidden if cut is None else hidden[cut]
 
 
 def model_positions(loaded: Loaded, positions: torch.Tensor) -> torch.Tensor:

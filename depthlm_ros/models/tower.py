@@ -19,8 +19,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from depthlm_ros.models import compat
 from depthlm_ros.models.compat import VisionBlock
+from depthlm_ros.models.listeners import is_heard, tell
 from depthlm_ros.models.positions import signed, turned
-from depthlm_ros.models.vision import ImageTensors
+from depthlm_ros.models.vision import ImageTensors, stock_order
 
 GRIDS = 8  # whose layouts are kept
 
@@ -93,6 +94,8 @@ class Tower:
         deeper = []
         for index, block in enumerate(part.blocks):
             states = _layer(block, states, angles, windows, count, index in part.full)
+            if is_heard(block.whole):
+                tell(block.whole, self._as_theirs(states, order, images.grid, count))
             if index in part.deeper:
                 deeper.append(part.deeper[index](states))
         features = [part.merge(states), *deeper]
@@ -100,6 +103,17 @@ class Tower:
             back = order.argsort()
             features = [each[back] for each in features]
         return Seen(features[0], features[1:])
+
+    def _as_theirs(
+        self, states: torch.Tensor, order: torch.Tensor | None, grid: tuple[int, int], count: int
+    ) -> torch.Tensor:
+        """States (patches of all images, width) in the order of transformers' own loop."""
+        if order is None:
+            return states
+        theirs = stock_order(*grid, self._part.window).to(order.device)
+        starts = torch.arange(count, device=order.device)[:, None] * len(theirs)
+        wanted = order.argsort()[(starts + theirs).flatten()]
+        return states.unflatten(0, (-1, self._merge**2))[wanted].flatten(0, 1)
 
     def _positions(self, layout: Layout) -> torch.Tensor:
         """(patches, width): the learned positions of one image."""

@@ -192,7 +192,7 @@ class QwenVision:
         """(1, C, rows, columns) of the patches (tokens, patches of one, C) of one image."""
         rows, columns = grid
         if self.window:
-            tokens = tokens[window_order(rows, columns, self.window).argsort().to(tokens.device)]
+            tokens = tokens[stock_order(rows, columns, self.window).argsort().to(tokens.device)]
         placed = tokens.view(rows, columns, self.merge, self.merge, -1).permute(4, 0, 2, 1, 3)
         return placed.reshape(1, -1, rows * self.merge, columns * self.merge)
 
@@ -348,7 +348,7 @@ class PixtralVision(QwenVision):
         return height, width
 
 
-def window_order(rows: int, columns: int, window: int) -> torch.Tensor:
+def stock_order(rows: int, columns: int, window: int) -> torch.Tensor:
     """(rows * columns,) numbers of image tokens, row by row inside each square window, the
     windows row by row: in which order Qwen2.5-VL's vision part keeps them (arXiv 2502.13923)."""
     numbers = torch.arange(rows * columns).view(rows, columns)

@@ -24,7 +24,7 @@ from depthlm_ros.dense.model import (
     save_with_head,
 )
 from depthlm_ros.errors import CheckpointError
-from depthlm_ros.models.compat import image_features, vision_tower
+from depthlm_ros.models.compat import vision_tower
 from depthlm_ros.models.decoder import prefill
 from depthlm_ros.models.loading import load
 from depthlm_ros.models.prompts import Prompts
@@ -87,13 +87,14 @@ def test_vision_maps_lie_row_by_row_whatever_order_the_model_keeps(
     assert found.shape[2:] == (rows * loaded.vision.merge, columns * loaded.vision.merge)
     if architecture == "llava":
         made = loaded.base.multi_modal_projector(as_tokens(found, 1))
-        expected = image_features(loaded.base, **images.tensors)
+        expected = loaded.base.get_image_features(**images.tensors, return_dict=True)
+        expected = expected.pooler_output[0]
     else:
         made = vision_tower(loaded.base).merger(as_tokens(found, 2))
         expected = vision_tower(loaded.base)(
             images.tensors["pixel_values"], grid_thw=images.tensors["image_grid_thw"]
         ).pooler_output
-    assert torch.allclose(made, expected, atol=1e-4)
+    assert torch.allclose(made, expected, atol=1e-3)  # of values around 30
     assert expected.std() > 0.01
 
 
