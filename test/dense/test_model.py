@@ -236,8 +236,8 @@ def test_a_head_that_is_not_as_described_is_refused(loaded_of, copy_of):
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     with pytest.raises(CheckpointError):
         load_dense(load(from_folder(folder), "cpu"))
-    with pytest.raises(CheckpointError):  # weights that no entry describes
-        load(replace(from_folder(folder), head=None, grid_style="marker"), "cpu")
+    asked = replace(from_folder(folder), head=None, grid_style="marker")
+    assert load(asked, "cpu").checkpoint.head is None  # who only asks needs no head
 
 
 @pytest.mark.parametrize(
