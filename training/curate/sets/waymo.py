@@ -15,6 +15,7 @@ or column by column, so a point is placed where the camera was when it saw it.
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -161,9 +162,9 @@ def _exposed(
     )
     drift = car[:3, :3].T @ linear + np.cross(angular, mount[:3, 3])
     drift, spin = (optical_from_car[:3, :3] @ one for one in (drift, angular))
-    seen = points
-    for _ in range(4):
-        along = (camera.pixels(seen)[:, axis] + 0.5) / (camera.width, camera.height)[axis]
+    seen, pinhole = points, replace(camera, distortion="none", coefficients=())
+    for lens in (pinhole, pinhole, camera, camera):  # the cheap one comes near
+        along = (lens.pixels(seen)[:, axis] + 0.5) / (camera.width, camera.height)[axis]
         along = np.nan_to_num((1 - along) if backwards else along, nan=0.5).clip(0, 1)
         later = (begin + readout * along)[:, None]
         seen = Rotation.from_rotvec(-spin * later).apply(points - drift * later)

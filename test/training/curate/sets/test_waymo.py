@@ -15,6 +15,7 @@ from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
 from training.curate.__main__ import main
 from training.curate.sample import Skip
+from training.curate.sets import waymo
 from training.curate.sets.waymo import Waymo
 
 SEGMENT = "10023947602400723454_1120_000_1140_000"
@@ -428,6 +429,18 @@ def test_broken_segments_are_skipped_with_a_reason(place, tmp_path, damage, reas
     with pytest.raises(Skip) as skipped:
         data_set.read((SEGMENT, START, 1))
     assert skipped.value.reason == reason
+
+
+def test_order_of_the_rows_does_not_matter(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(waymo, "RECENT", 1)  # so that reading back begins again
+    root = tmp_path / "root"
+    shutil.copytree(place[0], root)
+    rewrite("lidar", lambda table: table.sort_by([("key.laser_name", "descending")]))(root)
+    rewrite("camera_image", lambda table: table.sort_by("key.camera_name"))(root)
+    there, here = Waymo(place[0]), Waymo(root)
+    for key in [*there.keys(), there.keys()[0]]:
+        gap = gaps(here.read(key).points, there.read(key).points)
+        assert len(gap) > 60 and gap.max() == 0
 
 
 def test_other_versions_are_refused(place, tmp_path):
