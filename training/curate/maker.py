@@ -39,6 +39,7 @@ PIXELS = 100  # labels of an image, as DepthLM's scripts draw
 # Raw units per metre of depth images, the finest whose 16 bits reach as far as the set.
 DEPTH_SCALES = 1000, 500, 250
 JPEG_QUALITY = 95
+MARGIN = 0.01  # of x / z and y / z, around what an image can show
 BINS = 16  # of equal ratio, between the nearest and the farthest label of an image
 
 
@@ -155,7 +156,11 @@ class Maker:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         points = np.asarray(sample.points, np.float64).reshape(-1, 3)
         x, y, z = points.T
-        known, before = np.isfinite(x + y + z), z > 0  # lidars see all around
+        known = np.isfinite(x + y + z)
+        wide = max(camera.cx, camera.width - camera.cx) / camera.fx + MARGIN
+        high = max(camera.cy, camera.height - camera.cy) / camera.fy + MARGIN
+        with np.errstate(invalid="ignore"):  # lidars see all around: most points end here
+            before = (z > 0) & (np.abs(x) < wide * z) & (np.abs(y) < high * z)
         dropped["not finite"] = len(points) - int(np.count_nonzero(known))
         dropped["outside the image"] = int(np.count_nonzero(known & ~before))
         points = points[known & before]

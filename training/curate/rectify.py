@@ -86,7 +86,9 @@ def _cells(shape: tuple[int, int], lens: Lens) -> tuple[np.ndarray, np.ndarray]:
     rays = lens.rays(_cell_centres(np.arange(shape[0] * shape[1]), shape, lens))
     camera = pinhole_of(lens)
     pixels = camera.pixels(rays)
-    return pixels.astype(np.float32), camera.contains(pixels).reshape(shape)
+    seen = camera.contains(pixels)
+    pixels[~seen] = np.nan  # rays far aside are beyond a float32
+    return pixels.astype(np.float32), seen.reshape(shape)
 
 
 @lru_cache(maxsize=MAPS)

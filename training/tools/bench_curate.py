@@ -56,8 +56,17 @@ def points_a_second() -> float:
 
 
 def _cloud(count: int) -> np.ndarray:
+    """What lies before the camera."""
     rng = np.random.default_rng(0)
     return rng.uniform((-20, -5, 1), (20, 5, 60), (count, 3))
+
+
+def _sweep(count: int) -> np.ndarray:
+    """All around, as the lidar on a roof sees it: the camera sees an eighth."""
+    rng = np.random.default_rng(0)
+    turn, tilt = rng.uniform(-np.pi, np.pi, count), rng.uniform(-0.08, 0.43, count)
+    rays = np.stack([np.sin(turn), np.tan(tilt), np.cos(turn)], axis=1)
+    return rays * rng.uniform(3, 80, (count, 1))
 
 
 def milliseconds(data_set: Made, depth: bool, folder: Path) -> Counter[str]:
@@ -83,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
             np.random.default_rng(0).integers(0, 255, (896, 1152, 3), np.uint8), (0, 0), 3
         )
         cv2.imwrite(str(folder / "a.jpg"), picture)
-        cloud = _cloud(POINTS)
+        cloud = _sweep(POINTS)
         depth = np.full((896, 1152), 5.0, np.float32)
         for told, camera, points, metres, wants in (
             ("pinhole, cloud", PINHOLE, cloud, None, False),
