@@ -138,7 +138,7 @@ def test_only_whole_names_of_blocks_are_renamed():
     "name, layers, named",
     [
         ("llava", 4, "'llava'.*qwen3_vl, qwen2_5_vl"),
-        ("qwen3_vl", 2, r"\b2 .*\b2$"),
+        ("qwen3_vl", 2, r"\b2 .*\b2\b"),
     ],
 )
 def test_what_cannot_grow_is_refused(name, layers, named, base_of, tmp_path):

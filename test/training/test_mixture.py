@@ -134,7 +134,7 @@ def test_data_that_are_all_bad_end_the_run():
 @pytest.mark.parametrize(
     ("sources", "bad", "named"),
     [
-        ({}, "skip", ""),
+        ({}, "skip", None),
         ({"a": Source([])}, "skip", "'a'"),
         ({"a": Source([1], 0.0)}, "skip", "weight 0"),
         ({"a": Source([1], float("nan"))}, "skip", "weight nan"),
