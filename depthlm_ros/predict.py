@@ -22,13 +22,17 @@ from depthlm_ros.batcher import Batcher, Job
 from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
 from depthlm_ros.engines import ENGINES, make_engine
-from depthlm_ros.engines.engine import Engine, Reply, Scene
+from depthlm_ros.engines.engine import Engine, OnServers, Reply, Scene, ServerState
 from depthlm_ros.errors import DepthLMError, InputError, UnsupportedError
 from depthlm_ros.models.progress import silent, span
 from depthlm_ros.question import PointingStyle, Question, Style
 from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal
 
+STEP_S = 0.1  # seconds of a step, which a new question waits for
+# A remote step waits for the network several times, however many questions it takes; so many
+# share it, and the server, not the step, decides who computes when.
+REMOTE_STEP_S = 1.0
 # Of the focal length: the image of a camera that sees 60 degrees across, four by three.
 USUAL_WIDTH, USUAL_HEIGHT = 1.143, 0.857
 
@@ -42,12 +46,14 @@ class PredictorStats:
     fell_back: those of them that were decoded freely, since the model would not have said the
         given words.
     memory_bytes: allocated on a GPU, or held by this process on a CPU; 0 without a model.
+    servers: of a model that is on servers.
     """
 
     batch_size: int = 0
     checked: int = 0
     fell_back: int = 0
     memory_bytes: int = 0
+    servers: tuple[ServerState, ...] = ()
 
     @property
     def fall_back_rate(self) -> float:
@@ -173,7 +179,8 @@ def _asking(
 ) -> "AskingPredictor":
     warm_up = warm_up and engine == "local"  # a fake needs none, and the yardstick is slow
     loading = span(progress, 0.0, 0.9 if warm_up else 1.0)
-    made = AskingPredictor(make_engine(engine, checkpoint, loading, **options), checkpoint)
+    step_s = REMOTE_STEP_S if engine == "remote" else STEP_S
+    made = AskingPredictor(make_engine(engine, checkpoint, loading, **options), checkpoint, step_s)
     if warm_up:
         _warm_up(made, span(progress, 0.9, 1.0))
     return made
@@ -214,12 +221,15 @@ def usual_frame(checkpoint: Checkpoint) -> Frame:
 
 
 class AskingPredictor:
-    """A Predictor that asks an engine about each pixel; see there for the methods."""
+    """A Predictor that asks an engine about each pixel; see there for the methods.
 
-    def __init__(self, engine: Engine, checkpoint: Checkpoint) -> None:
+    step_s: seconds that one step should take.
+    """
+
+    def __init__(self, engine: Engine, checkpoint: Checkpoint, step_s: float = STEP_S) -> None:
         self.engine = engine
         self.checkpoint = _within(checkpoint, engine.limits)
-        self._batcher = Batcher(engine)
+        self._batcher = Batcher(engine, step_s)
         self._scenes = OpenScenes(engine)
 
     @property
@@ -290,6 +300,7 @@ class AskingPredictor:
             checked=counts["checked"],
             fell_back=counts["fell_back"],
             memory_bytes=self.engine.memory_bytes,
+            servers=self.engine.servers if isinstance(self.engine, OnServers) else (),
         )
 
     def close(self) -> None:
