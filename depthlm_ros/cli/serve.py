@@ -8,6 +8,7 @@ server.
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -44,8 +45,7 @@ def add(subparsers) -> None:
     parser = subparsers.add_parser(
         "serve",
         help="start vLLM for a checkpoint, to be asked by the engine remote",
-        description="Start vLLM for a checkpoint, to be asked with --engine remote. What stands"
-        " behind -- is given to vLLM: depthlm serve tiny -- --data-parallel-size 2",
+        description="Start vLLM for a checkpoint, to be asked with --engine remote.",
     )
     parser.add_argument("checkpoint", help="tiny, a checkpoint folder, or a published name")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
@@ -57,7 +57,13 @@ def add(subparsers) -> None:
         "--key-file", default="", help="file with the key that clients must have (default: none)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the command and stop")
-    parser.add_argument("more", nargs="*", metavar="-- ARGUMENT", help="arguments for vLLM")
+    parser.add_argument(
+        "--vllm",
+        type=shlex.split,
+        default=[],
+        metavar="ARGUMENTS",
+        help="more arguments for vLLM, such as --vllm='--data-parallel-size 2'",
+    )
     parser.set_defaults(run=run)
 
 
@@ -65,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     """Become the server; with --dry-run print how."""
     checkpoint = find_checkpoint(args.checkpoint)
     python, on_cpu = interpreter(args.python)
-    command = [str(python), *arguments(checkpoint, args.host, args.port, on_cpu), *args.more]
+    command = [str(python), *arguments(checkpoint, args.host, args.port, on_cpu), *args.vllm]
     variables = dict(environment(python, on_cpu, args.key_file))
     if args.dry_run:
         shown = {name: value for name, value in variables.items() if name != "VLLM_API_KEY"}
@@ -94,11 +100,11 @@ def interpreter(named: str) -> tuple[Path, bool]:
 
 def _candidates(named: str) -> Iterator[Path]:
     if named:
-        yield Path(shutil.which(named) or named).expanduser()
+        yield Path(shutil.which(named) or named).expanduser().absolute()
         return
     yield Path(sys.executable)
     if script := shutil.which("vllm"):
-        yield Path(script).with_name("python")
+        yield Path(script).absolute().with_name("python")
 
 
 def arguments(checkpoint: Checkpoint, host: str, port: int, on_cpu: bool) -> list[str]:

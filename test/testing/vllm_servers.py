@@ -20,7 +20,7 @@ START_S = 300
 MISSING = f"needs vLLM in {PYTHON.parent.parent}: make test-vllm installs it"
 # Small machines: one thread a server, few questions at a time.
 VARIABLES = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-ARGUMENTS = ["--max-num-seqs", "64"]
+ARGUMENTS = "--max-num-seqs 64"
 
 
 def free_port():
@@ -33,12 +33,12 @@ def free_port():
 class Served:
     """A server process, ready once wait() returns. core: to pin it to, None for any."""
 
-    def __init__(self, log, port=None, arguments=(), options=(), core=None):
+    def __init__(self, log, port=None, arguments="", options=(), core=None):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         command = [sys.executable, "-m", "depthlm_ros", "serve", "tiny", "--port", str(self.port)]
-        command += ["--python", str(PYTHON), *options, "--", *ARGUMENTS, *arguments]
+        command += ["--python", str(PYTHON), *options, f"--vllm={ARGUMENTS} {arguments}"]
         pinned = [] if core is None else ["taskset", "-c", str(core)]
         with open(log, "ab") as file:
             self.process = subprocess.Popen(

@@ -100,7 +100,7 @@ class Reader:
     async def check(self, server: Server, scene: RemoteScene, question: Question) -> None:
         """Ask one question about a scene, by which its image is sent. Raises Misfit where the
         server's prompt is not as long as ours, Lost or Refused."""
-        images = await asyncio.to_thread(scene.images, question)
+        images = await asyncio.to_thread(scene.plain)
         if _of(server).reading == FREE:  # nothing is kept, and nothing told
             return
         body = next_token(bool(question.form.opening), self._symbols)

@@ -60,6 +60,10 @@ class RemoteScene:
             return self.shared
         return [self._seen(self.style.image(view, question.pixel)) for view in self._views]
 
+    def plain(self) -> Sequence[SentImage]:
+        """The images with nothing drawn on them."""
+        return self.shared or [self._seen(view.image) for view in self._views]
+
     def close(self) -> None:
         """Give the images back, and end the requests about them."""
         self.closed = True
