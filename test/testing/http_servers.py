@@ -4,6 +4,7 @@ a real one said, and one that says what a test wants.
 """
 
 import base64
+import gzip
 import hashlib
 import io
 import json
@@ -20,13 +21,13 @@ JSON = "application/json"
 
 
 class Answering:
-    """A server on a free port of this machine, while it is entered.
+    """A server on this machine, while it is entered. port: 0 for a free one.
 
     answer: (method, path, body) -> (status, text); None: the connection is cut without a word.
     asked: [(method, path, body)] so far. headers: of the last request.
     """
 
-    def __init__(self, answer):
+    def __init__(self, answer, port=0):
         self.answer = answer
         self.asked = []
         self.headers = {}
@@ -61,7 +62,10 @@ class Answering:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 128  # connections that come at once
+
+        self._server = Server(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
@@ -105,14 +109,14 @@ def passing_on(url, key=""):
 
 
 def recording(answer, path):
-    """The same answer, written to a file of lines [key, status, text] as they come."""
+    """The same answer, written to a gzipped file of lines [key, status, text] as they come."""
     seen = set()
 
     def answered(method, where, body):
         told = answer(method, where, body)
         if told is not None and (key := key_of(method, where, body)) not in seen:
             seen.add(key)
-            with open(path, "a") as file:
+            with gzip.open(path, "at") as file:
                 file.write(json.dumps([key, *told]) + "\n")
         return told
 
@@ -121,7 +125,7 @@ def recording(answer, path):
 
 def repeating(path):
     """An answer that was recorded, byte for byte; 404 for what was never asked."""
-    with open(path) as file:
+    with gzip.open(path, "rt") as file:
         said = {key: (status, text) for key, status, text in map(json.loads, file)}
     unknown = 404, json.dumps({"error": {"message": "this request was not recorded"}})
     return lambda method, where, body: said.get(key_of(method, where, body), unknown)

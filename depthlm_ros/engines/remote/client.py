@@ -91,7 +91,10 @@ class Client:
                 if error.status_code not in BUSY or last:
                     raise self._translated(error) from error
             except (asyncio.TimeoutError, openai.APIConnectionError) as error:
-                raise Lost(self._unreachable(error)) from error
+                late = isinstance(error, (asyncio.TimeoutError, openai.APITimeoutError))
+                if late or attempt:
+                    raise Lost(self._unreachable(error)) from error
+                pause = 0.0  # an idle connection that the server was just closing
             await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
