@@ -21,13 +21,13 @@ JSON = "application/json"
 
 
 class Answering:
-    """A server on this machine, while it is entered. port: 0 for a free one.
+    """A server on this machine, while it is entered. port: 0 for a free one; tls: an SSLContext.
 
     answer: (method, path, body) -> (status, text); None: the connection is cut without a word.
     asked: [(method, path, body)] so far. headers: of the last request.
     """
 
-    def __init__(self, answer, port=0):
+    def __init__(self, answer, port=0, tls=None):
         self.answer = answer
         self.asked = []
         self.headers = {}
@@ -44,7 +44,7 @@ class Answering:
                 self._respond("POST", json.loads(self.rfile.read(length)))
 
             def _respond(self, method, body):
-                station.headers = dict(self.headers)
+                station.headers = {name.lower(): value for name, value in self.headers.items()}
                 station.asked.append((method, self.path, body))
                 told = station.answer(method, self.path, body)
                 if told is None:
@@ -67,11 +67,14 @@ class Answering:
 
         self._server = Server(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def posts(self, end=""):
         """The bodies that were posted to paths that end so."""

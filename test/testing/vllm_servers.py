@@ -62,6 +62,11 @@ class Served:
         self.stop(signal.SIGKILL)
         raise RuntimeError(f"vLLM did not start:\n{Path(self._log).read_text()[-3000:]}")
 
+    def command_lines(self):
+        """Those of its processes, as every user of the machine can read them."""
+        command = ["ps", "-o", "args=", "-g", str(self.process.pid)]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
     def send(self, what):
         """A signal to all of its processes."""
         try:

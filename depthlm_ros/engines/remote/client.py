@@ -93,7 +93,7 @@ class Client:
             except (asyncio.TimeoutError, openai.APIConnectionError) as error:
                 late = isinstance(error, (asyncio.TimeoutError, openai.APITimeoutError))
                 if late or attempt:
-                    raise Lost(self._unreachable(error)) from error
+                    raise self._unreachable(error) from error
                 pause = 0.0  # an idle connection that the server was just closing
             await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
@@ -119,19 +119,21 @@ class Client:
             return Lost(f"{self.url} fails ({error.status_code} {said})")
         return Refused(f"{self.url} refuses ({error.status_code}): {said}", error.status_code)
 
-    def _unreachable(self, error: Exception) -> str:
+    def _unreachable(self, error: Exception) -> Lost:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE" in str(cause):
-                return (
+                return Misfit(
                     f"the certificate of {self.url} is not trusted ({first_line(cause)}): name the"
                     " file of its authority in the environment variable SSL_CERT_FILE"
                 )
             cause = cause.__cause__ or cause.__context__
         if isinstance(error, (asyncio.TimeoutError, openai.APITimeoutError)):
-            return f"{self.url} has not answered within {self.timeout:g} s (remote.timeout)"
+            return Lost(f"{self.url} has not answered within {self.timeout:g} s (remote.timeout)")
         reason = first_line(error.__cause__ or error)
-        return f"{self.url} cannot be reached ({reason}): is the server started, the network up?"
+        return Lost(
+            f"{self.url} cannot be reached ({reason}): is the server started, the network up?"
+        )
 
     async def _count(self, request: Any) -> None:
         self.traffic["requests"] += 1

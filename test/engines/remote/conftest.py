@@ -1,7 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Servers for these tests: real vLLM where it is installed, and what it once said, repeated.
 
-DEPTHLM_RECORD=1 has vllm_0_32.jsonl.gz written anew, from a real server.
+DEPTHLM_RECORD=1 has vllm_0_32.jsonl.gz written anew, from a real server; DEPTHLM_RECORD=more adds
+to it what it lacks.
 """
 
 import os
@@ -17,7 +18,7 @@ from depthlm_ros.demo.scene import demo_frame
 from depthlm_ros.view import unify_focal
 
 SAID = Path(__file__).with_name("vllm_0_32.jsonl.gz")
-RECORD = bool(os.environ.get("DEPTHLM_RECORD"))
+RECORD = os.environ.get("DEPTHLM_RECORD", "")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,8 @@ def said(request):
     """The answer of a real server, byte for byte as it was recorded."""
     if RECORD:
         url = request.getfixturevalue("vllm")
-        SAID.unlink(missing_ok=True)
+        if RECORD != "more":
+            SAID.unlink(missing_ok=True)
         return recording(passing_on(url), SAID)
     return repeating(SAID)
 
