@@ -104,11 +104,12 @@ class Engine(Protocol):
 @dataclass(frozen=True)
 class ServerState:
     """What is known of a server. usable: whether it is asked. text: what it can do, or why it is
-    not asked."""
+    not asked. sent_bytes: images and words that it has been sent."""
 
     url: str
     usable: bool
     text: str
+    sent_bytes: int
 
 
 @runtime_checkable

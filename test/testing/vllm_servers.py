@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = Path(os.environ.get("DEPTHLM_VLLM", ROOT / ".venv-vllm" / "bin" / "python"))
-START_S = 300
+START_S = 600
 MISSING = f"needs vLLM in {PYTHON.parent.parent}: make test-vllm installs it"
 # Small machines: one thread a server, few questions at a time.
 VARIABLES = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

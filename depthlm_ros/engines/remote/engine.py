@@ -134,7 +134,9 @@ class RemoteEngine:
     @property
     def servers(self) -> tuple[ServerState, ...]:
         """Each server as it is now."""
-        return tuple(ServerState(s.url, s.usable, str(s)) for s in self._servers)
+        return tuple(
+            ServerState(s.url, s.usable, str(s), s.client.traffic["bytes"]) for s in self._servers
+        )
 
     @property
     def traffic(self) -> Counter[str]:

@@ -132,6 +132,7 @@ def _model_values(node, worker, settings):
     yield "fall-back rate", stats.fall_back_rate
     for server in stats.servers:
         yield f"server {server.url}", server.text
+        yield f"server {server.url} MB sent", server.sent_bytes / 1e6
     yield "questions waiting", questions
     yield "pixels waiting", pixels
     for name, count in sorted(statistics.failures.items()):
