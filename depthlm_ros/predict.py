@@ -142,7 +142,8 @@ def load_predictor(
     """
     if engine not in PREDICTORS:
         raise InputError(f"engine '{engine}' is unknown, allowed: {', '.join(PREDICTORS)}")
-    found = choose_checkpoint(checkpoint, entry, style, grid_style, axes)
+    weights = engine != "remote"
+    found = choose_checkpoint(checkpoint, entry, style, grid_style, axes, weights)
     return PREDICTORS[engine](found, warm_up=warm_up, **options)
 
 
@@ -152,15 +153,17 @@ def choose_checkpoint(
     style: str = "",
     grid_style: str = "",
     axes: str = "",
+    weights: bool = True,
 ) -> Checkpoint:
     """The checkpoint that load_predictor would load, checked as far as goes without loading it.
+    weights: whether they must be here.
 
     Raises CheckpointError.
     """
     if isinstance(checkpoint, Checkpoint):
         found = checkpoint
     else:
-        found = find_checkpoint(checkpoint, entry)
+        found = find_checkpoint(checkpoint, entry, weights)
     return replace(
         found,
         style=style or found.style,

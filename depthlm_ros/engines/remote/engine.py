@@ -102,7 +102,7 @@ class RemoteEngine:
         addresses, key = clean_urls(urls), read_key(key_file)
         progress(0.0, "reading the tokenizer")
         with quiet():
-            parts = load_parts(checkpoint)
+            parts = load_parts(checkpoint, weights=False)
         self.prompts = Prompts(parts)
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
         self.limits = parts.vision.limits

@@ -2,6 +2,7 @@
 """The remote engine on what a real vLLM said, over real HTTP."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from testing.http_servers import Answering
 
 import depthlm_ros.demo
+from depthlm_ros.checkpoints import TINY
 
 from .conftest import numbers
 
@@ -187,3 +189,15 @@ def test_the_command_line_says_the_same_of_both_engines(station, run):
     assert ours["answers"][0]["distance_m"] == pytest.approx(
         theirs["answers"][0]["distance_m"], abs=1e-3
     )
+
+
+def test_a_folder_without_weights_is_enough(station, run, tmp_path):
+    pytest.importorskip("torch")
+    shutil.copytree(TINY, tmp_path / "light", ignore=shutil.ignore_patterns("*.safetensors"))
+    ask = ["ask", SCENE, "--fx", 525, "--at", "320,240", "--style", "coordinates", "--json"]
+    ask += ["--checkpoint", tmp_path / "light"]
+    code, out, err = run(*ask, "--engine", "remote", "--remote-urls", station.url)
+    assert code == 0, err
+    assert json.loads(out)["answers"][0]["status"] == "OK"
+    code, _, err = run(*ask)
+    assert code == 2 and "safetensors" in err
