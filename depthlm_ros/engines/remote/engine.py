@@ -13,6 +13,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Coroutine, Hashable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from math import ceil, nan
 from typing import Any, TypeVar
@@ -51,10 +52,12 @@ DRAWN = 8  # questions with an image of their own that a server is asked at once
 class _Piece:
     """Questions of one step, of one scene and one form, for one server.
 
-    indices: their places in the step. pinned: whether the server that the image chooses is asked.
+    scene: a copy of `own`, which keeps the images where that is closed meanwhile. indices: their
+    places in the step. pinned: whether the server that the image chooses is asked.
     """
 
     scene: RemoteScene
+    own: RemoteScene
     key: str
     questions: list[Question]
     indices: list[int]
@@ -249,8 +252,8 @@ class RemoteEngine:
         """What was said to the questions of each piece; None where its scene was closed."""
         tasks = [asyncio.ensure_future(self._said(piece)) for piece in pieces]
         for piece, task in zip(pieces, tasks, strict=True):
-            self._running.setdefault(id(piece.scene), set()).add(task)
-            if piece.scene.closed:
+            self._running.setdefault(id(piece.own), set()).add(task)
+            if piece.own.closed:
                 task.cancel()
         try:
             found = await asyncio.gather(*tasks, return_exceptions=True)
@@ -282,15 +285,20 @@ class RemoteEngine:
     # A step: pieces of it, and what becomes of what was said.
 
     def _pieces(self, batch: Sequence[Asked]) -> list[_Piece]:
-        groups: dict[Hashable, list[int]] = {}
+        groups: dict[tuple[int, AnswerForm], list[int]] = {}
+        held = {id(scene): copy(scene) for scene, _ in batch}
         for index, (scene, question) in enumerate(batch):
-            if not scene.closed:
+            if not held[id(scene)].closed:
                 groups.setdefault((id(scene), question.form), []).append(index)
-        return [piece for indices in groups.values() for piece in self._cut(batch, indices)]
+        return [
+            piece
+            for (scene_id, _), indices in groups.items()
+            for piece in self._cut(held[scene_id], batch, indices)
+        ]
 
-    def _cut(self, batch: Sequence[Asked], indices: list[int]) -> list[_Piece]:
+    def _cut(self, scene: RemoteScene, batch: Sequence[Asked], indices: list[int]) -> list[_Piece]:
         """The pieces of a group: one for the server of its image, and the rest for any."""
-        scene, key = batch[indices[0]][0], batch[indices[0]][0].key
+        own, key = batch[indices[0]][0], scene.key
         most = PIECE if key else DRAWN
         length = ceil(len(indices) / ceil(len(indices) / most))
         pieces = []
@@ -299,7 +307,7 @@ class RemoteEngine:
             questions = [batch[index][1] for index in part]
             spoken = [self._is_spoken(scene, question) for question in questions]
             pinned = bool(key) and start == 0
-            pieces.append(_Piece(scene, key, questions, part, spoken, pinned))
+            pieces.append(_Piece(scene, own, key, questions, part, spoken, pinned))
         return pieces
 
     def _is_spoken(self, scene: RemoteScene, question: Question) -> bool:
