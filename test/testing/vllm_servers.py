@@ -64,7 +64,7 @@ class Served:
 
     def command_lines(self):
         """Those of its processes, as every user of the machine can read them."""
-        command = ["ps", "-o", "args=", "-g", str(self.process.pid)]
+        command = ["ps", "-ww", "-o", "args=", "-g", str(self.process.pid)]
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout
 
     def send(self, what):

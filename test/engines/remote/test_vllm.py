@@ -135,22 +135,22 @@ def test_two_servers_of_which_one_is_slow_answer_like_one(
 def test_a_server_that_is_stopped_for_ten_seconds_comes_back(
     vllm, second, remote, view, questions, replies
 ):
-    engine = remote(vllm, second.started[-1].url, key_file=second.key_file, timeout=60.0)
-    some = questions(view, "marker", 16, seed=5)
-    expected = numbers(replies(engine, view, some, "marker"))
-    engine_of_short_patience = remote(
-        vllm, second.started[-1].url, key_file=second.key_file, timeout=60.0
-    )
+    """It is asked again, or another one, by how long a machine takes that does other things too."""
     served = second.started[-1]
-    for server in engine_of_short_patience._servers:
-        server.client.timeout = 5.0
+    engine = remote(vllm, served.url, key_file=second.key_file)
+    some = questions(view, "marker", 16, seed=5)
+    begun = time.monotonic()
+    expected = numbers(replies(engine, view, some, "marker"))
+    usual = time.monotonic() - begun
+    hasty = remote(vllm, served.url, key_file=second.key_file, timeout=max(5.0, 4 * usual))
+    until_usable(hasty)
     served.send(signal.SIGSTOP)
     threading.Timer(10.0, served.send, [signal.SIGCONT]).start()
-    found = replies(engine_of_short_patience, view, some, "marker")
-    assert np.abs(numbers(found) - expected).max() < 1e-3
-    for server in engine_of_short_patience._servers:
-        server.client.timeout = 60.0
-    until_usable(engine_of_short_patience)
+    begun = time.monotonic()
+    found = numbers(replies(hasty, view, some, "marker"))
+    assert np.abs(found - expected).max() < 1e-3
+    assert time.monotonic() - begun < 10 + max(5.0, 4 * usual) + 4 * usual
+    until_usable(hasty)
 
 
 def test_a_server_that_is_killed_midway_costs_no_answer_and_its_successor_is_taken_in(
