@@ -135,7 +135,7 @@ def test_two_servers_of_which_one_is_slow_answer_like_one(
 def test_a_server_that_is_stopped_for_ten_seconds_comes_back(
     vllm, second, remote, view, questions, replies
 ):
-    """It is asked again, or another one, by how long a machine takes that does other things too."""
+    """How long it may take is measured: the machine may do other things too."""
     served = second.started[-1]
     engine = remote(vllm, served.url, key_file=second.key_file)
     some = questions(view, "marker", 16, seed=5)
