@@ -12,6 +12,7 @@ from testing.http_servers import Answering, passing_on
 from testing.vllm_servers import MISSING, PYTHON, Served
 
 from depthlm_ros.errors import EngineError
+from depthlm_ros.question import PlainStyle
 
 from .conftest import numbers
 
@@ -79,6 +80,19 @@ def test_two_images_at_once_are_not_taken_for_each_other(vllm, remote, local, vi
         found.append(numbers(asked.step(batch)))
     assert np.abs(found[0] - found[1]).max() < 1e-3
     assert np.abs(found[1][::2] - found[1][1::2]).max() > 0.1
+
+
+def test_questions_in_words_about_two_images_are_answered_alike(vllm, remote, local, view):
+    other = replace(view, image=np.ascontiguousarray(view.image[:, ::-1]))
+    style, engine, said = PlainStyle(), remote(vllm), []
+    for views in ([view], [view, other], [other, view]):
+        texts = []
+        for one in (engine, local):
+            scene = one.open(views, style)
+            texts.append(one.step([(scene, style.ask("How far did the camera move?"))])[0].text)
+        assert texts[0] == texts[1]
+        said.append(texts[0])
+    assert len(set(said)) == 3
 
 
 def test_checked_answers_are_those_that_the_model_says_by_itself(
