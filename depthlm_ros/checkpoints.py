@@ -252,17 +252,18 @@ def with_head(checkpoint: Checkpoint, head: HeadSpec) -> Checkpoint:
     return replace(checkpoint, head=head, grid_style=DENSE)
 
 
-def find_checkpoint(name: str, entry: str = "") -> Checkpoint:
+def find_checkpoint(name: str, entry: str = "", weights: bool = True) -> Checkpoint:
     """The entry of "tiny", a folder, or a published name.
 
     entry: the name of a published entry to use for a folder that has none of its own.
+    weights: whether a folder must hold them; not where another machine has them.
 
     Raises CheckpointError that says what is missing and what to do.
     """
     if name in ("", "tiny"):
         return from_folder(TINY)
     if Path(name).expanduser().is_dir():
-        return from_folder(Path(name).expanduser(), entry)
+        return from_folder(Path(name).expanduser(), entry, weights)
     if name in PUBLISHED:
         return PUBLISHED[name]
     raise CheckpointError(
@@ -271,10 +272,10 @@ def find_checkpoint(name: str, entry: str = "") -> Checkpoint:
     )
 
 
-def from_folder(folder: str | Path, entry: str = "") -> Checkpoint:
+def from_folder(folder: str | Path, entry: str = "", weights: bool = True) -> Checkpoint:
     """The entry in a checkpoint folder, once the folder is found to be complete."""
     folder = Path(folder)
-    check_folder(folder)
+    check_folder(folder, weights)
     if not (folder / ROW_FILE).exists() and entry in PUBLISHED:
         return replace(PUBLISHED[entry], model=str(folder))
     return _read_entry(folder)
@@ -297,25 +298,28 @@ def _read_entry(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
-def check_folder(folder: str | Path) -> None:
-    """Raise CheckpointError unless the folder holds a complete model in safetensors."""
+def check_folder(folder: str | Path, weights: bool = True) -> None:
+    """Raise CheckpointError unless the folder holds a complete model in safetensors; without
+    `weights` unless it holds what describes one."""
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"the checkpoint folder {folder} does not exist")
     if not (folder / "config.json").exists():
         raise CheckpointError(f"{folder} has no config.json: it is not a (complete) checkpoint")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights and any(folder.glob("*.bin")):
+    if not weights:
+        return
+    files = sorted(folder.glob("*.safetensors"))
+    if not files and any(folder.glob("*.bin")):
         raise CheckpointError(
             f"{folder} holds pickle weights (*.bin), which can run code when loaded and are"
             " refused: convert them to safetensors"
         )
-    missing = _shards(folder) - {w.name for w in weights}
-    if missing or not weights:
+    missing = _shards(folder) - {file.name for file in files}
+    if missing or not files:
         raise CheckpointError(
             f"{folder} is incomplete: {', '.join(sorted(missing)) or '*.safetensors'} missing"
         )
-    for path in weights:
+    for path in files:
         _check_length(path)
 
 

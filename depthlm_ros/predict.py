@@ -22,7 +22,7 @@ from depthlm_ros.batcher import Batcher, Job
 from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.checkpoints import DENSE, Checkpoint, find_checkpoint
 from depthlm_ros.engines import ENGINES, make_engine
-from depthlm_ros.engines.engine import Engine, Reply, Scene
+from depthlm_ros.engines.engine import Engine, OnServers, Reply, Scene, ServerState
 from depthlm_ros.errors import DepthLMError, InputError, UnsupportedError
 from depthlm_ros.models.progress import silent, span
 from depthlm_ros.question import PointingStyle, Question, Style
@@ -30,6 +30,10 @@ from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal
 
 CHEAPEST = ("position", "coordinates", "marker")  # styles for grids where no map can be told
+STEP_S = 0.1  # seconds of a step, which a new question waits for
+# A remote step waits for the network several times, however many questions it takes; so many
+# share it, and the server, not the step, decides who computes when.
+REMOTE_STEP_S = 1.0
 # Of the focal length: the image of a camera that sees 60 degrees across, four by three.
 USUAL_WIDTH, USUAL_HEIGHT = 1.143, 0.857
 
@@ -43,12 +47,14 @@ class PredictorStats:
     fell_back: those of them that were decoded freely, since the model would not have said the
         given words.
     memory_bytes: allocated on a GPU, or held by this process on a CPU; 0 without a model.
+    servers: of a model that is on servers.
     """
 
     batch_size: int = 0
     checked: int = 0
     fell_back: int = 0
     memory_bytes: int = 0
+    servers: tuple[ServerState, ...] = ()
 
     @property
     def fall_back_rate(self) -> float:
@@ -137,7 +143,8 @@ def load_predictor(
     """
     if engine not in PREDICTORS:
         raise InputError(f"engine '{engine}' is unknown, allowed: {', '.join(PREDICTORS)}")
-    found = choose_checkpoint(checkpoint, entry, style, grid_style, axes)
+    weights = engine != "remote"
+    found = choose_checkpoint(checkpoint, entry, style, grid_style, axes, weights)
     if engine in ENGINES and engine != "local" and found.head:
         found = _without_dense(found, engine, DENSE in (style, grid_style))
     return PREDICTORS[engine](found, warm_up=warm_up, **options)
@@ -149,15 +156,17 @@ def choose_checkpoint(
     style: str = "",
     grid_style: str = "",
     axes: str = "",
+    weights: bool = True,
 ) -> Checkpoint:
     """The checkpoint that load_predictor would load, checked as far as goes without loading it.
+    weights: whether they must be here.
 
     Raises CheckpointError.
     """
     if isinstance(checkpoint, Checkpoint):
         found = checkpoint
     else:
-        found = find_checkpoint(checkpoint, entry)
+        found = find_checkpoint(checkpoint, entry, weights)
     return replace(
         found,
         style=style or found.style,
@@ -205,7 +214,8 @@ def _asking(
 
         made: AskingPredictor = DensePredictor(found, checkpoint)
     else:
-        made = AskingPredictor(found, checkpoint)
+        step_s = REMOTE_STEP_S if engine == "remote" else STEP_S
+        made = AskingPredictor(found, checkpoint, step_s)
     if warm_up:
         _warm_up(made, span(progress, 0.9, 1.0))
     return made
@@ -246,12 +256,15 @@ def usual_frame(checkpoint: Checkpoint) -> Frame:
 
 
 class AskingPredictor:
-    """A Predictor that asks an engine about each pixel; see there for the methods."""
+    """A Predictor that asks an engine about each pixel; see there for the methods.
 
-    def __init__(self, engine: Engine, checkpoint: Checkpoint) -> None:
+    step_s: seconds that one step should take.
+    """
+
+    def __init__(self, engine: Engine, checkpoint: Checkpoint, step_s: float = STEP_S) -> None:
         self.engine = engine
         self.checkpoint = _within(checkpoint, engine.limits)
-        self._batcher = Batcher(engine)
+        self._batcher = Batcher(engine, step_s)
         self._scenes = OpenScenes(engine)
 
     @property
@@ -322,6 +335,7 @@ class AskingPredictor:
             checked=counts["checked"],
             fell_back=counts["fell_back"],
             memory_bytes=self.engine.memory_bytes,
+            servers=self.engine.servers if isinstance(self.engine, OnServers) else (),
         )
 
     def close(self) -> None:

@@ -40,8 +40,15 @@ LAYERS = [
     ["cli"],
 ]
 HEAVY = ("rclpy", "sensor_msgs", "torch", "transformers", "matplotlib")
-WITH_TORCH_OR_ROS = ("ros", "dense", "models", "engines.local", "engines.reference")
-LIGHT = ("models.progress", "engines.scripted", "dense.spec")
+WITH_TORCH_OR_ROS = (
+    "ros",
+    "dense",
+    "models",
+    "engines.local",
+    "engines.reference",
+    "engines.remote",
+)
+LIGHT = ("models.progress", "engines.scripted", "engines.remote.addresses", "dense.spec")
 IMPORT_ALL = f"""
 import importlib, json, sys
 for name in {HEAVY}:

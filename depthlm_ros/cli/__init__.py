@@ -52,12 +52,13 @@ def parser() -> argparse.ArgumentParser:
         evaluate,
         intervals,
         scan,
+        serve,
     )
 
     whole = argparse.ArgumentParser(prog="depthlm", description="How far away is that pixel?")
     subparsers = whole.add_subparsers(metavar="COMMAND", required=True)
     commands = (
-        *(ask, scan, bag, evaluate, calibrate, intervals, checkpoints, bench),
+        *(ask, scan, bag, evaluate, calibrate, intervals, checkpoints, bench, serve),
         *(call, demo),  # these need ROS 2
     )
     for command in commands:

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm bench: how long conversions and answers take on this machine; with --size, engines
 side by side on a model of random weights; with --gpu, all that only a GPU can tell; with --ros,
-what the node costs by itself."""
+what the node costs by itself; with --remote, servers beside this process."""
 
 import argparse
 import os
@@ -12,14 +12,22 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import gpu, latency, predictors, report
+from depthlm_ros.bench import gpu, latency, predictors, remote, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.bench.timing import memory_of
 from depthlm_ros.cli.ask import told
-from depthlm_ros.cli.options import add_model_options, count, positive, predictor_from
+from depthlm_ros.cli.options import (
+    add_model_options,
+    count,
+    positive,
+    predictor_from,
+    remote_options,
+)
 from depthlm_ros.demo.scene import demo_frame
+from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError, MissingDependency
+from depthlm_ros.predict import choose_checkpoint
 from depthlm_ros.ranges import Ranges
 from depthlm_ros.scan import Scan, scan
 
@@ -43,6 +51,11 @@ def add(subparsers) -> None:
     )
     parser.add_argument(
         "--ros", action="store_true", help="queries, clouds and services of the node instead"
+    )
+    parser.add_argument(
+        "--remote",
+        action="store_true",
+        help="the servers of --remote-urls beside this process instead (--n, --styles)",
     )
     parser.add_argument(
         "--times", type=count, default=200, help="repetitions with --ros (default: 200)"
@@ -72,7 +85,7 @@ def _add_gpu_options(parser):
 
 
 def _add_comparison_options(parser):
-    sized = parser.add_argument_group("with --size")
+    sized = parser.add_argument_group("with --size or --remote")
     sized.add_argument(
         "--n", type=counts, default=COUNTS, help="numbers of questions (default: 1,16,100,1000)"
     )
@@ -107,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
         return _gpu(args)
     if args.size:
         return _compare(args)
+    if args.remote:
+        return _remote(args)
     if args.ros:
         return _ros(args)
     if args.drift:
@@ -154,6 +169,19 @@ def _ros(args) -> int:
     setting, rows = measured(args.times)
     print(*report.warnings(setting.load_before), latency.HEADER, sep="\n", flush=True)
     _told(args, setting, rows, latency.Latency.line)
+    return 0
+
+
+def _remote(args) -> int:
+    args.engine = "remote"
+    given = {"device": args.device, **remote_options(args)}
+    options = {name: value for name, value in given.items() if value is not None}
+    options["urls"] = clean_urls(options.get("urls", ()))
+    checkpoint = choose_checkpoint(args.checkpoint or "tiny", args.entry)
+    print(remote.HEADER, flush=True)
+    styles = args.styles or remote.STYLES
+    for asked in remote.rows(checkpoint, demo_frame(), options, styles, args.n):
+        print(asked.line(), flush=True)
     return 0
 
 

@@ -12,6 +12,7 @@ from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.data.frames import print_warning, read_frame
 from depthlm_ros.data.records import KINDS
 from depthlm_ros.engines import CHECKS
+from depthlm_ros.errors import InputError
 from depthlm_ros.predict import PREDICTORS, Predictor, load_predictor
 from depthlm_ros.ranges import Ranges
 from depthlm_ros.scan import stride_shape
@@ -22,6 +23,7 @@ RECORDS = (
     'jsonl files with one image per line: {"image": file, "intrinsics": [fx, fy, cx, cy, width,'
     ' height], "pixel_coords": [[u, v], ...], "depth": [metres, ...], "kind": "distance" or "z"}'
 )
+REMOTE = "urls", "model", "key_file", "timeout"  # options of the engine remote
 _MOST_TOLD = 3  # cameras whose doubts are told; a zoom has as many as images
 
 
@@ -57,8 +59,8 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) ->
         "--engine",
         choices=list(PREDICTORS),
         default="local",
-        help="local (default); reference: plain generate, slow; scripted: a fake that always"
-        " answers 2 m",
+        help="local (default); remote: servers with vLLM; reference: plain generate, slow;"
+        " scripted: a fake that always answers 2 m",
     )
     model.add_argument("--device", help="auto (default), cpu, cuda, cuda:1")
     model.add_argument("--dtype", help="auto (default), float32, bfloat16, float16")
@@ -82,6 +84,30 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) ->
         default="",
         help="fx: both axes are brought to the checkpoint's focal length by fx; both: each by its"
         " own (default: the checkpoint's)",
+    )
+
+    _add_remote_options(parser)
+
+
+def _add_remote_options(parser: argparse.ArgumentParser) -> None:
+    remote = parser.add_argument_group("with --engine remote")
+    remote.add_argument(
+        "--remote-urls",
+        type=urls,
+        metavar="URL,URL",
+        help="addresses of the servers, such as http://gpu:8000 (`depthlm serve` starts one)",
+    )
+    remote.add_argument(
+        "--remote-model", metavar="NAME", help="the model's name there (default: the only one)"
+    )
+    remote.add_argument(
+        "--remote-key-file", metavar="FILE", help="file with the key that the servers want"
+    )
+    remote.add_argument(
+        "--remote-timeout",
+        type=positive,
+        metavar="S",
+        help="seconds after which a server that does not answer is given up (default: 30)",
     )
 
 
@@ -123,6 +149,7 @@ def predictor_from(
     """The predictor that the model options name; style, checkpoint: used instead of theirs."""
     given = {name: getattr(args, name) for name in ("device", "dtype", "threads", "check")}
     options = {name: value for name, value in given.items() if value is not None}
+    options |= remote_options(args)
     style = args.style if style is None else style
     styles = {"style": style, "grid_style": style}
     with loading_bar() as progress:
@@ -136,6 +163,15 @@ def predictor_from(
             progress=progress,
             **options,
         )
+
+
+def remote_options(args: argparse.Namespace) -> dict[str, object]:
+    """What the engine remote is given; InputError where another one is."""
+    given = {name: getattr(args, f"remote_{name}") for name in REMOTE}
+    options = {name: value for name, value in given.items() if value is not None}
+    if options and args.engine != "remote":
+        raise InputError(f"--remote-{next(iter(options))} belongs to --engine remote")
+    return options
 
 
 def frame_from(args: argparse.Namespace) -> Frame:
@@ -185,6 +221,11 @@ def pixel(text: str) -> tuple[float, float]:
             f"a pixel is u,v such as 320,240, got '{text.strip()}'"
         ) from None
     return u, v
+
+
+def urls(text: str) -> tuple[str, ...]:
+    """("http://a:8000", "http://b:8000") of "http://a:8000,http://b:8000"."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def box(text: str) -> tuple[int, int, int, int]:

@@ -10,14 +10,16 @@ from depthlm_ros.engines.engine import (
     CLOSED,
     LONGEST,
     Engine,
+    OnServers,
     Reply,
     Scene,
+    ServerState,
     is_checked,
 )
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.models.progress import silent
 
-ENGINES = ("local", "reference", "scripted")
+ENGINES = ("local", "reference", "remote", "scripted")
 
 __all__ = [
     "CHECKS",
@@ -25,8 +27,10 @@ __all__ = [
     "ENGINES",
     "LONGEST",
     "Engine",
+    "OnServers",
     "Reply",
     "Scene",
+    "ServerState",
     "is_checked",
     "make_engine",
 ]
@@ -41,7 +45,8 @@ def make_engine(
     """The engine of this name for a checkpoint; heavy libraries are imported here, not before.
 
     options: device ("auto", "cpu", "cuda", "cuda:1"), dtype and threads for local and reference;
-        check (one of CHECKS) for local, see LocalEngine.
+        check (one of CHECKS) for local and remote, see LocalEngine; urls, model, key_file and
+        timeout for remote, see RemoteEngine.
     progress: called with (fraction, what), see models/progress.py.
 
     Raises InputError, CheckpointError, OutOfMemory or MissingDependency.
@@ -73,6 +78,10 @@ def _made(
         from depthlm_ros.engines.reference import ReferenceEngine
 
         return ReferenceEngine(checkpoint, progress=progress, **options)
+    if name == "remote":
+        from depthlm_ros.engines.remote.engine import RemoteEngine
+
+        return RemoteEngine(checkpoint, progress=progress, **options)
     from depthlm_ros.engines.scripted import ScriptedEngine
 
     return ScriptedEngine(**options)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from depthlm_ros.question import Question, Style
 from depthlm_ros.view import View, ViewLimits
@@ -99,6 +99,26 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the model back."""
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What is known of a server. usable: whether it is asked. text: what it can do, or why it is
+    not asked. sent_bytes: images and words that it has been sent."""
+
+    url: str
+    usable: bool
+    text: str
+    sent_bytes: int
+
+
+@runtime_checkable
+class OnServers(Protocol):
+    """An engine whose model is on servers."""
+
+    @property
+    def servers(self) -> tuple[ServerState, ...]:
+        """Each of them as it is now."""
 
 
 def is_checked(check: str, style: Style) -> bool:

@@ -30,7 +30,7 @@ _SLOT = "<<the question>>"
 class Chat:
     """The chat layout of one tokenizer.
 
-    system: the system prompt, or None for the template's.
+    system: the system prompt, or None for the template's; as an attribute the messages of it.
     template: the template to use, "" for the tokenizer's own.
     source: the file that the template is from.
     image_id: the token that stands for an image, None where it is not known: then it is not
@@ -52,7 +52,7 @@ class Chat:
         self.template = template or _default(tokenizer.chat_template)
         self.source = source
         self.text_key = TEXT_KEYS[0]
-        self._system = [{"role": "system", "content": system}] if system else []
+        self.system = [{"role": "system", "content": system}] if system else []
         self._image_id = image_id
         if not self.template:
             raise CheckpointError(
@@ -104,7 +104,7 @@ class Chat:
         problem = ""
         for key in TEXT_KEYS:
             content = [{"type": "image"}] * images + [{"type": "text", key: _SLOT}]
-            messages = [*self._system, {"role": "user", "content": content}]
+            messages = [*self.system, {"role": "user", "content": content}]
             try:
                 text = self.tokenizer.apply_chat_template(
                     messages,

@@ -93,10 +93,11 @@ class Loaded(Parts):
         return self.model.device
 
 
-def load_parts(checkpoint: Checkpoint) -> Parts:
-    """Tokenizer, image processor and chat layout; notes are logged. Raises CheckpointError."""
+def load_parts(checkpoint: Checkpoint, weights: bool = True) -> Parts:
+    """Tokenizer, image processor and chat layout; notes are logged. weights: whether a folder must
+    hold them too. Raises CheckpointError."""
     if Path(checkpoint.model).is_dir():
-        check_folder(checkpoint.model)
+        check_folder(checkpoint.model, weights)
     config = _architecture(checkpoint)
     tokenizer = part(checkpoint, "tokenizer", transformers.AutoTokenizer)
     _check_tokenizer(checkpoint, tokenizer, config)

@@ -19,7 +19,7 @@ from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.camera.cameras import Cameras
 from depthlm_ros.ros.heartbeat import Heartbeat
 from depthlm_ros.ros.lifecycle import ManagedNode
-from depthlm_ros.ros.parameters import Parameters
+from depthlm_ros.ros.parameters import Parameters, Settings
 from depthlm_ros.ros.process import Stop, start_ros
 from depthlm_ros.ros.publish.diagnostics import Diagnostics
 from depthlm_ros.ros.serve.action import ScanAction
@@ -102,6 +102,7 @@ class DepthLMNode(ManagedNode):
                 settings.style,
                 settings.grid_style,
                 settings.axes,
+                weights=settings.engine != "remote",
             )
         if settings.query_frame:
             self._frames.listen()
@@ -177,6 +178,7 @@ class DepthLMNode(ManagedNode):
             dtype=asked.dtype,
             check=asked.check,
             progress=progress,
+            **_of_engine(asked),
         )
 
     def _on_parameters(self):
@@ -195,6 +197,18 @@ class DepthLMNode(ManagedNode):
     def _model(self) -> str:
         now = self._settings.now
         return f"checkpoint '{now.checkpoint}', engine '{now.engine}', device '{now.device}'"
+
+
+def _of_engine(asked: Settings) -> dict[str, object]:
+    """What one engine alone is given."""
+    if asked.engine != "remote":
+        return {}
+    return {
+        "urls": asked.remote_urls,
+        "model": asked.remote_model,
+        "key_file": asked.remote_key_file,
+        "timeout": asked.remote_timeout,
+    }
 
 
 def _spin(node: DepthLMNode, stop: Stop) -> None:

@@ -25,6 +25,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from depthlm_ros.engines import CHECKS, ENGINES
+from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.arguments import CAMERA_NAME, CAMERA_NAMES, LONGEST_NAME
 from depthlm_ros.ros.compat import given_parameters
@@ -85,6 +86,28 @@ class Settings:
         pattern="|".join(("", *AXES)),
     )
     engine: str = _parameter("engine", "local", "What runs the model", choices=ENGINES)
+    remote_urls: tuple = _parameter(
+        "remote.urls",
+        ("",),
+        "With engine remote: addresses of the servers, such as [http://gpu:8000]; questions about"
+        " one image go to one of them, others where there is room",
+    )
+    remote_model: str = _parameter(
+        "remote.model", "", "With engine remote: the model's name there; empty: the only one"
+    )
+    remote_key_file: str = _parameter(
+        "remote.key_file",
+        "",
+        "With engine remote: a file with the key that the servers want; empty: none. The key"
+        " itself is no parameter, which anybody could read",
+    )
+    remote_timeout: float = _parameter(
+        "remote.timeout",
+        30.0,
+        "With engine remote: seconds after which a server that does not answer is given up and"
+        " another one asked",
+        limits=(0.1, 3600),
+    )
     style: str = _parameter(
         "style",
         "",
@@ -328,10 +351,19 @@ def _camera_problems(cameras) -> Iterator[str]:
         yield f"parameter cameras holds {_shown(twice)} more than once"
 
 
+def _remote_problems(engine, urls) -> Iterator[str]:
+    if engine == "remote":
+        try:
+            clean_urls(urls)
+        except InputError as error:
+            yield str(error)
+
+
 # Rules for values that are allowed one by one: (fields of Settings, their problems).
 _TOGETHER = (
     (("grid_columns", "grid_rows"), _grid_problems),
     (("cameras",), _camera_problems),
+    (("engine", "remote_urls"), _remote_problems),
 )
 
 

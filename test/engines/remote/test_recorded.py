@@ -1,0 +1,203 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""The remote engine on what a real vLLM said, over real HTTP."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from testing.http_servers import Answering
+
+import depthlm_ros.demo
+from depthlm_ros.checkpoints import TINY
+
+from .conftest import numbers
+
+SCENE = Path(depthlm_ros.demo.__file__).with_name("scene.png")
+MISS = {"error": {"message": "Cache miss for image at index 0 but data is not provided."}}
+GONE = 503, json.dumps({"error": {"message": "engine is dead"}})
+
+
+def images_sent(station):
+    """How often the image itself was in a request."""
+    return sum(json.dumps(body).count("data:image/png") for body in station.posts())
+
+
+@pytest.mark.parametrize("style", ["coordinates", "marker"])
+def test_it_says_what_the_local_engine_says(
+    station, remote, local, view, questions, replies, style
+):
+    engine, some = remote(station.url), questions(view, style, 3)
+    ours, theirs = (replies(e, view, some, style) for e in (engine, local))
+    assert [r.text for r in ours] == [r.text for r in theirs]
+    assert np.abs(numbers(ours) - numbers(theirs)).max() < 1e-3
+    assert len({r.text for r in ours}) == 3
+
+
+def test_an_image_is_sent_once_and_a_question_costs_a_kilobyte_a_node(
+    station, remote, view, questions, replies
+):
+    engine = remote(station.url)
+    before = images_sent(station)
+    replies(engine, view, questions(view, "coordinates", 3), "coordinates")
+    assert images_sent(station) - before == 1
+    first = images_sent(station)
+    replies(engine, view, questions(view, "coordinates", 3), "coordinates")
+    assert images_sent(station) == first
+
+
+def test_what_a_server_can_do_is_found_out(station, remote):
+    (server,) = remote(station.url).servers
+    assert server.usable
+    for word in ("tiny", "exact", "many questions a request", "sent once"):
+        assert word in server.text
+
+
+def test_an_image_that_a_server_has_lost_is_sent_again(
+    said, station, remote, view, questions, replies
+):
+    engine, some = remote(station.url), questions(view, "coordinates", 3)
+    scene = engine.open([view], engine.prompts.loaded.checkpoint.asker("coordinates"))
+    lost = []
+
+    def forgetful(method, path, body):
+        if body and not lost and '"image_url": null' in json.dumps(body):
+            lost.append(body)
+            return 400, json.dumps(MISS)
+        return said(method, path, body)
+
+    station.answer = forgetful
+    before = images_sent(station)
+    found = engine.step([(scene, question) for question in some])
+    assert lost and images_sent(station) == before + 1
+    assert engine.traffic["cache misses"] == 1
+    again = replies(engine, view, some, "coordinates")
+    assert np.array_equal(numbers(found), numbers(again))
+
+
+def test_a_busy_server_is_asked_again(said, station, remote, view, questions, replies):
+    engine, some = remote(station.url), questions(view, "coordinates", 3)
+    refused = []
+
+    def busy(method, path, body):
+        if len(refused) < 2:
+            refused.append(path)
+            return 429 if refused else 503, json.dumps({"error": {"message": "busy"}})
+        return said(method, path, body)
+
+    station.answer = busy
+    assert np.isfinite(numbers(replies(engine, view, some, "coordinates"))).all()
+    assert len(refused) == 2
+
+
+def test_one_conversation_a_request_where_there_is_no_batch_route(
+    said, station, remote, view, questions, replies
+):
+    def older(method, path, body):
+        if path.endswith("/batch"):
+            return 404, json.dumps({"detail": "Not Found"})
+        return said(method, path, body)
+
+    expected = replies(remote(station.url), view, questions(view, "coordinates", 1), "coordinates")
+    station.answer = older
+    engine = remote(station.url)
+    assert "one question a request" in engine.servers[0].text
+    found = replies(engine, view, questions(view, "coordinates", 1), "coordinates")
+    assert np.abs(numbers(found) - numbers(expected)).max() < 1e-3
+
+
+@pytest.mark.parametrize("fault", ["dies", "hangs", "talks nonsense"])
+def test_another_server_is_asked_where_one_fails(
+    said, station, remote, view, questions, replies, fault
+):
+    """Both are asked, so that one of them is the one that the image chose."""
+    with Answering(said) as other:
+        engine = remote(station.url, other.url, timeout=1.5)
+        some = questions(view, "coordinates", 3)
+        expected = numbers(replies(engine, view, some, "coordinates"))
+        for broken in (station, other):
+            for server in (station, other):
+                server.answer = said
+            assert_all_usable(engine)
+            broken.answer = {
+                "dies": lambda *_: None,
+                "hangs": lambda *_: time.sleep(3),
+                "talks nonsense": lambda *_: (200, "<html>"),
+            }[fault]
+            begun = time.monotonic()
+            found = numbers(replies(engine, view, some, "coordinates"))
+            assert time.monotonic() - begun < 4 * 1.5
+            assert np.array_equal(found, expected)
+
+
+def assert_all_usable(engine, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not all(server.usable for server in engine.servers):
+        assert time.monotonic() < end, engine.servers
+        time.sleep(0.05)
+
+
+def test_with_no_server_left_it_says_so_and_recovers(
+    said, station, remote, view, questions, replies
+):
+    from depthlm_ros.errors import EngineError
+
+    engine, some = remote(station.url), questions(view, "coordinates", 3)
+    station.answer = lambda *_: None
+    with pytest.raises(EngineError, match="cannot be asked"):
+        replies(engine, view, some, "coordinates")
+    assert not engine.servers[0].usable
+    begun = time.monotonic()
+    with pytest.raises(EngineError):  # at once, as long as none is there
+        replies(engine, view, some, "coordinates")
+    assert time.monotonic() - begun < 1
+    station.answer = said
+    assert_all_usable(engine)
+    assert np.isfinite(numbers(replies(engine, view, some, "coordinates"))).all()
+
+
+def test_closing_a_scene_ends_its_requests(said, station, remote, view, questions):
+    import threading
+
+    engine, some = remote(station.url), questions(view, "coordinates", 3)
+    scene = engine.open([view], engine.prompts.loaded.checkpoint.asker("coordinates"))
+    asked = threading.Event()
+
+    def silent(method, path, body):
+        if method == "POST":
+            asked.set()
+            time.sleep(3)
+        return said(method, path, body)
+
+    station.answer = silent
+    threading.Thread(target=lambda: asked.wait(20) and scene.close()).start()
+    begun = time.monotonic()
+    found = engine.step([(scene, question) for question in some])
+    assert asked.is_set() and time.monotonic() - begun < 2.5
+    assert np.isnan(numbers(found)[:, 0]).all()
+
+
+def test_the_command_line_says_the_same_of_both_engines(station, run):
+    pytest.importorskip("torch")
+    ask = ["ask", SCENE, "--fx", 525, "--at", "320,240", "--style", "coordinates", "--json"]
+    options = ["--engine", "remote", "--remote-urls", station.url, "--remote-timeout", 120]
+    (code, ours, _), (_, theirs, _) = run(*ask, *options), run(*ask)
+    ours, theirs = json.loads(ours), json.loads(theirs)
+    assert code == 0 and ours["checked"] == theirs["checked"] == 1
+    assert ours["answers"][0]["distance_m"] == pytest.approx(
+        theirs["answers"][0]["distance_m"], abs=1e-3
+    )
+
+
+def test_a_folder_without_weights_is_enough(station, run, tmp_path):
+    pytest.importorskip("torch")
+    shutil.copytree(TINY, tmp_path / "light", ignore=shutil.ignore_patterns("*.safetensors"))
+    ask = ["ask", SCENE, "--fx", 525, "--at", "320,240", "--style", "coordinates", "--json"]
+    ask += ["--checkpoint", tmp_path / "light"]
+    code, out, err = run(*ask, "--engine", "remote", "--remote-urls", station.url)
+    assert code == 0, err
+    assert json.loads(out)["answers"][0]["status"] == "OK"
+    code, _, err = run(*ask)
+    assert code == 2 and "safetensors" in err
