@@ -120,9 +120,11 @@ class Checkpoint:
                 f" {', '.join(self.styles)}"
             )
         if name == DENSE:
+            spoken = ", ".join(self.wording) or "none, it is asked nothing"
             raise UnsupportedError(
-                f"in style dense checkpoint '{self.name}' is not asked: its head tells every pixel"
-                " from hidden states, which only engine 'local' has"
+                f"in style dense checkpoint '{self.name}' is not asked about a pixel: its head"
+                " tells all of them from hidden states, which engine 'local' alone has; styles of"
+                f" questions: {spoken}"
             )
         special: dict[str, dict[str, Any]] = {
             "marker": {"scale": self.marker_scale},

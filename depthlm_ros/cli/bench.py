@@ -244,7 +244,7 @@ def _answers(args):
     row = predictor.checkpoint
     yield f"checkpoint {row.name}, engine {args.engine}"
     yield f"{'loading':<44}{time.perf_counter() - begin:10.2f} s"
-    for style in row.styles:
+    for style in row.styles if args.engine == "local" else row.wording:
         yield _line(
             f"one pixel, {style}", lambda s=style: predictor.ranges(frame, [(320, 240)], style=s)
         )

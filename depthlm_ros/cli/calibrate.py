@@ -77,7 +77,8 @@ def styles(args: argparse.Namespace, entry: Checkpoint) -> list[str]:
     """The style of the options; every one in which the checkpoint tells intervals for "" and
     "all"."""
     if args.style in ("", "all"):
-        tells = entry.head is not None and entry.head.uncertainty
+        head = entry.head if args.engine == "local" else None
+        tells = head is not None and head.uncertainty
         return [style for style in entry.styles if style != DENSE or tells]
     return [args.style if args.style in entry.styles else entry.asker(args.style).name]
 

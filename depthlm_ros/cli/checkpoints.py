@@ -70,6 +70,9 @@ def _verify(args: argparse.Namespace) -> int:
         print(f"{name:<11} {fact}")
     for note in found.notes:
         print(f"note        {note}")
+    if not found.agreements:
+        print("\nIts entry asks nothing: a dense head tells every pixel.")
+        return 0
     print(f"\n{_agreements(found.agreements)}\n")
     for one in found.agreements:
         print(f"{one.style:<11} given {one.given!r}\n            says  {one.said!r}")

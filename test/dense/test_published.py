@@ -110,3 +110,9 @@ def test_what_it_cannot_be_asked_is_said(folder, small, frame):
             load_predictor(str(folder), engine, entry=NAME)
     with pytest.raises(CheckpointError):  # weights of a head that no entry names
         load_predictor(str(folder), entry="facebook/VLM3-depth", device="cpu")
+
+
+def test_verify_describes_it_and_asks_nothing(folder, small, run):
+    code, out, err = run("checkpoints", "--verify", folder, "--entry", NAME)
+    assert code == 0, err
+    assert "style dense" in out and "You are a helpful assistant." in out and "says" not in out
