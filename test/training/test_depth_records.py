@@ -18,6 +18,7 @@ from training.data.labels import checked_labels
 from training.data.lessons import lessons
 from training.data.rows import make_row
 from training.data.shards import write_shard
+from training.tools import split
 
 WORDING = {"marker": "tags", "coordinates": "tags", "position": "number"}
 ROW = Checkpoint("t", "", "qwen3_vl", 100.0, "marker", "position", WORDING)
@@ -113,3 +114,18 @@ def test_shards_and_maps_mix(pair):
     data = [DataEntry(shards=str(folder)), DataEntry(records=str(folder / "r.jsonl"))]
     items = lessons(data, ["distance"], ROW, seed=1, length=12)
     assert {items[i].value.where[:5] for i in range(12)} == {"plane", str(folder)[:5]}
+
+
+def test_blocks_of_records_are_held_out(pair, tmp_path, capsys):
+    """Of 12 numbers in blocks of two, every third block: 4, 5 and 10, 11."""
+    line = json.loads((tmp_path / "r.jsonl").read_text())
+    lines = [json.dumps({**line, "image": f"rgb/x_{number:04}.png"}) for number in range(12)]
+    (tmp_path / "all.jsonl").write_text("\n".join(lines))
+    out = tmp_path / "split"
+    split.main([str(tmp_path / "all.jsonl"), "--out", str(out), "--every", "3", "--block", "2"])
+    kept, held = (Records(out / f"{name}.jsonl") for name in ("train", "heldout"))
+    assert [split.number(record) for record in held] == [4, 5, 10, 11] and len(kept) == 8
+    assert held[0].depth_map().shape == (100, 130)
+    (tmp_path / "bad.jsonl").write_text(json.dumps({**line, "image": "a.png"}))
+    with pytest.raises(SystemExit, match="bad.jsonl:1"):
+        split.main([str(tmp_path / "bad.jsonl"), "--out", str(out)])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from training.scenes import roads
+from training.synthetic import drawer
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +41,9 @@ def test_cameras_are_of_cars_robots_and_drones_with_any_lens():
     angles = np.degrees([2 * np.arctan(c.width / 2 / c.fx) for c in lenses])
     assert 37 < angles.min() < 45 and 88 < angles.max() < 96
     assert max(c.width / c.height for c in lenses) > 3
+
+
+def test_held_out_roads_are_none_that_training_sees():
+    draw = drawer("road")
+    held = draw(5, "heldout")
+    assert held.seed == 5 + roads.HELD_OUT and draw(5, "train").seed == 5
