@@ -199,7 +199,7 @@ class Stage:
     tasks: names of depthlm_ros.tasks, mixed equally, one question an image, instead of ask; the
     data may then hold pairs too, and nothing is mirrored or recoloured.
     style: that tasks point with, "" for the checkpoint's own.
-    pictures: only the first so many images of each data set, 0 for all.
+    images: only the first so many images of each data set, 0 for all.
     warmup, warmup_steps, final_lr: lr rises over the share `warmup` of the steps, at most
     warmup_steps, and falls as a cosine to the share final_lr of itself.
     """
@@ -211,7 +211,7 @@ class Stage:
     weights: dict[Loss, AtLeast0] = Field(default_factory=lambda: dict.fromkeys(LOSSES, 1.0))
     tasks: Annotated[list[str], Checked(_task_names)] = Field(default_factory=list)
     style: Literal["", "marker", "coordinates", "position"] = ""
-    pictures: Natural = 0
+    images: Natural = 0
     warmup: Share = 0.1
     warmup_steps: Natural = 1_000_000
     final_lr: Share = 0.05
@@ -219,8 +219,8 @@ class Stage:
     reply: ClassVar[bool] = False  # see DenseStage
 
     def __post_init__(self):
-        if self.tasks and (self.ask or self.pictures):
-            raise ValueError("tasks come instead of ask, and of all images (pictures: 0)")
+        if self.tasks and (self.ask or self.images):
+            raise ValueError("tasks come instead of ask, and of all images (images: 0)")
 
     def styles(self, own: str) -> list:
         """The styles that it asks in; own: the checkpoint's, for tasks that name none."""

@@ -68,7 +68,7 @@ def test_the_node_starts_without_its_server_and_answers_once_it_is_there(node_pr
 
 
 def shown(robot):
-    info, image = robot.info(), robot.picture()
+    info, image = robot.info(), robot.new_image()
     info.header.stamp = image.header.stamp
     robot.infos.publish(info)
     robot.images.publish(image)

@@ -74,7 +74,7 @@ def test_the_embedded_checkpoint_goes_on_learning_from_a_curated_folder(curated,
         "training/configs/own_robot.yaml",
         data=[{"curated": str(curated)}],
         out=str(tmp_path / "run"),
-        heldout={"records": f"{curated}/*.jsonl", "pictures": 2, "pixels": 2},
+        heldout={"records": f"{curated}/*.jsonl", "images": 2, "pixels": 2},
         batch=2,
         workers=0,
     )

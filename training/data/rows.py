@@ -149,7 +149,7 @@ def _of_questions(config, stage, checkpoint, multiple, seed, length) -> Mixture:
         crop=config.crop,
         multiple=multiple,
     )
-    return Mixture(_sources(config.data, stage.pictures), make, seed, length, config.bad)
+    return Mixture(_sources(config.data, stage.images), make, seed, length, config.bad)
 
 
 def _of_tasks(config, stage, checkpoint, multiple, seed, length) -> Mixture:
@@ -171,12 +171,12 @@ def _made(item, rng, checkpoint, stage, vary, crop, multiple) -> Row:
     return make_row(example, checkpoint, stage, rng, crop, multiple)
 
 
-def _sources(data, pictures) -> dict:
-    """name -> Source of a config's data; only the first `pictures` of each, 0 for all."""
+def _sources(data, images) -> dict:
+    """name -> Source of a config's data; only the first `images` of each, 0 for all."""
     parts = opened(data)
     if any(part.pairs for part in parts):
         raise InputError("a stage that asks has no use for data with pairs: give it tasks")
-    return {p.name: Source(First(p.items, pictures or len(p.items)), p.weight) for p in parts}
+    return {p.name: Source(First(p.items, images or len(p.items)), p.weight) for p in parts}
 
 
 class First(Sequence):

@@ -13,7 +13,7 @@ from training.tools import bench_data
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "llava"])
-def test_pictures_of_many_sizes_equal_the_stock_ones(parts_of, name):
+def test_images_of_many_sizes_equal_the_stock_ones(parts_of, name):
     vision, rng = parts_of(name).vision, np.random.default_rng(0)
     preparer = Preparer(vision)
     for height, width in ((56, 84), (64, 96), (75, 131), (100, 130), (133, 91)):
