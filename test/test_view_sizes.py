@@ -90,7 +90,10 @@ def predictors(thin):
     return made
 
 
-@pytest.mark.parametrize(("name", "camera"), list(product(PUBLISHED, CAMERAS)))
+ASKED = [name for name, entry in PUBLISHED.items() if entry.wording]  # the others only tell maps
+
+
+@pytest.mark.parametrize(("name", "camera"), list(product(ASKED, CAMERAS)))
 def test_no_view_is_refused_or_resized_for_its_size(predictors, name, camera):
     predictor, opened = predictors(name)
     width, height, focal = CAMERAS[camera]

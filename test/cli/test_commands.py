@@ -183,11 +183,12 @@ def test_scan_writes_overlay_cloud_image_and_ply(run, image_file, tmp_path):
 def test_checkpoints_lists_the_published_models(run):
     code, out, _ = run("checkpoints")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()][-4:] == [
+    assert [line.split()[0] for line in out.splitlines()][-5:] == [
         "facebook/DepthLM",
         "facebook/DepthLM-3B",
         "facebook/DepthLM-7B",
         "facebook/VLM3-depth",
+        "JonnyYu828/DepthVLM-4B",
     ]
 
 

@@ -108,8 +108,8 @@ def test_what_it_cannot_be_asked_is_said(folder, small, frame):
     for engine in ("reference", "scripted"):
         with pytest.raises(UnsupportedError):
             load_predictor(str(folder), engine, entry=NAME)
-    with pytest.raises(CheckpointError):  # weights of a head that no entry names
-        load_predictor(str(folder), entry="facebook/VLM3-depth", device="cpu")
+    asked = load_predictor(str(folder), entry="facebook/VLM3-depth", device="cpu", warm_up=False)
+    assert asked.checkpoint.head is None  # an entry that names none passes over its weights
 
 
 def test_verify_describes_it_and_asks_nothing(folder, small, run):

@@ -65,7 +65,7 @@ def test_a_closed_scene_holds_nothing_and_answers_nothing(view_of):
 
 
 def test_an_unknown_engine_is_refused_by_name():
-    with pytest.raises(InputError, match="'vllm'.*local, reference, scripted"):
+    with pytest.raises(InputError, match="'vllm'.*local, reference, remote, scripted"):
         make_engine("vllm", None)
 
 

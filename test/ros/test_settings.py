@@ -66,7 +66,7 @@ def test_all_problems_are_reported_at_once(declared):
     with pytest.raises(InputError) as caught:
         declared(engine="warp", grid__rate=500, grid__rows="many", input__rectified="x", row=3)
     said = str(caught.value)
-    assert "parameter engine is 'warp', allowed: local, reference, scripted" in said
+    assert "parameter engine is 'warp', allowed: local, reference, remote, scripted" in said
     for name in ("grid.rate", "grid.rows", "input.rectified", "row"):
         assert f"parameter {name}" in said
 

@@ -7,8 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from depthlm_ros.errors import EngineError
-from depthlm_ros.models.images import Preparer
-from depthlm_ros.models.vision import looked_up
+from depthlm_ros.models.vision import Preparer, looked_up
 from training.tools import bench_data
 
 

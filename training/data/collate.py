@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from depthlm_ros.models.images import Preparer
 from depthlm_ros.models.positions import prompt_positions, question_positions
+from depthlm_ros.models.vision import Preparer
 from depthlm_ros.question import PositionStyle
 from training.data.turns import Turns
 

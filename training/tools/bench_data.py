@@ -20,7 +20,7 @@ from PIL import Image
 from depthlm_ros.bench.shapes import find_size, parts_of
 from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_image
-from depthlm_ros.models.images import Preparer
+from depthlm_ros.models.vision import Preparer
 from depthlm_ros.question import MarkerStyle
 from depthlm_ros.view import Frame, unify_focal
 from training.config import Crop

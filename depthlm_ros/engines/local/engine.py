@@ -30,7 +30,6 @@ from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.engines.local.scenes import LocalScene
 from depthlm_ros.errors import InputError
 from depthlm_ros.models.decoder import prefill
-from depthlm_ros.models.images import Preparer
 from depthlm_ros.models.linear import fast_products, linear_patches
 from depthlm_ros.models.loading import Loaded, load
 from depthlm_ros.models.memory import (
@@ -42,7 +41,7 @@ from depthlm_ros.models.memory import (
     used_bytes,
 )
 from depthlm_ros.models.prompts import Prompts
-from depthlm_ros.models.vision import ImageTensors
+from depthlm_ros.models.vision import ImageTensors, Preparer
 from depthlm_ros.question import MarkerStyle, PositionStyle, Question, Style
 from depthlm_ros.view import View
 
