@@ -269,9 +269,9 @@ def test_a_question_goes_before_a_map_of_lower_priority(predictor):
     turns = []
     for seed in (3, 4):
         ends = []
-        grid = predictor.start(frame_of(seed), [(40, 30)], style="dense", priority=-1)
+        grid = predictor.start(frame_of(seed=seed), [(40, 30)], style="dense", priority=-1)
         grid.add_done_callback(lambda job, ends=ends: ends.append("map"))
-        question = predictor.start(frame_of(seed + 10), [(40, 30)])
+        question = predictor.start(frame_of(seed=seed + 10), [(40, 30)])
         question.add_done_callback(lambda job, ends=ends: ends.append("question"))
         question.wait()
         grid.wait()

@@ -139,7 +139,9 @@ def grown_by(shards, device):
     def progress(fraction, what):
         most.append(held_bytes() - before)
 
-    weights.read_weights(checkpoint, config, torch.bfloat16, torch.device(device), progress)
+    kept = weights.read_weights(checkpoint, config, torch.bfloat16, torch.device(device), progress)
+    progress(1.0, "all of it")
+    del kept
     return max(most)
 
 

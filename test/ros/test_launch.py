@@ -26,7 +26,7 @@ from depthlm_ros.ros.tools.child import Child
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 PARAMETERS = {about.metadata["name"]: about.default for about in dataclasses.fields(Settings)}
-PARAMETERS["cameras"] = ["camera"]
+PARAMETERS |= {n: list(value) for n, value in PARAMETERS.items() if isinstance(value, tuple)}
 PROMISED = {
     *("image", "camera_info", "namespace", "params_file", "checkpoint", "engine", "device"),
     *("log_level", "use_sim_time", "rviz", "autostart", "cameras", "respawn"),
