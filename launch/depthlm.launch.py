@@ -121,7 +121,7 @@ def _shown(given):
         names = zip(("left", "right"), given["cameras"], strict=False)
         places = {f"{place}/": _prefix(name, given) for place, name in names}
     for place, name in places.items():
-        for stream in ("points", "overlay", "markers", "depth/image"):
+        for stream in ("points", "overlay", "markers", "depth/image", "depth/stddev"):
             yield f"/depthlm/{place}{stream}", f"{own}/{name}{stream}"
 
 

@@ -11,7 +11,7 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import EngineError
 from depthlm_ros.predict import load_predictor, usual_frame
 
-TINY = find_checkpoint("tiny")
+TINY = replace(find_checkpoint("tiny"), head=None, calibration={})  # is asked alone
 
 
 class Recording(ScriptedEngine):
@@ -38,7 +38,7 @@ def loaded(monkeypatch):
 
     def load(name, engine):
         monkeypatch.setattr(predict, "make_engine", lambda *args, **options: engine)
-        return load_predictor("tiny", name)
+        return load_predictor(TINY, name)
 
     return load
 

@@ -522,7 +522,8 @@ def without_head(entry: Checkpoint) -> Checkpoint:
     if entry.head is None:
         return entry
     grid_style = entry.style if entry.grid_style == DENSE else entry.grid_style
-    return replace(entry, head=None, grid_style=grid_style)
+    calibration = {n: fit for n, fit in entry.calibration.items() if n != DENSE}
+    return replace(entry, head=None, grid_style=grid_style, calibration=calibration)
 
 
 class ConfigError(InputError):

@@ -123,11 +123,11 @@ def test_call_grid_that_is_interrupted_keeps_what_was_measured(slow, make_robot)
 
 
 def test_call_grid_of_a_node_that_is_killed_says_so_and_ends(slow, make_robot):
-    process = scanning(make_robot, "--timeout", "3")
+    process = scanning(make_robot, "--timeout", "6")
     os.kill(slow.pid, signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "/slow/scan_grid did not answer within 3.0 s" in err and "Traceback" not in err
+    assert "/slow/scan_grid did not answer within 6.0 s" in err and "Traceback" not in err
 
 
 def test_call_passes_on_what_the_node_says(node, robot, capsys):
