@@ -11,7 +11,7 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import EngineError
 from depthlm_ros.predict import load_predictor, usual_frame
 
-TINY = replace(find_checkpoint("tiny"), head=None, calibration={})  # is asked alone
+TINY = replace(find_checkpoint("tiny"), head=None, calibration={})
 
 
 class Recording(ScriptedEngine):
