@@ -158,8 +158,8 @@ print(grown_by("meta"), grown_by("cpu"))
 
 
 def test_on_their_way_to_another_device_weights_are_never_held_together(shards):
-    """The device without memory stands for a GPU. In a process of its own: this one may hold memory
-    that other tests gave back."""
+    """The device without memory stands for a GPU. In a process of its own, since this one may
+    hold memory that other tests gave back."""
     pytest.importorskip("accelerate")
     folder, whole = shards
     command = [sys.executable, "-c", GROWN, str(folder)]
