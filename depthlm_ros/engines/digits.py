@@ -18,6 +18,7 @@ from math import nan
 import numpy as np
 
 from depthlm_ros.answer import parse
+from depthlm_ros.engines.engine import Reply
 from depthlm_ros.errors import InputError
 
 SYMBOLS = "0123456789."
@@ -124,6 +125,15 @@ class DigitTree:
         """The distribution over the bins known so far."""
         bins = np.array(self._bins).reshape(-1, 3)
         return Reading.of_bins(self.greedy, bins, self._off_grammar)
+
+    def reply(self, value: float, text: str, free: bool = False) -> Reply:
+        """The Reply of what was said, with this distribution unless it is of another number; see
+        there."""
+        found = self.reading()
+        spread = (found.median, found.mean, found.lower, found.upper)
+        if free and value != self.grammar.metres(found.text):
+            spread = (nan, nan, nan, nan)
+        return Reply(value, text, *spread, found.mass, found.off_grammar, free)
 
     def _read(self, node: Node, probabilities: Sequence[float], best: int) -> None:
         self._off_grammar += node.mass * max(0.0, 1.0 - self._allowed(node, probabilities))

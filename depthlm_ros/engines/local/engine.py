@@ -298,21 +298,13 @@ class LocalEngine:
                 self._fallen_back.add(style.name)
                 self._warn(style, self.checker.worded(form, tree.greedy), text)
         return [
-            self._reply(parse(text).metres, text, tree, free)
+            tree.reply(parse(text).metres, text, free)
             for tree, (text, free) in zip(trees, said, strict=True)
         ]
 
     def _unchecked(self, form: AnswerForm, tree: DigitTree, first: int) -> Reply:
         said = tree.greedy or self.loaded.tokenizer.decode([first])
-        return self._reply(self.grammar.metres(tree.greedy), form.opening + said, tree)
-
-    def _reply(self, value: float, text: str, tree: DigitTree, free: bool = False) -> Reply:
-        """A reply with the tree's distribution, unless that is of another number."""
-        found = tree.reading()
-        spread = (found.median, found.mean, found.lower, found.upper)
-        if free and value != self.grammar.metres(found.text):
-            spread = (nan, nan, nan, nan)
-        return Reply(value, text, *spread, found.mass, found.off_grammar, free)
+        return tree.reply(self.grammar.metres(tree.greedy), form.opening + said)
 
 
 def _kind(scene: LocalScene) -> Hashable:

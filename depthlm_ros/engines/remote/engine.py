@@ -22,7 +22,7 @@ from depthlm_ros.answer import AnswerForm, parse
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, ServerState, is_checked
 from depthlm_ros.engines.capacity import Pace
-from depthlm_ros.engines.digits import SYMBOLS, DigitTree, Grammar
+from depthlm_ros.engines.digits import SYMBOLS, Grammar
 from depthlm_ros.engines.remote.addresses import clean_urls, read_key
 from depthlm_ros.engines.remote.client import Client, Refused
 from depthlm_ros.engines.remote.probe import Probe
@@ -335,7 +335,7 @@ class RemoteEngine:
             return Reply(parse(said.text).metres, said.text, free=True)
         if not spoken:
             words = tree.greedy or self.prompts.loaded.tokenizer.decode([said.first])
-            return self._read(self.grammar.metres(tree.greedy), form.opening + words, tree)
+            return tree.reply(self.grammar.metres(tree.greedy), form.opening + words)
         given = self._worded(form, tree.greedy)
         free = not tree.greedy or said.text != given or not said.ended
         self.counts += Counter(checked=1, fell_back=int(free))
@@ -347,15 +347,7 @@ class RemoteEngine:
                 " long",
                 *(style.name, said.text, self.prompts.loaded.checkpoint.name, given),
             )
-        return self._read(parse(said.text).metres, said.text, tree, free)
-
-    def _read(self, value: float, text: str, tree: DigitTree, free: bool = False) -> Reply:
-        """A reply with the tree's distribution, unless that is of another number."""
-        found = tree.reading()
-        spread = (found.median, found.mean, found.lower, found.upper)
-        if free and value != self.grammar.metres(found.text):
-            spread = (nan, nan, nan, nan)
-        return Reply(value, text, *spread, found.mass, found.off_grammar, free)
+        return tree.reply(parse(said.text).metres, said.text, free)
 
     def _worded(self, form: AnswerForm, number: str) -> str:
         """The whole answer as a tokenizer gives it back."""
