@@ -21,7 +21,7 @@ from depthlm_ros.models import compat
 from depthlm_ros.models.compat import VisionBlock
 from depthlm_ros.models.listeners import is_heard, tell
 from depthlm_ros.models.positions import signed, turned
-from depthlm_ros.models.vision import ImageTensors, stock_order
+from depthlm_ros.models.vision import ImageTensors, stock_order, windows_of
 
 GRIDS = 8  # whose layouts are kept
 
@@ -141,11 +141,9 @@ class Tower:
 def window_order(grid: tuple[int, int], side: int) -> tuple[torch.Tensor, list[Windows]]:
     """(order (tokens,), Windows in it) of an image of (rows, columns) tokens cut into windows of
     `side` x `side` from its top left corner; those at right and bottom may be smaller."""
-    tokens = torch.arange(grid[0] * grid[1]).view(grid)
     found: dict[int, list[torch.Tensor]] = {}
-    for strip in tokens.split(side):
-        for window in strip.split(side, 1):
-            found.setdefault(window.numel(), []).append(window.flatten())
+    for window in windows_of(*grid, side):
+        found.setdefault(len(window), []).append(window)
     order = torch.cat([torch.cat(equal) for equal in found.values()])
     return order, [Windows(len(equal), length) for length, equal in found.items()]
 

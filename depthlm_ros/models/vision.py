@@ -392,17 +392,17 @@ class Preparer:
         return self._vision.values(image, self._device)
 
 
-def stock_order(rows: int, columns: int, window: int) -> torch.Tensor:
-    """(rows * columns,) numbers of image tokens, row by row inside each square window, the
-    windows row by row: in which order Qwen2.5-VL's vision part keeps them (arXiv 2502.13923)."""
+def windows_of(rows: int, columns: int, side: int) -> list[torch.Tensor]:
+    """Numbers of the image tokens of each square window, row by row in it, the windows row by row;
+    those at right and bottom may be smaller."""
     numbers = torch.arange(rows * columns).view(rows, columns)
-    return torch.cat(
-        [
-            numbers[top : top + window, left : left + window].flatten()
-            for top in range(0, rows, window)
-            for left in range(0, columns, window)
-        ]
-    )
+    return [window.flatten() for strip in numbers.split(side) for window in strip.split(side, 1)]
+
+
+def stock_order(rows: int, columns: int, side: int) -> torch.Tensor:
+    """(rows * columns,) numbers of image tokens, window behind window: in which order Qwen2.5-VL's
+    vision part keeps them (arXiv 2502.13923)."""
+    return torch.cat(windows_of(rows, columns, side))
 
 
 def looked_up(levels: torch.Tensor, tiles: torch.Tensor, device: torch.device) -> torch.Tensor:
