@@ -129,3 +129,13 @@ def pinhole(points, fx, fy, cx, cy, skew=0.0):
     """(N, 2) pixels of points (N, 3)."""
     x, y, z = points.T
     return np.stack([fx * x / z + skew * y / z + cx, fy * y / z + cy], axis=1)
+
+
+def remove(pattern):
+    """damage(folder): takes the files of a pattern out of a data set."""
+
+    def damage(folder):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+    return damage

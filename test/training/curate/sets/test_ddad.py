@@ -15,6 +15,7 @@ from testing.planes import (
     pinhole,
     placed,
     quaternion,
+    remove,
     scan,
     turn,
     with_twins,
@@ -164,14 +165,6 @@ def edit(name, change):
 def write(name, text):
     def damage(scene):
         (scene / name).write_text(text)
-
-    return damage
-
-
-def remove(pattern):
-    def damage(scene):
-        for path in scene.glob(pattern):
-            path.unlink()
 
     return damage
 

@@ -15,6 +15,7 @@ from testing.planes import (
     pinhole,
     placed,
     quaternion,
+    remove,
     scan,
     turn,
     with_twins,
@@ -200,14 +201,6 @@ def edit(table, change):
         rows = json.loads(path.read_text())
         change(rows)
         path.write_text(json.dumps(rows))
-
-    return damage
-
-
-def remove(pattern):
-    def damage(root):
-        for path in root.glob(pattern):
-            path.unlink()
 
     return damage
 

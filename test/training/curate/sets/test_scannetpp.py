@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from testing.planes import OPTICAL, before, brown, reach, turn
+from testing.planes import OPTICAL, before, brown, reach, remove, turn
 
 from depthlm_ros.errors import InputError
 from training.curate.sample import Skip
@@ -146,14 +146,6 @@ def test_splits(root):
     assert held_out == [("0a7cc12c0e", "frame_000060")]
     kept = Scannetpp(root, "train", "depthlm").keys()
     assert len(kept) == 8 and held_out[0] not in kept
-
-
-def remove(pattern):
-    def damage(folder):
-        for path in folder.glob(pattern):
-            path.unlink()
-
-    return damage
 
 
 def shorten(pattern, length=2000):
