@@ -518,12 +518,12 @@ class GrpoConfig(RunConfig):
 
 
 def without_head(entry: Checkpoint) -> Checkpoint:
-    """The entry of the same model once its states are others than its dense head was made for."""
+    """The entry, without calibration, of the same model once it has learnt on: its dense head was
+    made for other states."""
     if entry.head is None:
         return entry
     grid_style = entry.style if entry.grid_style == DENSE else entry.grid_style
-    calibration = {n: fit for n, fit in entry.calibration.items() if n != DENSE}
-    return replace(entry, head=None, grid_style=grid_style, calibration=calibration)
+    return replace(entry, head=None, grid_style=grid_style)
 
 
 class ConfigError(InputError):
