@@ -39,8 +39,10 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def node(context, make_robot, folder):
     given = {"grid.rate": 10.0, "grid.stride": STRIDE}
+    # Loaded first: a thread that loads gets the interpreter seldom beside a robot that spins.
+    predictor = load_predictor(folder, device="cpu", style="dense", warm_up=False)
     made = DepthLMNode(
-        lambda progress: load_predictor(folder, device="cpu", style="dense", warm_up=False),
+        lambda progress: predictor,
         context=context,
         parameter_overrides=[Parameter(name, value=value) for name, value in given.items()],
     )
@@ -101,7 +103,7 @@ def test_cloud_depth_and_deviation_have_the_size_of_the_stride(node):
 
 
 def test_every_pixel_at_stride_one_and_holes_where_points_are_doubted(node):
-    settings = {"grid.stride": 1, "points.max_edge": 0.02, "points.max_stddev": 0.0}
+    settings = {"grid.stride": 1, "points.max_edge": 0.006, "points.max_stddev": 0.0}
     node.parameters.set_parameters([Parameter(n, value=v) for n, v in settings.items()])
     told = heard(
         node, {"points": PointCloud2, "depth/image": Image, "depth/camera_info": CameraInfo}

@@ -111,15 +111,17 @@ def checkpoint_of(architecture, folder, name="t", focal_px=110.0, **changes):
 
 
 def add_head(row, spec, seed=0, spread=0.1):
-    """Put a random head into the folder of a Checkpoint; the entry with it. spread: of its
-    weights, which decides how far its distances differ."""
+    """Put a random head into the folder of a Checkpoint, the same for the same seed; the entry
+    with it. spread: of its weights, which decides how far its distances differ."""
     import torch
 
     from depthlm_ros.checkpoints import from_folder
     from depthlm_ros.dense.model import attach_new_head, save_with_head
     from depthlm_ros.models.loading import load
 
-    dense = attach_new_head(load(row, "cpu"), spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        dense = attach_new_head(load(row, "cpu"), spec)
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in dense.head.parameters():
