@@ -29,7 +29,7 @@ class AnswerForm:
         return self.template.partition("{d}")[2].replace("{d}", number)
 
     def render(self, metres: float, decimals: int = 2) -> str:
-        """The training text for a distance in metres."""
+        """The training text for a distance in metres, with so many decimals."""
         return self.template.replace("{d}", f"{metres:.{decimals}f}")
 
 
@@ -54,7 +54,11 @@ _NUMBER = re.compile(r"(?<![\d.])-?\d+(?:\.\d+)?")
 
 @dataclass(frozen=True)
 class Parsed:
-    """metres: NaN where the reply holds no usable number; reason says why."""
+    """What a reply says.
+
+    metres: NaN where it holds no usable number.
+    reason: why it holds none, "" where it does.
+    """
 
     metres: float
     reason: str = ""

@@ -37,7 +37,9 @@ class Job:
     A reply is None until it came, and stays None if the job is cancelled or its deadline passes
     first.
 
-    scene: what the questions are about.
+    scene, questions: what is asked, and about what.
+    priority: higher goes first.
+    deadline: time.monotonic() seconds, inf for none.
     done: how many questions are answered.
     error: what the engine raised, or None.
     cancelled: whether cancel() was called.
@@ -163,7 +165,11 @@ class Batcher:
         priority: int = 0,
         deadline: float | None = None,
     ) -> Job:
-        """Queue questions about an open scene; deadline as in time.monotonic(), None: none."""
+        """Queue questions about an open scene.
+
+        priority: higher goes first.
+        deadline: time.monotonic() seconds at which it ends with what is answered; None: never.
+        """
         job = Job(self, scene, questions, priority, deadline)
         if not job.total:
             job._finish()

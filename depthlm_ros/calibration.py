@@ -7,24 +7,30 @@ both sides of [log lower, log upper]; a negative one shrinks. evaluation/fit.py 
 
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import ConfigDict
+from pydantic import AliasChoices, ConfigDict, Field
 
 from depthlm_ros.errors import InputError
 
 LEVEL = 0.9  # lower and upper are the 5 % and the 95 % quantile
+# Files of earlier versions say "pictures".
+Images = Annotated[int, Field(validation_alias=AliasChoices("images", "pictures"))]
 
 
 @dataclass(frozen=True)
 class Calibration:
     """The fitted number of one style, and where it comes from.
 
-    widening: c in log metres. interval: 95 % of c, by bootstrap over images. level: share of
-    the truth that shall lie inside. kind: of the metres, "distance" | "z". points, pictures: that
-    it was fitted on. data: [{"name", "sha256"}] of the records files. Raises InputError.
+    widening: c in log metres.
+    interval: 95 % of c, by bootstrap over images.
+    level: share of the truth that shall lie inside.
+    kind: of the metres, "distance" | "z".
+    points, images: that it was fitted on.
+    data: [{"name", "sha256"}] of the records files.
+    Raises InputError for what cannot be.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -34,7 +40,7 @@ class Calibration:
     level: float = LEVEL
     kind: str = "distance"
     points: int = 0
-    pictures: int = 0
+    images: Images = 0
     data: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

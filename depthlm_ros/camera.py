@@ -73,8 +73,8 @@ class Camera:
             yield f"the image size is {self.width} x {self.height}, it must be at least 1 x 1"
         values = [self.fx, self.fy, self.cx, self.cy, *self.coefficients, self.skew]
         if not all(isfinite(v) and abs(v) < _LARGEST for v in values):
-            told = ", ".join(f"{v:g}" for v in values)
-            yield f"intrinsics must be finite numbers below {_LARGEST:g}, got {told}"
+            text = ", ".join(f"{v:g}" for v in values)
+            yield f"intrinsics must be finite numbers below {_LARGEST:g}, got {text}"
         elif self.fx <= 0 or self.fy <= 0:
             yield (
                 f"the focal length is fx = {self.fx:g}, fy = {self.fy:g} pixels, it must be"
@@ -140,7 +140,8 @@ class Camera:
             return self._on_image(self._distorted(xy))
 
     def scaled(self, sx: float, sy: float, width: int, height: int) -> "Camera":
-        """The camera of the image resized to width x height, intrinsics times the exact sx, sy.
+        """The camera of the image resized to width x height [px], intrinsics times the exact
+        factors sx, sy along the axes.
 
         The size is given apart since the published rule truncates it (DepthLM, section 3.2
         and its released preprocessing), while the intrinsics keep the exact factor.
@@ -157,7 +158,8 @@ class Camera:
         )
 
     def cropped(self, left: float, top: float, width: int, height: int) -> "Camera":
-        """The camera of the window of width x height pixels whose corner is (left, top)."""
+        """The camera of the window of width x height pixels whose corner is (left, top), pixels
+        of this camera's image; negative where the window begins outside it."""
         return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
 
     def z_from_distance(self, pixels: ArrayLike, distance_m: ArrayLike) -> np.ndarray:

@@ -96,14 +96,15 @@ class Predictor(Protocol):
         """
 
     def ranges(self, frame: Frame, pixels: ArrayLike, *, style: str = "") -> Ranges:
-        """start(...).wait()"""
+        """Ranges of pixels (N, 2) of a frame, all answered: start(...).wait(). Raises what start
+        raises."""
 
     def map(self, frame: Frame) -> RangeMap:
         """Every pixel; UnsupportedError, with the reason, where the checkpoint cannot."""
 
     def ask(self, images: Sequence[View], style: Style, question: Question) -> Reply:
         """The reply to one question about one view, or two in PlainStyle, which need not be about
-        a distance; UnsupportedError, with the reason, where it cannot be asked."""
+        a distance. UnsupportedError, with the reason, where it cannot be asked; else as start."""
 
     def prepare(self, frame: Frame) -> None:
         """Do now, in any thread, what the first question about this frame would wait for."""
@@ -504,15 +505,15 @@ def _read(jobs: list[Job], plan: _Plan, checkpoint: Checkpoint, report: str) -> 
     """The Ranges of a plan as far as its jobs, one for each window, are answered."""
     use_median = (report or checkpoint.report) == "median"
     status = plan.status.copy()
-    told = np.full((len(status), 3), nan)  # value, lower, upper in the checkpoint's kind
+    values = np.full((len(status), 3), nan)  # value, lower, upper in the checkpoint's kind
     for job, questions in zip(jobs, plan.questions, strict=True):
         replies, indices = job.snapshot(), questions.indices
-        told[indices] = _numbers(replies, use_median)
+        values[indices] = _numbers(replies, use_median)
         lost = Status.CANCELLED if job.cancelled else Status.TIMED_OUT
         answered = np.array([reply is not None for reply in replies])
         unknown = np.where(answered, Status.NO_NUMBER, lost)
-        status[indices] = np.where(np.isfinite(told[indices, 0]), status[indices], unknown)
-    return Ranges.of_checkpoint(told, status, plan.asked, plan.camera, checkpoint, plan.style)
+        status[indices] = np.where(np.isfinite(values[indices, 0]), status[indices], unknown)
+    return Ranges.of_checkpoint(values, status, plan.asked, plan.camera, checkpoint, plan.style)
 
 
 def _numbers(replies: list[Reply | None], use_median: bool) -> np.ndarray:

@@ -112,6 +112,7 @@ class PointingStyle(Style, Protocol):
 class _Style:
     """What the styles that point have in common.
 
+    wording: a key of WORDINGS of the style.
     words: (text, AnswerForm) of another question about the pixel, instead of a wording's; the
     text holds the places that the style's wordings hold.
     """
@@ -119,13 +120,13 @@ class _Style:
     name: ClassVar[str] = ""
     images: ClassVar[tuple[int, ...]] = (1,)
 
-    # Fields of the styles, which are dataclasses; wording is a key of WORDINGS.
+    # Fields of the styles, which are dataclasses.
     wording: str
     words: tuple[str, AnswerForm] | tuple[()]
 
     @property
     def margin(self) -> int:
-        """The border, in view pixels, that cannot be asked."""
+        """The border that cannot be asked, in view pixels."""
         return 0
 
     def _limits(self, view: View) -> tuple[np.ndarray, np.ndarray]:
@@ -176,8 +177,10 @@ class _Style:
 class MarkerStyle(_Style):
     """A red arrow whose tip is left of the pixel (DepthLM, section 3.2 and released code).
 
-    Nine cells of scale x scale pixels: a shaft of five and a head of four; the pixel's own cell
-    stays unpainted. scale is 1 in the published checkpoints.
+    Nine cells: a shaft of five and a head of four; the pixel's own cell stays unpainted.
+
+    scale: view pixels that a cell is wide and high, 1 in the published checkpoints.
+    wording, words: see _Style.
     """
 
     scale: int = 1
@@ -212,7 +215,8 @@ class MarkerStyle(_Style):
             )
 
     def paint(self, image: np.ndarray, pixel: ArrayLike) -> None:
-        """Paint the arrow onto a view's image, or a cut of it, in place; pixel (u, v) there."""
+        """Paint the arrow onto a view's image (h, w, 3) uint8, or a cut of it, in place; pixel
+        (u, v) there."""
         u, v = self.painted(pixel).T
         image[v, u] = self.COLOUR
 
@@ -224,13 +228,17 @@ class MarkerStyle(_Style):
         return image
 
     def image(self, view: View, pixel: ArrayLike) -> np.ndarray:
-        """drawn()"""
+        """See drawn."""
         return self.drawn(view, pixel)
 
 
 @dataclass(frozen=True)
 class CoordinateStyle(_Style):
-    """The pixel as integers in [0, range], each axis relative to its length (VLM3)."""
+    """The pixel as integers in [0, range], each axis relative to its length (VLM3).
+
+    range: of a coordinate, 2000 in the published checkpoints.
+    wording, words: see _Style.
+    """
 
     range: int = 2000
     wording: str = "tags"
@@ -256,6 +264,8 @@ class PositionStyle(_Style):
     """The pixel as the rotary position, along height and width, of the token POINT (ours).
 
     For models with multimodal rotary positions; the model must have been trained for it.
+
+    wording, words: see _Style.
     """
 
     wording: str = "number"

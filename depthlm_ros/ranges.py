@@ -52,10 +52,10 @@ class Ranges:
 
     @classmethod
     def along(
-        cls, rays: np.ndarray, told: np.ndarray, status: np.ndarray, asked: np.ndarray
+        cls, rays: np.ndarray, values: np.ndarray, status: np.ndarray, asked: np.ndarray
     ) -> "Ranges":
-        """Ranges of told (N, 3), distance, lower and upper in metres, along unit rays (N, 3)."""
-        distance, lower, upper = told.T
+        """Ranges of values (N, 3), distance, lower and upper in metres, along unit rays (N, 3)."""
+        distance, lower, upper = values.T
         return cls(
             distance_m=distance,
             z_m=distance * rays[:, 2],
@@ -70,7 +70,7 @@ class Ranges:
     @classmethod
     def of_checkpoint(
         cls,
-        told: np.ndarray,
+        values: np.ndarray,
         status: np.ndarray,
         asked: np.ndarray,
         camera: Camera,
@@ -79,19 +79,19 @@ class Ranges:
     ) -> "Ranges":
         """Ranges of what a checkpoint answered in a style, with its calibration.
 
-        told: (N, 3) value, lower and upper in metres of the style's kind, NaN where unknown.
+        values: (N, 3) value, lower and upper in metres of the style's kind, NaN where unknown.
         """
         calibration = checkpoint.calibration.get(style)
         if calibration:
-            lower, upper = calibration.widened(told[:, 1], told[:, 2])
-            told = np.stack([told[:, 0], lower, upper], axis=1)
+            lower, upper = calibration.widened(values[:, 1], values[:, 2])
+            values = np.stack([values[:, 0], lower, upper], axis=1)
         asked = np.where((status != Status.INVALID)[:, None], asked, np.nan)
         rays = np.full((len(status), 3), np.nan)
         inside = (status != Status.INVALID) & (status != Status.OUTSIDE)
         rays[inside] = camera.rays(asked[inside])
         if checkpoint.kind_of(style) == "z":
-            told = told / rays[:, 2:]
-        return cls.along(rays, told, status, asked)
+            values = values / rays[:, 2:]
+        return cls.along(rays, values, status, asked)
 
     def __len__(self) -> int:
         return len(self.status)

@@ -118,7 +118,7 @@ def box_ranges(camera: Camera, asked: BoxPixels, ranges: Ranges) -> BoxRanges:
     that distance along the ray through the middle of the box.
     """
     count = len(asked.status)
-    told = np.full((count, 3), np.nan)  # distance, lower, upper
+    values = np.full((count, 3), np.nan)  # distance, lower, upper
     spread, status = np.full(count, np.nan), asked.status.copy()
     answered, inliers = np.zeros(count, np.uint32), np.zeros(count, np.uint32)
     for i in np.flatnonzero(asked.status == Status.OK):
@@ -129,11 +129,11 @@ def box_ranges(camera: Camera, asked: BoxPixels, ranges: Ranges) -> BoxRanges:
             continue
         known = known[_is_inlier(ranges.distance_m[known])]
         inliers[i], metres = len(known), ranges.distance_m[known]
-        told[i] = [
+        values[i] = [
             np.median(v[known]) for v in (ranges.distance_m, ranges.lower_m, ranges.upper_m)
         ]
-        spread[i] = MAD_TO_SIGMA * np.median(np.abs(metres - told[i, 0]))
-    return BoxRanges(_along(camera, asked.centres, told, status), spread, answered, inliers)
+        spread[i] = MAD_TO_SIGMA * np.median(np.abs(metres - values[i, 0]))
+    return BoxRanges(_along(camera, asked.centres, values, status), spread, answered, inliers)
 
 
 def _with_answer(ranges: Ranges, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,9 +147,9 @@ def _is_inlier(metres: np.ndarray) -> np.ndarray:
     return away <= max(OUTLYING * MAD_TO_SIGMA * np.median(away), np.log1p(ALIKE))
 
 
-def _along(camera: Camera, centres: np.ndarray, told: np.ndarray, status: np.ndarray) -> Ranges:
+def _along(camera: Camera, centres: np.ndarray, values: np.ndarray, status: np.ndarray) -> Ranges:
     """Ranges of distances along the rays through the middles."""
     rays = np.full((len(status), 3), np.nan)
     has_ray = np.isfinite(centres).all(axis=1)
     rays[has_ray] = camera.rays(centres[has_ray])
-    return Ranges.along(rays, told, status, centres)
+    return Ranges.along(rays, values, status, centres)

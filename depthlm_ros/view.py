@@ -32,8 +32,12 @@ PADDING = 128  # grey: the colour that normalised images have about zero for
 class Frame:
     """One image with its camera.
 
-    image: (H, W, 3) uint8 RGB. camera: at the image's size. stamp_ns: acquisition time.
-    frame_id: the optical frame. Raises ImageError or CameraError.
+    image: (H, W, 3) uint8 RGB.
+    camera: at the image's size.
+    stamp_ns: acquisition time [ns].
+    frame_id: the TF frame of the camera, an optical one (REP-103); "" where it is unknown.
+
+    Raises ImageError for another kind of image, CameraError for a camera of another size.
     """
 
     image: np.ndarray
@@ -55,7 +59,7 @@ class Frame:
             )
 
     def resized(self, width: int, height: int) -> np.ndarray:
-        """A copy of the image in this size, bicubic."""
+        """A copy of the image in this size [px], (height, width, 3) uint8, bicubic."""
         if self.image.shape[:2] == (height, width):
             return self.image.copy()
         return bicubic(self.image, width, height)
@@ -108,7 +112,7 @@ class ViewLimits:
     most_pixels: float = inf
 
     def rounded(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) that the processor makes of a view."""
+        """(width, height) in pixels that the processor makes of a view of this size."""
         return self._rounded(width), self._rounded(height)
 
     def window(self, width: int, height: int, largest: tuple[int, int]) -> tuple[int, int]:
@@ -174,9 +178,11 @@ ANY_SIZE = ViewLimits()
 class View:
     """A frame at the unified focal length, or a window of it.
 
-    image: (h, w, 3) uint8 RGB. camera: the intrinsics of this image. scale: (sx, sy), exact.
-    offset: (left, top), whole view pixels cut away, negative where it was padded. frame: what it
-    was made from.
+    image: (h, w, 3) uint8 RGB.
+    camera: the intrinsics of this image.
+    frame: what it was made from.
+    scale: (sx, sy), view pixels per frame pixel, exact.
+    offset: (left, top), whole view pixels cut away, negative where it was padded.
     """
 
     image: np.ndarray
@@ -210,7 +216,8 @@ class View:
         return (as_pixels(pixels) + 0.5) * seen / sides - 0.5 - np.array(self.offset)
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "View":
-        """The window of this view with its corner at (left, top), in view pixels."""
+        """The window of this view with its corner at (left, top), in view pixels. InputError where
+        it extends outside."""
         image = self.image[top : top + height, left : left + width]
         if left < 0 or top < 0 or image.shape[:2] != (height, width):
             raise InputError(
@@ -222,7 +229,8 @@ class View:
         return View(np.ascontiguousarray(image), camera, self.frame, self.scale, offset)
 
     def padded(self, width: int, height: int) -> "View":
-        """This view in the middle of a grey one of (width, height)."""
+        """This view in the middle of a grey one of width x height pixels; InputError where that is
+        smaller."""
         left, top = (width - self.camera.width) // 2, (height - self.camera.height) // 2
         if min(left, top) < 0:
             raise InputError(
@@ -267,9 +275,12 @@ def _tiles(length: int, largest: int) -> tuple[list[int], int]:
 def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
     """The frame resized so that its focal length is focal_px (DepthLM, section 3.2).
 
-    axes "fx": one scale for both axes from fx, as the released checkpoints saw it; "both":
-    each axis by its own focal length. The size truncates, the resize is bicubic, the
-    intrinsics take the exact scale.
+    focal_px: in pixels, of the view.
+    axes: "fx": one scale for both axes from fx, as the released checkpoints saw it; "both": each
+        axis by its own focal length.
+
+    The size truncates, the resize is bicubic, the intrinsics take the exact scale. Raises
+    InputError for other axes, CameraError for intrinsics that make a view too small or too large.
     """
     if axes not in AXES:
         raise InputError(f"axes is '{axes}', allowed: {', '.join(AXES)}")

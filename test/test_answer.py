@@ -34,23 +34,23 @@ def test_the_number_of_the_last_answer_counts_else_the_last_number(text, metres)
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("text", "named"),
     [
-        ("", "no number"),
-        ("I see a red arrow.", "no number"),
-        ("<answer> far away </answer>", "no number"),
-        ("<answer> -2.42 </answer>", "-2.42 is no distance"),
-        ("<answer> 0.00 </answer>", "0.00 is no distance"),
-        ("99999", "99999 is no distance"),
-        ("9" * 400, "is no distance"),
+        ("", ""),
+        ("I see a red arrow.", ""),
+        ("<answer> far away </answer>", ""),
+        ("<answer> -2.42 </answer>", "-2.42"),
+        ("<answer> 0.00 </answer>", "0.00"),
+        ("99999", "99999"),
+        ("9" * 400, "9"),
     ],
 )
-def test_a_reply_without_a_distance_is_nan_with_a_reason(text, reason):
+def test_a_reply_without_a_distance_is_nan_with_a_reason(text, named):
     """The published scorer counts negative numbers as right."""
     parsed = parse(text)
     assert math.isnan(parsed.metres)
-    assert reason in parsed.reason
-    assert len(parsed.reason) < 140
+    assert named in parsed.reason
+    assert 0 < len(parsed.reason) < 140
 
 
 def test_training_text_is_the_released_form_with_two_decimals():

@@ -19,10 +19,10 @@ def _run(folder, *more):
 
 
 def test_every_part_runs_on_a_processor_and_tells_its_figures(tmp_path, capsys):
-    code, told = _run(tmp_path / "out")
+    code, report = _run(tmp_path / "out")
     assert code == 0
-    assert told["finished"] is True
-    parts = told["parts"]
+    assert report["finished"] is True
+    parts = report["parts"]
     assert list(parts) == list(gpu.NAMES)
     assert [name for name, part in parts.items() if "error" in part or "skipped" in part] == []
     assert parts["machine"]["ceilings"]["tflops"] > 0
@@ -46,11 +46,11 @@ def test_every_part_runs_on_a_processor_and_tells_its_figures(tmp_path, capsys):
 
 
 def test_a_part_that_does_not_fit_into_the_time_is_skipped_and_told(tmp_path):
-    code, told = _run(tmp_path, "--minutes", "0.12", "--parts", "machine,main")
+    code, report = _run(tmp_path, "--minutes", "0.12", "--parts", "machine,main")
     assert code == 0
-    assert told["finished"] is True
-    assert "versions" in told["parts"]["machine"]
-    assert list(told["parts"]["main"]) == ["skipped"]
+    assert report["finished"] is True
+    assert "versions" in report["parts"]["machine"]
+    assert list(report["parts"]["main"]) == ["skipped"]
 
 
 def test_a_part_that_fails_leaves_its_error_and_the_next_one_runs(tmp_path, monkeypatch):
@@ -61,10 +61,10 @@ def test_a_part_that_fails_leaves_its_error_and_the_next_one_runs(tmp_path, monk
     parts = (gpu.Part("broken", 1, broken), *gpu.PARTS[:1])
     monkeypatch.setattr(gpu, "PARTS", parts)
     lines = list(gpu.run(tmp_path, device="cpu"))
-    told = json.loads((tmp_path / gpu.FILE).read_text())["parts"]
-    assert told["broken"]["before"] == 1.0
-    assert "no kernel image" in told["broken"]["error"]
-    assert "versions" in told["machine"]
+    content = json.loads((tmp_path / gpu.FILE).read_text())["parts"]
+    assert content["broken"]["before"] == 1.0
+    assert "no kernel image" in content["broken"]["error"]
+    assert "versions" in content["machine"]
     assert any("FAILED" in line for line in lines)
 
 
@@ -77,8 +77,8 @@ def test_wrong_attention_and_wrong_states_are_called_wrong(tmp_path, monkeypatch
         "_plain",
         lambda q, k, v, scale, causal: plain(q, k, v, 1.02 * scale, causal),
     )
-    _, told = _run(tmp_path, "--parts", "attention")
-    assert {told["parts"]["attention"][d]["right"] for d in ("float32", "bfloat16")} == {False}
+    _, report = _run(tmp_path, "--parts", "attention")
+    assert {report["parts"]["attention"][d]["right"] for d in ("float32", "bfloat16")} == {False}
     states, roots, metres = np.ones((3, 8)), np.full((3, 11), 0.1), np.full(3, 2.0)
     apart = gpu._apart((states * 1.2, roots, metres), (states, roots, metres))
     assert apart["states"] == pytest.approx(0.2)

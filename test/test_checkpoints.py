@@ -152,9 +152,18 @@ def test_a_broken_row_is_told_with_its_file(folder, content):
     ],
 )
 def test_a_row_with_a_wrong_entry_is_refused(changed, named):
-    with pytest.raises(CheckpointError) as told:
+    with pytest.raises(CheckpointError) as raised:
         replace(ROW, **changed)
-    assert all(value in str(told.value) for value in named)
+    assert all(value in str(raised.value) for value in named)
+
+
+def test_an_entry_of_an_earlier_version_counts_its_images_as_pictures(folder):
+    old = {"calibration": {"marker": {"widening": 0.1, "pictures": 183}}}
+    content = json.loads((folder / ROW_FILE).read_text())
+    (folder / ROW_FILE).write_text(json.dumps({**content, **old}))
+    from_folder(folder).write(folder)
+    written = json.loads((folder / ROW_FILE).read_text())["calibration"]["marker"]
+    assert written["images"] == 183 and "pictures" not in written
 
 
 @pytest.mark.parametrize(
@@ -178,9 +187,9 @@ def test_a_row_with_a_wrong_entry_is_refused(changed, named):
 def test_all_that_is_wrong_in_an_entry_is_named_by_its_key(folder, changed, named):
     content = json.loads((folder / ROW_FILE).read_text())
     (folder / ROW_FILE).write_text(json.dumps({**content, **changed}))
-    with pytest.raises(CheckpointError) as told:
+    with pytest.raises(CheckpointError) as raised:
         from_folder(folder)
-    assert all(value in str(told.value) for value in named)
+    assert all(value in str(raised.value) for value in named)
 
 
 def test_a_row_that_cannot_be_written_whole_leaves_the_old_one(folder, monkeypatch):

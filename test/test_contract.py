@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from testing.array_predictor import ArrayPredictor
+from testing.array_predictor import NO_WORDS, ArrayPredictor
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.engines.scripted import ScriptedEngine
@@ -42,14 +42,14 @@ def test_a_predictor_has_the_members_of_the_contract_and_no_others():
 def test_ask_answers_from_the_array(run, image_file):
     at = ["--at", "20,10", "--at", "63,47", "--at", "64,3"]
     code, out, _ = run("ask", image_file, "--fx", 40, *at, "--json", *ARRAY)
-    told = json.loads(out)
-    assert code == 0 and told["checked"] == 0
-    assert [a["distance_m"] for a in told["answers"]] == [
+    content = json.loads(out)
+    assert code == 0 and content["checked"] == 0
+    assert [a["distance_m"] for a in content["answers"]] == [
         DISTANCE_M[10, 20],
         DISTANCE_M[47, 63],
         None,
     ]
-    assert told["answers"][2]["status"] == "OUTSIDE"
+    assert content["answers"][2]["status"] == "OUTSIDE"
 
 
 def test_scan_writes_the_cloud_of_the_array(run, image_file, tmp_path):
@@ -88,7 +88,7 @@ def test_a_task_is_refused_with_the_reason_where_it_cannot_be_asked(run, image_f
     }
     (tmp_path / "r.jsonl").write_text(json.dumps(record))
     code, _, err = run("eval", tmp_path / "r.jsonl", "--task", "axis", *ARRAY)
-    assert code == 2 and "no questions in words" in err
+    assert code == 2 and NO_WORDS in err
 
 
 def test_a_map_holds_every_pixel():

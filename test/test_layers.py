@@ -7,6 +7,7 @@ that a new one cannot escape.
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +181,20 @@ def test_every_file_says_its_licence_and_what_it_is():
         first = "# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0"
         assert text.splitlines()[0] == first, name
         assert ast.get_docstring(ast.parse(text)), name
+
+
+def _where_to_add():
+    """The rows of CONTRIBUTING's table: what to add -> the names between backticks."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("## Where do I add ...")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| a")]
+    return {what.strip(): re.findall("`([^`]+)`", where) for what, where in rows}
+
+
+@pytest.mark.parametrize("names", _where_to_add().values(), ids=list(_where_to_add()))
+def test_what_the_table_says_to_change_is_there(names):
+    places = [ROOT / name for name in names if "/" in name]
+    assert places and all(place.exists() for place in places), names
+    known = "".join(place.read_text(encoding="utf-8") for place in places if place.is_file())
+    parts = [name for name in names if name.isidentifier()]
+    assert [name for name in parts if known and not re.search(rf"\b{name}\b", known)] == []

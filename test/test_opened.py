@@ -40,9 +40,11 @@ def test_callers_of_one_frame_share_its_scene_until_the_last_is_answered(predict
     jobs = [predictor.start(frame, PIXEL * n) for n in (1, 2, 3)]
     jobs[1].cancel()
     assert predictor.engine.closed == [False]
-    told = [job.wait() for job in jobs]
-    assert [Status(s).name for s in told[1].status] == ["CANCELLED"] * 2
-    assert told[0].distance_m.tolist() + told[2].distance_m.tolist() == pytest.approx([2.0] * 4)
+    replies = [job.wait() for job in jobs]
+    assert [Status(s).name for s in replies[1].status] == ["CANCELLED"] * 2
+    assert replies[0].distance_m.tolist() + replies[2].distance_m.tolist() == pytest.approx(
+        [2.0] * 4
+    )
     assert predictor.engine.closed == [True]
 
 

@@ -24,15 +24,15 @@ MANIFESTS = [ROOT / "package.xml", INTERFACES / "package.xml"]
 @pytest.fixture(scope="module")
 def metadata():
     """What setup.py gives to setup()."""
-    told, before = {}, os.getcwd()
+    content, before = {}, os.getcwd()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setuptools, "setup", lambda **given: told.update(given))
+        patch.setattr(setuptools, "setup", lambda **given: content.update(given))
         os.chdir(ROOT)
         try:
             runpy.run_path("setup.py")
         finally:
             os.chdir(before)
-    return told
+    return content
 
 
 def test_colcon_finds_both_packages_with_their_ros_types():

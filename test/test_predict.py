@@ -39,40 +39,40 @@ def floor_distance(camera, pixels, height=1.5):
 
 def test_every_row_says_what_became_of_its_pixel():
     pixels = [(320, 240), (nan, 1), (700, 20), (0, 0), (320, -1), (319.5, 239.5)]
-    told = predictor().ranges(FRAME, pixels)
-    names = [Status(s).name for s in told.status]
+    ranges = predictor().ranges(FRAME, pixels)
+    names = [Status(s).name for s in ranges.status]
     assert names == ["OK", "INVALID", "OUTSIDE", "SNAPPED", "OUTSIDE", "OK"]
-    assert np.isnan(told.distance_m[[1, 2, 4]]).all()
-    assert np.isfinite(told.points[[0, 3, 5]]).all()
+    assert np.isnan(ranges.distance_m[[1, 2, 4]]).all()
+    assert np.isfinite(ranges.points[[0, 3, 5]]).all()
 
 
 def test_a_snapped_pixel_names_the_pixel_that_was_asked():
-    told = predictor().ranges(FRAME, [(0, 0), (639, 479)])
+    ranges = predictor().ranges(FRAME, [(0, 0), (639, 479)])
     # Five view pixels at twice the focal length are two and a half frame pixels.
-    assert np.allclose(told.asked, [(2.75, 2.75), (637.25, 477.25)])
+    assert np.allclose(ranges.asked, [(2.75, 2.75), (637.25, 477.25)])
 
 
 def test_coordinates_need_no_margin():
-    told = predictor().ranges(FRAME, [(0, 0), (639, 479)], style="coordinates")
-    assert (told.status == Status.OK).all()
-    assert np.array_equal(told.asked, [(0, 0), (639, 479)])
+    ranges = predictor().ranges(FRAME, [(0, 0), (639, 479)], style="coordinates")
+    assert (ranges.status == Status.OK).all()
+    assert np.array_equal(ranges.asked, [(0, 0), (639, 479)])
 
 
 def test_rows_answer_their_own_pixels():
     pixels = np.random.default_rng(0).uniform(20, 460, (100, 2)).round()
-    told = predictor(lambda view, p: p[0] + p[1] / 1000).ranges(FRAME, pixels)
-    assert np.allclose(told.distance_m, 2 * pixels[:, 0] + 2 * pixels[:, 1] / 1000)
+    ranges = predictor(lambda view, p: p[0] + p[1] / 1000).ranges(FRAME, pixels)
+    assert np.allclose(ranges.distance_m, 2 * pixels[:, 0] + 2 * pixels[:, 1] / 1000)
 
 
 @pytest.mark.parametrize("kind", ["distance", "z"])
 def test_distance_and_z_differ_at_the_corner_by_the_ray(kind):
-    told = predictor(kind=kind).ranges(FRAME, [(20, 20)])
+    ranges = predictor(kind=kind).ranges(FRAME, [(20, 20)])
     stretch = np.sqrt(1 + (299.5 / 500) ** 2 + (219.5 / 500) ** 2)
     expected = 2 * stretch if kind == "z" else 2.0
-    assert told.distance_m[0] == pytest.approx(expected)
-    assert told.z_m[0] == pytest.approx(expected / stretch)
-    assert np.linalg.norm(told.points[0]) == pytest.approx(expected)
-    assert told.points[0, 2] == pytest.approx(told.z_m[0])
+    assert ranges.distance_m[0] == pytest.approx(expected)
+    assert ranges.z_m[0] == pytest.approx(expected / stretch)
+    assert np.linalg.norm(ranges.points[0]) == pytest.approx(expected)
+    assert ranges.points[0, 2] == pytest.approx(ranges.z_m[0])
 
 
 def test_points_of_a_floor_lie_on_the_floor():
@@ -86,8 +86,8 @@ def test_points_of_a_floor_lie_on_the_floor():
 
 
 def test_a_reply_without_a_number_is_a_result():
-    told = predictor(lambda view, p: nan).ranges(FRAME, [(320, 240)])
-    assert told.status[0] == Status.NO_NUMBER and np.isnan(told.distance_m[0])
+    ranges = predictor(lambda view, p: nan).ranges(FRAME, [(320, 240)])
+    assert ranges.status[0] == Status.NO_NUMBER and np.isnan(ranges.distance_m[0])
 
 
 def test_a_failing_engine_is_an_error():
@@ -145,9 +145,9 @@ def test_a_view_beyond_the_training_range_is_cut_and_not_shrunk():
         seen.append((view.camera.width, view.camera.height, view.camera.fx))
         return float(floor_distance(view.camera, pixel)[0])
 
-    told = predictor(answer, focal_px=3000.0).ranges(FRAME, [(40, 460), (320, 300), (600, 400)])
+    ranges = predictor(answer, focal_px=3000.0).ranges(FRAME, [(40, 460), (320, 300), (600, 400)])
     assert all(w <= 1400 and h <= 1200 and fx == 3000.0 for w, h, fx in seen)
-    assert np.abs(told.points[:, 1] - 1.5).max() < 0.01
+    assert np.abs(ranges.points[:, 1] - 1.5).max() < 0.01
 
 
 def test_calibration_widens_the_quantiles_in_log_space():

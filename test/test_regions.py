@@ -77,8 +77,8 @@ def test_two_surfaces_in_one_box_show_in_the_spread():
 
 @pytest.mark.parametrize("silent, known", [(8, True), (9, False)])
 def test_a_box_needs_an_answer_from_half_of_its_pixels(silent, known):
-    told = iter([np.nan] * silent + [3.0] * (16 - silent))
-    found = asked(lambda u, v: next(told), [(100, 40, 120, 60), (400, 0, 9, 9)], 16)
+    replies = iter([np.nan] * silent + [3.0] * (16 - silent))
+    found = asked(lambda u, v: next(replies), [(100, 40, 120, 60), (400, 0, 9, 9)], 16)
     assert found.answered.tolist() == [16 - silent, 0]
     assert np.isfinite(found.ranges.distance_m).tolist() == [known, False]
     first = Status.OK if known else Status.NO_NUMBER

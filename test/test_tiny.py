@@ -105,7 +105,7 @@ def test_the_same_view_through_pixels_that_are_not_square_is_as_far(tiny, size):
     scale = np.array(size) / (640, 480)
     camera = Camera(*size, *(525 * scale), *(320 * scale[:1] - 0.5), *(240 * scale[1:] - 0.5))
     squeezed = Frame(np.asarray(scene.resize(size, Image.Resampling.BICUBIC)), camera)
-    told = tiny.ranges(plain, pixels, style="position").distance_m
+    plain_m = tiny.ranges(plain, pixels, style="position").distance_m
     found = tiny.ranges(squeezed, (pixels + 0.5) * scale - 0.5, style="position").distance_m
-    np.testing.assert_allclose(found, told, rtol=0.05)
+    np.testing.assert_allclose(found, plain_m, rtol=0.05)
     assert tiny.checkpoint.warnings(camera) == []

@@ -19,8 +19,8 @@ def scan_of(distance_m, spread=None):
     asked = np.stack([u.ravel(), v.ravel()], axis=1).astype(float)
     flat = distance_m.ravel().astype(float)
     spread = np.full(len(flat), 0.1) if spread is None else np.ravel(spread)
-    told = np.stack([flat, flat * (1 - spread), flat * (1 + spread)], axis=1)
-    ranges = Ranges.along(camera.rays(asked), told, np.zeros(len(flat), np.uint8), asked)
+    values = np.stack([flat, flat * (1 - spread), flat * (1 + spread)], axis=1)
+    ranges = Ranges.along(camera.rays(asked), values, np.zeros(len(flat), np.uint8), asked)
     return Scan(ranges, columns, rows, np.zeros((rows, columns, 3), np.uint8))
 
 
@@ -38,8 +38,8 @@ def test_the_two_sides_of_an_edge_are_left_out_and_slopes_are_not():
     found = trusted(scan_of(columns * np.ones(SHAPE)), max_edge=0.2)
     assert left_out(found).tolist() == [[False] * 3 + [True] * 2 + [False] * 3] * 6
     for name in ("distance_m", "z_m", "lower_m", "upper_m", "stddev_m"):
-        told = getattr(found.ranges, name).reshape(SHAPE)
-        assert np.array_equal(np.isnan(told), left_out(found)), name
+        known = getattr(found.ranges, name).reshape(SHAPE)
+        assert np.array_equal(np.isnan(known), left_out(found)), name
     assert not left_out(trusted(scan_of(columns * np.ones(SHAPE)), max_edge=2.0)).any()
 
 

@@ -68,8 +68,8 @@ def thin(tmp_path_factory):
         for saved in (model, tokenizer, configs.processor_of(size)):
             saved.save_pretrained(folder)
         path = folder / "preprocessor_config.json"
-        told = {k: v for k, v in json.loads(path.read_text()).items() if k != "size"}
-        path.write_text(json.dumps({**told, **PROCESSORS[architecture]}))
+        entry = {k: v for k, v in json.loads(path.read_text()).items() if k != "size"}
+        path.write_text(json.dumps({**entry, **PROCESSORS[architecture]}))
         return folder
 
     return made

@@ -185,8 +185,8 @@ class Entry(Checkpoint):
 
     def of(self, model: str | Path, **changes) -> Checkpoint:
         """The Checkpoint of a folder or a hub id."""
-        told = {field.name: getattr(self, field.name) for field in fields(Checkpoint)}
-        return Checkpoint(**{**told, "model": str(model), **changes})
+        row = {field.name: getattr(self, field.name) for field in fields(Checkpoint)}
+        return Checkpoint(**{**row, "model": str(model), **changes})
 
 
 @entries

@@ -80,7 +80,7 @@ def answered(predictor, style, asked):
 def measured(predictor, style, asked) -> dict:
     """One row of the table: the measures of a style, with the share inside [lower, upper]."""
     points = answered(predictor, style, asked)
-    found = measure(points.told_m, points.label_m, points.askable)
+    found = measure(points.answer_m, points.label_m, points.askable)
     metres, constant = best_constant(points.label_m)
     return {
         "style": style,

@@ -126,8 +126,8 @@ class Student(nn.Module):
         return (each * batch["target_weight"]).sum()
 
     def _dense_loss(self, states, batch):
-        told = self.heads["dense"](states.float())
-        return ((told - batch["dense_log_m"]).abs() * batch["dense_weight"]).sum()
+        answer = self.heads["dense"](states.float())
+        return ((answer - batch["dense_log_m"]).abs() * batch["dense_weight"]).sum()
 
     def _locate_loss(self, at_image, batch):
         """Cross-entropy over the image tokens of which one the question is about."""

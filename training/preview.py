@@ -41,7 +41,7 @@ def preview(config, count, out) -> tuple:
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     _sheet([row for *_, row in chosen]).save(out / "rows.png")
-    (out / "rows.txt").write_text("\n".join(told(collator, *one) for one in chosen))
+    (out / "rows.txt").write_text("\n".join(in_words(collator, *one) for one in chosen))
     return out / "rows.png", out / "rows.txt"
 
 
@@ -53,7 +53,7 @@ def _numbers(config, count):
         start += length
 
 
-def told(collator, number, stage, row) -> str:
+def in_words(collator, number, stage, row) -> str:
     """A row in words."""
     camera, batch = row.view.camera, collator([row])
     height, width = collator.preparer.prepare(row.image).size

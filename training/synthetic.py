@@ -27,8 +27,7 @@ from training.data.shards import Shot, read_shards, write_shard
 from training.run.commands import errors_told, parser_of
 from training.scenes import exhibits
 from training.scenes.boxes import places, rooms
-from training.scenes.boxes.camera_work import developed, render
-from training.scenes.boxes.framing import random_camera, worth_showing
+from training.scenes.boxes.camera_work import developed, random_camera, render, worth_showing
 from training.scenes.roads import HELD_OUT, road_shot
 
 __all__ = ["SPLITS", "WORLDS", "Shot", "demo_shot", "drawer", "read_shards", "shot"]

@@ -243,7 +243,7 @@ def _machine(bench):
     import torch
     import transformers
 
-    told = {
+    facts = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
@@ -252,14 +252,14 @@ def _machine(bench):
     }
     if bench.device.type == "cuda":
         properties = torch.cuda.get_device_properties(bench.device)
-        told |= {
+        facts |= {
             "device": properties.name,
             "memory_gb": properties.total_memory / 1e9,
             "multiprocessors": properties.multi_processor_count,
             "capability": f"{properties.major}.{properties.minor}",
             "cuda": torch.version.cuda,
         }
-    yield "versions", told
+    yield "versions", facts
     dtype = torch.bfloat16 if bench.device.type == "cuda" else torch.float32
     size = 1 << (30 if bench.device.type == "cuda" else 22)
     source = torch.ones(size, dtype=torch.uint8, device=bench.device)
@@ -371,11 +371,11 @@ def _precision(bench):
         twins = {d: _twin(exact, bench.device, getattr(torch, d)) for d in LIMITS}
         truth, view = LocalEngine(exact, check="off"), _test_view(name, exact.checkpoint.focal_px)
         styles = {style: exact.checkpoint.asker(style) for style in exact.checkpoint.wording}
-        told = {s: _read(truth, view, a, max(bench.plan.batches)) for s, a in styles.items()}
+        expected = {s: _read(truth, view, a, max(bench.plan.batches)) for s, a in styles.items()}
         for dtype, loaded in twins.items():
             engine = LocalEngine(loaded, check="off")
             cells = {
-                f"{style} {batch}": _apart(_read(engine, view, asker, batch), told[style])
+                f"{style} {batch}": _apart(_read(engine, view, asker, batch), expected[style])
                 for style, asker in styles.items()
                 for batch in bench.plan.batches
             }
@@ -397,8 +397,8 @@ def _small_models():
         loaded = build(size, name, "cpu", "float32")
         draw = torch.Generator().manual_seed(1)
         with torch.no_grad():
-            for told, weight in loaded.model.named_parameters():
-                if weight.dim() > 1 and "embed" not in told and "lm_head" not in told:
+            for key, weight in loaded.model.named_parameters():
+                if weight.dim() > 1 and "embed" not in key and "lm_head" not in key:
                     weight.normal_(0, weight[0].numel() ** -0.5, generator=draw)
         yield name, loaded
 
@@ -437,13 +437,13 @@ def _read(engine, view, asker, count) -> tuple:
     return states, roots, np.array([reply.median for reply in replies])
 
 
-def _apart(here, told) -> dict:
+def _apart(here, expected) -> dict:
     """How far the questions of `here` are from the same ones in `told`; relative for states."""
     count = len(here[0])
-    states, roots, metres = (part[:count] for part in told)
+    states, roots, metres = (part[:count] for part in expected)
     lengths = np.linalg.norm(states, axis=1)
     off = np.linalg.norm(here[0] - states, axis=1) / lengths
-    spread = np.linalg.norm(told[0] - told[0].mean(0), axis=1).max() / lengths[0]
+    spread = np.linalg.norm(expected[0] - expected[0].mean(0), axis=1).max() / lengths[0]
     both = np.isfinite(here[2]) & np.isfinite(metres)
     ratios = np.abs(np.log(here[2][both] / metres[both]))
     return {
@@ -658,10 +658,10 @@ def _listened(bench, action) -> dict:
     if bench.device.type == "cuda":
         kinds.append(ProfilerActivity.CUDA)
     plain_s = bench.seconds(action) if bench.device.type == "cuda" else 0.0
-    with profile(activities=kinds) as heard:
+    with profile(activities=kinds) as profiled:
         wall_s = bench.seconds(action)
     calls, on_device, top = Counter(), [], Counter()
-    for event in heard.events():
+    for event in profiled.events():
         device = str(event.device_type)
         if device.endswith("CUDA"):
             on_device.append((event.time_range.start, event.time_range.end))

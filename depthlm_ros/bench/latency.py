@@ -22,11 +22,11 @@ class Latency:
 
     def line(self) -> str:
         """For a table."""
-        told = "".join(
+        text = "".join(
             f"{'-' if value is None else f'{value:.2f} ms':>11}"
             for value in (self.median_ms, self.p95_ms, self.max_ms)
         )
-        return f"{self.what:<52}{self.n:>5}{told}  {self.goal}".rstrip()
+        return f"{self.what:<52}{self.n:>5}{text}  {self.goal}".rstrip()
 
 
 def latency(what, seconds, measure="", limit_ms=0.0) -> Latency:

@@ -56,9 +56,9 @@ def line(setting, row) -> str:
 
 def write_json(setting, rows, machine, path) -> None:
     """Write {"rows": [...], "machine": machine, ...}; InputError where it cannot be written."""
-    told = {"rows": [asdict(row) for row in rows], "machine": machine, **asdict(setting)}
+    content = {"rows": [asdict(row) for row in rows], "machine": machine, **asdict(setting)}
     try:
-        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(REFUSED.format(option="--json", path=path, error=error)) from error
 

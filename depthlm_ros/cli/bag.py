@@ -131,6 +131,6 @@ def _answer(args, recording, parts) -> int:
                 print(f"depthlm: image {index} is skipped: {error}", file=sys.stderr)
                 continue
             found = scan(predictor, frame, *grid_of(args, frame.camera))
-            told = streams(image.header, frame, found, recording.is_compressed)
-            parts.write(index, time_ns, [(f"{args.node}/{name}", m) for name, m in told])
+            messages = streams(image.header, frame, found, recording.is_compressed)
+            parts.write(index, time_ns, [(f"{args.node}/{name}", m) for name, m in messages])
     return skipped + recording.damaged

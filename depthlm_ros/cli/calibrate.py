@@ -78,8 +78,8 @@ def styles(args: argparse.Namespace, entry: Checkpoint) -> list[str]:
     "all"."""
     if args.style in ("", "all"):
         head = entry.head if args.engine == "local" else None
-        tells = head is not None and head.uncertainty
-        return [style for style in entry.styles if style != DENSE or tells]
+        has_intervals = head is not None and head.uncertainty
+        return [style for style in entry.styles if style != DENSE or has_intervals]
     return [args.style if args.style in entry.styles else entry.asker(args.style).name]
 
 
@@ -110,7 +110,7 @@ def _cells(style: str, fit: Calibration, before: Coverage):
         f"{fit.widening:+.3f}",
         f"{low:+.3f} to {high:+.3f}",
         str(fit.points),
-        str(fit.pictures),
+        str(fit.images),
         f"{before.inside:.3f}",
         f"{before.points - before.known} left out",
     )

@@ -145,8 +145,8 @@ def _run_protocol(args) -> int:
         reports[part.dataset] = report_on(points, answerer, time.monotonic() - begin)
     print(table(protocol, reports, root, asked.name))
     if args.json:
-        told = {"protocol": args.protocol, "sets": {n: asdict(r) for n, r in reports.items()}}
-        _write(args.json, strict_json(told) + "\n")
+        content = {"protocol": args.protocol, "sets": {n: asdict(r) for n, r in reports.items()}}
+        _write(args.json, strict_json(content) + "\n")
         for answerer in saved:
             answerer.remove()
     return 0
@@ -178,11 +178,11 @@ def _run_task(args) -> int:
     total, predictor = _total(records, args), predictor_from(args)
     with progress_bar("records") as progress:
 
-        def told(done):
+        def on_record(done):
             progress(done, total)
 
         some = _watched(islice(records, total), predictor.checkpoint)
-        report = evaluate_task(task, some, predictor, args.style, args.each, told)
+        report = evaluate_task(task, some, predictor, args.style, args.each, on_record)
     print(report.table())
     if args.json:
         _write(args.json, report.to_json() + "\n")

@@ -82,7 +82,7 @@ def _preface(entry: Checkpoint, names: list[str]) -> Iterator[str]:
         low, high = fit.interval
         yield (
             f"* {style}: log quantiles {fit.widening:+.3f} wider (95 % {low:+.3f} to"
-            f" {high:+.3f}), fitted on {fit.points} points of {fit.pictures} images of {data}"
+            f" {high:+.3f}), fitted on {fit.points} points of {fit.images} images of {data}"
         )
     yield ""
     yield "Share of true values inside the 90 % interval (95 % by bootstrap over images);"

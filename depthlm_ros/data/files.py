@@ -55,9 +55,9 @@ def read_image(path: ImagePath, upright: bool = True, name: str = "") -> np.ndar
     False: the stored raster. Greyscale, palette, CMYK and opaque RGBA are converted; of 16-bit
     values the high byte counts, as in messages. Raises ImageError, also for transparent images.
     """
-    told = name or path
-    with _opened(path, told) as file:
-        return _rgb(file, told, upright)
+    shown = name or path
+    with _opened(path, shown) as file:
+        return _rgb(file, shown, upright)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +92,10 @@ def read_photo(path: ImagePath) -> Photo:
     return Photo(raster, file.orientation >= 5, focal_px, contradictions)
 
 
-def _rgb(file: "_Opened", told: object, upright: bool) -> np.ndarray:
+def _rgb(file: "_Opened", shown: object, upright: bool) -> np.ndarray:
     if _is_transparent(file.image):
-        raise ImageError(f"{told} has transparent pixels: put it on a background first")
-    raster = as_rgb(_raster(file, told))
+        raise ImageError(f"{shown} has transparent pixels: put it on a background first")
+    raster = as_rgb(_raster(file, shown))
     if upright and file.orientation in _UPRIGHT:
         raster = np.array(Image.fromarray(raster).transpose(_UPRIGHT[file.orientation]))
     return raster
@@ -167,7 +167,7 @@ class _Opened(NamedTuple):
 
 
 @contextmanager
-def _opened(path: ImagePath, told: object) -> Iterator[_Opened]:
+def _opened(path: ImagePath, shown: object) -> Iterator[_Opened]:
     """An image file in which only ImageError can happen; told: its name in errors."""
     try:
         with Image.open(path) as image:
@@ -180,17 +180,17 @@ def _opened(path: ImagePath, told: object) -> Iterator[_Opened]:
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise ImageError(
-            f"{told} has more than {most:.0f} million pixels, which is the most that is read:"
+            f"{shown} has more than {most:.0f} million pixels, which is the most that is read:"
             " scale it down (and its intrinsics with it)"
         ) from error
     except Exception as error:
         if _is_heif(path):
             raise ImageError(
-                f"{told} is a HEIC image, which cannot be read: convert it to JPEG or PNG, such"
+                f"{shown} is a HEIC image, which cannot be read: convert it to JPEG or PNG, such"
                 " as by `heif-convert in.heic out.jpg`"
             ) from error
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise ImageError(f"{told} cannot be read as an image: {reason}") from error
+        raise ImageError(f"{shown} cannot be read as an image: {reason}") from error
 
 
 def _is_heif(path: ImagePath) -> bool:

@@ -7,22 +7,21 @@ the second's, metres), matches [[u1, v1, u2, v2], ...] (optional), metric (false
 the translation is unknown; default true), source (optional).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.data.files import read_image
-from depthlm_ros.data.records import RecordLines, need, read_intrinsics, read_object
-from depthlm_ros.errors import CameraError, ImageError, RecordError
+from depthlm_ros.data.records import Checked, RecordLines, need, outside, read_intrinsics
 from depthlm_ros.view import Frame
 
 KEYS = ("images", "intrinsics", "second_from_first")
 
 
 @dataclass(frozen=True, eq=False)
-class PairRecord:
+class PairRecord(Checked):
     """Two images and N matches. Raises RecordError for contents that cannot be.
 
     images: the two image files.
@@ -47,12 +46,7 @@ class PairRecord:
     metric: bool = True
     source: str = ""
 
-    def __post_init__(self):
-        problems = list(self._problems())
-        if problems:
-            raise RecordError(f"{self.where}: " + "; ".join(problems))
-
-    def _problems(self):
+    def _problems(self) -> Iterator[str]:
         turned = self.rotation @ self.rotation.T
         if not np.allclose(turned, np.eye(3), atol=1e-3) or np.linalg.det(self.rotation) < 0:
             yield "the first three rows and columns of second_from_first are not a rotation"
@@ -61,23 +55,15 @@ class PairRecord:
         for name, pixels, camera in zip(
             ("first", "second"), (self.first, self.second), self.cameras, strict=True
         ):
-            if not camera.contains(pixels).all():
-                u, v = pixels[~camera.contains(pixels)][0]
-                yield f"the match ({u:g}, {v:g}) is outside the {name} image"
+            yield from outside(f"the {name} pixel of a match", pixels, camera)
 
     def __len__(self) -> int:
         return len(self.first)
 
     def frames(self) -> tuple[Frame, Frame]:
         """Both images, read now, with their cameras; RecordError where that fails."""
-        try:
-            first, second = (
-                Frame(read_image(image, upright=False), camera)
-                for image, camera in zip(self.images, self.cameras, strict=True)
-            )
-            return first, second
-        except (CameraError, ImageError) as error:
-            raise RecordError(f"{self.where}: {error}") from error
+        first, second = map(self._frame, self.images, self.cameras)
+        return first, second
 
     @property
     def moved_m(self) -> np.ndarray:
@@ -89,17 +75,11 @@ class Pairs(RecordLines):
     """The pair records of jsonl files by number."""
 
     @staticmethod
-    def _parsed(text, folder, where) -> PairRecord:
-        return _pair(text, folder, where)
-
-
-def _pair(text, folder, where) -> PairRecord:
-    try:
-        content = read_object(text)
+    def _parsed(content, folder, where) -> PairRecord:
         need(content, KEYS)
         pose, matches = _pose(content["second_from_first"]), _matches(content.get("matches", []))
         return PairRecord(
-            images=tuple(Path(folder) / str(name).lstrip("/") for name in _two(content["images"])),
+            images=tuple(folder / str(name).lstrip("/") for name in _two(content["images"])),
             cameras=tuple(map(read_intrinsics, _two(content["intrinsics"]))),
             rotation=pose[:3, :3],
             translation_m=pose[:3, 3],
@@ -109,10 +89,6 @@ def _pair(text, folder, where) -> PairRecord:
             metric=bool(content.get("metric", True)),
             source=str(content.get("source", "")),
         )
-    except RecordError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise RecordError(f"{where}: {error}") from error
 
 
 def _two(values) -> list:

@@ -16,7 +16,7 @@ metres are of the record's kind. Lines of DepthVLM's benchmark are read too.
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from os import PathLike
@@ -37,8 +37,38 @@ KEYS = ("image", "intrinsics", "pixel_coords", "depth")
 SHAPES = 0.02  # by which width / height of a depth image may differ from the image's
 
 
+class Checked:
+    """What a line holds, checked as it is made: RecordError with every problem.
+
+    where: "file:line", for messages.
+    """
+
+    where: str
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise RecordError(f"{self.where}: " + "; ".join(problems))
+
+    def _problems(self) -> Iterator[str]:
+        """What cannot be, each in a few words."""
+        raise NotImplementedError
+
+    def _frame(self, image: Path, camera: Camera) -> Frame:
+        """An image, read now, with its camera; RecordError where that fails."""
+        try:  # the stored raster, without EXIF orientation: as the published loader reads it
+            return Frame(read_image(image, upright=False), camera)
+        except (CameraError, ImageError) as error:
+            raise RecordError(f"{self.where}: {error}") from error
+
+
+def outside(name: str, pixels: np.ndarray, camera: Camera) -> Iterator[str]:
+    """The problem that a pixel of (N, 2) is not on the image of its camera, if one is not."""
+    for u, v in pixels[~camera.contains(pixels)][:1]:
+        yield f"{name} ({u:g}, {v:g}) is outside the image of {camera.width} x {camera.height}"
+
+
 @dataclass(frozen=True, eq=False)
-class Record:
+class Record(Checked):
     """One image and N measured points, a depth image, or both. Raises RecordError for contents
     that cannot be.
 
@@ -74,24 +104,14 @@ class Record:
     depth_size: tuple[int, int] | None = None
     scene: str = ""
 
-    def __post_init__(self):
-        problems = list(self._problems())
-        if problems:
-            raise RecordError(f"{self.where}: " + "; ".join(problems))
-
-    def _problems(self):
+    def _problems(self) -> Iterator[str]:
         if self.kind not in ("", *KINDS):
             yield f"kind is {self.kind!r}, allowed: {', '.join(KINDS)}"
         if self.label_m.shape != (len(self.pixels),):
             yield f"{len(self.pixels)} pixels but depths of shape {self.label_m.shape}"
         if not (np.isfinite(self.label_m) & (self.label_m > 0)).all():
             yield "a depth is not a positive number of metres"
-        if not self.camera.contains(self.pixels).all():
-            u, v = self.pixels[~self.camera.contains(self.pixels)][0]
-            yield (
-                f"pixel ({u:g}, {v:g}) is outside the image of {self.camera.width} x"
-                f" {self.camera.height}"
-            )
+        yield from outside("pixel", self.pixels, self.camera)
         if not (isfinite(self.depth_scale) and self.depth_scale > 0):
             yield f"depth_scale is {self.depth_scale}, it must be positive: raw units per metre"
         if self.depth_format not in ("", NUMBERS):
@@ -105,10 +125,7 @@ class Record:
 
     def frame(self) -> Frame:
         """The image, read now, with its camera; RecordError where that fails."""
-        try:  # the stored raster, without EXIF orientation: as the published loader reads it
-            return Frame(read_image(self.image, upright=False), self.camera)
-        except (CameraError, ImageError) as error:
-            raise RecordError(f"{self.where}: {error}") from error
+        return self._frame(self.image, self.camera)
 
     def stated_kind(self) -> str:
         """kind; RecordError where it is not stated."""
@@ -194,7 +211,13 @@ class RecordLines(Sequence):
 
     def __getitem__(self, index):
         line = self._lines[index]
-        return self._parsed(line.text, self._folder or line.path.parent, line.where)
+        try:
+            folder = Path(self._folder or line.path.parent)
+            return self._parsed(read_object(line.text), folder, line.where)
+        except RecordError:
+            raise
+        except (ValueError, TypeError) as error:  # CameraError and JSON's own are ValueErrors
+            raise RecordError(f"{line.where}: {error}") from error
 
 
 class Records(RecordLines):
@@ -206,8 +229,8 @@ class Records(RecordLines):
         super().__init__(files, folder)
         self._kind = kind
 
-    def _parsed(self, text, folder, where) -> Record:
-        return _record(text, folder, self._kind, where)
+    def _parsed(self, content, folder, where) -> Record:
+        return _record(content, folder, self._kind, where)
 
 
 def write_records(path: str | PathLike, records: Iterable[Record]) -> int:
@@ -305,30 +328,24 @@ def on_image(pixels, camera: Camera, grid) -> np.ndarray:
     return (pixels + 0.5) * (camera.width, camera.height) / size - 0.5
 
 
-def _record(line, folder, kind, where) -> Record:
-    try:
-        content = read_object(line)
-        if "intrinsics" not in content and "original_rgb_size" in content:
-            content = _depthvlm(content)
-        if "depth_path" in content:
-            content = {"pixel_coords": [], "depth": [], **content}
-        need(content, KEYS)
-        camera = read_intrinsics(content["intrinsics"])
-        return Record(
-            image=Path(folder) / str(content["image"]).lstrip("/"),
-            camera=camera,
-            pixels=on_image(content["pixel_coords"], camera, content.get("grid")),
-            label_m=np.asarray(content["depth"], dtype=np.float64),
-            kind=content.get("kind", kind),
-            where=where,
-            source=str(content.get("source", "")),
-            scene=str(content.get("scene", "")),
-            **_depth_image(content, Path(folder)),
-        )
-    except RecordError:
-        raise
-    except (ValueError, TypeError) as error:  # CameraError and JSON's own are ValueErrors
-        raise RecordError(f"{where}: {error}") from error
+def _record(content, folder, kind, where) -> Record:
+    if "intrinsics" not in content and "original_rgb_size" in content:
+        content = _depthvlm(content)
+    if "depth_path" in content:
+        content = {"pixel_coords": [], "depth": [], **content}
+    need(content, KEYS)
+    camera = read_intrinsics(content["intrinsics"])
+    return Record(
+        image=folder / str(content["image"]).lstrip("/"),
+        camera=camera,
+        pixels=on_image(content["pixel_coords"], camera, content.get("grid")),
+        label_m=np.asarray(content["depth"], dtype=np.float64),
+        kind=content.get("kind", kind),
+        where=where,
+        source=str(content.get("source", "")),
+        scene=str(content.get("scene", "")),
+        **_depth_image(content, folder),
+    )
 
 
 def _depth_image(content, folder) -> dict:

@@ -95,7 +95,8 @@ class Engine(Protocol):
         """How many questions about the scene one step of `seconds` may take, at least 1."""
 
     def step(self, batch: Sequence[tuple[Any, Question]]) -> list[Reply]:
-        """Replies to (scene, question) pairs; reply i answers pair i."""
+        """Replies to (scene, question) pairs; reply i answers pair i. Raises EngineError or
+        OutOfMemory, which no question then has a reply to."""
 
     def close(self) -> None:
         """Give the model back."""
@@ -103,8 +104,13 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class ServerState:
-    """What is known of a server. usable: whether it is asked. text: what it can do, or why it is
-    not asked. sent_bytes: images and words that it has been sent."""
+    """What is known of a server.
+
+    url: its address.
+    usable: whether it is asked.
+    text: what it can do, or why it is not asked.
+    sent_bytes: images and words that it has been sent.
+    """
 
     url: str
     usable: bool

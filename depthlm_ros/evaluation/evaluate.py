@@ -21,7 +21,7 @@ from depthlm_ros.ranges import Status
 class Answers:
     """Answers to the N points of one record, all (N,); metres of the labels' kind, NaN: none.
 
-    told_m: what the predictor answers.
+    answer_m: what the predictor answers.
     greedy_m: the greedy digits, as published; NaN where the answerer has none.
     median_m: the median of their distribution; NaN where it was not read.
     lower_m, upper_m: the 90 % interval.
@@ -29,7 +29,7 @@ class Answers:
     status: see ranges.Status.
     """
 
-    told_m: np.ndarray
+    answer_m: np.ndarray
     greedy_m: np.ndarray
     median_m: np.ndarray
     lower_m: np.ndarray
@@ -146,13 +146,13 @@ class PredictorAnswers:
     def __call__(self, record: Record) -> Answers:
         label_kind = record.stated_kind()
         job = self._predictor.start(record.frame(), record.pixels, style=self._style)
-        told = job.wait()
+        ranges = job.wait()
         greedy, median = (job.snapshot(report).distance_m for report in ("greedy", "median"))
-        in_z = record.camera.rays(told.asked)[:, 2]  # z of a metre along the ray
+        in_z = record.camera.rays(ranges.asked)[:, 2]  # z of a metre along the ray
         of = {"distance": np.ones(len(record)), "z": in_z}
-        metres = (told.distance_m, greedy, median, told.lower_m, told.upper_m)
+        metres = (ranges.distance_m, greedy, median, ranges.lower_m, ranges.upper_m)
         return Answers(
-            *(m * of[label_kind] for m in metres), of[self.kind] / of[label_kind], told.status
+            *(m * of[label_kind] for m in metres), of[self.kind] / of[label_kind], ranges.status
         )
 
 
@@ -172,5 +172,5 @@ class ConstantAnswers:
     def __call__(self, record: Record) -> Answers:
         count = len(record)
         unknown = np.full(count, np.nan)
-        told, stretch = np.full(count, self._metres), np.ones(count)
-        return Answers(told, *[unknown] * 4, stretch, np.zeros(count, np.uint8))
+        constant, stretch = np.full(count, self._metres), np.ones(count)
+        return Answers(constant, *[unknown] * 4, stretch, np.zeros(count, np.uint8))

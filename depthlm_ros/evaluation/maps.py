@@ -75,9 +75,9 @@ class MapMeasures:
             ("the same, indexed as published", f"{self.points_published:.3f}", ""),
         ]
         head = (f"{self.images} images, {self.pixels} pixels", "delta1", "(95 %)")
-        told = text_table(head, rows)
+        table = text_table(head, rows)
         return (
-            f"{told}\n\nabs_rel {self.abs_rel:.3f}; true value inside the 90 % interval"
+            f"{table}\n\nabs_rel {self.abs_rel:.3f}; true value inside the 90 % interval"
             f" {self.inside:.3f}, median log(upper/lower) {self.log_width:.2f}"
         )
 
@@ -93,12 +93,12 @@ def measure_maps(
     """
     rows, pixels = [], 0
     for number, scene in enumerate(scenes):
-        told = predictor.map(scene.frame)
+        answer = predictor.map(scene.frame)
         known = np.isfinite(scene.distance_m)
         if not known.any():
             raise RecordError(f"image {number}: no pixel of its depth image is known")
         pixels += int(known.sum())
-        rows.append(_of_image(scene, told, known, number, predictor))
+        rows.append(_of_image(scene, answer, known, number, predictor))
         if progress:
             progress(number + 1)
     table = np.array(rows, np.float64).reshape(-1, 6)
@@ -117,25 +117,25 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _of_image(
-    scene: MappedScene, told: RangeMap, known: np.ndarray, number: int, predictor: Predictor
+    scene: MappedScene, answer: RangeMap, known: np.ndarray, number: int, predictor: Predictor
 ) -> tuple[float, ...]:
     """The columns of MapMeasures from delta1 on, without its interval."""
     size = known.shape[::-1]
     v, u = np.nonzero(known)
     places = on_image(np.stack([u, v], 1), scene.frame.camera, size)
     truth = scene.distance_m[known].astype(np.float64)
-    value, lower, upper = read(told, places)
+    value, lower, upper = read(answer, places)
     with np.errstate(divide="ignore", invalid="ignore"):
         inside = np.where(np.isfinite(lower), (lower <= truth) & (truth <= upper), np.nan)
         width = np.log(upper / lower)
         off = np.abs(value - truth) / truth
     right = delta1(value, truth).mean()
     interval = (_mean(inside), float(np.median(width)) if np.isfinite(width).all() else np.nan)
-    return (right, _mean(off), *interval, *_points(scene, told, known, number, predictor))
+    return (right, _mean(off), *interval, *_points(scene, answer, known, number, predictor))
 
 
 def _points(
-    scene: MappedScene, told: RangeMap, known: np.ndarray, number: int, predictor: Predictor
+    scene: MappedScene, answer: RangeMap, known: np.ndarray, number: int, predictor: Predictor
 ) -> tuple[float, float]:
     """(delta1 of an image's points, the same as indexed by the released evaluation)."""
     camera = scene.frame.camera
@@ -143,11 +143,11 @@ def _points(
     if places is None:
         places = on_image(drawn(known, number), camera, known.shape[::-1])
     truth = read_map(scene.distance_m, places, camera)
-    hit = delta1(read(told, places)[0], truth)
+    hit = delta1(read(answer, places)[0], truth)
     shifted = published_place(scene.frame, places, predictor)
     known_places = camera.contains(shifted)
     published = np.full(len(places), np.nan)
-    published[known_places] = read(told, shifted[known_places])[0]
+    published[known_places] = read(answer, shifted[known_places])[0]
     return float(hit.mean()), float(delta1(published, truth).mean())
 
 
@@ -177,10 +177,11 @@ def published_place(frame: Frame, pixels: np.ndarray, predictor: Predictor) -> n
     return (rounded + 0.5) * (size / seen) / view.scale - 0.5
 
 
-def read(told: RangeMap, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read(answer: RangeMap, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(value, lower, upper), (N,) metres each along the rays of pixels (N, 2) of a map's frame."""
     value, lower, upper = (
-        read_map(one, pixels, told.camera) for one in (told.distance_m, told.lower_m, told.upper_m)
+        read_map(one, pixels, answer.camera)
+        for one in (answer.distance_m, answer.lower_m, answer.upper_m)
     )
     return value, lower, upper
 

@@ -91,8 +91,8 @@ def labels_of(part: Part, root: Path) -> str:
     """Whose labels these are: "ours", or the paper whose mistakes they repeat."""
     path = part.folder(root) / "manifest.json"
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return str(told["arguments"].get("as_published") or "ours")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        return str(manifest["arguments"].get("as_published") or "ours")
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is no manifest of a curated set: {error!r}") from error
 
@@ -137,20 +137,22 @@ def table(protocol: Protocol, reports: dict[str, Report], root: Path, name: str)
         for model, source, values in rows(protocol.sources)
     ]
     titles = ("delta1", *(part.title for part in parts), f"mean of {len(parts)}")
-    told = [text_table(titles, [*ours, *others])]
+    sections = [text_table(titles, [*ours, *others])]
     there = [part for part in parts if part.dataset in reports]
     whose = {part.title: labels_of(part, root) for part in there}
     points = {part.title: reports[part.dataset].right.pooled.points for part in there}
-    told.append(
+    sections.append(
         "measured here: "
         + (", ".join(f"{t} ({points[t]} samples, labels {whose[t]})" for t in points) or "nothing")
     )
-    told += [f"missing {part.title}: {part.command(root)}" for part in parts if part not in there]
-    told.append(
+    sections += [
+        f"missing {part.title}: {part.command(root)}" for part in parts if part not in there
+    ]
+    sections.append(
         "published rows have other images and points, and labels of mixed kind: curate with"
         " --as-published depthlm to come near them"
     )
-    return "\n".join(told)
+    return "\n".join(sections)
 
 
 def _cells(parts: Sequence[Part], reports: dict[str, Report], which: str) -> list[str]:

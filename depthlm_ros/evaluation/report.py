@@ -116,7 +116,7 @@ class Report:
 
 def report_on(points: Points, answerer: Answerer, seconds: float, dataset: str = "") -> Report:
     """The Report of an answerer's Points; dataset: one of published.DATASETS, or ""."""
-    told = _reading(points, points.told_m)
+    reading = _reading(points, points.answer_m)
     constant_m, constant = best_constant(points.label_m)
     return Report(
         name=answerer.name,
@@ -125,8 +125,8 @@ def report_on(points: Points, answerer: Answerer, seconds: float, dataset: str =
         answer_kind=points.answer_kind,
         report=answerer.report,
         seconds=seconds,
-        right=told.right,
-        published=told.published,
+        right=reading.right,
+        published=reading.published,
         readings=_readings(points),
         failures=_failures(points),
         bins=_bins(points),
@@ -179,10 +179,10 @@ def _bins(points) -> list:
 
 def _bin(name, points) -> Bin:
     _, image = np.unique(points.image, return_inverse=True)
-    hits = np.bincount(image, delta1(points.told_m, points.label_m))
+    hits = np.bincount(image, delta1(points.answer_m, points.label_m))
     return Bin(
         name,
-        measure(points.told_m, points.label_m, points.askable),
+        measure(points.answer_m, points.label_m, points.askable),
         share_interval(hits, np.bincount(image)),
     )
 

@@ -126,9 +126,9 @@ def _log_width(points) -> np.ndarray:
 
 def rejection(points: Points) -> Rejection:
     """The Rejection of Points; those without an answer or an interval are rejected first."""
-    hit = delta1(points.told_m, points.label_m)
+    hit = delta1(points.answer_m, points.label_m)
     by_width = np.argsort(np.nan_to_num(_log_width(points), nan=np.inf), kind="stable")
-    by_distance = np.argsort(np.nan_to_num(points.told_m, nan=np.inf), kind="stable")
+    by_distance = np.argsort(np.nan_to_num(points.answer_m, nan=np.inf), kind="stable")
     _, image = np.unique(points.image, return_inverse=True)
 
     def kept(order, times):

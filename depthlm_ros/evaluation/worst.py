@@ -23,7 +23,7 @@ def worst_points(points: Points, count: int) -> list[int]:
     The error is |log(answer / truth)|; no answer is worse than any.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.abs(np.log(points.told_m / points.label_m))
+        error = np.abs(np.log(points.answer_m / points.label_m))
     order = np.argsort(-np.nan_to_num(error, nan=np.inf), kind="stable")
     _, first = np.unique(points.image[order], return_index=True)
     return order[np.sort(first)[:count]].tolist()
@@ -80,7 +80,7 @@ def _ring(draw, centre) -> None:
 
 
 def _caption(points, index) -> str:
-    told, label = points.told_m[index], points.label_m[index]
-    if not np.isfinite(told):
+    answer, label = points.answer_m[index], points.label_m[index]
+    if not np.isfinite(answer):
         return f"no answer, true {label:.2f} m"
-    return f"said {told:.2f} m, true {label:.2f} m (x {told / label:.2f})"
+    return f"said {answer:.2f} m, true {label:.2f} m (x {answer / label:.2f})"

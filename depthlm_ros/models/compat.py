@@ -388,8 +388,8 @@ def placed_on(device: torch.device) -> dict[str, Any]:
 
 
 @contextmanager
-def counted_weights(told: Callable[[str], None]) -> Iterator[None]:
-    """Inside, told(name) is called after each weight that transformers has read.
+def counted_weights(on_weight: Callable[[str], None]) -> Iterator[None]:
+    """Inside, on_weight(name) is called after each weight that transformers has read.
 
     It hangs on the progress bar of that name; a version without a hook for its bars tells nothing.
     """
@@ -398,7 +398,7 @@ def counted_weights(told: Callable[[str], None]) -> Iterator[None]:
         factory: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
         if options.get("desc") == "Loading weights" and arguments:
-            return _counting(arguments[0], told)
+            return _counting(arguments[0], on_weight)
         return factory(*arguments, **options)
 
     set_hook = getattr(transformers.logging, "set_tqdm_hook", lambda hook: None)
@@ -410,8 +410,8 @@ def counted_weights(told: Callable[[str], None]) -> Iterator[None]:
 
 
 def _counting(
-    weights: list[tuple[str, Any]], told: Callable[[str], None]
+    weights: list[tuple[str, Any]], on_weight: Callable[[str], None]
 ) -> Iterator[tuple[str, Any]]:
     for name, weight in weights:
         yield name, weight
-        told(name)
+        on_weight(name)

@@ -8,25 +8,25 @@ from typing import Any
 
 import torch
 
-Heard = Callable[[torch.Tensor], None]
-_HEARING: dict[torch.nn.Module, list[Heard]] = {}
+Listener = Callable[[torch.Tensor], None]
+_HEARING: dict[torch.nn.Module, list[Listener]] = {}
 
 
 @contextmanager
-def listening(module: torch.nn.Module, heard: Heard) -> Iterator[None]:
-    """heard(output) is called after each pass through a module, as long as this is open; nothing
+def listening(module: torch.nn.Module, listener: Listener) -> Iterator[None]:
+    """listener(output) is called after each pass through a module while this is open; nothing
     is attached before or after."""
 
     def called(_: torch.nn.Module, __: Any, output: Any) -> None:
-        heard(output[0] if isinstance(output, tuple) else output)
+        listener(output[0] if isinstance(output, tuple) else output)
 
     handle = module.register_forward_hook(called)
-    _HEARING.setdefault(module, []).append(heard)
+    _HEARING.setdefault(module, []).append(listener)
     try:
         yield
     finally:
         handle.remove()
-        _HEARING[module].remove(heard)
+        _HEARING[module].remove(listener)
         if not _HEARING[module]:
             del _HEARING[module]
 
@@ -38,5 +38,5 @@ def is_heard(module: torch.nn.Module) -> bool:
 
 def tell(module: torch.nn.Module, output: torch.Tensor) -> None:
     """What a loop of ours computed in the module's place."""
-    for heard in _HEARING.get(module, ()):
-        heard(output)
+    for listener in _HEARING.get(module, ()):
+        listener(output)

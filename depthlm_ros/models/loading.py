@@ -184,8 +184,8 @@ def _trouble(device: torch.device) -> str:
 def _no_cuda(said: list[warnings.WarningMessage]) -> str:
     build = torch.version.cuda
     made = f"for CUDA {build}" if build else "without CUDA"
-    told = f" ({str(said[0].message).splitlines()[0]})" if said else ""
-    return f"torch {torch.__version__} is built {made} and sees no NVIDIA GPU, {_seen()}{told}"
+    reason = f" ({str(said[0].message).splitlines()[0]})" if said else ""
+    return f"torch {torch.__version__} is built {made} and sees no NVIDIA GPU, {_seen()}{reason}"
 
 
 def _seen() -> str:

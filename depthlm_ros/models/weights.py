@@ -44,12 +44,12 @@ def read_weights(
     total, read = sum(sizes.values()), 0
     what = f"reading {total / 1e9:.2g} GB of weights"
 
-    def told(name: str) -> None:
+    def count(name: str) -> None:
         nonlocal read
         read += sizes.get(name, 0)
         progress(min(read / total, 1.0), what)
 
-    with counted_weights(told):
+    with counted_weights(count):
         model, found = part(
             checkpoint,
             "model",

@@ -110,10 +110,10 @@ class ManagedNode(LifecycleNode):
         ours = isinstance(error, DepthLMError)
         reason = str(error) if ours else f"{type(error).__name__}: {error}"
         self.failure = f"{name} failed: {reason}"
-        told = f"{self.failure}. Fix it, then type {self.command(name)}"
-        self.get_logger().error(told)
+        text = f"{self.failure}. Fix it, then type {self.command(name)}"
+        self.get_logger().error(text)
         code = Code.UNCONFIGURED if name == "configure" else Code.INACTIVE
-        self.standing(Problem(code, told))
+        self.standing(Problem(code, text))
 
     def _guarded(self, callback):
         def changed(request, response):

@@ -267,8 +267,8 @@ def own_parameters(camera: str) -> list[Own]:
 
 def _own(camera, about) -> Own:
     name, text = (about.metadata[key] for key in ("name", "description"))
-    told = {"name": f"{camera}.{name}", "description": f"{text}; empty: as {name}"}
-    return Own(about.name, about.type, "", {**about.metadata, **told})
+    own = {"name": f"{camera}.{name}", "description": f"{text}; empty: as {name}"}
+    return Own(about.name, about.type, "", {**about.metadata, **own})
 
 
 def is_camera_name(text: str) -> bool:

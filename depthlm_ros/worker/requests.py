@@ -43,7 +43,10 @@ class PixelSet(Protocol):
 
 @dataclass(frozen=True)
 class Pixels:
-    """A list. values: (N, 2) float pixels."""
+    """A list.
+
+    values: (N, 2) float pixels.
+    """
 
     values: np.ndarray
 
@@ -54,7 +57,10 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Grid:
-    """columns x rows pixels, row by row. region: (left, top, width, height) or None for all."""
+    """Pixels in columns and rows, row by row.
+
+    region: (left, top, width, height) in pixels, None for the whole image.
+    """
 
     columns: int
     rows: int
@@ -65,7 +71,8 @@ class Grid:
         return self.columns, self.rows
 
     def on(self, camera: Camera) -> np.ndarray:
-        """The middles of equal cells; InputError for a region that is wholly off the image."""
+        """(columns * rows, 2) middles of equal cells; InputError for a region that is wholly off
+        the image."""
         if self.region is not None:
             left, top, width, height = self.region
             if left >= camera.width or top >= camera.height:
@@ -78,12 +85,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Stride:
-    """Every stride-th pixel of the image along both axes, as a grid."""
+    """Every stride-th pixel of the image along both axes, as a grid.
+
+    stride: in pixels.
+    """
 
     stride: int
 
     def on(self, camera: Camera) -> np.ndarray:
-        """Row by row; InputError where there are too many."""
+        """(columns * rows, 2) row by row; InputError where there are too many."""
         return grid_pixels(camera, *self.shape(camera))
 
     def shape(self, camera: Camera) -> tuple[int, int]:
@@ -93,14 +103,17 @@ class Stride:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Some pixels of each box. boxes: [(left, top, width, height)] in pixels; samples: in each, 0
-    for the default (regions.py)."""
+    """Some pixels of each box.
+
+    boxes: (left, top, width, height) of each, in pixels.
+    samples: pixels of each, 0 for the default (regions.py).
+    """
 
     boxes: tuple[tuple[float, float, float, float], ...]
     samples: int = 0
 
     def on(self, camera: Camera) -> np.ndarray:
-        """Of all boxes that are on the image; none where none is."""
+        """(N, 2) of all boxes that are on the image; none where none is."""
         return box_pixels(camera, self.boxes, self.samples).pixels
 
 
@@ -110,9 +123,11 @@ class PixelRequest:
 
     camera: its name, empty for an image that came with the request.
     frame: the image, decoded or still to be.
+    pixels: which of them.
     style: how to point at the pixels; empty: the checkpoint's for few, GRID_STYLE: for grids.
-    priority: higher goes first. deadline: time.monotonic() seconds at which it ends with what is
-    answered by then; inf: never. kind: what it is counted as in statistics.
+    priority: higher goes first.
+    deadline: time.monotonic() seconds at which it ends with what is answered; inf: never.
+    kind: what it is counted as in statistics.
     """
 
     camera: str
@@ -133,7 +148,11 @@ class PixelRequest:
 
 @dataclass(frozen=True)
 class Answered:
-    """ranges: row i is pixel i of the request about frame."""
+    """What a request came to.
+
+    frame: the image that was asked about.
+    ranges: row i is pixel i of the request.
+    """
 
     frame: Frame
     ranges: Ranges

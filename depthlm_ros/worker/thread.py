@@ -36,9 +36,12 @@ class ModelThread:
     """One life of a model. Thread-safe but for what is said to belong to its thread.
 
     load: (progress) -> Predictor, called in the thread; progress(fraction, what) may be called
-    and may raise. problem: why nothing can be asked now, None once it can. predictor: the loaded
-    model, else None. on_change(problem) is called in the thread when it was loaded, could not
-    be, or died. earlier: the ModelThread whose model must be given back first.
+        and may raise.
+    on_change: called with the problem, in the thread, when the model was loaded (None), could not
+        be, or died.
+    earlier: the ModelThread whose model must be given back first.
+    problem: why nothing can be asked now, None once it can.
+    predictor: the loaded model, else None.
     """
 
     def __init__(

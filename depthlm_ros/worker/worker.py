@@ -26,9 +26,10 @@ FAILED = Status.NO_NUMBER, Status.TIMED_OUT, Status.CANCELLED  # not the request
 class Worker:
     """Answers submit() from any thread.
 
-    on_change(problem) is called in the model's thread when it was loaded (problem None), could
-    not be, or died. paused: why nobody may ask yet, None: everybody may. statistics: of the
-    requests accepted and settled.
+    on_change: called with the problem, in the model's thread, when it was loaded (None), could not
+        be, or died.
+    paused: why nobody may ask yet, None: everybody may.
+    statistics: of the requests accepted and settled.
     """
 
     def __init__(

@@ -62,8 +62,8 @@ def answered(tmp_path, capsys):
             given = [tmp_path / "in" if number % 2 or spoilt == ".yaml" else path, out]
             options = ["--grid", "1x1", "--engine", "scripted", "--keep"]
             codes.append(main(["bag", *map(str, given), *options]))
-            told = capsys.readouterr().err
-            assert codes[-1] == 0 or told.splitlines()[-1].startswith("depthlm: ")
+            output = capsys.readouterr().err
+            assert codes[-1] == 0 or output.splitlines()[-1].startswith("depthlm: ")
             out.unlink(missing_ok=True)
             shutil.rmtree(tmp_path / "out.mcap.parts", ignore_errors=True)
         assert set(codes) <= {0, 2}

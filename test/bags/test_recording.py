@@ -45,15 +45,15 @@ def test_a_camera_info_stored_after_its_image_holds_while_lens_and_size_change(r
         messages += [(time_ns, images, image), (time_ns + 5_000_000, topic, info)]
     code, content, said = bag(record(messages))
     assert code == 0 and "skipped:" not in said
-    told = content["/depthlm/depth/camera_info"]
-    assert [(i.header.stamp.sec, i.k[0]) for _, i in told] == [(1, 2.5), (2, 5.0), (3, 2.5)]
+    infos = content["/depthlm/depth/camera_info"]
+    assert [(i.header.stamp.sec, i.k[0]) for _, i in infos] == [(1, 2.5), (2, 5.0), (3, 2.5)]
 
 
 def test_an_image_that_cannot_be_used_is_skipped_and_said(record, shots, bag):
     messages = list(shots())
     messages[3][2].encoding = "vendor8"
     code, content, said = bag(record(messages))
-    assert code == 0 and "image 1 is skipped: " in said
+    assert code == 0 and "vendor8" in said.splitlines()[-1]
     assert [m.header.stamp.sec for _, m in content["/depthlm/points"]] == [1, 3, 4]
 
 
@@ -76,7 +76,7 @@ def test_a_recording_without_camera_info_takes_a_camera_file(tmp_path, record, s
     )
     folder = record([shot for shot in shots() if shot[1] == "/cam/image_raw"])
     code, _, said = bag(folder)
-    assert code == 2 and "no camera_info on /cam/camera_info" in said and "--camera" in said
+    assert code == 2 and "/cam/camera_info" in said and "--camera" in said
     _, content, _ = bag(folder, "--camera", str(tmp_path / "camera.yaml"))
     focal = [info.k[0] for _, info in content["/depthlm/depth/camera_info"]]
     assert focal == [5.0] * 4  # 4 of 64 columns of 80 px
@@ -87,7 +87,7 @@ def test_kept_answers_of_another_run_are_not_mixed_with_new_ones(tmp_path, recor
     again = tmp_path / "first"
     options = ["--keep", "--topic", "/cam/image_raw"]
     code, _, said = bag(again, *options)
-    assert code == 2 and "already holds /depthlm/" in said and "--node" in said
+    assert code == 2 and "/depthlm/" in said and "--node" in said
     _, content, _ = bag(again, *options, "--node", "/other")
     assert len(content["/other/points"]) == len(content["/depthlm/points"]) == 4
 
@@ -97,9 +97,9 @@ def test_a_recording_that_was_cut_off_is_refused_with_what_mends_it(tmp_path, re
     whole = (folder / "in.mcap").read_bytes()
     (folder / "in.mcap").write_bytes(whole[: len(whole) // 2])
     code, _, said = bag(folder)
-    assert code == 2 and "cannot be read" in said and "mcap recover" in said
+    assert code == 2 and str(folder) in said and "mcap recover" in said
     code, _, said = bag(tmp_path / "nothing")
-    assert code == 2 and "no recording at" in said
+    assert code == 2 and str(tmp_path / "nothing") in said
 
 
 def test_the_demo_recording_shows_image_and_answers_together(bag):
@@ -133,7 +133,9 @@ def test_the_doubts_about_a_lens_that_zooms_are_told_of_its_first_images(
         shot for n, camera in enumerate(oblong) for shot in list(shots(5, camera))[2 * n :][:2]
     ]
     code, content, said = bag(record(messages), *options)
-    told = said.splitlines()
-    assert (code, len(told), len(content["/depthlm/points"])) == (0, lines, 5)
-    assert [f"fx = {60 + n}," in line for n, line in enumerate(told[:3])] == [True] * len(told[:3])
-    assert not told or told[3].endswith(": 2")
+    doubts = said.splitlines()
+    assert (code, len(doubts), len(content["/depthlm/points"])) == (0, lines, 5)
+    assert [f"fx = {60 + n}," in line for n, line in enumerate(doubts[:3])] == [True] * len(
+        doubts[:3]
+    )
+    assert not doubts or doubts[3].endswith(": 2")

@@ -66,7 +66,7 @@ def test_the_fitted_number_the_data_and_their_hash_are_written(checkpoint, recor
     assert list(entry.calibration) == ["coordinates", "marker"]
     fit = entry.calibration["coordinates"]
     assert fit.widening == pytest.approx(log(3.0 / 2.2))
-    assert (fit.points, fit.pictures, fit.level, fit.kind) == (19, 19, 0.9, "distance")
+    assert (fit.points, fit.images, fit.level, fit.kind) == (19, 19, 0.9, "distance")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert fit.data == [{"name": "fit.jsonl", "sha256": digest}]
     cells = capsys.readouterr().out.splitlines()[1].split()
@@ -76,9 +76,11 @@ def test_the_fitted_number_the_data_and_their_hash_are_written(checkpoint, recor
 def test_the_predictor_then_answers_with_the_wider_interval(checkpoint, records):
     path = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
     run("calibrate", path, "--checkpoint", checkpoint, *FAKE)
-    told = load_predictor(str(checkpoint), "scripted").ranges(Records(path)[0].frame(), [(32, 24)])
-    assert told.upper_m == pytest.approx([3.0])
-    assert told.lower_m == pytest.approx([1.8 * 2.2 / 3.0])
+    ranges = load_predictor(str(checkpoint), "scripted").ranges(
+        Records(path)[0].frame(), [(32, 24)]
+    )
+    assert ranges.upper_m == pytest.approx([3.0])
+    assert ranges.lower_m == pytest.approx([1.8 * 2.2 / 3.0])
 
 
 def test_a_second_fit_starts_from_the_models_own_interval(checkpoint, records):

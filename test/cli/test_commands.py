@@ -72,7 +72,7 @@ def test_ask_as_json_holds_every_figure(run, image_file):
 def test_a_snapped_pixel_is_named_with_the_one_that_was_asked(run, image_file):
     fake = ["--engine", "scripted", "--checkpoint", "facebook/DepthLM"]
     _, out, _ = run("ask", image_file, "--fx", 750, "--at", "1,20", *fake)
-    assert out.splitlines()[1].endswith("SNAPPED to 5.5, 20.5")
+    assert out.splitlines()[1].split()[-4:] == ["SNAPPED", "to", "5.5,", "20.5"]
 
 
 def test_no_answer_at_all_is_exit_code_1(run, image_file):
@@ -202,8 +202,8 @@ def test_bench_measures_answers_where_there_is_no_ros():
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "cores" in lines[0]
-    assert lines[-2].startswith("one pixel, coordinates") and lines[-2].endswith((" ms", " s"))
-    assert lines[-1].startswith("a grid of 32 x 24, coordinates")
+    assert "coordinates" in lines[-2] and lines[-2].endswith((" ms", " s"))
+    assert "32 x 24" in lines[-1] and lines[-1].endswith((" ms", " s"))
 
 
 @pytest.mark.parametrize("arguments", [("call", "--at", "3,4"), ("demo",)])

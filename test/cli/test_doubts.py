@@ -34,9 +34,9 @@ def test_an_image_is_answered_and_its_doubts_are_told(
     path.write_text(CALIBRATION.format(*intrinsics, skew=skew))
     how = {"ask": ["--at", "30,20"], "scan": ["--grid", "2x2", "--out", tmp_path / "out"]}[command]
     code, _, err = run(command, image_file, "--camera", path, *how, *options, *FAKE)
-    told = err.splitlines()
-    assert (code, len(told)) == (0, len(figures))
-    for line, numbers in zip(told, figures, strict=True):
+    lines = err.splitlines()
+    assert (code, len(lines)) == (0, len(figures))
+    for line, numbers in zip(lines, figures, strict=True):
         assert all(number in line for number in numbers)
 
 
@@ -60,8 +60,8 @@ def test_eval_tells_the_first_cameras_and_counts_the_others(
     path.write_text("\n".join(map(json.dumps, written)))
     who = [] if "--constant" in options else FAKE
     code, _, err = run("eval", path, "--kind", "z", *options, *who)
-    told = err.splitlines()
-    assert (code, len(told)) == (0, lines), err
-    if told:
-        assert [f"fx = {fx}," in line for fx, line in zip((50, 60, 70), told)] == [True] * 3
-        assert told[3].endswith(": 2")
+    doubts = err.splitlines()
+    assert (code, len(doubts)) == (0, lines), err
+    if doubts:
+        assert [f"fx = {fx}," in line for fx, line in zip((50, 60, 70), doubts)] == [True] * 3
+        assert doubts[3].endswith(": 2")

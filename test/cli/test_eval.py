@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from depthlm_ros.data.files import read_image
+from depthlm_ros.data.records import KINDS
 
 FAKE = ["--engine", "scripted", "--checkpoint", "facebook/VLM3-depth"]  # answers 2 m everywhere
 
@@ -14,15 +15,15 @@ FAKE = ["--engine", "scripted", "--checkpoint", "facebook/VLM3-depth"]  # answer
 def test_records_that_cannot_be_evaluated_name_file_and_line(run, tmp_path):
     camera = [40, 40, 31.5, 23.5, 64, 48]
     record = {"image": "a.png", "intrinsics": camera, "pixel_coords": [[1, 2]], "depth": [1]}
-    told = []
+    calls = []
     for line in ("", "no json", json.dumps(record)):
         (tmp_path / "r.jsonl").write_text(f"{line}\n")
         code, out, err = run("eval", tmp_path / "r.jsonl", "--kind", "z", *FAKE)
         assert (code, out) == (2, "")
-        told.append(err)
-    assert "r.jsonl" in told[0]
-    assert "r.jsonl:1: " in told[1]
-    assert "r.jsonl:1: " in told[2] and "a.png" in told[2]
+        calls.append(err)
+    assert "r.jsonl" in calls[0]
+    assert "r.jsonl:1: " in calls[1]
+    assert "r.jsonl:1: " in calls[2] and "a.png" in calls[2]
 
 
 @pytest.fixture
@@ -40,7 +41,9 @@ def test_eval_prints_a_table_and_writes_json(run, records, tmp_path):
     code, out, _ = run("eval", records, "--kind", "z", "--json", report, *FAKE)
     content = json.loads(report.read_text())
     assert code == 0
-    assert "4 points of 2 images" in out and "as published (distance), pooled" in out
+    assert content["images"] == 2 and content["right"]["pooled"]["points"] == 4
+    for scores in (content["published"], content["right"]):  # one line each
+        assert f" {scores['pooled']['delta1']:.4f} " in out
     assert content["published"]["pooled"]["delta1"] == 1.0
     assert content["right"]["pooled"]["delta1"] == 0.5
 
@@ -56,7 +59,7 @@ def test_eval_goes_on_where_a_run_was_cut_off_and_then_forgets_it(run, records, 
     assert other[0] == 2 and "checkpoint, constant" in other[2]
     image.rename(tmp_path / "b.png")
     code, _, err = run(*command)
-    assert code == 0 and "1 images were answered before" in err
+    assert code == 0 and " 1 images " in err
     assert json.loads(report.read_text())["right"]["pooled"]["points"] == 4
     assert not list(tmp_path.glob("*.answers.jsonl"))
 
@@ -73,38 +76,42 @@ def test_eval_prints_what_others_have_published(run, records):
     assert line.split()[2] == "0.908"
 
 
-def test_eval_limits_the_images(run, records):
-    assert "2 points of 1 images" in run("eval", records, "--constant", 2, "--limit", 1)[1]
+def test_eval_limits_the_images(run, records, tmp_path):
+    given = ("eval", records, "--constant", 2, "--limit", 1, "--json", tmp_path / "report.json")
+    assert run(*given)[0] == 0
+    assert json.loads((tmp_path / "report.json").read_text())["images"] == 1
 
 
 def test_eval_of_a_model_without_a_kind_says_what_to_pass(run, records):
     code, out, err = run("eval", records, *FAKE)
     assert (code, out) == (2, "")
-    assert "r.jsonl:1" in err and "--kind distance or --kind z" in err
+    assert "r.jsonl:1" in err and "--kind distance" in err and "--kind z" in err
 
 
-def test_eval_of_a_constant_says_that_no_kind_is_stated(run, records):
-    code, out, _ = run("eval", records, "--constant", 2.0)
-    assert code == 0
-    assert "labels: not stated" in out
+def test_eval_of_a_constant_needs_no_kind_and_says_so(run, records, tmp_path):
+    report = tmp_path / "report.json"
+    assert run("eval", records, "--constant", 2.0, "--json", report)[0] == 0
+    assert json.loads(report.read_text())["label_kind"] not in KINDS
 
 
 def test_eval_of_another_task_asks_its_question(run, records, tmp_path):
     report = tmp_path / "report.json"
     given = ("--kind", "z", "--task", "axis", "--each", 3, "--json", report)
-    code, out, _ = run("eval", records, *given, *FAKE)
-    assert code == 0
-    assert "6 questions of the task axis (coordinates)" in out
-    assert json.loads(report.read_text())["scores"]["answered"][0] == 1
+    assert run("eval", records, *given, *FAKE)[0] == 0
+    content = json.loads(report.read_text())
+    assert (content["task"], content["style"], content["questions"]) == ("axis", "coordinates", 6)
+    assert content["scores"]["answered"][0] == 1
 
 
 def test_eval_of_a_task_about_two_images_reads_pairs(run, image_file, tmp_path):
     line = {"images": ["a.png", "a.png"], "intrinsics": [[40, 40, 31.5, 23.5, 64, 48]] * 2}
     pose = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2.1], [0, 0, 0, 1]]
     (tmp_path / "p.jsonl").write_text(json.dumps({**line, "second_from_first": pose}))
-    code, out, _ = run("eval", tmp_path / "p.jsonl", "--task", "moved", *FAKE)
+    given = ("--task", "moved", "--json", tmp_path / "report.json")
+    code, out, _ = run("eval", tmp_path / "p.jsonl", *given, *FAKE)
     assert code == 0
-    assert "1 questions of the task moved (plain)" in out
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert (content["task"], content["style"], content["questions"]) == ("moved", "plain", 1)
     line = next(line for line in out.splitlines() if line.startswith("delta1"))
     assert line.split()[1] == "1.0000"
     code, _, err = run("eval", tmp_path / "p.jsonl", "--task", "moved", "--constant", 2)

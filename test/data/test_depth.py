@@ -48,9 +48,9 @@ def test_raw_zero_and_the_stated_value_are_unknown(folder):
     raw = RAW.copy()
     raw[0, :3] = 0, 65535, 7
     Image.fromarray(raw).save(folder / "depth/a.png")
-    told = record(folder, depth_scale=512, depth_unknown=65535).depth_map()
-    np.testing.assert_array_equal(told[0, :3], np.float32([np.nan, np.nan, 7 / 512]))
-    assert np.isfinite(told).sum() == RAW.size - 2
+    found = record(folder, depth_scale=512, depth_unknown=65535).depth_map()
+    np.testing.assert_array_equal(found[0, :3], np.float32([np.nan, np.nan, 7 / 512]))
+    assert np.isfinite(found).sum() == RAW.size - 2
     assert record(folder, depth_scale=1310.7).depth_map()[0, 1] == pytest.approx(50.0)
 
 
@@ -72,16 +72,16 @@ def written(folder, form) -> dict:
 @pytest.mark.parametrize("form", ["tiff", "npy", "JPG"])
 def test_floats_are_read_as_they_are(folder, form):
     """ETH3D's bare numbers are called .JPG and are none."""
-    told = record(folder, **written(folder, form)).depth_map()
-    assert np.isnan(told[0, 0])
-    np.testing.assert_array_equal(told.ravel()[1:], RAW.ravel()[1:].astype(np.float32) / 2)
+    depth = record(folder, **written(folder, form)).depth_map()
+    assert np.isnan(depth[0, 0])
+    np.testing.assert_array_equal(depth.ravel()[1:], RAW.ravel()[1:].astype(np.float32) / 2)
 
 
 def test_bare_numbers_may_have_another_size_than_the_image(folder):
     np.full((24, 32), 2.5, "<f4").tofile(folder / "depth/b.raw")
     change = {"depth_path": "depth/b.raw", "depth_format": "float32", "depth_scale": 1}
-    told = record(folder, **change, depth_size=[32, 24]).depth_map()
-    assert told.shape == (24, 32) and (told == 2.5).all()
+    found = record(folder, **change, depth_size=[32, 24]).depth_map()
+    assert found.shape == (24, 32) and (found == 2.5).all()
     with pytest.raises(RecordError, match=r"r\.jsonl:1: "):
         record(folder, **change).depth_map()
 

@@ -30,9 +30,9 @@ def test_an_image_that_exif_turned_says_so_beside_the_camera_of_the_stored_one(t
 
 
 def test_a_digital_zoom_is_told_beside_the_focal_length_from_exif(tmp_path):
-    told = []
+    calls = []
     path = photo(tmp_path, t41989=26, t41988=2.0)  # FocalLengthIn35mmFilm, DigitalZoomRatio
-    frame = read_frame(path, warn=told.append)
+    frame = read_frame(path, warn=calls.append)
     assert (frame.camera.width, frame.camera.height) == (48, 64)
     assert frame.camera.fx == pytest.approx(26 * 80 / 43.267, rel=1e-3)
-    assert len(told) == 2
+    assert len(calls) == 2

@@ -115,4 +115,4 @@ def test_what_it_cannot_be_asked_is_said(folder, small, frame):
 def test_verify_describes_it_and_asks_nothing(folder, small, run):
     code, out, err = run("checkpoints", "--verify", folder, "--entry", NAME)
     assert code == 0, err
-    assert "style dense" in out and "You are a helpful assistant." in out and "says" not in out
+    assert "dense" in out and "You are a helpful assistant." in out and "says" not in out

@@ -23,7 +23,7 @@ def test_rows_keep_their_order_and_say_they_are_scripted(view_of):
     replies = engine.step(asked_about(engine, view_of(0), [(30, 20), (10, 20), (20, 20)]))
     assert [reply.value for reply in replies] == [3.0, 1.0, 2.0]
     assert (replies[0].lower, replies[0].upper) == pytest.approx((2.7, 3.3))
-    assert all("scripted: no model was asked" in reply.text for reply in replies)
+    assert all("scripted" in reply.text for reply in replies)
 
 
 def test_nan_is_a_reply_without_a_number(view_of):
@@ -82,5 +82,4 @@ except MissingDependency as error:
     print(error)
 """
     said = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert f"engine '{name}' needs a package that is not installed" in said
-    assert "make setup" in said
+    assert f"'{name}'" in said and "make setup" in said

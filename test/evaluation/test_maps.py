@@ -27,26 +27,26 @@ FRAME = Frame(np.zeros((40, 60, 3), np.uint8), CAMERA)
 TRUTH = np.linspace(1, 4, 2400, dtype=np.float32).reshape(40, 60)
 
 
-def measured(told, *truths):
+def measured(answer, *truths):
     scenes = [MappedScene(FRAME, truth) for truth in truths]
-    return measure_maps(scenes, ArrayPredictor(told))
+    return measure_maps(scenes, ArrayPredictor(answer))
 
 
 def test_a_perfect_map_is_right_and_what_it_does_not_tell_is_wrong():
     found = measured(TRUTH, TRUTH)
     assert (found.delta1, found.abs_rel, found.inside, found.images) == (1.0, 0.0, 1.0, 1)
     assert found.pixels == 2400 and found.points == 1.0
-    told = TRUTH.copy()
-    told[:10] = np.nan
-    assert measured(told, TRUTH).delta1 == pytest.approx(0.75)
+    answer = TRUTH.copy()
+    answer[:10] = np.nan
+    assert measured(answer, TRUTH).delta1 == pytest.approx(0.75)
 
 
 def test_unknown_pixels_do_not_count():
     truth = TRUTH.copy()
     truth[:, 30:] = np.nan
-    told = TRUTH.copy()
-    told[:, 30:] *= 3
-    found = measured(told, truth)
+    answer = TRUTH.copy()
+    answer[:, 30:] *= 3
+    found = measured(answer, truth)
     assert (found.delta1, found.points, found.pixels) == (1.0, 1.0, 1200)
 
 

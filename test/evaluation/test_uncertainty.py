@@ -11,14 +11,16 @@ from depthlm_ros.evaluation.evaluate import Points
 from depthlm_ros.evaluation.uncertainty import tables, uncertainty
 
 
-def points(label, told, lower, upper, image=None, focal_px=None):
+def points(label, answer, lower, upper, image=None, focal_px=None):
     """Points of one image each, unless said."""
-    label, told, lower, upper = (np.asarray(c, np.float64) for c in (label, told, lower, upper))
+    label, answer, lower, upper = (
+        np.asarray(c, np.float64) for c in (label, answer, lower, upper)
+    )
     count = len(label)
     return Points(
-        told_m=told,
-        greedy_m=told,
-        median_m=told,
+        answer_m=answer,
+        greedy_m=answer,
+        median_m=answer,
         lower_m=lower,
         upper_m=upper,
         stretch=np.ones(count),
@@ -62,9 +64,9 @@ def test_images_are_grouped_by_focal_length_in_thirds():
 def test_rejecting_the_widest_wins_where_width_knows_what_is_wrong():
     """Ten answers, 1 to 10 m: the two wrong ones are near and wide, the farthest are right."""
     label = np.arange(1.0, 11)
-    told = label * np.where(label <= 2, 2, 1)
+    answer = label * np.where(label <= 2, 2, 1)
     width = np.where(label <= 2, 3.0, 1.1)
-    found = uncertainty(points(label, told, told / width, told * width)).rejection
+    found = uncertainty(points(label, answer, answer / width, answer * width)).rejection
     assert (found.all, found.by_width, found.by_distance) == pytest.approx((0.8, 1.0, 0.75))
     assert found.gain == pytest.approx(0.25)
     assert found.gain_interval[0] <= 0.25 <= found.gain_interval[1]
@@ -72,16 +74,18 @@ def test_rejecting_the_widest_wins_where_width_knows_what_is_wrong():
 
 def test_what_has_no_answer_is_rejected_first_by_either_rule():
     label = np.arange(1.0, 6)
-    told = np.array([nan, 2, 3, 4, 5])
-    found = uncertainty(points(label, told, told / 1.1, told * 1.1)).rejection
+    answer = np.array([nan, 2, 3, 4, 5])
+    found = uncertainty(points(label, answer, answer / 1.1, answer * 1.1)).rejection
     assert (found.all, found.by_width, found.by_distance) == pytest.approx((0.8, 1.0, 1.0))
 
 
 def test_a_fifth_is_a_fifth_where_it_cuts_through_a_point():
     """Of three points 0.6 are rejected: the worst counts for 0.4 of 2.4."""
     label = np.array([1.0, 2, 3])
-    told = np.array([1.0, 2, 9])
-    found = uncertainty(points(label, told, told / [1.1, 1.2, 2], told * [1.1, 1.2, 2])).rejection
+    answer = np.array([1.0, 2, 9])
+    found = uncertainty(
+        points(label, answer, answer / [1.1, 1.2, 2], answer * [1.1, 1.2, 2])
+    ).rejection
     assert found.by_width == pytest.approx(2 / 2.4)
 
 

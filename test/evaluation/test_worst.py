@@ -37,7 +37,7 @@ def test_the_worst_point_of_each_of_the_worst_images_comes_first(records):
     points = evaluate(
         records([2.0, 16.0], [3.0, 2.2], [0.2, 0.1], [2.0, 2.0]), ConstantAnswers(2.0)
     )
-    points.told_m[6] = nan
+    points.answer_m[6] = nan
     assert worst_points(points, 3) == [6, 5, 1]
     assert worst_points(points, 9) == [6, 5, 1, 2]
 

@@ -149,10 +149,10 @@ def test_the_patch_embedding_of_a_qwen_is_replaced_and_others_are_left(loaded_of
 def test_every_weight_that_is_read_is_told(checkpoints):
     from transformers import AutoModelForImageTextToText
 
-    told = []
-    with compat.counted_weights(told.append):
+    calls = []
+    with compat.counted_weights(calls.append):
         model = AutoModelForImageTextToText.from_pretrained(checkpoints("qwen3_vl").model)
-    assert set(told) == set(model.state_dict())
+    assert set(calls) == set(model.state_dict())
 
 
 def test_a_question_on_the_command_line_warns_of_nothing(image_file):

@@ -48,20 +48,20 @@ def test_stored_precision_does_not_decide(copy_of):
 
 def test_another_architecture_is_refused_by_name(checkpoints):
     wrong = replace(checkpoints("qwen3_vl"), architecture="llava")
-    assert "is a 'qwen3_vl' model where 'llava' is expected" in refusal(wrong)
+    assert re.search("'qwen3_vl'.*'llava'", refusal(wrong))
 
 
 def test_an_unknown_architecture_is_refused_with_the_supported_ones(copy_of):
     folder, checkpoint = copy_of("qwen3_vl")
     edit(folder / "config.json", model_type="qwen2_vl")
     said = refusal(replace(checkpoint, architecture="qwen2_vl"))
-    assert "supported: qwen2_5_vl, qwen3_vl, llava" in said
+    assert "qwen2_5_vl, qwen3_vl, llava" in said
 
 
 def test_a_config_that_is_no_config_is_refused(copy_of):
     folder, checkpoint = copy_of("qwen3_vl")
     (folder / "config.json").write_text("{}")
-    assert "the config of" in refusal(checkpoint)
+    assert str(folder) in refusal(checkpoint)
 
 
 def test_missing_weights_are_refused_and_not_made_up(copy_of):
@@ -72,8 +72,7 @@ def test_missing_weights_are_refused_and_not_made_up(copy_of):
     del weights["model.language_model.norm.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     said = refusal(checkpoint, loading.load)
-    assert "lacks 1 weights" in said
-    assert "language_model.norm.weight" in said
+    assert re.search(r"\b1\b.*language_model\.norm\.weight", said)
 
 
 def test_weights_of_another_shape_are_refused(copy_of):
@@ -81,14 +80,14 @@ def test_weights_of_another_shape_are_refused(copy_of):
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["intermediate_size"] = 80
     (folder / "config.json").write_text(json.dumps(config))
-    assert "the model of" in refusal(checkpoint, loading.load)
+    assert str(folder) in refusal(checkpoint, loading.load)
 
 
 def test_a_half_written_folder_is_refused(copy_of):
     folder, checkpoint = copy_of("qwen3_vl")
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    assert "copy it again" in refusal(checkpoint)
+    assert "model.safetensors" in refusal(checkpoint)
 
 
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "llava"])
@@ -104,32 +103,33 @@ def test_a_tokenizer_of_a_larger_model_is_refused(copy_of):
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["vocab_size"] = 300
     (folder / "config.json").write_text(json.dumps(config))
-    assert "455 tokens and the model 300" in refusal(checkpoint)
+    assert re.search(r"\b455\b.*\b300\b", refusal(checkpoint))
 
 
 def test_a_missing_chat_template_is_refused(copy_of):
     folder, checkpoint = copy_of("qwen3_vl")
     (folder / "chat_template.jinja").unlink()
-    assert "has no chat template" in refusal(checkpoint)
+    assert "chat_template" in refusal(checkpoint)
 
 
 def test_a_missing_image_processor_is_refused(copy_of):
     folder, checkpoint = copy_of("qwen3_vl")
     (folder / "preprocessor_config.json").unlink()
-    assert "the image processor of" in refusal(checkpoint)
+    assert str(folder) in refusal(checkpoint)
 
 
 def test_another_models_patches_are_refused(copy_of):
     folder, checkpoint = copy_of("qwen2_5_vl")
     edit(folder / "preprocessor_config.json", patch_size=16)
-    assert "patch_size is 16 in preprocessor_config.json and 14" in refusal(checkpoint)
+    named = r"patch_size.*\b16\b.*preprocessor_config\.json.*\b14\b"
+    assert re.search(named, refusal(checkpoint))
 
 
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "llava"])
 def test_images_that_would_be_rescaled_twice_are_refused(copy_of, architecture):
     folder, checkpoint = copy_of(architecture)
     edit(folder / "preprocessor_config.json", rescale_factor=1 / 255**2)
-    assert "rescaled once, by 1/255, or not at all" in refusal(checkpoint)
+    assert "1/255" in refusal(checkpoint)
 
 
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "llava"])
@@ -169,7 +169,7 @@ def test_auto_goes_on_with_the_cpu_and_says_why_where_a_driver_is(monkeypatch, c
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(loading, "_driver", lambda: "570.86.10")
     assert loading.find_device("auto") == torch.device("cpu")
-    assert "going on with the CPU" in caplog.text
+    assert "570.86.10" in caplog.text
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_a_gpu_for_which_torch_has_no_kernels_is_refused_with_the_reason(gpus):
 def test_auto_goes_on_with_the_cpu_where_the_gpu_cannot_compute(gpus, caplog):
     gpus(1, NO_KERNEL)
     assert loading.find_device("auto") == torch.device("cpu")
-    assert f"{NO_KERNEL}; going on with the CPU" in caplog.text
+    assert NO_KERNEL in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,9 @@ def nest_processor(folder):
 def name_pixels(folder):
     """4.45: bounds by name, no size."""
 
-    def change(told):
-        size = told.pop("size")
-        told["min_pixels"], told["max_pixels"] = size["shortest_edge"], size["longest_edge"]
+    def change(config):
+        size = config.pop("size")
+        config["min_pixels"], config["max_pixels"] = size["shortest_edge"], size["longest_edge"]
 
     edit(folder / "preprocessor_config.json", change)
 
@@ -188,7 +188,8 @@ def test_a_head_that_shares_the_embeddings_needs_no_weights_of_its_own(copy_of, 
     save_file(weights, folder / WEIGHTS, {"format": "pt"})
     flag = {"tie_word_embeddings": True}
     edit(
-        folder / "config.json", lambda told: (told.update(flag), told["text_config"].update(flag))
+        folder / "config.json",
+        lambda content: (content.update(flag), content["text_config"].update(flag)),
     )
     expected = answers(replace(checkpoint, model=str(head)), view_of(0))
     assert answers(checkpoint, view_of(0)) == expected

@@ -23,24 +23,26 @@ from depthlm_ros.predict import load_predictor
 
 
 @pytest.fixture
-def told():
+def progress_calls():
     """[(fraction, what)] and the progress that fills it."""
-    heard = []
-    return heard, lambda fraction, what: heard.append((fraction, what))
+    received = []
+    return received, lambda fraction, what: received.append((fraction, what))
 
 
-def check_ascends_to_one(heard):
-    fractions = [fraction for fraction, _ in heard]
+def check_ascends_to_one(calls):
+    fractions = [fraction for fraction, _ in calls]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0.0 and fractions[-1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl", "llava"])
-def test_reading_tells_how_many_bytes_of_the_weights_are_there(checkpoints, told, architecture):
-    heard, progress = told
+def test_reading_tells_how_many_bytes_of_the_weights_are_there(
+    checkpoints, progress_calls, architecture
+):
+    calls, progress = progress_calls
     loaded = loading.load(checkpoints(architecture), "cpu", progress=progress)
-    check_ascends_to_one(heard)
-    reading = [fraction for fraction, what in heard if what.startswith("reading 0.")]
+    check_ascends_to_one(calls)
+    reading = [fraction for fraction, what in calls if what.startswith("reading 0.")]
     assert len(reading) >= 40
     largest = max(weight.nbytes for weight in loaded.model.parameters())
     whole = sum(weight.nbytes for weight in loaded.model.parameters())
@@ -55,17 +57,17 @@ def test_a_bar_of_transformers_that_was_hooked_before_is_hooked_after(checkpoint
 
 
 @pytest.mark.parametrize("name", ["local", "reference", "scripted"])
-def test_every_engine_tells_when_it_is_ready(checkpoints, told, name):
-    heard, progress = told
+def test_every_engine_tells_when_it_is_ready(checkpoints, progress_calls, name):
+    calls, progress = progress_calls
     make_engine(name, checkpoints("qwen3_vl"), progress=progress, device="cpu")
-    assert heard[-1] == (1.0, "ready")
+    assert calls[-1] == (1.0, "ready")
 
 
-def test_a_predictor_is_warm_when_it_is_loaded(told):
-    heard, progress = told
+def test_a_predictor_is_warm_when_it_is_loaded(progress_calls):
+    calls, progress = progress_calls
     predictor = load_predictor("tiny", progress=progress, device="cpu")
-    check_ascends_to_one(heard)
-    said = [what for _, what in heard]
+    check_ascends_to_one(calls)
+    said = [what for _, what in calls]
     styles = [what.removeprefix("warming up, ") for what in said if what.startswith("warming")]
     assert styles == list(predictor.checkpoint.styles)
     assert said[-1] == "ready"

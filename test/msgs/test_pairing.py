@@ -34,7 +34,7 @@ def info(stamp, focal=500.0, width=640, height=480):
     )
 
 
-def told(pairing, now):
+def paired(pairing, now):
     """(stamp of the image, focal length) of what is settled."""
     return [(p.image.header.stamp.sec, p.info.k[0]) for p in pairing.settled(now)]
 
@@ -46,11 +46,11 @@ def test_the_camera_info_of_the_own_stamp_holds_whichever_comes_first(exact, liv
     pairing.put_info(info(1, 100.0))
     pairing.put_info(info(2, 200.0))
     pairing.put_image(image(1), 0.0)
-    assert told(pairing, 0.0) == [(1, 100.0)]
+    assert paired(pairing, 0.0) == [(1, 100.0)]
     pairing.put_image(image(3), 0.1)
-    assert told(pairing, 0.15) == []
+    assert paired(pairing, 0.15) == []
     pairing.put_info(info(3, 300.0))
-    assert told(pairing, 0.2) == [(3, 300.0)]
+    assert paired(pairing, 0.2) == [(3, 300.0)]
 
 
 def test_an_image_without_its_own_gets_the_newest_after_the_window_and_never_if_exact():
@@ -58,8 +58,8 @@ def test_an_image_without_its_own_gets_the_newest_after_the_window_and_never_if_
         pairing = Pairing(exact)
         pairing.put_info(info(1, 100.0))
         pairing.put_image(image(7), 10.0)
-        assert told(pairing, 10.0 + 0.9 * WINDOW_S) == []
-        assert told(pairing, 10.0 + 1.1 * WINDOW_S) == expected
+        assert paired(pairing, 10.0 + 0.9 * WINDOW_S) == []
+        assert paired(pairing, 10.0 + 1.1 * WINDOW_S) == expected
 
 
 def test_a_camera_that_stamps_differently_is_not_waited_for_again():
@@ -67,14 +67,14 @@ def test_a_camera_that_stamps_differently_is_not_waited_for_again():
     pairing.put_info(info(0))
     for n in range(1, PATIENCE + 1):
         pairing.put_image(image(n), 10.0 * n)
-        assert told(pairing, 10.0 * n) == []
-        assert told(pairing, 10.0 * n + 1) == [(n, 500.0)]
+        assert paired(pairing, 10.0 * n) == []
+        assert paired(pairing, 10.0 * n + 1) == [(n, 500.0)]
     pairing.put_image(image(50), 100.0)
-    assert told(pairing, 100.0) == [(50, 500.0)]
+    assert paired(pairing, 100.0) == [(50, 500.0)]
     pairing.put_info(info(50, 300.0))  # now it does: that holds, and the next image waits again
-    assert told(pairing, 100.0) == [(50, 300.0)]
+    assert paired(pairing, 100.0) == [(50, 300.0)]
     pairing.put_image(image(51), 100.1)
-    assert told(pairing, 100.1) == []
+    assert paired(pairing, 100.1) == []
 
 
 def test_a_newer_image_with_its_own_is_not_kept_waiting_by_one_whose_own_got_lost():
@@ -82,9 +82,9 @@ def test_a_newer_image_with_its_own_is_not_kept_waiting_by_one_whose_own_got_los
     pairing.put_info(info(1, 100.0))
     pairing.put_image(image(2), 0.0)
     pairing.put_image(image(3), 0.01)
-    assert told(pairing, 0.01) == []
+    assert paired(pairing, 0.01) == []
     pairing.put_info(info(3, 300.0))
-    assert told(pairing, 0.02) == [(2, 100.0), (3, 300.0)]
+    assert paired(pairing, 0.02) == [(2, 100.0), (3, 300.0)]
 
 
 def test_in_a_recording_it_may_come_after_that_of_the_next_image():
@@ -93,33 +93,33 @@ def test_in_a_recording_it_may_come_after_that_of_the_next_image():
     pairing.put_image(image(2), 0.0)
     pairing.put_image(image(3), 0.03)
     pairing.put_info(info(3, 300.0))
-    assert told(pairing, 0.04) == []
+    assert paired(pairing, 0.04) == []
     pairing.put_info(info(2, 200.0))
-    assert told(pairing, 0.05) == [(2, 200.0), (3, 300.0)]
+    assert paired(pairing, 0.05) == [(2, 200.0), (3, 300.0)]
 
 
 def test_in_a_recording_no_image_is_left_out_nor_given_twice():
     pairing = Pairing(live=False, info=info(0, 50.0))
     for n in range(100):
         pairing.put_image(image(n + 1), 0.01 * n)
-    assert [n for n, _ in told(pairing, 0.495)] == [*range(1, 31)]
+    assert [n for n, _ in paired(pairing, 0.495)] == [*range(1, 31)]
     pairing.put_info(info(3, 70.0))
-    assert told(pairing, inf) == [(n, 50.0) for n in range(31, 101)]
+    assert paired(pairing, inf) == [(n, 50.0) for n in range(31, 101)]
 
 
 def test_a_lens_that_changes_holds_for_the_newest_image_unless_that_has_its_own():
     pairing = Pairing()
     pairing.put_info(info(0, 100.0))
     pairing.put_image(image(5), 0.0)
-    assert told(pairing, 1.0) == [(5, 100.0)]
+    assert paired(pairing, 1.0) == [(5, 100.0)]
     pairing.put_info(info(0, 100.0))
-    assert told(pairing, 1.0) == []  # it says the same
+    assert paired(pairing, 1.0) == []  # it says the same
     pairing.put_info(info(0, 200.0))
-    assert told(pairing, 1.0) == [(5, 200.0)]
+    assert paired(pairing, 1.0) == [(5, 200.0)]
     pairing.put_info(info(5, 300.0))
-    assert told(pairing, 1.0) == [(5, 300.0)]
+    assert paired(pairing, 1.0) == [(5, 300.0)]
     pairing.put_info(info(6, 400.0))
-    assert told(pairing, 1.0) == []
+    assert paired(pairing, 1.0) == []
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -128,13 +128,13 @@ def test_where_no_stamp_agrees_a_size_that_changed_with_the_image_decides(live):
     pairing.put_info(info(0, 500.0))
     pairing.put_image(image(9, 320, 240), 0.0)
     pairing.put_info(info(1, 250.0, 320, 240))
-    assert told(pairing, 1.0) == [(9, 250.0)]
+    assert paired(pairing, 1.0) == [(9, 250.0)]
 
 
 def test_no_more_images_wait_than_a_camera_may_keep():
     pairing = Pairing()
     for n in range(20):
         pairing.put_image(image(n), 0.0)
-        assert told(pairing, 0.0) == []
+        assert paired(pairing, 0.0) == []
     pairing.put_info(info(99))
-    assert len(told(pairing, 1.0)) == IMAGES
+    assert len(paired(pairing, 1.0)) == IMAGES

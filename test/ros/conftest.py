@@ -20,12 +20,14 @@ except ImportError:
     pass  # then every module here skips itself and says so
 else:
     from rclpy.duration import Duration
+    from rclpy.parameter import Parameter
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import CameraInfo, Image
     from std_msgs.msg import Header
 
     from depthlm_ros.ros.convert import camera_info_message, image_message
     from depthlm_ros.ros.dds import environment, private_graph
+    from depthlm_ros.ros.node import DepthLMNode
     from depthlm_ros.ros.serve.queries import interfaces
     from depthlm_ros.ros.tools.child import Child
 
@@ -175,6 +177,27 @@ def make_robot(context):
     yield make
     for robot in made:
         robot.close()
+
+
+@pytest.fixture
+def start_node(context, make_robot):
+    """start_node(load, parameter=value) -> (node in this process, a robot beside it).
+
+    load: (progress) -> Predictor, None for the node's own. A double underscore is a dot.
+    """
+    nodes = []
+
+    def start(load=None, **parameters):
+        overrides = [Parameter(n.replace("__", "."), value=v) for n, v in parameters.items()]
+        given = [load] if load else []
+        nodes.append(DepthLMNode(*given, context=context, parameter_overrides=overrides))
+        robot = make_robot()
+        robot.executor.add_node(nodes[-1])
+        return nodes[-1], robot
+
+    yield start
+    for node in nodes:
+        assert node.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ pytest.importorskip("rclpy")
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from rclpy.action import ActionClient
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, RegionOfInterest
 
 from depthlm_ros.checkpoints import Checkpoint
@@ -16,7 +15,6 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import Code
 from depthlm_ros.msgs.fields import cloud_columns
 from depthlm_ros.predict import AskingPredictor, Status
-from depthlm_ros.ros.node import DepthLMNode
 from depthlm_ros.ros.serve.queries import interfaces
 
 WORDING = {"marker": "tags", "coordinates": "tags"}
@@ -55,20 +53,12 @@ class Scanner:
 
 
 @pytest.fixture
-def scanner(context, make_robot):
+def scanner(start_node):
     engine = ScriptedEngine(lambda view, pixel: 1.0 + pixel[0] / 100)
-    overrides = [Parameter(name, value=value) for name, value in PARAMETERS.items()]
-    node = DepthLMNode(
-        lambda progress: AskingPredictor(engine, ROW),
-        context=context,
-        parameter_overrides=overrides,
-    )
-    robot = make_robot()
-    robot.executor.add_node(node)
+    node, robot = start_node(lambda progress: AskingPredictor(engine, ROW), **PARAMETERS)
     made = Scanner(robot, node, engine)
     yield made
     made.client.destroy()
-    assert node.close()
 
 
 def test_a_grid_comes_as_an_organised_cloud_with_statistics(scanner):
@@ -100,8 +90,8 @@ def test_a_list_is_one_row_in_its_order_and_may_be_longer_than_a_question(scanne
     u = [300.0, 20.0, 900.0, 160.0, 40.0, 60.0]
     _, result = scanner.run(u=u, v=[120.0] * 6)
     assert (result.cloud.width, result.cloud.height) == (6, 1)
-    told = [4.0, 1.2, np.nan, 2.6, 1.4, 1.6]
-    assert list(result.answers.distance) == pytest.approx(told, nan_ok=True)
+    expected = [4.0, 1.2, np.nan, 2.6, 1.4, 1.6]
+    assert list(result.answers.distance) == pytest.approx(expected, nan_ok=True)
     assert result.answers.status[2] == Status.OUTSIDE
     assert not result.cloud.is_dense and result.answered == 5
 

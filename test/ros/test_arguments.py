@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What the programs do with their command line: help, errors, ROS's own arguments."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -38,9 +39,9 @@ def test_help_is_printed_and_nothing_is_started(module, word):
 @pytest.mark.parametrize(
     "words, problem",
     [
-        (["kitchen.jpg", "--rate", "2"], "unknown: kitchen.jpg --rate 2. Parameters and remappi"),
-        (["kitchen.jpg", "--ros-args", "-r", "image:=photo"], "unknown: kitchen.jpg. "),
-        (["--ros-args", "-p", "rate"], "Failed to parse ROS arguments: Couldn't parse parameter"),
+        (["kitchen.jpg", "--rate", "2"], "kitchen.jpg --rate 2"),
+        (["kitchen.jpg", "--ros-args", "-r", "image:=photo"], "kitchen.jpg"),
+        (["--ros-args", "-p", "rate"], "-p rate"),
         (["--ros-args", "--params-file", "/no/such.yaml"], "'--params-file /no/such.yaml'"),
     ],
 )
@@ -50,29 +51,29 @@ def test_what_is_no_argument_of_ros_or_cannot_be_read_is_named_and_refused(
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
-    told = capfd.readouterr().err
-    assert problem in told and "Traceback" not in told
+    output = capfd.readouterr().err
+    assert problem in output and "Traceback" not in output
 
 
 @pytest.mark.parametrize(
     "given, problem",
     [
-        ("rate:=0", "parameter rate is 0, it must be more"),
-        ("fx:=-1", "parameter fx is -1, it must be a number, 0 or more"),
-        ("cx:=.nan", "parameter cx is nan"),
-        ("rate:=fast", "parameter rate is 'fast', it must be a number"),
-        ("image:=5", "parameter image is 5, it must be a text"),
+        ("rate:=0", r"\brate\b.*\b0\b"),
+        ("fx:=-1", r"\bfx\b.*-1\b.*\b0\b"),
+        ("cx:=.nan", r"\bcx\b.*\bnan\b"),
+        ("rate:=fast", r"\brate\b.*'fast'"),
+        ("image:=5", r"\bimage\b.*\b5\b"),
     ],
 )
 def test_a_parameter_of_the_camera_that_cannot_be_is_named(given, problem, graph, capfd):
     assert demo_camera.main(["--ros-args", "-p", given]) == 1
-    assert capfd.readouterr().err.splitlines()[-1].startswith(f"demo_camera: {problem}")
+    assert re.match(f"demo_camera: .*{problem}", capfd.readouterr().err.splitlines()[-1])
 
 
 def test_the_arguments_of_ros_pass_and_a_whole_number_is_a_rate(node_process, make_robot):
     words = "-p", "rate:=50", "-r", "__ns:=/fifty", "--log-level", "warn", "--"
     child = node_process(*words, module=CAMERA)
-    robot, heard = make_robot("/fifty"), []
-    robot.node.create_subscription(Image, "image_raw", heard.append, 1)
-    robot.wait(lambda: len(heard) > 1)
+    robot, received = make_robot("/fifty"), []
+    robot.node.create_subscription(Image, "image_raw", received.append, 1)
+    robot.wait(lambda: len(received) > 1)
     assert child.stop() == 0

@@ -37,9 +37,9 @@ def test_the_node_is_measured_from_another_process_and_told_as_table_and_json(
     monkeypatch.setattr(bench, "BUSY_S", 0.001)
     path = tmp_path / "ros.json"
     assert main(["bench", "--ros", "--times", "4", "--json", str(path)]) == 0
-    told = json.loads(path.read_text())
-    rows = {row["what"]: row for row in told["rows"]}
-    assert len(rows) == len(told["rows"])
+    content = json.loads(path.read_text())
+    rows = {row["what"]: row for row in content["rows"]}
+    assert len(rows) == len(content["rows"])
     query = rows["query, 1280 x 720 stream"]
     inside = rows["query, 1280 x 720 stream: in the node"]
     assert 0 < inside["median_ms"] < query["median_ms"] <= query["p95_ms"] <= query["max_ms"]
@@ -48,7 +48,7 @@ def test_the_node_is_measured_from_another_process_and_told_as_table_and_json(
     assert cloud["n"] == 1 and 0 < cloud["median_ms"] < 10_000
     counts = [rows[f"{name} while the model computes"]["n"] for name in BUSY]
     assert counts == [4, 4, 4, 1, 1, 1, 1]
-    assert told["points"] == 10_000 and "cores" in told["machine"]
+    assert content["points"] == 10_000 and "cores" in content["machine"]
     lines = capfd.readouterr().out.splitlines()
     assert [line[:52].rstrip() for line in lines[-len(rows) :]] == list(rows)
 

@@ -38,23 +38,23 @@ def test_call_prints_an_answer_for_each_pixel(node, robot, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    "arguments, named",
     [
-        (["--box=-1,2,3,4"], "100,40,120,60, got '-1,2,3,4'"),
-        (["--grid=-3x4"], "a grid is COLUMNSxROWS such as 32x24, got '-3x4'"),
-        (["--at", "1,2", "--timeout=-1"], "a number above 0, got '-1'"),
-        (["--at", "1,2", "--max-age=-1"], "got '-1'"),
-        (["--at", "1,2", "--max-age", "1e300"], "got '1e300'"),
-        (["--at", "1,2", "--wait", "nan"], "got 'nan'"),
-        (["--at", "1,2", "--ply", "a.ply"], "give --grid COLUMNSxROWS with it"),
+        (["--box=-1,2,3,4"], "--box.*'-1,2,3,4'"),
+        (["--grid=-3x4"], "--grid.*COLUMNSxROWS.*'-3x4'"),
+        (["--at", "1,2", "--timeout=-1"], "--timeout.*'-1'"),
+        (["--at", "1,2", "--max-age=-1"], "--max-age.*'-1'"),
+        (["--at", "1,2", "--max-age", "1e300"], "--max-age.*'1e300'"),
+        (["--at", "1,2", "--wait", "nan"], "--wait.*'nan'"),
+        (["--at", "1,2", "--ply", "a.ply"], "--grid COLUMNSxROWS"),
     ],
 )
-def test_what_cannot_be_called_is_refused_before_any_node_is_asked(capsys, arguments, words):
+def test_what_cannot_be_called_is_refused_before_any_node_is_asked(capsys, arguments, named):
     try:
         code = main(["call", *arguments])
     except SystemExit as stop:  # argparse
         code = stop.code
-    assert code == 2 and words in capsys.readouterr().err
+    assert code == 2 and re.search(named, capsys.readouterr().err)
 
 
 def test_call_between_two_pixels_measures_from_point_to_point(node, robot, capsys):
@@ -62,7 +62,7 @@ def test_call_between_two_pixels_measures_from_point_to_point(node, robot, capsy
     assert main(["call", "--between", "160,120", "285,120"]) == 0
     # Two metres along rays that are atan(1/2) apart.
     expected = 2 * 2 * np.sin(np.arctan(0.5) / 2)
-    assert f"from one point to the other: {expected:.2f} m" in capsys.readouterr().out
+    assert f" {expected:.2f} m" in capsys.readouterr().out
 
 
 def test_call_boxes_gives_each_thing_a_distance(node, robot, capsys):
@@ -78,7 +78,7 @@ def test_call_grid_prints_statistics_and_writes_the_cloud(node, robot, capsys, t
     path = tmp_path / "cloud.ply"
     assert main(["call", "--grid", "8x6", "--ply", str(path)]) == 0
     said = capsys.readouterr().out
-    assert "48 of 48 pixels have a distance: nearest 2.00 m, median 2.00 m" in said
+    assert re.findall(r"[\d.]+", said)[:4] == ["48", "48", "2.00", "2.00"]
     assert b"element vertex 48\n" in path.read_bytes()
 
 
@@ -102,15 +102,15 @@ def slow(node_from):
 
 def scanning(make_robot, *options):
     """depthlm call on a scan of /slow that takes minutes, once it is under way."""
-    robot, heard = make_robot("", "/slow"), []
+    robot, received = make_robot("", "/slow"), []
     robot.show()
     kind = interfaces()[1].ScanGrid.Impl.FeedbackMessage
-    robot.node.create_subscription(kind, "/slow/scan_grid/_action/feedback", heard.append, 1)
+    robot.node.create_subscription(kind, "/slow/scan_grid/_action/feedback", received.append, 1)
     command = [sys.executable, "-m", "depthlm_ros", "call", "--node", "/slow", *options]
     process = subprocess.Popen(
         [*command, "--grid", "100x100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    robot.wait(lambda: heard)
+    robot.wait(lambda: received)
     return process
 
 
@@ -119,7 +119,8 @@ def test_call_grid_that_is_interrupted_keeps_what_was_measured(slow, make_robot)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "cancelled after" in out and "of 10000 pixels have a distance" in out
+    answered, asked = re.search(r"(\d+) of (10000)\b", out).groups()
+    assert int(answered) < int(asked)
 
 
 def test_call_grid_of_a_node_that_is_killed_says_so_and_ends(slow, make_robot):
@@ -127,13 +128,13 @@ def test_call_grid_of_a_node_that_is_killed_says_so_and_ends(slow, make_robot):
     os.kill(slow.pid, signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "/slow/scan_grid did not answer within 6.0 s" in err and "Traceback" not in err
+    assert re.search(r"/slow/scan_grid .*\b6\.0 s", err) and "Traceback" not in err
 
 
 def test_call_passes_on_what_the_node_says(node, robot, capsys):
     robot.show()
     assert main(["call", "--at", "1,2", "--camera", "rear"]) == 1
-    assert "/depthlm says: there is no camera 'rear'" in capsys.readouterr().err
+    assert re.search("/depthlm .*'rear'", capsys.readouterr().err)
 
 
 def calling(*options):
@@ -165,8 +166,7 @@ def test_call_names_nodes_that_there_are_when_its_own_is_not(node, robot, capsys
     robot.show()
     assert main(["call", "--at", "1,2", "--node", "/nobody", "--timeout", "3"]) == 2
     said = capsys.readouterr().err
-    assert "no node answers /nobody/query_distance within 3 s" in said
-    assert "nodes of its kind: /depthlm" in said
+    assert re.search(r"/nobody/query_distance .*\b3 s\b.* /depthlm\b", said, re.DOTALL)
 
 
 def demo(checkpoint, out, *arguments):
@@ -181,7 +181,7 @@ def test_demo_shows_answers_and_truth_and_writes_images(checkpoint, tmp_path):
     assert process.returncode == 0, err
     rows = cells(out, "pixel")[:8]
     assert all("2.00" in row and row[-2].endswith("%") for row in rows)
-    assert "cloud: 48 of 48 points answered" in out
+    assert "48 of 48" in out
     assert (tmp_path / "cloud.ply").read_bytes().startswith(b"ply\n")
     for name in ("pixels.png", "overlay.png", "cloud.png"):
         assert (tmp_path / name).stat().st_size > 10_000
@@ -192,19 +192,19 @@ def test_demo_notices_at_once_that_its_node_has_ended(checkpoint, tmp_path):
     process = demo(checkpoint, tmp_path, "--engine", "warp")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "a process of the demo ended" in err and "engine is 'warp'" in err
+    assert re.search(r"\bengine\b.*'warp'", err)
 
 
 def test_demo_explains_a_checkpoint_that_is_missing_and_ends(tmp_path):
     process = demo("/no/such/folder", tmp_path)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "'/no/such/folder' is neither a folder nor known" in err and "Traceback" not in err
+    assert "'/no/such/folder'" in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize(
     "number, log, line",
-    [(signal.SIGINT, "camera.log", ""), (signal.SIGTERM, "node.log", "ready after")],
+    [(signal.SIGINT, "camera.log", ""), (signal.SIGTERM, "node.log", "ready")],
 )
 def test_demo_that_is_interrupted_stops_its_processes(checkpoint, tmp_path, number, log, line):
     process, path = demo(checkpoint, tmp_path), tmp_path / log

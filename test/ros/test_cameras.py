@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.errors import InputError
+from depthlm_ros.errors import Code, InputError
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.camera import inputs
 from depthlm_ros.ros.convert import image_message
@@ -34,20 +34,13 @@ def brightness(view, pixel):
 
 
 @pytest.fixture
-def start(context, make_robot):
+def start(start_node):
     """start(parameter=value) -> robot beside a node whose answer is the image's grey."""
-    nodes = []
 
     def started(load=lambda progress: AskingPredictor(ScriptedEngine(brightness), ROW), **values):
-        overrides = [Parameter(n.replace("__", "."), value=v) for n, v in values.items()]
-        nodes.append(DepthLMNode(load, context=context, parameter_overrides=overrides))
-        robot = make_robot()
-        robot.executor.add_node(nodes[-1])
-        return robot
+        return start_node(load, **values)[1]
 
-    yield started
-    for node in nodes:
-        assert node.close()
+    return started
 
 
 def grey(robot, value):
@@ -72,8 +65,8 @@ def test_several_cameras_share_one_model_and_have_topics_of_their_own(start):
     shown = {"left": grey(robot, 30), "right": grey(robot, 70)}
     publishers = {name: camera_publishers(robot, name) for name in shown}
     clouds = {"left": [], "right": []}
-    for name, heard in clouds.items():
-        robot.node.create_subscription(PointCloud2, f"/depthlm/{name}/points", heard.append, 1)
+    for name, received in clouds.items():
+        robot.node.create_subscription(PointCloud2, f"/depthlm/{name}/points", received.append, 1)
 
     def answered(name):
         for each, (images, infos) in publishers.items():
@@ -89,8 +82,10 @@ def test_several_cameras_share_one_model_and_have_topics_of_their_own(start):
         cloud = robot.wait(lambda name=name: clouds[name] and clouds[name][-1])
         values = np.frombuffer(cloud.data, np.float32).reshape(4, 6)
         assert cloud.header == shown[name].header and values[:, 4].tolist() == [metres] * 4
-    assert "name one: 'left' or 'right'" in robot.ask().message
-    assert "no camera 'rear' here: give 'left' or 'right'" in robot.ask(camera="rear").message
+    for unnamed in (robot.ask(), robot.ask(camera="rear")):
+        assert unnamed.code == Code.BAD_REQUEST
+        assert "'left'" in unnamed.message and "'right'" in unnamed.message
+    assert "'rear'" in unnamed.message
     assert loads == [1]
 
 
@@ -179,10 +174,10 @@ def test_exact_pairing_says_which_stamps_came_where_none_agree(start):
         robot.images.publish(image)
         robot.infos.publish(info)
         message = robot.ask().message
-        return message if "has the stamp" in message else None
+        return message if "1002.000000005" in message else None
 
     message = robot.wait(refused)
-    assert "1001.000000005 and 1002.000000005" in message and "input.pairing" in message
+    assert "1001.000000005" in message and "input.pairing" in message
 
 
 def test_a_camera_info_that_changes_holds_from_then_on(start):
@@ -238,13 +233,13 @@ def test_one_of_several_is_named_with_its_own_parameter_and_launch_argument(star
     robot.node.create_publisher(CompressedImage, "left/image/compressed", 1)
     robot.node.create_publisher(Image, "right/image", 1)
 
-    def told(camera, advice):
-        robot.wait(lambda: advice in robot.ask(camera=camera).message)
+    def advised(camera, *advice):
+        robot.wait(lambda: all(part in robot.ask(camera=camera).message for part in advice))
 
-    told("left", "/left/image/compressed is published: set left.input.compressed to true")
-    told("right", "/right/image is published: set right.input.compressed to false")
-    told("rear", "topics of its type: /image, /right/image. Remap")  # left/image nobody publishes
-    told("rear", "-r rear/image:=TOPIC or the launch argument cameras:=rear=IMAGE_TOPIC,...")
+    advised("left", "/left/image/compressed ", " left.input.compressed to true")
+    advised("right", "/right/image ", " right.input.compressed to false")
+    advised("rear", " /image, /right/image.")  # left/image nobody publishes
+    advised("rear", "-r rear/image:=TOPIC", "cameras:=rear=IMAGE_TOPIC,...")
 
 
 @pytest.mark.parametrize("reliability", RELIABILITIES)
@@ -276,17 +271,22 @@ def test_a_reliable_subscriber_of_a_best_effort_camera_is_told_what_to_set(start
     robot.node.destroy_publisher(robot.images)
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     robot.images = robot.node.create_publisher(Image, "image", best_effort)
-    robot.wait(lambda: "set input.reliability to auto" in robot.ask().message)
+    robot.wait(lambda: "input.reliability" in robot.ask().message)
 
 
 def test_a_silent_camera_is_told_with_what_may_be_wrong_with_just_that_topic(start, monkeypatch):
     """A camera_info is small: no shared memory is too small for it."""
     monkeypatch.setattr(inputs, "SILENT_S", 0.0)
     robot = start()
-    told = "waiting for image on /image, which is published, but nothing comes. Large best-effort"
-    robot.wait(lambda: told in robot.ask().message)
-    told = "waiting for camera_info on /camera_info, which is published, but nothing comes: is the"
-    robot.wait(lambda: robot.images.publish(grey(robot, 9)) or told in robot.ask().message)
+    profile = "FASTRTPS_DEFAULT_PROFILES_FILE="
+    robot.wait(lambda: profile in robot.ask().message)
+
+    def of_camera_info():
+        robot.images.publish(grey(robot, 9))
+        message = robot.ask().message
+        return "/camera_info" in message and message
+
+    assert profile not in robot.wait(of_camera_info)
 
 
 def test_with_simulated_time_that_stands_still_questions_and_clouds_are_answered(start):

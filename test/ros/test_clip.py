@@ -216,15 +216,15 @@ def played(context, robot, checkpoint, shots, expected):
                 publisher.publish(deserialize_message(raw, ros_kind))
 
             def is_told(stamp=stamp):
-                told = [values(c) for c in clouds if c.header.stamp.sec == stamp]
-                return told and np.array_equal(told[-1], expected[stamp], equal_nan=True)
+                readings = [values(c) for c in clouds if c.header.stamp.sec == stamp]
+                return readings and np.array_equal(readings[-1], expected[stamp], equal_nan=True)
 
             try:
                 robot.wait(is_told)
             except AssertionError:
-                told = [values(c) for c in clouds if c.header.stamp.sec == stamp]
+                readings = [values(c) for c in clouds if c.header.stamp.sec == stamp]
                 raise AssertionError(
-                    f"{shot.name}: {told[-1:]} and not {expected[stamp]}"
+                    f"{shot.name}: {readings[-1:]} and not {expected[stamp]}"
                 ) from None
             clouds.clear()
     finally:

@@ -41,10 +41,10 @@ def asked(node_from, make_robot):
 
 
 def test_the_node_asks_scans_streams_and_diagnoses_by_the_contract(asked):
-    clouds, told = [], {}
+    clouds, diagnosed = [], {}
     asked.node.create_subscription(PointCloud2, "depthlm/points", clouds.append, 10)
     asked.node.create_subscription(
-        DiagnosticArray, "/diagnostics", lambda m: told.update(_values(m)), 10
+        DiagnosticArray, "/diagnostics", lambda m: diagnosed.update(_values(m)), 10
     )
 
     answers = asked.ask(u=(20.0, 319.0, 320.0), v=(10.0, 239.0, 1.0)).answers
@@ -65,7 +65,7 @@ def test_the_node_asks_scans_streams_and_diagnoses_by_the_contract(asked):
 
     def streamed():
         asked.images.publish(asked.new_image())
-        return clouds and told.get("device") == "none" and "batch size" in told
+        return clouds and diagnosed.get("device") == "none" and "batch size" in diagnosed
 
     asked.wait(streamed)
     points = np.frombuffer(clouds[-1].data, np.float32).reshape(12, -1)[:, :3]

@@ -136,7 +136,7 @@ def test_answers_stand_in_the_order_asked_with_nan_where_unknown():
     convert.fill_answers(answers, ranges_of([2.0, np.nan, 4.0]), "eye")
     assert answers.frame_id == "eye"
     assert list(answers.status) == [Status.OK, Status.OUTSIDE, Status.OK]
-    told = {name: np.array(values) for name, values in vars(answers).items()}
+    columns = {name: np.array(values) for name, values in vars(answers).items()}
     expected = {
         "distance": [2, np.nan, 4],
         "lower": [1.5, np.nan, 3.5],
@@ -149,7 +149,7 @@ def test_answers_stand_in_the_order_asked_with_nan_where_unknown():
         "asked_v": [0.5, 1.5, 2.5],
     }
     for name, values in expected.items():
-        assert np.array_equal(told[name], np.array(values, np.float32), equal_nan=True), name
+        assert np.array_equal(columns[name], np.array(values, np.float32), equal_nan=True), name
 
 
 def test_answers_fit_the_real_message():

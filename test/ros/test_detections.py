@@ -173,11 +173,11 @@ CUP = detection(120, 80, 80, 80, "cup")
 def test_each_box_becomes_a_thing_at_its_distance_with_its_size(detector):
     detector.show(7, 4)
     detector.send(7, CUP, detection(400, 0, 10, 10, "ghost"))
-    (told,) = detector.sent
+    (message,) = detector.sent
     assert detector.topics.publishes == ("~/left/detections", Detection3DArray)
-    assert (told.header.stamp.sec, told.header.frame_id) == (7, "eye")
-    assert [d.id for d in told.detections] == ["cup"]
-    thing = told.detections[0]
+    assert (message.header.stamp.sec, message.header.frame_id) == (7, "eye")
+    assert [d.id for d in message.detections] == ["cup"]
+    thing = message.detections[0]
     place = thing.bbox.center.position
     assert (place.x, place.y, place.z) == pytest.approx((0, 0, 4))  # the middle of the image
     assert (thing.bbox.size.x, thing.bbox.size.y) == pytest.approx((80 * 4 / 250,) * 2)
@@ -185,16 +185,16 @@ def test_each_box_becomes_a_thing_at_its_distance_with_its_size(detector):
     assert thing.results[0].pose.pose.position == place
 
 
-def metres(told):
-    return [thing.bbox.center.position.z for thing in told.detections]
+def metres(message):
+    return [thing.bbox.center.position.z for thing in message.detections]
 
 
 def test_boxes_are_measured_on_the_image_of_their_stamp_though_newer_ones_came(detector):
     for second, grey in ((1, 3), (2, 5), (3, 9)):
         detector.show(second, grey)
     detector.send(2, CUP)
-    (told,) = detector.sent
-    assert told.header.stamp.sec == 2 and metres(told) == pytest.approx([5.0])
+    (message,) = detector.sent
+    assert message.header.stamp.sec == 2 and metres(message) == pytest.approx([5.0])
 
 
 def test_boxes_that_come_before_their_image_wait_for_it(detector):
@@ -203,8 +203,8 @@ def test_boxes_that_come_before_their_image_wait_for_it(detector):
     assert detector.sent == []
     detector.show(2, 5)
     detector.look()
-    (told,) = detector.sent
-    assert told.header.stamp.sec == 2 and metres(told) == pytest.approx([5.0])
+    (message,) = detector.sent
+    assert message.header.stamp.sec == 2 and metres(message) == pytest.approx([5.0])
 
 
 def test_boxes_of_no_image_are_refused_by_name_and_the_next_ones_are_measured(
@@ -215,7 +215,7 @@ def test_boxes_of_no_image_are_refused_by_name_and_the_next_ones_are_measured(
     detector.send(9, CUP)
     assert detector.sent == []
     (refused,) = map(str, detector.told)
-    assert all(told in refused for told in ("/left/detections", "9.000000000", "/left/image"))
+    assert all(part in refused for part in ("/left/detections", "9.000000000", "/left/image"))
     detector.send(1, CUP)
     assert len(detector.sent) == 1
 

@@ -101,8 +101,8 @@ def endpoints(node):
     found |= {(e.srv_name, False): (e.srv_type, None) for e in node.services}
     parameters = ("parameter", "type_description")
     return {
-        (_written_name(name, incoming), incoming): told
-        for (name, incoming), told in found.items()
+        (_written_name(name, incoming), incoming): declared
+        for (name, incoming), declared in found.items()
         if name not in ROSES and not any(word in name for word in parameters)
     }
 
@@ -119,38 +119,40 @@ def without_lifecycle(found):
 @pytest.mark.parametrize("places", [[TOPICS, SERVICES], [IN_README]], ids=["page", "readme"])
 def test_the_tables_name_what_the_node_has_and_its_types(node, places):
     had = {name: short(kind) for name, (kind, _) in endpoints(node).items()}
-    told = {
+    written_types = {
         (name, incoming): re.sub("/(msg|srv)/", "/", cells[0].strip("`"))
         for place in places
         for name, incoming, cells in written(place)
         if "detections" not in name and name != "~/scan_grid"  # vision_msgs; an action
     }
-    assert without_lifecycle(told) == without_lifecycle(had)
-    assert had.keys() <= told.keys() or places == [IN_README]
+    assert without_lifecycle(written_types) == without_lifecycle(had)
+    assert had.keys() <= written_types.keys() or places == [IN_README]
 
 
 def test_the_page_tells_the_qos_that_the_node_has(node):
     had = endpoints(node)
-    for name, incoming, (_, told, _) in written(TOPICS):
-        if (name, incoming) not in had or told == "of rclpy":
+    for name, incoming, (_, qos_text, _) in written(TOPICS):
+        if (name, incoming) not in had or qos_text == "of rclpy":
             continue
         qos = had[name, incoming][1]
-        assert f"keep last {qos.depth}" in told or told.startswith("as `image`"), name
+        assert f"keep last {qos.depth}" in qos_text or qos_text.startswith("as `image`"), name
         if not incoming:  # the others follow their publishers
             kept = qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
-            assert ("transient local" in told) == kept, name
-            assert ("reliable" in told) == (qos.reliability == ReliabilityPolicy.RELIABLE), name
+            assert ("transient local" in qos_text) == kept, name
+            assert ("reliable" in qos_text) == (qos.reliability == ReliabilityPolicy.RELIABLE), (
+                name
+            )
 
 
 def test_the_page_tells_the_default_of_every_parameter():
-    told = {}
+    defaults = {}
     for names, default, _ in table(PAGE, "## Parameters"):
         values = [value.strip("`") for value in default.split(", ")]
         named = quoted(names)
-        told |= dict(zip(named, values * (len(named) // len(values)), strict=True))
+        defaults |= dict(zip(named, values * (len(named) // len(values)), strict=True))
     own = {about.metadata["name"]: "" for about in own_parameters("left")}
     shared = {about.metadata["name"]: about.default for about in fields(Settings)}
-    assert told == {name: _as_written(value) for name, value in {**shared, **own}.items()}
+    assert defaults == {name: _as_written(value) for name, value in {**shared, **own}.items()}
 
 
 def _as_written(value):

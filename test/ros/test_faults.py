@@ -89,14 +89,14 @@ def answered(client):
 
 def answers(client, pixels):
     """Of whichever node answers, once it has its first image."""
-    heard = []
+    received = []
 
     def once():
-        heard.append(client.ask(pixels))
-        return heard[-1].success
+        received.append(client.ask(pixels))
+        return received[-1].success
 
     assert client.spin(PATIENCE_S, once)
-    return heard[-1].answers
+    return received[-1].answers
 
 
 def kill(child):
@@ -107,16 +107,16 @@ def kill(child):
 def test_a_scan_whose_node_is_killed_ends_and_a_restarted_node_answers(start, client):
     doomed = start("--busy", "0.01", "-p", "grid.rate:=0")
     assert answered(client)
-    goal, told = client.action.ScanGrid.Goal(columns=60, rows=60), []
+    goal, calls = client.action.ScanGrid.Goal(columns=60, rows=60), []
 
     def progress(done, total):
-        told.append((done, total))
+        calls.append((done, total))
         kill(doomed)
 
     with pytest.raises(EngineError, match="scan_grid") as silent:
         client.scan(goal, progress, timeout=3.0)
     assert silent.value.code == Code.TIMED_OUT
-    assert 0 < told[0][0] < told[0][1] == 3600
+    assert 0 < calls[0][0] < calls[0][1] == 3600
     start("-p", "grid.rate:=0")
     assert answered(client)
 
@@ -142,7 +142,7 @@ def test_a_second_sigint_does_not_break_off_the_end_that_the_first_began(start, 
 def test_of_two_nodes_with_one_name_either_answers_and_one_is_enough(start, client):
     first, second = start("-p", "grid.rate:=0"), start("-p", "grid.rate:=0")
     assert answered(client)
-    client.spin(PATIENCE_S, lambda: all("ready after" in c.output() for c in (first, second)))
+    client.spin(PATIENCE_S, lambda: all("ready" in c.output() for c in (first, second)))
     assert all(answers(client, [(10.0 * n, 50)] * n).asked_u[-1] == 10 * n for n in range(2, 9))
     kill(first)
     assert answered(client)
@@ -165,11 +165,11 @@ def test_a_question_that_meets_a_fault_of_the_node_is_answered_too(space, client
 
 def test_subscribers_of_every_qos_hear_every_output(start, client, make_robot):
     start("-p", "grid.rate:=5", "-p", "grid.columns:=4", "-p", "grid.rows:=3")
-    node, heard = make_robot(), set()
+    node, received = make_robot(), set()
     for stream, kind in {**STREAMS, "status": DiagnosticStatus}.items():
         for qos in QOS:
             ear = stream, qos.reliability, qos.durability
             node.node.create_subscription(
-                kind, f"{client.target}/{stream}", lambda _, ear=ear: heard.add(ear), qos
+                kind, f"{client.target}/{stream}", lambda _, ear=ear: received.add(ear), qos
             )
-    node.wait(lambda: len(heard) == 4 * (len(STREAMS) + 1), PATIENCE_S)
+    node.wait(lambda: len(received) == 4 * (len(STREAMS) + 1), PATIENCE_S)

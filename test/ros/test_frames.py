@@ -12,14 +12,12 @@ import pytest
 
 pytest.importorskip("rclpy")
 from geometry_msgs.msg import TransformStamped
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import RegionOfInterest
 
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import Code
 from depthlm_ros.predict import AskingPredictor
-from depthlm_ros.ros.node import DepthLMNode
 from depthlm_ros.ros.serve import frames
 from depthlm_ros.ros.serve.queries import interfaces
 
@@ -69,26 +67,16 @@ def tf2(monkeypatch):
 
 
 @pytest.fixture
-def seen(context, make_robot):
-    """seen(parameter=value) -> a robot whose image the node in this process has seen."""
-    nodes = []
+def seen(start_node):
+    """seen(parameter=value) -> a robot beside a node that scans no grids."""
 
     def start(**parameters):
-        overrides = [Parameter(n.replace("__", "."), value=v) for n, v in parameters.items()]
-        nodes.append(
-            DepthLMNode(
-                lambda progress: AskingPredictor(ScriptedEngine(), ENTRY),
-                context=context,
-                parameter_overrides=[Parameter("grid.rate", value=0.0), *overrides],
-            )
-        )
-        robot = make_robot()
-        robot.executor.add_node(nodes[-1])
-        return robot
+        def load(progress):
+            return AskingPredictor(ScriptedEngine(), ENTRY)
 
-    yield start
-    for node in nodes:
-        assert node.close()
+        return start_node(load, grid__rate=0.0, **parameters)[1]
+
+    return start
 
 
 def point(answers):

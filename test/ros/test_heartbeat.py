@@ -80,7 +80,7 @@ def bondpy(monkeypatch):
 
 
 @pytest.fixture
-def heard(robot):
+def beats(robot):
     """The words on the topic bond, as they come."""
     words = []
     subscription = robot.node.create_subscription(
@@ -90,27 +90,27 @@ def heard(robot):
     robot.node.destroy_subscription(subscription)
 
 
-def test_an_active_node_beats_until_it_is_deactivated(bondpy, node, robot, heard):
+def test_an_active_node_beats_until_it_is_deactivated(bondpy, node, robot, beats):
     _, change = node()
     assert change("configure")
     assert robot.node.count_publishers("/bond") == 0
     assert change("activate")
-    robot.wait(lambda: heard.count("/ bond depthlm alive") > 2)
+    robot.wait(lambda: beats.count("/ bond depthlm alive") > 2)
     assert change("deactivate")
-    robot.wait(lambda: "/ bond depthlm dead" in heard)
+    robot.wait(lambda: "/ bond depthlm dead" in beats)
     robot.wait(lambda: robot.node.count_publishers("/bond") == 0)
-    del heard[:]
+    del beats[:]
     assert change("activate")
-    robot.wait(lambda: "/ bond depthlm alive" in heard)
+    robot.wait(lambda: "/ bond depthlm alive" in beats)
 
 
-def test_a_node_that_ends_says_so(bondpy, node, robot, heard):
+def test_a_node_that_ends_says_so(bondpy, node, robot, beats):
     started, change = node()
     assert change("configure") and change("activate")
-    robot.wait(lambda: "/ bond depthlm alive" in heard)
+    robot.wait(lambda: "/ bond depthlm alive" in beats)
     robot.executor.remove_node(started)
     started._heartbeat.end()
-    robot.wait(lambda: "/ bond depthlm dead" in heard)
+    robot.wait(lambda: "/ bond depthlm dead" in beats)
 
 
 @pytest.mark.parametrize("parameters", [{"bond_heartbeat_period": 0.0}, {"autostart": True}])

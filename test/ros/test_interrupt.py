@@ -15,11 +15,11 @@ from depthlm_ros.ros.tools.client import Client
 
 
 def test_a_message_is_heard_to_its_end_before_the_interrupt(robot):
-    heard = []
+    received = []
 
     def hear(message):
         os.kill(os.getpid(), signal.SIGINT)
-        heard.append(message)
+        received.append(message)
         robot.images.publish(message)  # is not heard any more
 
     with Client("") as client:
@@ -28,7 +28,7 @@ def test_a_message_is_heard_to_its_end_before_the_interrupt(robot):
         robot.images.publish(robot.new_image())
         with pytest.raises(KeyboardInterrupt):
             client.spin(10.0)
-    assert len(heard) == 1
+    assert len(received) == 1
 
 
 def test_the_handler_of_before_is_there_again_and_an_ignored_signal_stays_ignored():

@@ -11,7 +11,6 @@ from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.convert import image_message
-from depthlm_ros.ros.node import DepthLMNode
 from depthlm_ros.view import Frame
 
 WORDING = {"marker": "tags", "coordinates": "tags"}
@@ -20,13 +19,9 @@ MOST_LIVE = 3  # the newest image, the one before it and one that is being asked
 
 
 @pytest.fixture
-def seen(context, make_robot):
+def seen(start_node):
     """A robot with a node in this process."""
-    node = DepthLMNode(lambda progress: AskingPredictor(ScriptedEngine(), ENTRY), context=context)
-    robot = make_robot()
-    robot.executor.add_node(node)
-    yield robot
-    assert node.close()
+    return start_node(lambda progress: AskingPredictor(ScriptedEngine(), ENTRY))[1]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 """The node as a process over DDS: answers, bad input, streams, end. The engine always says 2 m."""
 
 import os
+import re
 import signal
 import statistics
 import time
@@ -130,7 +131,8 @@ def test_an_image_older_than_allowed_is_refused_and_its_age_told(robot):
     time.sleep(0.3)
     refused = robot.ask(max_age=Duration(nanosec=200_000_000))
     assert (refused.success, refused.code) == (False, Code.STALE_IMAGE)
-    assert "/image came 0." in refused.message and "at most 0.20 s" in refused.message
+    age, allowed = re.search(r"/image .*?([\d.]+) s\b.*?([\d.]+) s\b", refused.message).groups()
+    assert 0.3 < float(age) < 1 and float(allowed) == 0.2
 
 
 def broken(robot, **changes):
@@ -158,8 +160,8 @@ def test_intrinsics_that_cannot_be_true_are_told_in_every_reply_and_once_in_the_
     assert first.code == second.code == Code.BAD_INTRINSICS
     assert all(word in first.message for word in words)
     sentence = first.message.partition(": ")[2]
-    told = [line for line in node.output().splitlines() if sentence in line]
-    assert 1 <= len(told) <= 2  # when they came, and when they were first used
+    lines = [line for line in node.output().splitlines() if sentence in line]
+    assert 1 <= len(lines) <= 2  # when they came, and when they were first used
     assert robot.show().success
 
 
@@ -233,7 +235,7 @@ def test_sigterm_ends_the_node_with_status_zero(node_process, checkpoint, robot)
     child = node_process(
         "-r", "__node:=other", "-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"
     )
-    robot.wait(lambda: "ready after" in child.output())
+    robot.wait(lambda: "ready" in child.output())
     os.kill(child.pid, signal.SIGTERM)
     robot.wait(lambda: child.status is not None)
     assert child.status == 0, child.output()

@@ -57,7 +57,7 @@ def test_an_interrupt_at_any_moment_of_the_start_ends_the_node(graph, after_s):
 def test_a_second_interrupt_does_not_break_off_an_orderly_end(graph, number):
     with program() as process:
         lines = iter(process.stdout.readline, "")
-        assert any("ready after" in line for line in lines)
+        assert any("ready" in line for line in lines)
         process.send_signal(number)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=ALL_DONE_S)
@@ -68,14 +68,14 @@ def test_a_second_interrupt_does_not_break_off_an_orderly_end(graph, number):
 def test_without_a_home_logs_go_elsewhere_and_a_line_says_where(graph, tmp_path, home):
     temporary = {"TMPDIR": str(tmp_path), "ROS_LOG_DIR": None, "ROS_HOME": None}
     with program(HOME=home, **temporary) as process:
-        told = process.stdout.readline()
-        assert any("ready after" in line for line in iter(process.stdout.readline, ""))
+        first = process.stdout.readline()
+        assert any("ready" in line for line in iter(process.stdout.readline, ""))
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=ALL_DONE_S)
-    assert "ROS_LOG_DIR" in told and str(tmp_path) in told
+    assert "ROS_LOG_DIR" in first and str(tmp_path) in first
     assert process.returncode == 0 and "Traceback" not in output
     (folder,) = tmp_path.glob("ros_log_*")
-    assert any("ready after" in path.read_text() for path in folder.iterdir())
+    assert any("ready" in path.read_text() for path in folder.iterdir())
 
 
 def test_a_log_folder_that_was_chosen_and_cannot_be_written_is_refused(graph):
@@ -99,7 +99,7 @@ def test_the_client_works_without_a_home(graph, tmp_path, home):
         timeout=ALL_DONE_S,
         env=variables,
     )
-    assert done.returncode == 2 and "no node answers /nobody" in done.stderr
+    assert done.returncode == 2 and "/nobody/" in done.stderr
     assert "Traceback" not in done.stderr and "ROS_LOG_DIR" in done.stderr
 
 

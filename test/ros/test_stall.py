@@ -29,5 +29,5 @@ def test_after_a_stall_in_a_step_every_question_is_answered(node_process, make_r
     os.kill(node.pid, signal.SIGCONT)
     statuses = robot.wait(stalled.done) and stalled.result().answers.status
     assert Status.TIMED_OUT in statuses, stalled.result().message
-    told = [robot.ask().answers.status[0] for _ in range(10)]
-    assert told == [Status.OK] * 10
+    answers = [robot.ask().answers.status[0] for _ in range(10)]
+    assert answers == [Status.OK] * 10

@@ -35,7 +35,7 @@ def test_before_the_first_image_the_node_names_topics_that_there_are(namespaced,
     response = robot.ask()
     assert response.code == Code.NO_IMAGE
     assert "/left/image" in response.message and "-r image:=TOPIC" in response.message
-    robot.wait(lambda: "waiting for image on /left/image" in namespaced.output())
+    robot.wait(lambda: "/left/image" in namespaced.output())
 
 
 def test_an_image_without_intrinsics_is_not_guessed_about(namespaced, make_robot):
@@ -77,10 +77,11 @@ def test_a_checkpoint_that_is_not_there_is_told_in_every_answer(node_process, ma
     response = robot.wait(lambda: _not_loading(robot))
     assert not response.success
     assert response.code == Code.UNCONFIGURED
-    assert "checkpoint '/no/such/folder' is neither a folder nor known" in response.message
+    assert "'/no/such/folder'" in response.message
     assert robot.ask().message == response.message
     assert child.stop() == 0
-    assert child.output().count("is neither a folder nor known") == 1
+    lines = [line for line in child.output().splitlines() if "[ERROR]" in line]
+    assert len(lines) == 1 and "'/no/such/folder'" in lines[0]
     assert "Traceback" not in child.output()
 
 
@@ -112,7 +113,7 @@ def test_without_the_interfaces_package_there_are_still_clouds(node_from, checkp
         )
     )
     assert (clouds[0].width, clouds[0].height) == (3, 2)
-    assert "depthlm_interfaces is not built" in child.output()
+    assert "depthlm_interfaces" in child.output()
     assert "make setup" in child.output() and "Traceback" not in child.output()
 
 
@@ -149,9 +150,9 @@ def test_a_callback_that_raises_is_told_once_and_the_node_goes_on(
     )
     robot = make_robot("", "/raising")
     robot.wait(lambda: "RuntimeError: a fault of ours" in child.output())
-    heard = []
-    robot.node.create_subscription(DiagnosticArray, "/diagnostics", heard.append, 10)
-    robot.wait(lambda: [s for m in heard for s in m.status if s.name == "raising: model"])
+    received = []
+    robot.node.create_subscription(DiagnosticArray, "/diagnostics", received.append, 10)
+    robot.wait(lambda: [s for m in received for s in m.status if s.name == "raising: model"])
     assert robot.wait(lambda: _not_loading(robot)).code == Code.NO_IMAGE
     assert child.output().count("RuntimeError: a fault of ours") == 1
     assert child.stop() == 0

@@ -58,7 +58,7 @@ def test_records_that_cannot_carry_the_question_are_told(pairs, row):
     report = evaluate_task(TASKS["moved"], pairs, given)
     assert (report.questions, len(report.skipped), report.style) == (1, 1, "plain")
     assert given.engine.asked == [(2, "plain")]
-    assert "p.jsonl:2" in report.table() and "1 records skipped" in report.table()
+    assert "p.jsonl:2" in report.table()
     assert json.loads(report.to_json())["scores"]["delta1"] == [1, None, None]
 
 

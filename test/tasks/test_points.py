@@ -139,7 +139,7 @@ def test_arrows_that_would_cover_each_other_are_not_drawn(records, row):
 
 
 def test_two_points_cannot_be_asked_by_one_token(records, row):
-    with pytest.raises(InputError, match="marker or coordinates"):
+    with pytest.raises(InputError, match=r"\bmarker\b.*\bcoordinates\b"):
         of("points", records[0], row, "position")
 
 

@@ -20,6 +20,7 @@ from depthlm_ros.question import Question, Style
 from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, View
 
+NO_WORDS = "an array answers distances and no questions in words"
 WORDING = {"marker": "tags", "coordinates": "tags"}
 CHECKPOINT = Checkpoint("array", "", "none", 100.0, "marker", "coordinates", WORDING)
 
@@ -79,7 +80,7 @@ class ArrayPredictor:
         return RangeMap(distance_m, 0.9 * distance_m, 1.1 * distance_m, frame.camera)
 
     def ask(self, images: Sequence[View], style: Style, question: Question) -> Reply:
-        raise UnsupportedError("an array answers distances and no questions in words")
+        raise UnsupportedError(NO_WORDS)
 
     def prepare(self, frame: Frame) -> None:
         pass
@@ -100,8 +101,8 @@ def _ranges(frame: Frame, asked: np.ndarray, known: np.ndarray, job: Job, lost: 
     status = np.where(known, np.where(np.isfinite(metres), Status.OK, lost), Status.OUTSIDE)
     rays = np.full((len(asked), 3), np.nan)
     rays[known] = frame.camera.rays(asked[known])
-    told = np.stack([metres, 0.9 * metres, 1.1 * metres], axis=1)
-    return Ranges.along(rays, told, status.astype(np.uint8), asked)
+    values = np.stack([metres, 0.9 * metres, 1.1 * metres], axis=1)
+    return Ranges.along(rays, values, status.astype(np.uint8), asked)
 
 
 _checked: type[Predictor] = ArrayPredictor  # by mypy

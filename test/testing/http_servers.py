@@ -46,11 +46,11 @@ class Answering:
             def _respond(self, method, body):
                 station.headers = {name.lower(): value for name, value in self.headers.items()}
                 station.asked.append((method, self.path, body))
-                told = station.answer(method, self.path, body)
-                if told is None:
+                reply = station.answer(method, self.path, body)
+                if reply is None:
                     self.close_connection = True
                     return
-                status, text = told
+                status, text = reply
                 content = text.encode()
                 with suppress(BrokenPipeError, ConnectionResetError):
                     self.send_response(status)
@@ -116,12 +116,12 @@ def recording(answer, path):
     seen = set()
 
     def answered(method, where, body):
-        told = answer(method, where, body)
-        if told is not None and (key := key_of(method, where, body)) not in seen:
+        reply = answer(method, where, body)
+        if reply is not None and (key := key_of(method, where, body)) not in seen:
             seen.add(key)
             with gzip.open(path, "at") as file:
-                file.write(json.dumps([key, *told]) + "\n")
-        return told
+                file.write(json.dumps([key, *reply]) + "\n")
+        return reply
 
     return answered
 

@@ -51,9 +51,9 @@ def checkpoint_of(architecture, folder, **changes):
     wording = {"marker": "tags", "coordinates": "tags", "position": "number"}
     if architecture == "llava":
         del wording["position"]
-    told = {"name": "t", "focal_px": 110.0, "style": "marker", "grid_style": "coordinates"}
+    entry = {"name": "t", "focal_px": 110.0, "style": "marker", "grid_style": "coordinates"}
     return Checkpoint(
-        **{**told, "model": str(folder), "architecture": architecture, "wording": wording},
+        **{**entry, "model": str(folder), "architecture": architecture, "wording": wording},
         **changes,
     )
 

@@ -32,10 +32,10 @@ def both(mask, groups=4, keys=7, **more):
         generator = torch.Generator().manual_seed(0)
         shapes = (2, 4, 5, 6), (2, groups, keys, 6), (2, groups, keys, 6)
         given = [torch.randn(s, generator=generator).requires_grad_() for s in shapes]
-        told, nothing = way(module, *given, mask, **more)
+        output, nothing = way(module, *given, mask, **more)
         assert nothing is None
-        (told * torch.arange(told.numel()).view(told.shape)).sum().backward()
-        found.append([told, *(one.grad for one in given)])
+        (output * torch.arange(output.numel()).view(output.shape)).sum().backward()
+        found.append([output, *(one.grad for one in given)])
     return zip(*found, strict=True)
 
 

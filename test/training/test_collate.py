@@ -102,10 +102,10 @@ def gradient(student, batch):
     return loss.item(), layer.mlp.up_proj.weight.grad.clone()
 
 
-@pytest.mark.parametrize("told", [("answer", "answer"), ("answer", "token"), ("all", "token")])
+@pytest.mark.parametrize("losses", [("answer", "answer"), ("answer", "token"), ("all", "token")])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_packed_questions_equal_separate_runs(parts_of, row_about, student_of, name, told):
-    student, collator = student_of(name), Collator(parts_of(name), *told)
+def test_packed_questions_equal_separate_runs(parts_of, row_about, student_of, name, losses):
+    student, collator = student_of(name), Collator(parts_of(name), *losses)
     rows = [row_about(name, packing(name), seed, width=130 + 40 * seed) for seed in (0, 1)]
     loss, grown = gradient(student, collator(rows))
     alone = [gradient(student, collator([replace(r, asked=(a,))])) for r in rows for a in r.asked]

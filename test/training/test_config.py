@@ -32,10 +32,10 @@ def keys(tmp_path):
     def found(text, kind=SftConfig):
         path = tmp_path / "c.yaml"
         path.write_text(text)
-        with pytest.raises(ConfigError) as told:
+        with pytest.raises(ConfigError) as raised:
             read_config(path, kind)
-        assert all(one.file == str(path) for one in told.value.problems)
-        return {one.key for one in told.value.problems}
+        assert all(one.file == str(path) for one in raised.value.problems)
+        return {one.key for one in raised.value.problems}
 
     return found
 
@@ -155,9 +155,9 @@ def test_every_problem_is_reported_at_once_with_the_file_that_says_it(tmp_path):
     base, path = tmp_path / "base.yaml", tmp_path / "c.yaml"
     base.write_text(GOOD + "batch: 0\ncrop: {widht: [1, 2]}\n")
     path.write_text("extends: base.yaml\nvary: 1\nstages: [{name: a, steps: 2}]\n")
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         read_config(path, out=3)
-    found = {(one.key, one.file) for one in told.value.problems}
+    found = {(one.key, one.file) for one in raised.value.problems}
     assert found >= {
         ("batch", str(base)),
         ("crop.widht", str(base)),
@@ -168,9 +168,9 @@ def test_every_problem_is_reported_at_once_with_the_file_that_says_it(tmp_path):
 
 
 def test_the_nearest_key_is_named(tmp_path):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         read(tmp_path, GOOD + "weight_dekay: 0.1\n")
-    (problem,) = told.value.problems
+    (problem,) = raised.value.problems
     assert "weight_decay" in problem.words
 
 
@@ -187,9 +187,9 @@ def test_the_nearest_key_is_named(tmp_path):
     ],
 )
 def test_a_file_that_is_no_config_is_named(tmp_path, text):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         read(tmp_path, text)
-    assert told.value.problems[0].file == str(tmp_path / "c.yaml")
+    assert raised.value.problems[0].file == str(tmp_path / "c.yaml")
     with pytest.raises(ConfigError):
         read_config(tmp_path / "none.yaml")
 

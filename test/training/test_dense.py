@@ -2,6 +2,7 @@
 """Training of dense heads: what learns and what does not, what is written, and that it goes on."""
 
 import json
+import re
 import shutil
 from contextlib import closing
 from dataclasses import replace
@@ -243,7 +244,8 @@ def test_a_dry_run_says_what_it_takes(written, capsys):
     path = written("dry", **STAGE2)
     dense.main([str(path), "--dry-run"])
     said = capsys.readouterr().out
-    assert "largest shape: " in said and not (path.parent / "run/steps").exists()
+    assert re.search(r"\d+ x \d+", said) and "memory: " in said
+    assert not (path.parent / "run/steps").exists()
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ def test_a_config_that_cannot_be_is_refused(written, change):
 
 def test_a_base_with_another_head_is_refused(written, head_alone):
     path = written("other", base=str(head_alone), head={**LIGHT, "widths": [8, 8, 8]})
-    with pytest.raises(SystemExit, match="other shapes"):
+    with pytest.raises(SystemExit, match=re.escape(str(head_alone))):
         dense.main([str(path)])
 
 

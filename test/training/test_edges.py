@@ -77,4 +77,4 @@ def test_maps_are_compared_on_whole_tokens_of_the_view(shot):
     ((found, true),) = maps_of(ArrayPredictor(told, row), [one], 32)
     assert found.shape == true.shape == (96, 128)
     assert np.exp(true[:, 0]) == pytest.approx(one.distance_m[1:193:2, 0], rel=0.01)
-    assert isinstance(one, Shot) and "edge width" in report([(found, true)], 32)
+    assert isinstance(one, Shot) and "edge" in report([(found, true)], 32)

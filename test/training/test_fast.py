@@ -17,6 +17,7 @@ from depthlm_ros.models.progress import silent
 from depthlm_ros.models.weights import read_weights
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame, View
+from training import synthetic
 from training.data.collate import Collator
 from training.data.examples import Dense
 from training.data.rows import Asked, Row
@@ -79,7 +80,7 @@ def _batch(lesson, views, parts, asked):
         return pixels
 
     lesson._pixels = listening
-    told = lesson.losses(views, asked)
+    found = lesson.losses(views, asked)
     lesson._pixels = plain
     rows = []
     for i in range(len(views.rows)):
@@ -101,7 +102,7 @@ def _batch(lesson, views, parts, asked):
         metres = picked.log_metres(*flat).exp().view(SIZE).numpy()
         example = Dense(view.frame, metres, f"row {i}")
         rows.append(Row(example, view, shown, tuple(questions), WEIGHTS))
-    return told, Collator(parts)(rows)
+    return found, Collator(parts)(rows)
 
 
 def test_losses_are_those_of_the_collator_and_the_student(pool, parts, student):
@@ -110,18 +111,18 @@ def test_losses_are_those_of_the_collator_and_the_student(pool, parts, student):
     views.images = (views.images * 255).round() / 255
     views.pool.metres[torch.isnan(views.pool.metres)] = 0
     views.pool.metres[views.pool.metres == 0] = 3.0  # the student asks only what is known
-    told, batch = _batch(lesson, views, parts, ASKED)
+    found, batch = _batch(lesson, views, parts, ASKED)
     expected = student(**batch)
     for name in ("text", "dense", "locate"):
-        assert told[name].item() == pytest.approx(expected[f"{name}_loss"].item(), rel=2e-4)
-    assert told["loss"].item() == pytest.approx(expected["loss"].item(), rel=2e-4)
+        assert found[name].item() == pytest.approx(expected[f"{name}_loss"].item(), rel=2e-4)
+    assert found["loss"].item() == pytest.approx(expected["loss"].item(), rel=2e-4)
 
 
 def test_a_place_without_a_distance_is_asked_with_no_weight(pool, parts, student):
     lesson = Lesson(student, parts, torch.device("cpu"), WEIGHTS)
     pool.metres[:] = 0
-    told = lesson.losses(_views(pool), ASKED)
-    assert [told[name].item() for name in ("text", "dense", "locate")] == [0, 0, 0]
+    found = lesson.losses(_views(pool), ASKED)
+    assert [found[name].item() for name in ("text", "dense", "locate")] == [0, 0, 0]
 
 
 def test_patches_are_those_of_the_image_processor(parts):
@@ -188,6 +189,12 @@ def test_muon_steps_as_torch_does():
         assert (b - start).abs().max() > 5e-3
 
 
+def test_what_is_rendered_is_what_the_renderer_draws_and_held_out_is_its_own_split():
+    for held_out, split in ((False, "train"), (True, "heldout")):
+        found = render.drawn("boxes", "", 3, held_out)
+        assert np.array_equal(found.frame.image, synthetic.shot(3, split).frame.image)
+
+
 def test_records_with_depth_images_are_split_by_blocks(tmp_path):
     import cv2
 
@@ -229,11 +236,11 @@ def test_minutes_of_training_make_a_checkpoint_that_answers(tmp_path, monkeypatc
     predictor = load_predictor(str(made), warm_up=False)
     before = load_predictor("tiny", warm_up=False)
     for style in predictor.checkpoint.wording:
-        told, earlier = (
+        answer, earlier = (
             p.ranges(shot.frame, [(90, 90)], style=style) for p in (predictor, before)
         )
-        assert 0.05 < told.distance_m[0] < 200
-        assert told.distance_m[0] != earlier.distance_m[0]
+        assert 0.05 < answer.distance_m[0] < 200
+        assert answer.distance_m[0] != earlier.distance_m[0]
 
 
 def _folder(path):

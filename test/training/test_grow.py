@@ -153,8 +153,8 @@ def test_a_folder_that_exists_is_kept(tmp_path):
 
 
 def test_a_fresh_model_may_have_more_vision_blocks_than_text_blocks(tmp_path):
-    told = model_of(fresh.build(tmp_path / "deep", **SHAPE, vision_layers=8)).config
-    assert (told.vision_config.depth, told.text_config.num_hidden_layers) == (8, 4)
-    assert list(told.vision_config.deepstack_visual_indexes) == [3]
+    deep = model_of(fresh.build(tmp_path / "deep", **SHAPE, vision_layers=8)).config
+    assert (deep.vision_config.depth, deep.text_config.num_hidden_layers) == (8, 4)
+    assert list(deep.vision_config.deepstack_visual_indexes) == [3]
     even = model_of(fresh.build(tmp_path / "even", **SHAPE)).config.vision_config
     assert even.depth == 4 and list(even.deepstack_visual_indexes) == [1]

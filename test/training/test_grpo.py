@@ -92,12 +92,14 @@ def test_the_folder_answers_in_the_predictor_as_its_base_does(finished):
 
 
 def test_the_manifest_tells_what_was_run(finished, config):
-    told = json.loads((Path(config.out) / "manifest.json").read_text())
-    assert told["finished"] and told["config"]["group"] == 4
-    assert (told["sessions"][-1]["reached"], told["heldout"][-1]["step"]) == (4, 4)
-    assert told["data"][0]["file"].endswith("a.npz")
-    assert told["heldout"][-1]["styles"].keys() == {"marker"}
-    assert "best constant answer" in (finished / "README.md").read_text()
+    content = json.loads((Path(config.out) / "manifest.json").read_text())
+    assert content["finished"] and content["config"]["group"] == 4
+    assert (content["sessions"][-1]["reached"], content["heldout"][-1]["step"]) == (4, 4)
+    assert content["data"][0]["file"].endswith("a.npz")
+    assert content["heldout"][-1]["styles"].keys() == {"marker"}
+    assert (
+        f"{content['heldout'][-1]['best_constant']:.3f} |" in (finished / "README.md").read_text()
+    )
 
 
 def test_a_run_of_another_config_is_not_gone_on_with(finished, config):
@@ -138,8 +140,8 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(finished, config, tmp_pat
 
 def test_replies_are_made_in_the_numbers_that_they_are_trained_in(config, tmp_path):
     """trl generates outside of autocast, and there the images were seen in float32."""
-    told = replace(config, bf16=True, steps=1, out=str(tmp_path))
-    trainer = grpo.made_trainer(told, group_arguments(told), None, TINY)
+    changed = replace(config, bf16=True, steps=1, out=str(tmp_path))
+    trainer = grpo.made_trainer(changed, group_arguments(changed), None, TINY)
     trainer.args.save_strategy = "no"
     seen = []
     trainer.model.model.visual.register_forward_pre_hook(

@@ -47,6 +47,6 @@ def test_a_processor_that_does_something_else_is_refused(parts_of, monkeypatch):
 
 
 def test_the_benchmark_compares_equal_patches(tmp_path):
-    found = bench_data.ways(bench_data.write_picture(tmp_path / "scene.jpg"))
+    found = bench_data.ways(bench_data.write_image(tmp_path / "scene.jpg"))
     assert bench_data.equal(found, samples=2)
     assert found["ours"].sample(0).shape == (34 * 46, 3 * 2 * 14 * 14)

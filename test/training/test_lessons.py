@@ -90,7 +90,7 @@ def test_a_rendered_image_is_labelled_where_it_has_distances():
 def test_a_task_without_data_is_refused(data):
     with pytest.raises(InputError, match=r"\bmoved\b.*\bpairs\b"):
         lessons(data[:2], ["moved"], ROW, 1, 1)
-    with pytest.raises(InputError, match=r"\baxis\b.*\brecords or shards\b"):
+    with pytest.raises(InputError, match=r"\baxis\b.*\brecords\b.*\bshards\b"):
         lessons(data[2:], ["axis"], ROW, 1, 1)
 
 
@@ -104,6 +104,6 @@ def test_data_of_another_kind_are_refused(data, tmp_path):
         DataEntry(records=str(tmp_path / "a.npz")),
         DataEntry(records=str(tmp_path / "none.jsonl")),
     ):
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as raised:
             lessons([wrong], ["axis"], ROW, 1, 1)
-        assert wrong.place in str(told.value)
+        assert wrong.place in str(raised.value)

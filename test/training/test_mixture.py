@@ -91,11 +91,11 @@ def test_counts_go_on_after_a_resume_as_if_nothing_had_happened():
 
 def test_the_summary_names_data_sets_reasons_and_records():
     counts = SkipCounts()
-    assert counts.summary() == "no record was skipped"
+    assert counts.total == 0 and len(counts.summary().splitlines()) == 1
     for i in range(30):
         counts.add(Mixture(SOURCES, picky, 3, 30)[i].skipped, 1)
     first, *examples = counts.summary().splitlines()
-    assert first.startswith(f"{counts.total} records were skipped (even: ")
+    assert first.startswith(f"{counts.total} ") and "even: " in first
     assert len(examples) == 5
     assert all("is no good" in example for example in examples)
 

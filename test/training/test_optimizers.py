@@ -59,8 +59,8 @@ def test_it_steps_as_its_halves_would_and_goes_on_from_its_saved_state():
     for step in range(6):
         if step == 3:
             again.load_state_dict(deepcopy(both.state_dict()))
-            for mine, told in zip(later, ours, strict=True):
-                mine.data = told.detach().clone()
+            for mine, learnt in zip(later, ours, strict=True):
+                mine.data = learnt.detach().clone()
         users = [(both, ours), (again, later)] if step >= 3 else [(both, ours)]
         for one, parameters in [*users, *((half, apart) for half in halves)]:
             push(parameters, step)

@@ -27,7 +27,7 @@ def small(shards, tmp_path):
     )
 
 
-def told(replication, finding, run, **result):
+def finished(replication, finding, run, **result):
     folder = replication.out / finding / run
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(result))
@@ -49,9 +49,9 @@ def test_arms_of_a_comparison_differ_in_what_is_compared_only():
 def test_equal_seconds_are_made_of_the_measured_rate(small):
     arm = FINDINGS["labels"][1][2]
     with pytest.raises(DepthLMError, match="'one label, equal seconds'"):
-        told(small, "labels", "ten_labels", steps=100, seconds=300.0)
+        finished(small, "labels", "ten_labels", steps=100, seconds=300.0)
         small._steps(arm, "labels")
-    told(small, "labels", "one_label_equal_images", steps=100, seconds=50.0)
+    finished(small, "labels", "one_label_equal_images", steps=100, seconds=50.0)
     assert small._steps(arm, "labels") == 600
 
 
@@ -70,7 +70,7 @@ def test_a_raw_image_is_not_resized(shot):
 
 
 def test_rows_that_have_not_run_are_marked(small):
-    told(
+    finished(
         small,
         "loss",
         "loss_on_all",

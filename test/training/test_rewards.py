@@ -24,13 +24,13 @@ def rewards(name, texts, truths, template=TAGS, task="distance"):
 
 @given(pairs=st.lists(st.tuples(METRES, METRES), min_size=1, max_size=8))
 def test_mean_rewards_are_the_measures(pairs):
-    told, truth = map(list, zip(*pairs, strict=True))
-    texts = [FORMS["tags"].render(value) for value in told]
-    found = measure(told, truth, np.ones(len(told), bool))
+    answers, truth = map(list, zip(*pairs, strict=True))
+    texts = [FORMS["tags"].render(value) for value in answers]
+    found = measure(answers, truth, np.ones(len(answers), bool))
     assert np.mean(rewards("delta1", texts, truth)) == pytest.approx(found.delta1)
     assert -np.mean(rewards("abs_rel", texts, truth)) == pytest.approx(found.abs_rel)
     assert np.sqrt(-np.mean(rewards("l2", texts, truth))) == pytest.approx(found.rmse_m)
-    errors = np.abs(np.subtract(told, truth))
+    errors = np.abs(np.subtract(answers, truth))
     np.testing.assert_allclose(rewards("l1", texts, truth), -errors)
 
 

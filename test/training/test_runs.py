@@ -3,6 +3,8 @@
 
 import errno
 import json
+import os
+import re
 
 import pytest
 
@@ -27,20 +29,23 @@ def test_the_newest_complete_checkpoint_is_found_by_number(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "harm, said",
+    "harm, named",
     [
-        (lambda f: (f / "complete.json").unlink(), "not written to its end"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"wei"), "3 bytes where 7"),
-        (lambda f: (f / "trainer_state.json").unlink(), "no bytes where 2"),
-        (lambda f: (f / "complete.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "complete.json").unlink(), ""),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b"wei"),
+            r"model\.safetensors.*\b3\b.*\b7",
+        ),
+        (lambda f: (f / "trainer_state.json").unlink(), r"trainer_state\.json.*\b2\b"),
+        (lambda f: (f / "complete.json").write_text("{"), r"complete\.json"),
     ],
 )
-def test_a_broken_checkpoint_is_skipped_and_named(tmp_path, harm, said):
+def test_a_broken_checkpoint_is_skipped_and_named(tmp_path, harm, named):
     write(tmp_path, 2)
     harm(write(tmp_path, 4))
     found, skipped = run_folder.newest_complete(tmp_path)
     assert found.name == "checkpoint-2"
-    assert len(skipped) == 1 and "checkpoint-4" in skipped[0] and said in skipped[0]
+    assert len(skipped) == 1 and re.search(f"checkpoint-4.*{named}", skipped[0])
 
 
 def test_nothing_complete_means_from_the_beginning(tmp_path):
@@ -58,10 +63,11 @@ def test_pruning_keeps_the_newest_and_the_best_and_what_is_half_written(tmp_path
 
 def test_a_json_is_whole_or_the_old_one(tmp_path, monkeypatch):
     run_folder.write_json(tmp_path / "a.json", {"step": 1})
-    full = OSError(errno.ENOSPC, "No space left on device")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     monkeypatch.setattr(run_folder.os, "fsync", lambda _: (_ for _ in ()).throw(full))
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError) as raised:
         run_folder.write_json(tmp_path / "a.json", {"step": 2})
+    assert raised.value is full
     assert json.loads((tmp_path / "a.json").read_text()) == {"step": 1}
 
 

@@ -154,10 +154,10 @@ def test_a_batch_is_learnt_by_heart(collator, student, shot):
     optimizer = torch.optim.AdamW(student.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
-        told = student(**batch)
-        losses.append({k: v.item() for k, v in told.items()})
+        outputs = student(**batch)
+        losses.append({k: v.item() for k, v in outputs.items()})
         optimizer.zero_grad()
-        told["loss"].backward()
+        outputs["loss"].backward()
         optimizer.step()
     for name in ("text_loss", "dense_loss"):
         assert losses[-1][name] < 0.4 * losses[0][name], name
@@ -180,11 +180,11 @@ def test_a_run_writes_a_checkpoint_that_loads_and_says_how_it_was_made(tiny, sho
     ranges = load_predictor(str(folder), warm_up=False).ranges(shot().frame, [(9, 9), (500, 9)])
     assert ranges.status[1] == Status.OUTSIDE and ranges.asked[0].tolist() != [500, 9]
     assert "python -m training.sft" in (folder / "README.md").read_text()
-    told = json.loads((folder.parent / "manifest.json").read_text())
-    assert told["finished"] and [h["step"] for h in told["heldout"]] == [6]
-    assert told["heldout"][0]["styles"].keys() == WORDING.keys()
-    assert told["data"][0]["file"].endswith("a.npz") and len(told["data"][0]["sha256"]) == 64
-    assert told["sessions"][0]["reached"] == 6 and told["config"]["seed"] == 1
+    content = json.loads((folder.parent / "manifest.json").read_text())
+    assert content["finished"] and [h["step"] for h in content["heldout"]] == [6]
+    assert content["heldout"][0]["styles"].keys() == WORDING.keys()
+    assert content["data"][0]["file"].endswith("a.npz") and len(content["data"][0]["sha256"]) == 64
+    assert content["sessions"][0]["reached"] == 6 and content["config"]["seed"] == 1
 
 
 def test_processor_and_tokenizer_files_are_the_bases_byte_for_byte(tiny):

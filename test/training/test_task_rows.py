@@ -97,8 +97,8 @@ def test_a_run_learns_all_six_tasks_and_its_folder_loads(pairs, shards, tmp_path
     assert {len(rows[i].more) for i in range(12)} == {0, 1}
     folder = sft.train(config)
     assert from_folder(folder).name == "tiny"
-    told = json.loads((tmp_path / "run/manifest.json").read_text())
-    assert [one["file"].rpartition(".")[2] for one in told["data"]] == ["npz", "jsonl"]
+    content = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert [one["file"].rpartition(".")[2] for one in content["data"]] == ["npz", "jsonl"]
 
 
 def test_crops_are_taken_before_the_question(shards, tmp_path):

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation, Slerp
 
+from depthlm_ros.errors import InputError
+from depthlm_ros.msgs.transforms import rotation_matrix
 from training.curate.sample import Skip
 
 NS = 1_000_000_000
@@ -33,9 +35,10 @@ def pose(rotation: ArrayLike, translation: ArrayLike) -> np.ndarray:
     found = np.eye(4)
     found[:3, 3] = translation
     if rotation.shape == (4,):
-        if not np.isfinite(rotation).all() or np.linalg.norm(rotation) < 1e-6:
-            raise Skip("broken pose", f"quaternion {rotation.tolist()}")
-        found[:3, :3] = Rotation.from_quat(rotation[[1, 2, 3, 0]]).as_matrix()
+        try:
+            found[:3, :3] = rotation_matrix(*rotation[[1, 2, 3, 0]])
+        except InputError as error:
+            raise Skip("broken pose", str(error)) from error
     else:
         found[:3, :3] = rotation
     turned = found[:3, :3]

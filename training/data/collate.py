@@ -120,10 +120,10 @@ class Collator:
         """(3, n) as the model wants them: (3, n), or (1, n) whole numbers."""
         return positions if self.vision.multimodal_positions else positions[:1].long()
 
-    def _positions(self, asked, span, start, picture_start, place) -> torch.Tensor:
+    def _positions(self, asked, span, start, image_start, place) -> torch.Tensor:
         places = [place] if asked.style.name == "position" else None
         ids, point = torch.tensor([span.ids]), self.parts.point_id
-        return self._axes(question_positions(start, ids, point, picture_start, places)[:, 0])
+        return self._axes(question_positions(start, ids, point, image_start, places)[:, 0])
 
     def _padded(self, packed) -> dict:
         """Rows of different length -> (B, S) tensors; padding sees the image and itself."""

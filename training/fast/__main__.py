@@ -108,9 +108,8 @@ class Trainer:
         size = list(SIZES)[self.rng.choice(len(SIZES), p=list(SIZES.values()))]
         asked = ASKED[self.rng.choice(len(ASKED), p=[share for share, _ in ASKED])][1]
         views = self.lesson.views(pool, self.given.batch, size, SOURCES, self.rng)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.given.bf16):
-            told = self.lesson.losses(views, asked)
-        told["loss"].backward()
+        parts = self.lesson.losses(views, asked)
+        parts["loss"].backward()
         parameters = [p for p in self.named.values() if p.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         self.muon.step(lr)
@@ -122,7 +121,7 @@ class Trainer:
         newest = max(1 / self.steps, 1 / (10 + self.given.mean_share * self.steps))
         with torch.no_grad():
             torch._foreach_lerp_(self.mean, [p.detach() for p in self.named.values()], newest)
-        return {**told, "norm": norm}
+        return {**parts, "norm": norm}
 
     @torch.no_grad()
     def held_out(self, pool) -> dict:
@@ -136,9 +135,9 @@ class Trainer:
             for source in pool.rows:
                 rng, count = np.random.default_rng(0), min(len(pool.rows[source]), 64)
                 views = self.lesson.views(pool, count, HELD_SIZE, {source: 1.0}, rng, plain=True)
-                told = self.lesson.losses(views, ("position", "coordinates"))
-                found[source] = round(told["delta1"].item(), 4)
-                found[f"{source} text"] = round(told["text"].item(), 4)
+                parts = self.lesson.losses(views, ("position", "coordinates"))
+                found[source] = round(parts["delta1"].item(), 4)
+                found[f"{source} text"] = round(parts["text"].item(), 4)
         self._put(own)
         return found
 
@@ -191,11 +190,11 @@ class Trainer:
             done = (now - begun) / whole
             if done >= 1:
                 break
-            told = self.step(pool, given.lr * rate(done))
+            parts = self.step(pool, given.lr * rate(done))
             if self.steps % 20 == 0:
                 pool.read(folder, most=3)
             if time.monotonic() - told_at > TOLD_S:
-                line = {name: round(value.item(), 4) for name, value in told.items()}
+                line = {name: round(value.item(), 4) for name, value in parts.items()}
                 told_at, per_s = time.monotonic(), (self.steps - seen) / TOLD_S
                 line |= {"s": round(told_at - begun, 1), "step": self.steps, "per_s": per_s}
                 line |= {"images": pool.count, "lr": given.lr * rate(done)}
@@ -233,7 +232,6 @@ def main(arguments=None) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that render meanwhile")
     parser.add_argument("--capacity", type=int, default=45_000, help="images on the device")
     parser.add_argument("--mean-share", type=float, default=0.06, help="of the steps, averaged")
-    parser.add_argument("--bf16", action="store_true", help="autocast")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     with errors_told("training.fast"):

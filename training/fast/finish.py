@@ -3,8 +3,8 @@
 
     python -m training.fast.finish runs/fast/mean_100.safetensors --base tiny --out checkpoint
 
-Everything but the weights is the base's, without its calibration and its dense head, which were
-another model's.
+Everything but the weights is the base's, without its calibration, its dense head and its card,
+which were another model's.
 """
 
 import shutil
@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
 from depthlm_ros.errors import InputError
 from training.config import without_head
+from training.run.base import derived
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import HEADS
 
@@ -23,18 +24,18 @@ from training.run.run_folder import HEADS
 def finish(weights, base, out, heads=False) -> Path:
     """Write the folder `out`; heads: with the auxiliary ones, to measure the dense one."""
     base, out = Path(find_checkpoint(base).model), Path(out)
-    if out.exists():
-        raise InputError(f"{out} exists: give the name of a new folder")
     state, stored = load_file(weights), load_file(base / "model.safetensors")
     stored = [name for name in stored if not name.startswith(HEAD_PREFIX)]
     model = {name: value for name, value in state.items() if name in stored}
     if missing := set(stored) - set(model):
         raise InputError(f"{weights} is of another model: it lacks {min(missing)}")
-    shutil.copytree(base, out)
-    save_file(model, out / "model.safetensors", metadata={"format": "pt"})
-    if heads:
-        save_file({n: v for n, v in state.items() if n.startswith("heads.")}, out / HEADS)
-    without_head(replace(from_folder(out), calibration={})).write(out)
+    with derived(base, out) as making:
+        shutil.copyfile(base / "config.json", making / "config.json")
+        save_file(model, making / "model.safetensors", metadata={"format": "pt"})
+        if heads:
+            save_file({n: v for n, v in state.items() if n.startswith("heads.")}, making / HEADS)
+        without_head(replace(from_folder(making), calibration={})).write(making)
+        (making / "README.md").unlink(missing_ok=True)
     return out
 
 

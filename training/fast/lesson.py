@@ -7,8 +7,9 @@ Knows nothing about optimizers, clocks or files.
 import torch
 from torch.nn import functional as F
 
+from depthlm_ros.models.tower import Tower
 from training.data.collate import CELLS, question_mask
-from training.fast.network import states
+from training.fast.network import states, views_of
 from training.fast.pool import another_look, cut, patches
 from training.fast.words import Words
 
@@ -22,6 +23,7 @@ class Lesson:
     def __init__(self, student, parts, device, weights):
         self.student, self.parts, self.device, self.weights = student, parts, device, weights
         self.words = Words(parts, device)
+        self.tower = Tower(student.model.model, parts.vision.merge)
         self.side = parts.vision.patch * parts.vision.merge
         self.marker = parts.checkpoint.asker("marker")
         self._prefixes = {}
@@ -55,26 +57,18 @@ class Lesson:
             shares.append(log_m.isfinite().float() / max(len(asked), 1) / count)
         values = patches(images, self.parts.vision.patch, self.parts.vision.merge)
         ids, positions, mask, starts = self._joined(prefix, placed, [s for _, s in slots], count)
-        merge = self.parts.vision.merge
-        found, middle = states(
-            self.student.model,
-            values,
-            (grid[0] * merge, grid[1] * merge),
-            ids,
-            positions,
-            mask,
-            first,
-        )
+        shown = views_of(values, views.size, grid, self.parts.vision.merge)
+        found, middle = states(self.student.model, self.tower, shown, ids, positions, mask, first)
         tokens = slice(first, first + grid[0] * grid[1])
-        told = {}
-        told["dense"], told["delta1"] = self._dense(found[:, tokens], views, grid)
+        parts = {}
+        parts["dense"], parts["delta1"] = self._dense(found[:, tokens], views, grid)
         if asked:
-            told["text"] = self._text(found, ids, slots, starts, shares)
-            told["locate"] = self._locate(
+            parts["text"] = self._text(found, ids, slots, starts, shares)
+            parts["locate"] = self._locate(
                 middle, tokens, slots, starts, shares, asked, views, grid
             )
-        told["loss"] = sum(self.weights[n] * v for n, v in told.items() if n in self.weights)
-        return told
+        parts["loss"] = sum(self.weights[n] * v for n, v in parts.items() if n in self.weights)
+        return parts
 
     def _prefix(self, grid):
         if grid not in self._prefixes:

@@ -2,84 +2,35 @@
 """A Qwen3-VL model over a batch of equal views without a host round trip, and Muon for matrices of
 equal shape at once.
 
-The modules are transformers' own; only the loops are ours. Tests hold both to training.model and
-to torch's Muon.
+Tests hold both to training.model and to torch's Muon.
 """
 
-from functools import lru_cache
-
 import torch
-from torch.nn import functional as F
-from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision
-from transformers.vision_utils import (
-    get_vision_interpolation_indices_and_weights,
-    get_vision_position_ids,
-)
+
+from depthlm_ros.models.tower import Tower
+from depthlm_ros.models.vision import ImageTensors
 
 
-def seen(visual, values, grid):
-    """(image tokens (B, T, width), [those of deepstack]) of patches (B, N, numbers) on a grid of
-    (rows, columns) patches."""
-    count, length, _ = values.shape
-    raster = (
-        visual.num_grid_per_side,
-        visual.interpolation_mode,
-        visual.interpolation_align_corners,
-    )
-    merge = visual.config.spatial_merge_size
-    indices, weights, positions = _raster(*raster, merge, grid, values.device)
-    places = (visual.pos_embed(indices) * weights[:, :, None]).sum(1)
-    hidden = visual.patch_embed(values.flatten(0, 1)).view(count, length, -1) + places
-    cosines, sines = visual.rotary_pos_emb(hidden[0], positions)
-    deep = {}
-    for number, block in enumerate(visual.blocks):
-        hidden = hidden + _looked(block.attn, block.norm1(hidden), cosines, sines)
-        hidden = hidden + block.mlp(block.norm2(hidden))
-        if number in visual.deepstack_visual_indexes:
-            index = visual.deepstack_visual_indexes.index(number)
-            deep[index] = _merged(visual.deepstack_merger_list[index], hidden)
-    return _merged(visual.merger, hidden), [deep[i] for i in sorted(deep)]
+def views_of(values, size, grid, merge) -> ImageTensors:
+    """Patches (B, N, numbers) of views of a size (height, width) as the vision part takes them.
+
+    grid: (rows, columns) of image tokens. merge: patches of one along an axis.
+    """
+    lengths = 1, *(merge * length for length in grid)
+    thw = torch.stack([torch.full(values.shape[:1], n, device=values.device) for n in lengths], 1)
+    tensors = {"pixel_values": values.flatten(0, 1), "image_grid_thw": thw}
+    return ImageTensors(tensors, size, grid)
 
 
-@lru_cache
-def _raster(per_side, mode, align_corners, merge, grid, device):
-    """(which embeddings of places, their weights, rotary places) of a grid's patches; found with
-    the host's help, so only once."""
-    thw = torch.tensor([[1, *grid]], device=device)
-    found = get_vision_interpolation_indices_and_weights(
-        thw,
-        num_grid_per_side=per_side,
-        mode=mode,
-        align_corners=align_corners,
-        spatial_merge_size=merge,
-        kwargs={},
-    )
-    return *found, get_vision_position_ids(thw, merge, kwargs={})
+def states(model, tower: Tower, views: ImageTensors, ids, positions, mask, first):
+    """(last states, states in the middle), (B, S, width) each.
 
-
-def _merged(merger, hidden):
-    return merger(hidden.flatten(0, 1)).view(len(hidden), -1, merger.linear_fc2.out_features)
-
-
-def _looked(attention, hidden, cosines, sines):
-    count, length, _ = hidden.shape
-    whole = attention.qkv(hidden).view(count * length, 3, attention.num_heads, -1)
-    queries, keys, values = whole.unbind(1)
-    turned = apply_rotary_pos_emb_vision(
-        queries, keys, cosines.repeat(count, 1), sines.repeat(count, 1)
-    )
-    heads = [x.view(count, length, attention.num_heads, -1).transpose(1, 2) for x in turned]
-    values = values.reshape(count, length, attention.num_heads, -1).transpose(1, 2)
-    values = values.to(heads[0].dtype)
-    found = F.scaled_dot_product_attention(*heads, values, scale=attention.scaling)
-    return attention.proj(found.transpose(1, 2).reshape(count, length, -1))
-
-
-def states(model, values, grid, ids, positions, mask, first):
-    """(last states, states in the middle), (B, S, width) each. ids (B, S); positions (3, B, S);
-    mask (B, 1, S, S) bool; first: where the image's tokens begin."""
-    text = model.model.language_model
-    images, deep = seen(model.model.visual, values, grid)
+    tower: the model's own vision part. ids: (B, S). positions: (3, B, S). mask: (B, 1, S, S) bool.
+    first: where the image's tokens begin.
+    """
+    text, count = model.model.language_model, len(ids)
+    found = tower.see(views)
+    images, *deep = (x.unflatten(0, (count, -1)) for x in (found.features, *found.deeper))
     last = first + images.shape[1]
     words = text.embed_tokens(ids)
     hidden = torch.cat([words[:, :first], images.to(words.dtype), words[:, last:]], 1)

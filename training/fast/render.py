@@ -9,7 +9,6 @@ number. The second writes images with depth images once, whole blocks of 20 cons
 held out. Images are brought to STORED_PX of focal length; training cuts its views out of that.
 """
 
-import json
 import multiprocessing
 import os
 import time
@@ -18,11 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depthlm_ros.camera import Camera
-from depthlm_ros.errors import InputError
-from depthlm_ros.view import Frame
+from depthlm_ros.data.records import Records
+from depthlm_ros.errors import RecordError
 from training.data.shards import Shot
 from training.run.commands import errors_told, parser_of
+from training.synthetic import drawer
 
 STORED_PX = 250.0  # focal length of the stored images: views at 200 px, zoomed by 1.25 at most
 CANVAS = 320, 432  # height, width
@@ -30,28 +29,12 @@ CHUNK = 32
 LARGEST_M = 80.0
 # Share of what the workers render, by source; the furnished world's need assets.
 SHARES = {"furnished": 0.33, "wider": 0.2, "near": 0.2, "boxes": 0.07, "road": 0.2}
-HELD_OUT = 1_000_000  # numbers from here on are for measuring
 
 
-def drawn(source, assets, seed) -> Shot:
-    """The image of a source with this number."""
-    if source == "boxes":
-        from training.synthetic import shot
-
-        return shot(seed, "train" if seed < HELD_OUT else "heldout")
-    if source == "road":
-        from training.scenes.roads import road_shot
-
-        return road_shot(seed)
-    if source == "near":
-        from training.scenes.near import near_shot
-
-        return near_shot(assets, seed)
-    from training.scenes.furnished.views import furnished_shot
-
-    if seed >= HELD_OUT:
-        return furnished_shot(assets, seed, "heldout")
-    return furnished_shot(assets, seed, "train" if source == "furnished" else "wider")
+def drawn(source, assets, seed, held_out=False) -> Shot:
+    """The image of a source with this number; "wider" is a split of the furnished world."""
+    world, split = ("furnished", source) if source == "wider" else (source, "train")
+    return drawer(world, assets or None)(seed, "heldout" if held_out else split)
 
 
 def stored(shot) -> tuple:
@@ -117,39 +100,40 @@ def start(out, assets, workers, count=0) -> list:
     return made
 
 
-def recorded(path, line) -> Shot:
-    """One record with a depth image: {image, depth_path, depth_scale, kind, intrinsics}."""
-    folder = Path(path).parent
-    image = cv2.imread(str(folder / line["image"]), cv2.IMREAD_COLOR)
-    depth = cv2.imread(str(folder / line["depth_path"]), cv2.IMREAD_UNCHANGED)
-    if image is None or depth is None or depth.shape != image.shape[:2]:
-        raise InputError(f"{path}: {line['image']} and its depth image do not belong together")
-    fx, fy, cx, cy, width, height = line["intrinsics"]
-    camera = Camera(int(width), int(height), fx, fy, cx, cy)
-    metres = depth.astype(np.float64) / line["depth_scale"]
-    if line["kind"] == "z":
-        v, u = np.mgrid[: camera.height, : camera.width]
-        pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
-        metres = camera.distance_from_z(pixels, metres.ravel()).reshape(metres.shape)
-    metres = np.where(metres > 0, metres, np.nan).astype(np.float32)
-    number = int(Path(line["image"]).stem)
-    return Shot(Frame(np.ascontiguousarray(image[..., ::-1]), camera), metres, number, "record")
+def recorded(record) -> Shot:
+    """A record with a depth image; RecordError where it has none, or it cannot be read."""
+    metres = record.depth_map_as("distance")
+    return Shot(record.frame(), metres, _number(record), "record")
+
+
+def _number(record) -> int:
+    """The number that its image is named by."""
+    try:
+        return int(record.image.stem)
+    except ValueError:
+        raise RecordError(
+            f"{record.where}: image {record.image.name} is not named by a number, by blocks of"
+            " which records are held out"
+        ) from None
 
 
 def split_records(path, hold_out) -> tuple:
-    """(lines to train on, lines held out): every hold_out-th block of 20 consecutive numbers."""
-    lines = [json.loads(text) for text in Path(path).read_text().splitlines()]
-    held = [(int(Path(x["image"]).stem) // 20) % hold_out == hold_out - 1 for x in lines]
-    return [x for x, h in zip(lines, held) if not h], [x for x, h in zip(lines, held) if h]
+    """(records to train on, records held out): every hold_out-th block of 20 consecutive
+    numbers."""
+    kept, held = [], []
+    for record in Records(path):
+        block = _number(record) // 20
+        (held if block % hold_out == hold_out - 1 else kept).append(record)
+    return kept, held
 
 
 def write_records(out, path, hold_out, source="real") -> None:
     """Chunks of all records of a jsonl, and of those that are held out."""
-    for name, lines in zip((source, f"heldout_{source}"), split_records(path, hold_out)):
-        folder = Path(out) if name == source else Path(out, "heldout")
+    folders = Path(out), Path(out, "heldout")
+    for folder, records in zip(folders, split_records(path, hold_out)):
         folder.mkdir(parents=True, exist_ok=True)
-        for start_at in range(0, len(lines), CHUNK):
-            shots = [recorded(path, line) for line in lines[start_at : start_at + CHUNK]]
+        for start_at in range(0, len(records), CHUNK):
+            shots = [recorded(record) for record in records[start_at : start_at + CHUNK]]
             write_chunk(folder / f"{source}_{start_at:06d}.npz", shots, source)
 
 
@@ -158,7 +142,7 @@ def held_out_chunk(out, assets, source) -> Path:
     path = Path(out, "heldout", f"{source}_heldout.npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        shots = [drawn(source, assets, HELD_OUT + 10 * i) for i in range(2 * CHUNK)]
+        shots = [drawn(source, assets, 10 * i, held_out=True) for i in range(2 * CHUNK)]
         write_chunk(path, shots, source)
     return path
 

@@ -120,9 +120,9 @@ def _downloaded(name):
 
 def _give_template(folder) -> None:
     """The layout of the architecture where the tokenizer has none."""
-    told = json.loads((folder / "tokenizer_config.json").read_text())
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
     files = ("chat_template.jinja", "chat_template.json")
-    if "chat_template" in told or any((folder / name).exists() for name in files):
+    if "chat_template" in settings or any((folder / name).exists() for name in files):
         return
     architecture = json.loads((folder / "config.json").read_text())["model_type"]
     template = TEMPLATES / f"{architecture}.jinja"
@@ -133,5 +133,5 @@ def _give_template(folder) -> None:
 def _change_processor(folder, changes) -> None:
     if changes:
         path = folder / "preprocessor_config.json"
-        told = json.loads(path.read_text())
-        path.write_text(json.dumps({**told, **changes}, indent=2) + "\n")
+        settings = json.loads(path.read_text())
+        path.write_text(json.dumps({**settings, **changes}, indent=2) + "\n")

@@ -53,7 +53,7 @@ def card(config, entry, manifest: dict, recipe: str) -> str:
         tags=["metric-depth", "ros2", recipe.rpartition(".")[2]],
     )
     files = (f"{one['file']} ({one['sha256'][:12]})" for one in manifest["data"])
-    told = ModelCard.from_template(
+    text = ModelCard.from_template(
         data,
         template_str=TEMPLATE,
         entry=entry,
@@ -68,7 +68,7 @@ def card(config, entry, manifest: dict, recipe: str) -> str:
         note=f"{entry.note[0].upper()}{entry.note[1:]}. " if entry.note else "",
         calibrated="calibrated" if entry.calibration else "not calibrated",
     )
-    return str(told)
+    return str(text)
 
 
 def figures(heldout: list) -> str:

@@ -58,10 +58,10 @@ def errors_told(command: str):
     except Stopped as stopped:
         _end(command, str(stopped), stopped.code)
     except Exception as error:
-        told = sentence(error)
-        if not told:
+        text = sentence(error)
+        if not text:
             raise
-        raise SystemExit(f"{command}: {told}") from error
+        raise SystemExit(f"{command}: {text}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -99,13 +99,13 @@ def _now() -> str:
 def code_version() -> str:
     """The commit, "+ changes" where files differ from it; "unknown" outside of a repository."""
     folder = Path(__file__).parents[1]
-    told = [
+    outputs = [
         subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=False)
         for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
     ]
-    if told[0].returncode:
+    if outputs[0].returncode:
         return "unknown"
-    return told[0].stdout.strip() + (" + changes" if told[1].stdout.strip() else "")
+    return outputs[0].stdout.strip() + (" + changes" if outputs[1].stdout.strip() else "")
 
 
 def data_hashes(config) -> list:

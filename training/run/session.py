@@ -93,8 +93,8 @@ class Run:
         if guard.exists():
             trainer.guard.restore(json.loads(guard.read_text()))
         if self._first:
-            told = {"used": step * self.config.batch, **json.loads(counts.read_text())}
-            trainer.counts = SkipCounts(told)
+            state = {"used": step * self.config.batch, **json.loads(counts.read_text())}
+            trainer.counts = SkipCounts(state)
 
     def saved(self, trainer, folder: Path, skipped: dict) -> None:
         """Take note of a complete checkpoint: measure it, tell the manifest, delete older ones."""
@@ -149,10 +149,10 @@ class Stop(TrainerCallback):
 
     def on_step_end(self, args, state, control, **_):
         """Save and stop where some process was told to."""
-        heard = torch.tensor([self.number], device=args.device)
+        received = torch.tensor([self.number], device=args.device)
         if args.world_size > 1:
-            torch.distributed.all_reduce(heard, torch.distributed.ReduceOp.MAX)
-        if heard.item() and state.global_step < state.max_steps:
-            self.number = int(heard.item())
+            torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
+        if received.item() and state.global_step < state.max_steps:
+            self.number = int(received.item())
             self.name = signal.Signals(self.number).name
             control.should_save = control.should_training_stop = True

@@ -118,7 +118,7 @@ class RecipeTrainer(RunTrainer, Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, **_):
         """The student's own loss; its parts are logged."""
         self.guard.saw(inputs["names"])
-        self.counts.add([Skip(**told) for told in inputs["skipped"]], len(inputs["names"]))
+        self.counts.add([Skip(**skip) for skip in inputs["skipped"]], len(inputs["names"]))
         self.counts.check(self.config.bad_share)
         outputs = model(**inputs)
         self._last = {k: v for k, v in outputs.items() if k != "loss"}

@@ -19,17 +19,17 @@ FIRST = 500_000  # scenes apart from those that a finished checkpoint is measure
 
 
 class HeldOut:
-    """told: a config's Heldout or None; styles: to be asked in."""
+    """config: a Heldout or None; styles: to be asked in."""
 
-    def __init__(self, told, styles: list):
-        self._told = told
+    def __init__(self, config, styles: list):
+        self._config = config
         self._styles = sorted(set(styles))
 
     def measure(self, folder: Path) -> dict:
         """{"delta1": the mean over the styles that are trained, "styles": each one's,
         "best_constant": of the best constant answer}; empty where nothing is held out, or where
         there is no room for the folder's model beside the one that learns."""
-        if not self._told or not self._styles:
+        if not self._config or not self._styles:
             return {}
         try:
             return self._measured(folder)
@@ -53,12 +53,12 @@ class HeldOut:
     @cached_property
     def _asked(self) -> list:
         """[(frame, pixels (N, 2), metres along the ray (N,))], drawn once."""
-        told = self._told
-        if not told.records:
-            return list(questions(told.scenes or 50, told.pixels, first=FIRST))
-        records = Records(told.records, told.kind)
-        chosen = np.linspace(0, len(records) - 1, min(told.images, len(records))).astype(int)
-        return [_question(records[int(i)], told.pixels) for i in chosen]
+        config = self._config
+        if not config.records:
+            return list(questions(config.scenes or 50, config.pixels, first=FIRST))
+        records = Records(config.records, config.kind)
+        chosen = np.linspace(0, len(records) - 1, min(config.images, len(records))).astype(int)
+        return [_question(records[int(i)], config.pixels) for i in chosen]
 
 
 def _question(record, pixels):

@@ -37,11 +37,11 @@ def record(path: Path, images: int, first: int = 0, focal_error: float = 1.0) ->
     """
     if path.exists():
         raise InputError(f"{path} exists already: remove it, or give another --out")
-    told = replace(CAMERA, fx=CAMERA.fx * focal_error, fy=CAMERA.fy * focal_error)
+    stated = replace(CAMERA, fx=CAMERA.fx * focal_error, fy=CAMERA.fy * focal_error)
     with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
         topics: dict[str, Any] = {}
         for i in range(first, first + images):
-            for stamp_ns, topic, message in _messages(i, told):
+            for stamp_ns, topic, message in _messages(i, stated):
                 if topic not in topics:
                     kind = message.__msgtype__
                     topics[topic] = writer.add_connection(topic, kind, typestore=STORE)
@@ -63,15 +63,15 @@ def view(number: int) -> tuple[np.ndarray, np.ndarray]:
     return developed(rng, light), (distance * forward).astype(np.float32)
 
 
-def _messages(number: int, told: Camera) -> Iterator[tuple[int, str, Any]]:
+def _messages(number: int, stated: Camera) -> Iterator[tuple[int, str, Any]]:
     image, z_m = view(number)
     stamp_ns = START_NS + number // VIEWS * ROOM_NS + number % VIEWS * VIEW_NS
     header = header_message(stamp_ns, FRAME)
-    yield stamp_ns, "/camera/color/camera_info", info_message(header, told)
+    yield stamp_ns, "/camera/color/camera_info", info_message(header, stated)
     yield stamp_ns + 1, "/camera/color/image_raw", image_message(header, image)
     raw = np.nan_to_num(np.round(z_m * 1000)).clip(0, 2**16 - 1).astype(np.uint16)
     depth = STORE.types["sensor_msgs/msg/Image"](
         header, *raw.shape, MILLIMETRES, 0, raw.strides[0], raw.reshape(-1).view(np.uint8)
     )
     yield stamp_ns + 2, "/camera/aligned_depth_to_color/image_raw", depth
-    yield stamp_ns + 3, "/camera/aligned_depth_to_color/camera_info", info_message(header, told)
+    yield stamp_ns + 3, "/camera/aligned_depth_to_color/camera_info", info_message(header, stated)

@@ -88,13 +88,13 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"points: {points_a_second() / 1e6:.2f} million a second and core")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        picture = cv2.GaussianBlur(
+        image = cv2.GaussianBlur(
             np.random.default_rng(0).integers(0, 255, (896, 1152, 3), np.uint8), (0, 0), 3
         )
-        cv2.imwrite(str(folder / "a.jpg"), picture)
+        cv2.imwrite(str(folder / "a.jpg"), image)
         cloud = _sweep(POINTS)
         depth = np.full((896, 1152), 5.0, np.float32)
-        for told, camera, points, metres, wants in (
+        for case, camera, points, metres, wants in (
             ("pinhole, cloud", PINHOLE, cloud, None, False),
             ("pinhole, cloud, depth image", PINHOLE, cloud, None, True),
             ("pinhole, map", PINHOLE, None, depth, False),
@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
             rest = sum(spent.values()) - spent["decoding"]
             parts = ", ".join(f"{what} {ms:.1f}" for what, ms in spent.most_common() if ms > 0.05)
             print(
-                f"{told}: {2000 / rest:.0f} images a second on two cores, decoding aside (ms of an"
+                f"{case}: {2000 / rest:.0f} images a second on two cores, decoding aside (ms of an"
                 f" image: {parts})"
             )
 

@@ -99,7 +99,7 @@ def equal(found, samples=3) -> bool:
     return all(bool((a == b).all()) for a, b in zip(*made, strict=True))
 
 
-def write_picture(path) -> Path:
+def write_image(path) -> Path:
     """The demo's scene as an 800 x 600 JPEG."""
     Image.open(SCENE).convert("RGB").resize((CAMERA.width, CAMERA.height)).save(path, quality=90)
     return path
@@ -111,12 +111,12 @@ def main(arguments=None) -> None:
     parser.add_argument("--count", type=int, default=100, help="samples each (default 100)")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        found = ways(write_picture(Path(folder) / "scene.jpg"))
+        found = ways(write_image(Path(folder) / "scene.jpg"))
         print(f"patches equal: {'yes' if equal(found) else 'NO'}")
         for name, way in found.items():
-            told, busy = rate(replace(way), given.count, given.workers)
+            samples, busy = rate(replace(way), given.count, given.workers)
             print(
-                f"{name}: {told:.1f} samples/s by {given.workers} processes;"
+                f"{name}: {samples:.1f} samples/s by {given.workers} processes;"
                 f" {busy * 1e3:.1f} ms of a core each, so {given.workers / busy:.0f} samples/s on"
                 f" {given.workers} idle cores",
                 flush=True,

@@ -42,8 +42,8 @@ class Edges(NamedTuple):
 def edges(pairs) -> Edges:
     """pairs: [(told, true) log metres (h, w)], compared along rows and columns."""
     widths, missed = [], 0
-    for told, true in pairs:
-        for one, other in ((told, true), (told.T, true.T)):
+    for answer, true in pairs:
+        for one, other in ((answer, true), (answer.T, true.T)):
             for row, column in _jumps(other):
                 width = rise(one[row, column - REACH + 1 : column + REACH + 1])
                 step = other[row, column + 1] - other[row, column]
@@ -101,9 +101,9 @@ def grid_power(maps, period: int) -> float:
 
 def bias(pairs) -> list:
     """[(bin, mean log of told over true, pixels)] by true distance in metres."""
-    told, true = (np.concatenate([one[i].ravel() for one in pairs]) for i in (0, 1))
-    known = np.isfinite(told) & np.isfinite(true)
-    off, metres = (told - true)[known], np.exp(true[known])
+    answer, true = (np.concatenate([one[i].ravel() for one in pairs]) for i in (0, 1))
+    known = np.isfinite(answer) & np.isfinite(true)
+    off, metres = (answer - true)[known], np.exp(true[known])
     found = []
     for low, high in pairwise(BINS_M):
         chosen = (metres > low) & (metres <= high)
@@ -121,11 +121,11 @@ def maps_of(predictor, shots, multiple):
         if min(sides) < multiple:
             continue
         view = view.cropped(0, 0, *sides)
-        told = predictor.map(Frame(view.image, view.camera)).distance_m
+        answer = predictor.map(Frame(view.image, view.camera)).distance_m
         v, u = np.mgrid[: sides[1], : sides[0]]
         true = of_shot(shot).metres(view, np.stack([u.ravel(), v.ravel()], 1))
         with np.errstate(invalid="ignore"):
-            yield np.log(told), np.log(true).reshape(told.shape)
+            yield np.log(answer), np.log(true).reshape(answer.shape)
 
 
 def main(arguments=None) -> None:
@@ -153,7 +153,7 @@ def report(pairs, token) -> str:
         *(
             (
                 f"waves of {period} pixels",
-                f"{grid_power([told for told, _ in pairs], period):.2f}",
+                f"{grid_power([answer for answer, _ in pairs], period):.2f}",
                 f"{grid_power([one for _, one in pairs], period):.2f}",
             )
             for period in (token, token // 2)

@@ -71,9 +71,9 @@ def _check(base, config, wanted):
 def _write_config(base, out, config, places, wanted):
     entry = NUMBERED[config.model_type]
     moved = [places[number][0] for number in getattr(config.vision_config, entry)]
-    told = json.loads((base / "config.json").read_text())
-    told["vision_config"] |= {"depth": wanted, entry: moved}
-    (out / "config.json").write_text(json.dumps(told, indent=2) + "\n")
+    content = json.loads((base / "config.json").read_text())
+    content["vision_config"] |= {"depth": wanted, entry: moved}
+    (out / "config.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _write_weights(base, out, places):
@@ -84,19 +84,19 @@ def _write_weights(base, out, places):
         where |= dict.fromkeys(state, path.name)
         size += sum(weight.nbytes for weight in state.values())
     if (base / INDEX).exists():
-        told = {"metadata": {"total_size": size}, "weight_map": where}
-        (out / INDEX).write_text(json.dumps(told, indent=2) + "\n")
+        index = {"metadata": {"total_size": size}, "weight_map": where}
+        (out / INDEX).write_text(json.dumps(index, indent=2) + "\n")
 
 
 def _move_taps(out, places):
     """A dense head goes on looking behind the same blocks."""
     path = out / ROW_FILE
-    told = json.loads(path.read_text()) if path.exists() else {}
-    for tap in (told.get("head") or {}).get("taps", ()):
+    entry = json.loads(path.read_text()) if path.exists() else {}
+    for tap in (entry.get("head") or {}).get("taps", ()):
         if tap["source"] == "vision":
             tap["layer"] = places[tap["layer"]][0]
-    if told.get("head"):
-        path.write_text(json.dumps(told, indent=2) + "\n")
+    if entry.get("head"):
+        path.write_text(json.dumps(entry, indent=2) + "\n")
 
 
 def grown(state, places) -> dict:

@@ -186,10 +186,10 @@ class Replication:
 
     def _by_answers(self, arm, folder, steps):
         stage = Stage("run", steps, 1e-3, arm.ask, arm.weights, warmup_steps=50)
-        told = {"data": str(self._shards(arm.raw)), "out": str(folder), "stages": [stage]}
-        told["base"] = str(self._folder(arm.base)) if arm.base else "fresh"
-        told |= {"batch": self.batch, "seed": self.seed, "save_every": 10**6, "heldout": None}
-        return sft.train(replace(read_config(CONFIG), **told, **arm.changes, **self._changes))
+        entries = {"data": str(self._shards(arm.raw)), "out": str(folder), "stages": [stage]}
+        entries["base"] = str(self._folder(arm.base)) if arm.base else "fresh"
+        entries |= {"batch": self.batch, "seed": self.seed, "save_every": 10**6, "heldout": None}
+        return sft.train(replace(read_config(CONFIG), **entries, **arm.changes, **self._changes))
 
     def _by_rewards(self, arm, folder, steps):
         config = GrpoConfig(
@@ -221,7 +221,7 @@ class Replication:
         predictor = load_predictor(str(folder), warm_up=False)
         points = answered(predictor, arm.style, self._questions(arm.raw))
         predictor.close()
-        hits = np.bincount(points.image, delta1(points.told_m, points.label_m))
+        hits = np.bincount(points.image, delta1(points.answer_m, points.label_m))
         low, high = share_interval(hits, np.bincount(points.image))
         constant = best_constant(points.label_m)[1]
         found = float(hits.sum() / len(points))

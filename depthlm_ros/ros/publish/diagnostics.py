@@ -90,8 +90,8 @@ def _model_troubles(node, worker, settings):
     servers = worker.predictor.stats().servers if worker.predictor else ()
     if out := [server for server in servers if not server.usable]:
         level = Level.WARN if len(out) < len(servers) else Level.ERROR
-        told = "; ".join(f"{server.url} is {server.text}" for server in out)
-        yield level, f"{len(out)} of {len(servers)} servers cannot be asked: {told}"
+        sentence = "; ".join(f"{server.url} is {server.text}" for server in out)
+        yield level, f"{len(out)} of {len(servers)} servers cannot be asked: {sentence}"
     if statistics.in_a_row >= ROW:
         failed = f"the last {statistics.in_a_row} questions failed"
         yield Level.ERROR, f"{failed}: {statistics.last_failure}"
@@ -178,7 +178,7 @@ class Diagnostics:
 
     def _tick(self):
         with self._surviving():
-            array = DiagnosticArray(status=[self._message(*told) for told in self._publish()])
+            array = DiagnosticArray(status=[self._message(*named) for named in self._publish()])
             array.header.stamp = self._node.get_clock().now().to_msg()
             self._array.publish(array)
 
@@ -205,14 +205,14 @@ class Diagnostics:
         values = {k: v for name, h in healths for k, v in _named(name, h.values)}
         return self._message("", Health(worst, message, values))
 
-    def _message(self, name, told) -> DiagnosticStatus:
+    def _message(self, name, health) -> DiagnosticStatus:
         own = self._node.get_fully_qualified_name().lstrip("/")
         return DiagnosticStatus(
-            level=bytes([told.level]),
+            level=bytes([health.level]),
             name=f"{own}: {name}" if name else own,
-            message=told.message,
+            message=health.message,
             hardware_id=name or own,
-            values=[KeyValue(key=key, value=_text(value)) for key, value in told.values.items()],
+            values=[KeyValue(key=key, value=_text(value)) for key, value in health.values.items()],
         )
 
 

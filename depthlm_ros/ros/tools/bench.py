@@ -119,12 +119,12 @@ def _cloud_ages(folder, times, *options) -> list:
     """Seconds since the last answer of each cloud that came, of `times` of them."""
     ages = {}
 
-    def heard(cloud):
+    def came(cloud):
         reading = cloud_columns(cloud)["distance"][-1]
         ages.setdefault(reading, seconds_since(reading))  # a cloud may be published again
 
     with _robot(folder, FOCAL_PX, *options, rate=5) as client:
-        client.listen(PointCloud2, "points", heard)
+        client.listen(PointCloud2, "points", came)
         if not client.spin(START_S + times, lambda: len(ages) >= times):
             raise EngineError(f"{len(ages)} of {times} clouds came")
     return list(ages.values())

@@ -26,7 +26,7 @@ def main(args) -> int:
     if args.ply and not args.grid:
         raise InputError("--ply writes the cloud of a grid: give --grid COLUMNSxROWS with it")
     ask = _scan if args.grid else _boxes if args.box else _pixels
-    with _waiting(args.node) as told, Client(args.node, args.wait, told) as client:
+    with _waiting(args.node) as waiting, Client(args.node, args.wait, waiting) as client:
         response, show = ask(client, args)
     if not response.success:
         print(f"depthlm: {args.node} says: {response.message}", file=sys.stderr)
@@ -44,7 +44,7 @@ def _waiting(node):
     where a terminal shows it, else in one line for each new reason."""
     codes, terminal = [], sys.stderr.isatty()
 
-    def told(response):
+    def waiting(response):
         line = f"depthlm: waiting, {node} says: {response.message}"
         if terminal:
             width = shutil.get_terminal_size().columns - 1
@@ -54,7 +54,7 @@ def _waiting(node):
         codes.append(response.code)
 
     try:
-        yield told
+        yield waiting
     finally:
         if codes and terminal:
             sys.stderr.write("\r\033[K")
@@ -145,7 +145,7 @@ def print_answers(names, answers, more=None, title="pixel u, v") -> None:
 
 def truth_columns(answers, truth) -> dict:
     """What print_answers shows instead of the point where true metres (N,) are known."""
-    errors = [(told - true) / true for told, true in zip(answers.distance, truth, strict=True)]
+    errors = [(answer - true) / true for answer, true in zip(answers.distance, truth, strict=True)]
     return {
         "truth m": [_metres(true) for true in truth],
         "error": [f"{error:+.0%}" if isfinite(error) else "-" for error in errors],

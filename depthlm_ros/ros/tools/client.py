@@ -27,13 +27,13 @@ class Client:
     """A node of its own that talks to the node `target`; a context manager.
 
     wait_s: for so many seconds a question is asked again while the model is loading or no image
-    has come; told(response) hears of each time. None: only while the model is loading, for the
+    has come; waiting(response) is called each time. None: only while the model is loading, for the
     timeout of the question.
     """
 
-    def __init__(self, target="/depthlm", wait_s=None, told=lambda response: None):
+    def __init__(self, target="/depthlm", wait_s=None, waiting=lambda response: None):
         self.target = target.rstrip("/")
-        self._wait_s, self._told = wait_s, told
+        self._wait_s, self._waiting = wait_s, waiting
         self._context = rclpy.Context()
         start_ros(context=self._context)
         self._node = rclpy.create_node(
@@ -157,7 +157,7 @@ class Client:
             answer = ask()
             if answer.code not in passing or time.monotonic() + AGAIN_S > end:
                 return answer
-            self._told(answer)
+            self._waiting(answer)
             self.spin(AGAIN_S)
 
     def _not_found(self, name, timeout) -> str:
@@ -194,27 +194,27 @@ class Client:
 
     def _scanned(self, goal, progress, timeout):
         """One attempt; what it waits for is the goal's acceptance, then each sign of progress."""
-        heard = [0]
+        feedbacks = [0]
 
         def on_feedback(message):
-            heard[0] += 1
+            feedbacks[0] += 1
             progress(message.feedback.done, message.feedback.total)
 
         def result_of(handle):
-            return self._awaited(handle.get_result_async(), timeout, heard).result
+            return self._awaited(handle.get_result_async(), timeout, feedbacks).result
 
         accepted = self._scans.send_goal_async(goal, on_feedback)
         try:
-            return result_of(self._awaited(accepted, timeout, heard))
+            return result_of(self._awaited(accepted, timeout, feedbacks))
         except KeyboardInterrupt:  # also before it was accepted: the node must not work on
-            handle = self._awaited(accepted, timeout, heard)
+            handle = self._awaited(accepted, timeout, feedbacks)
             handle.cancel_goal_async()
             return result_of(handle)
 
-    def _awaited(self, future, timeout, heard):
+    def _awaited(self, future, timeout, feedbacks):
         """The result of a future, for as long as there are signs of progress."""
         while not future.done():
-            before = heard[0]
-            if not self.spin(timeout, lambda: future.done() or heard[0] != before):  # noqa: B023
+            before = feedbacks[0]
+            if not self.spin(timeout, lambda: future.done() or feedbacks[0] != before):  # noqa: B023
                 raise self._silent(self._named("scan_grid"), timeout)
         return future.result()

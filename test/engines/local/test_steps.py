@@ -72,7 +72,7 @@ def test_a_question_that_does_not_fit_at_all_ends_its_job_with_the_reason(crampe
     engine, _ = cramped("qwen3_vl", 0)
     ((scene, question),) = asked(engine, "coordinates", 1)
     job = Batcher(engine).submit(scene, [question] * 3)
-    with pytest.raises(OutOfMemory, match="CUDA out"):
+    with pytest.raises(OutOfMemory, match="CUDA"):
         job.wait()
 
 

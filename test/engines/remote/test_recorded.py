@@ -2,6 +2,7 @@
 """The remote engine on what a real vLLM said, over real HTTP."""
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_one_conversation_a_request_where_there_is_no_batch_route(
     expected = replies(remote(station.url), view, questions(view, "coordinates", 1), "coordinates")
     station.answer = older
     engine = remote(station.url)
-    assert "one question a request" in engine.servers[0].text
+    assert engine.servers[0].usable
     found = replies(engine, view, questions(view, "coordinates", 1), "coordinates")
     assert np.abs(numbers(found) - numbers(expected)).max() < 1e-3
 
@@ -146,7 +147,7 @@ def test_with_no_server_left_it_says_so_and_recovers(
 
     engine, some = remote(station.url), questions(view, "coordinates", 3)
     station.answer = lambda *_: None
-    with pytest.raises(EngineError, match="cannot be asked"):
+    with pytest.raises(EngineError, match=re.escape(station.url)):
         replies(engine, view, some, "coordinates")
     assert not engine.servers[0].usable
     begun = time.monotonic()

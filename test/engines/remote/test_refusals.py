@@ -26,6 +26,13 @@ def changed(said, change):
     return answer
 
 
+def reading_of(name):
+    """How a server is read that can do this; imported here, since the module needs torch."""
+    from depthlm_ros.engines.remote import probe
+
+    return probe.READINGS[getattr(probe, name)]
+
+
 @pytest.mark.parametrize("urls", [[], [""], ["gpu:8000"], ["ftp://gpu"], ["http://"]])
 def test_an_address_that_is_none_is_refused(remote, urls):
     with pytest.raises(InputError, match="http://gpu:8000"):
@@ -69,13 +76,13 @@ def test_an_address_may_end_with_v1(station, remote):
 
 @pytest.mark.parametrize("text", ["<html>hello</html>", "", "[1, 2]", "null", '{"data": 3}'])
 def test_an_answer_that_is_no_list_of_models(remote, text):
-    expected = pytest.raises(EngineError, match="is it a server of models")
-    with Answering(lambda *_: (200, text)) as station, expected:
+    with Answering(lambda *_: (200, text)) as station, pytest.raises(EngineError) as raised:
         remote(station.url)
+    assert station.url in str(raised.value)
 
 
 def test_a_model_that_is_not_there(station, remote):
-    with pytest.raises(EngineError, match="no model 'nope', it has: tiny"):
+    with pytest.raises(EngineError, match=r"'nope'.*\btiny\b"):
         remote(station.url, model="nope")
 
 
@@ -86,7 +93,7 @@ def test_several_models_and_none_named(said, station, remote):
         return said(method, path, body)
 
     station.answer = two
-    with pytest.raises(EngineError, match="a, b: name one"):
+    with pytest.raises(EngineError, match=r"\ba, b\b.*remote\.model"):
         remote(station.url)
 
 
@@ -100,7 +107,7 @@ def test_a_server_that_resizes(said, station, remote, tiny):
         return reply
 
     station.answer = changed(said, resized)
-    with pytest.raises(EngineError, match="the server resizes images"):
+    with pytest.raises(EngineError, match="--mm-processor-kwargs"):
         remote(station.url)
 
 
@@ -115,7 +122,7 @@ def test_a_server_that_resizes_images_of_one_size_alone(
         return reply
 
     station.answer = changed(said, longer)
-    with pytest.raises(EngineError, match="the server resizes images"):
+    with pytest.raises(EngineError, match="--mm-processor-kwargs"):
         replies(engine, view, questions(view, "coordinates", 3), "coordinates")
 
 
@@ -126,7 +133,7 @@ def test_a_model_with_another_tokenizer(said, station, remote):
         return reply
 
     station.answer = changed(said, other)
-    with pytest.raises(EngineError, match="other tokens"):
+    with pytest.raises(EngineError, match="'tiny'"):
         remote(station.url)
 
 
@@ -157,7 +164,7 @@ def test_a_server_that_is_no_vllm_is_asked_freely(said, station, remote, view, q
 
     station.answer = plain
     engine = remote(station.url)
-    assert "own words" in engine.servers[0].text
+    assert reading_of("FREE") in engine.servers[0].text
     found = replies(engine, view, questions(view, "marker", 3), "marker")
     assert [r.value for r in found] == [3.2] * 3
     assert all(r.free and np.isnan(r.median) for r in found)
@@ -186,7 +193,7 @@ def test_a_server_with_the_top_tokens_alone_gives_coarser_intervals(
 
     station.answer = older
     engine = remote(station.url)
-    assert "20 most probable" in engine.servers[0].text
+    assert reading_of("TOP") in engine.servers[0].text
     found = numbers(replies(engine, view, some, "coordinates"))
     assert np.array_equal(found[:, 0], expected[:, 0])  # the greedy digits
     assert np.abs(found[:, 1] / expected[:, 1] - 1).max() < 0.05
@@ -197,9 +204,9 @@ def test_position_style_is_refused_with_the_reason(station, remote, tiny, view):
     from depthlm_ros.predict import AskingPredictor
 
     engine = remote(station.url)
-    assert "rotary position" in engine.supports(tiny.asker("position"))
+    assert engine.supports(tiny.asker("position"))
     assert engine.supports(tiny.asker("marker")) == ""
-    with pytest.raises(UnsupportedError, match="rotary position"):
+    with pytest.raises(UnsupportedError, match=r"\bposition\b"):
         AskingPredictor(engine, tiny).ranges(view.frame, [(100, 100)], style="position")
 
 

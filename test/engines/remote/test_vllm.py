@@ -105,7 +105,7 @@ def test_checked_answers_are_those_that_the_model_says_by_itself(
 
 
 def test_a_wrong_model_is_refused_with_those_that_are_there(vllm, remote):
-    with pytest.raises(EngineError, match="no model 'nope', it has: tiny"):
+    with pytest.raises(EngineError, match=r"'nope'.*\btiny\b"):
         remote(vllm, model="nope")
 
 
@@ -114,7 +114,7 @@ def test_the_key_is_wanted_and_read_from_a_file(second, remote, tmp_path):
     assert remote(url, key_file=second.key_file).servers[0].usable
     (tmp_path / "key").write_text("wrong")
     for given in ("", str(tmp_path / "key")):
-        with pytest.raises(EngineError, match="refuses the key"):
+        with pytest.raises(EngineError, match="key_file"):
             remote(url, key_file=given)
     command = second.started[-1].command_lines()
     assert "tiny" in command and KEY not in command

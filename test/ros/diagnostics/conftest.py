@@ -43,19 +43,19 @@ class Watched:
         engine = self.engine(progress) if callable(self.engine) else self.engine
         return AskingPredictor(engine, ROW)
 
-    def listen(self, heard):
+    def listen(self, received):
         kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.robot.node.create_subscription(
-            DiagnosticStatus, "/depthlm/status", heard.append, kept
+            DiagnosticStatus, "/depthlm/status", received.append, kept
         )
 
-    def has_told(self, state, words):
+    def has_reported(self, state, words):
         return any(
             words in status.message and KeyValue(key="state", value=state) in status.values
             for status in self.statuses
         )
 
-    def told(self, name, level, words):
+    def reported(self, name, level, words=""):
         """Values of the first /diagnostics entry of this name with this level and these words."""
 
         def found():

@@ -22,7 +22,7 @@ def test_a_node_that_is_well_says_what_it_runs_and_how_fast(watch):
     watched.robot.show()
     for _ in range(4):
         assert watched.robot.ask([100.0] * 30, [100.0] * 30).success
-    model = watched.told("depthlm: model", OK, "ready")
+    model = watched.reported("depthlm: model", OK)
     assert (model["state"], model["ready"]) == ("active", "true")
     assert (model["checkpoint"], model["engine"], model["device"]) == ("tiny", "local", "none")
     assert float(model["query answered per second"]) >= 0.5
@@ -30,7 +30,7 @@ def test_a_node_that_is_well_says_what_it_runs_and_how_fast(watch):
     assert (model["batch size"], model["questions waiting"]) == ("30", "0")
     assert float(model["memory MB"]) > 10
     watched.robot.show()  # on a busy machine the first one is old by now
-    camera = watched.told("depthlm: camera camera", OK, "receiving images")
+    camera = watched.reported("depthlm: camera camera", OK)
     assert camera["topic"] == "/image" and int(camera["images received"]) >= 1
     assert 0 <= float(camera["age of the newest image s"]) < 10
 
@@ -38,12 +38,12 @@ def test_a_node_that_is_well_says_what_it_runs_and_how_fast(watch):
 def test_status_is_kept_for_whoever_comes_late_and_holds_everything(watch):
     watched = watch()
     watched.robot.show()
-    watched.told("depthlm: model", OK, "ready")
+    watched.reported("depthlm: model", OK)
     late = []
     watched.listen(late)
     status = watched.robot.wait(lambda: late and late[-1])
     values = {v.key: v.value for v in status.values}
-    assert (status.name, status.level, status.message) == ("depthlm", OK, "ready")
+    assert (status.name, status.level, status.message) == ("depthlm", OK)
     assert values["ready"] == "true" and values["camera: topic"] == "/image"
 
 
@@ -53,7 +53,7 @@ def test_diagnostics_read_no_file_again(watch, monkeypatch):
     watched = watch()
 
     def memory_mb():
-        return float(watched.told("depthlm: model", OK, "ready")["memory MB"])
+        return float(watched.reported("depthlm: model", OK)["memory MB"])
 
     before = memory_mb()
     grown = np.ones(50_000_000, np.uint8)
@@ -68,14 +68,14 @@ def test_each_state_is_told_at_once(watch, monkeypatch):
     watched = watch(autostart=False)
     change = watched.robot.node.create_client(ChangeState, "/depthlm/change_state")
     for label, state, words in (
-        ("configure", "inactive", "is inactive: type"),
-        ("activate", "active", "waiting for image"),
-        ("deactivate", "inactive", "is inactive: type"),
+        ("configure", "inactive", "/depthlm activate"),
+        ("activate", "active", "/image"),
+        ("deactivate", "inactive", "/depthlm activate"),
     ):
         request = ChangeState.Request(transition=Transition(label=label))
         watched.statuses.clear()
         assert watched.robot.call(change, request).success
-        watched.robot.wait(lambda state=state, words=words: watched.has_told(state, words))
+        watched.robot.wait(lambda state=state, words=words: watched.has_reported(state, words))
 
 
 @pytest.mark.parametrize(

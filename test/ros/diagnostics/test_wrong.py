@@ -3,6 +3,7 @@
 
 import threading
 import time
+from functools import partial
 from io import BytesIO
 
 import pytest
@@ -23,16 +24,16 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 
 def test_a_configuration_that_failed_is_an_error_with_its_reason(watch):
     watched = watch(autostart=False, grid__rate=500)
-    watched.told("depthlm: model", WARN, "unconfigured: type")
+    watched.reported("depthlm: model", WARN, "/depthlm configure")
     assert watched.node.trigger_configure().name == "FAILURE"
-    watched.told("depthlm: model", ERROR, "configure failed: parameter grid.rate")
+    watched.reported("depthlm: model", ERROR, "grid.rate")
 
 
 def test_a_model_that_cannot_be_loaded_is_an_error(watch):
     def load(progress):
         raise RuntimeError("no CUDA")
 
-    values = watch(load).told("depthlm: model", ERROR, "RuntimeError: no CUDA")
+    values = watch(load).reported("depthlm: model", ERROR, "RuntimeError: no CUDA")
     assert values["ready"] == "false"
 
 
@@ -45,9 +46,9 @@ def test_a_model_that_loads_is_a_warning_with_its_progress(watch):
         return ScriptedEngine()
 
     watched = watch(load)
-    watched.told("depthlm: model", WARN, "loading the model, 50%")
+    watched.reported("depthlm: model", WARN, "50%")
     may_load.set()
-    watched.told("depthlm: model", OK, "ready")
+    watched.reported("depthlm: model", OK)
 
 
 def test_an_engine_that_always_fails_is_an_error_and_one_success_ends_it(watch):
@@ -62,11 +63,11 @@ def test_an_engine_that_always_fails_is_an_error_and_one_success_ends_it(watch):
     watched.robot.show()
     for _ in range(3):
         assert not watched.robot.ask().success
-    values = watched.told("depthlm: model", ERROR, "questions failed: the engine failed")
+    values = watched.reported("depthlm: model", ERROR, "MemoryError")
     assert int(values["failures EngineError"]) >= 3
     broken.clear()
     assert watched.robot.ask().success
-    watched.told("depthlm: model", OK, "ready")
+    watched.reported("depthlm: model", OK)
 
 
 def test_an_engine_that_hangs_is_an_error_and_requests_still_end(watch, monkeypatch):
@@ -84,9 +85,9 @@ def test_an_engine_that_hangs_is_an_error_and_requests_still_end(watch, monkeypa
     assert response.success and list(response.answers.status) == [0, 5]  # OK, TIMED_OUT
     late = watched.robot.ask()
     assert not late.success and late.code == Code.TIMED_OUT
-    watched.told("depthlm: model", ERROR, "silent for")
+    watched.reported("depthlm: model", ERROR, "query.timeout")
     go_on.set()
-    values = watched.told("depthlm: model", WARN, "requests time out")
+    values = watched.reported("depthlm: model", WARN, "query.timeout")
     assert values["failures TIMED_OUT"] == "1"
     assert watched.robot.ask().success
 
@@ -94,11 +95,12 @@ def test_an_engine_that_hangs_is_an_error_and_requests_still_end(watch, monkeypa
 def test_a_camera_that_stops_is_a_warning_until_it_returns(watch, monkeypatch):
     monkeypatch.setattr(inputs, "SILENT_S", 0.5)
     watched = watch()
-    watched.told("depthlm: camera camera", WARN, "waiting for image on /image")
+    watched.reported("depthlm: camera camera", WARN, "/image")
     watched.robot.show()
-    watched.told("depthlm: camera camera", WARN, "is the camera still running?")
+    silent = partial(watched.reported, "depthlm: camera camera", WARN, "/image")
+    watched.robot.wait(lambda: int(silent()["images received"]))
     watched.robot.show()
-    watched.told("depthlm: camera camera", OK, "receiving images")
+    watched.reported("depthlm: camera camera", OK)
 
 
 def test_a_camera_info_that_lies_is_an_error_though_nobody_asks(watch):
@@ -109,7 +111,7 @@ def test_a_camera_info_that_lies_is_an_error_though_nobody_asks(watch):
     watched.robot.infos.publish(info)
     watched.robot.wait(lambda: watched.robot.images.get_subscription_count())
     watched.robot.images.publish(watched.robot.new_image())
-    watched.told("depthlm: camera camera", ERROR, "the image is 320 x 240 but camera_info")
+    watched.reported("depthlm: camera camera", ERROR, "320 x 240")
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -136,14 +138,14 @@ def test_images_that_cannot_be_decoded_are_an_error_though_nobody_asks(watch, co
         robot.images.publish(message)
 
     timers = [robot.node.create_timer(0.1, lambda: send(True))]
-    watched.told("depthlm: camera camera", OK, "receiving images")
+    watched.reported("depthlm: camera camera", OK)
     robot.node.destroy_timer(timers.pop())
     timers = [robot.node.create_timer(0.1, lambda: send(False))]
     words = "jpeg" if compressed else "vendor8"
-    watched.told("depthlm: camera camera", ERROR, words)
+    watched.reported("depthlm: camera camera", ERROR, words)
     robot.node.destroy_timer(timers.pop())
     robot.node.create_timer(0.1, lambda: send(True))
-    watched.told("depthlm: camera camera", OK, "receiving images")
+    watched.reported("depthlm: camera camera", OK)
 
 
 def test_a_rate_of_grids_that_is_not_held_is_a_warning_with_the_rate_that_is(watch):
@@ -164,12 +166,12 @@ def test_a_rate_of_grids_that_is_not_held_is_a_warning_with_the_rate_that_is(wat
         robot.images.publish(image)
 
     robot.node.create_timer(0.05, send)
-    values = watched.told("depthlm: camera camera", WARN, "grid.max_age (0.2 s)")
+    values = watched.reported("depthlm: camera camera", WARN, "grid.max_age")
     assert float(values["grids per second"]) == 0 and not clouds
     assert int(values["grids given up"]) >= 1
     watched.node.set_parameters([Parameter("grid.max_age", value=0.0)])
     robot.wait(lambda: len(clouds) > 2)
-    values = watched.told("depthlm: camera camera", WARN, "instead of 10 (grid.rate)")
+    values = watched.reported("depthlm: camera camera", WARN, "grid.rate")
     assert 0 < float(values["grids per second"]) < 7
 
 
@@ -197,22 +199,22 @@ def test_stamps_that_jump_back_are_a_warning(watch):
     earlier = watched.robot.new_image()
     earlier.header.stamp.sec = 3
     assert watched.robot.show(earlier).success
-    values = watched.told("depthlm: camera camera", WARN, "stamps jump back")
+    values = watched.reported("depthlm: camera camera", WARN)
     assert values["stamps that jumped back"] == "1"
 
 
 def test_two_nodes_of_one_name_are_a_warning(watch):
     watched, other = watch(), watch()
-    watched.told("depthlm: model", WARN, "1 more nodes are called /depthlm")
+    watched.reported("depthlm: model", WARN, "__node:=")
     other.close()
-    watched.told("depthlm: model", OK, "ready")
+    watched.reported("depthlm: model", OK)
 
 
 @pytest.mark.parametrize(("fell_back", "level"), [(0, OK), (3, OK), (10, WARN)])
 def test_answers_in_other_words_are_told_with_their_rate_and_the_command(watch, fell_back, level):
     engine = ScriptedEngine()
     engine.counts.update(checked=100, fell_back=fell_back)
-    words = "checkpoints --verify tiny" if level == WARN else "ready"
-    values = watch(engine).told("depthlm: model", level, words)
+    words = "checkpoints --verify tiny" if level == WARN else ""
+    values = watch(engine).reported("depthlm: model", level, words)
     assert (values["answers checked"], values["answers in other words"]) == ("100", str(fell_back))
     assert float(values["fall-back rate"]) == fell_back / 100

@@ -1,7 +1,9 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -176,10 +178,10 @@ def test_a_second_run_waits_for_nobody_and_other_arguments_are_refused(root, tmp
     curated(root, tmp_path)
     with pytest.raises(SystemExit) as end:
         curated(root, tmp_path, "--pixels", "7")
-    assert "pixels was 100 and is 7" in str(end.value)
+    assert re.search(r"\bpixels\b.*\b100\b.*\b7\b", str(end.value))
     before = content_of(tmp_path)
     curated(root, tmp_path)
-    assert "21 images were settled before" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("21 ")
     assert content_of(tmp_path) == before
 
 
@@ -194,13 +196,13 @@ def test_a_small_disk_is_refused_before_it_is_full(root, tmp_path, monkeypatch):
 
 def test_a_full_disk_ends_the_run_instead_of_skipping_images(root, tmp_path, monkeypatch):
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(writer, "_check_disk", lambda *_: None)
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(SystemExit) as end:
         curated(root, tmp_path)
-    assert "No space left" in str(end.value)
+    assert os.strerror(errno.ENOSPC) in str(end.value)
     assert not (tmp_path / "manifest.json").exists()
 
 
@@ -211,7 +213,7 @@ def test_a_full_disk_ends_the_run_instead_of_skipping_images(root, tmp_path, mon
         (["toy"], "--root"),
         (["toy", "--root", "nowhere"], "nowhere"),
         (["toy", "--root", ".", "--split", "test"], "train"),
-        (["toy", "--root", "."], "no folder train"),
+        (["toy", "--root", "."], "train"),
         (["toy", "--root", ".", "--workers", "0"], "workers"),
     ],
 )

@@ -70,7 +70,7 @@ def write_sh3f(path, licence="Public domain"):
     wood[:, :300, 0] = 255
     with zipfile.ZipFile(path, "w") as file:
         for i, (name, category, wide, deep, high, parts) in enumerate(THINGS, 1):
-            told = {
+            entry = {
                 "id": f"{path.stem}#{i}",
                 "name": name,
                 "category": category,
@@ -81,7 +81,7 @@ def write_sh3f(path, licence="Public domain"):
                 "movable": "true",
                 "creator": "A. Joiner",
             }
-            rows += [f"{key}#{i}={value}" for key, value in told.items()]
+            rows += [f"{key}#{i}={value}" for key, value in entry.items()]
             file.writestr(f"m{i}/thing.obj", corners_of(*zip(*parts, strict=True)))
             file.writestr(f"m{i}/thing.mtl", MATERIALS)
             file.writestr(f"m{i}/wood.png", cv2.imencode(".png", wood)[1].tobytes())

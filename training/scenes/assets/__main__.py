@@ -14,10 +14,9 @@ from collections import Counter
 from pathlib import Path
 
 from training.run.commands import errors_told, parser_of
-from training.scenes.assets.catalogue import FREE, entries
 from training.scenes.assets.collection import Collection
-from training.scenes.assets.pictures import material_pictures
-from training.scenes.assets.sources import libraries
+from training.scenes.assets.images import material_images
+from training.scenes.assets.libraries import FREE, entries, libraries
 from training.scenes.assets.wavefront import read_model
 
 MOST_FACES = 30_000
@@ -33,9 +32,9 @@ def build(sources, out: Path, everything=False):
         with library:
             for entry in entries(library):
                 counts[name, entry["licence"], _add(kept, library, name, entry, everything)] += 1
-            for picture in material_pictures(library):
-                counts[name, picture.licence, "used"] += 1
-                kept.add_picture(name, picture)
+            for found in material_images(library):
+                counts[name, found.licence, "used"] += 1
+                kept.add_image(name, found)
     kept.write(out)
     return kept, counts
 
@@ -65,7 +64,7 @@ def main(arguments=None):
     for (name, licence, use), count in sorted(counts.items()):
         print(f"{count:5d}  {use:18s} {name}: {licence}")
     print(
-        f"{len(kept.models)} models and {len(kept.pictures)} images in {given.out};"
+        f"{len(kept.models)} models and {len(kept.images)} images in {given.out};"
         f" their makers: {', '.join(kept.creators())}"
     )
 

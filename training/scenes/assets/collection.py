@@ -24,7 +24,7 @@ class Collection:
 
     def __init__(self):
         self.arrays = defaultdict(list)
-        self.models, self.pictures, self.colours, self.texture_of = [], [], [], []
+        self.models, self.images, self.colours, self.texture_of = [], [], [], []
         self.textures, self._known, self._faces = [], {}, 0
 
     def add_texture(self, image) -> int:
@@ -55,10 +55,10 @@ class Collection:
         )
         self._faces += len(model.material)
 
-    def add_picture(self, library, found):
+    def add_image(self, library, found):
         """Append an image of a wall, a floor or the like."""
         number = self.add_texture(found.image)
-        self.pictures.append(
+        self.images.append(
             {
                 "name": found.name,
                 "role": found.role,
@@ -91,7 +91,7 @@ class Collection:
             colours=np.array(self.colours, np.float32),
             texture_of=np.array(self.texture_of, np.int32),
         )
-        table = {"models": self.models, "pictures": self.pictures}
+        table = {"models": self.models, "images": self.images}
         (out / "models.json").write_text(json.dumps(table, indent=1))
 
 

@@ -151,12 +151,12 @@ def read_materials(library, path) -> dict:
             table[name] = table[name]._replace(colour=colour)
         elif name and word == "map_Kd":
             file = posixpath.join(posixpath.dirname(path), rest.split()[-1].replace("\\", "/"))
-            texture = picture(library, posixpath.normpath(file))
+            texture = read_texture(library, posixpath.normpath(file))
             table[name] = table[name]._replace(texture=texture)
     return table
 
 
-def picture(library, path, limit=MAX_TEXTURE_PX):
+def read_texture(library, path, limit=MAX_TEXTURE_PX):
     """An image of a library as (H, W, 4) uint8 RGBA, `limit` pixels wide at most, or None."""
     if path not in library.namelist():
         return None

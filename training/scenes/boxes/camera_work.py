@@ -1,5 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What a camera makes of a place: light and distance of every pixel, then an image.
+"""Cameras at random, and what one makes of a place: light and distance of every pixel, then an
+image, if it is worth showing.
 
 Knows nothing about which places there are. Sky has no distance: NaN.
 """
@@ -11,6 +12,17 @@ from depthlm_ros.camera import Camera
 from training.scenes.boxes import surfaces
 from training.scenes.boxes.floor import Place
 from training.scenes.boxes.solids import Pose, first_hits, ray_planes
+
+
+def random_camera(rng) -> Camera:
+    """280-400 pixels wide, 50-80 degrees wide, focal length 230 px at least."""
+    tangent = np.tan(np.radians(rng.uniform(50, 80)) / 2)
+    width = int(rng.uniform(max(280, 460 * tangent), 401))
+    height = int(width / rng.choice([4 / 3, 4 / 3, 3 / 2, 16 / 9]))
+    focal = width / 2 / tangent
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    fy = focal * rng.uniform(0.99, 1.01)
+    return Camera(width, height, focal, fy, cx + rng.normal(0, 3), cy + rng.normal(0, 3))
 
 
 def render(place: Place, camera: Camera, pose: Pose):
@@ -52,3 +64,8 @@ def developed(rng, light) -> np.ndarray:
     image = 255 * (image / (1 + 0.15 * image * image)) ** np.float32(1 / 2.2)
     noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0.5, 4))
     return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def worth_showing(distance_m) -> bool:
+    """Not mostly a surface before the lens, and nothing nearer than an image can show."""
+    return np.mean(distance_m < 0.4) < 0.02 and np.nanmedian(distance_m) > 0.7

@@ -39,9 +39,9 @@ class Builder:
         self.materials.append(Material(linear, texture, glow))
         return len(self.materials) - 1
 
-    def picture(self, role):
-        """(image, metres) of a stored picture of this role, or None."""
-        entries = self.library.pictures.get(role)
+    def image(self, role):
+        """(image, metres) of a stored image of this role, or None."""
+        entries = self.library.images.get(role)
         if not entries:
             return None
         entry = entries[self.rng.integers(len(entries))]

@@ -109,7 +109,7 @@ def cartons(build: Builder, x0, x1, z, room, deep):
 def carton_material(build: Builder) -> int:
     """Cardboard, or a plastic crate's colour."""
     rng = build.rng
-    if rng.random() < 0.5 and (found := build.picture("box")):
+    if rng.random() < 0.5 and (found := build.image("box")):
         return build.material(image=found[0])
     if rng.random() < 0.5:
         return build.material(np.array([0.66, 0.5, 0.33]) * rng.uniform(0.7, 1.2))

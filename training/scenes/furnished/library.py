@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""The models and pictures that training.scenes.assets built, by role and by split.
+"""The models and images that training.scenes.assets built, by role and by split.
 
 Models that share a texture stay together: an eighth of the groups of each role is `unseen`, and
 the other splits never use it. Knows nothing about rooms.
@@ -18,7 +18,7 @@ from training.scenes.furnished.roles import ROLES, is_small
 from training.scenes.furnished.texels import Texels
 
 UNSEEN = 1 / 8
-UNSEEN_PICTURES = 4  # one of so many
+UNSEEN_IMAGES = 4  # one of so many
 
 
 class Library:
@@ -48,10 +48,11 @@ class Library:
             role.name: [i for i in chosen if role.fits(self.models[i])] for role in ROLES
         }
         self.roles["small"] = [i for i in chosen if is_small(self.models[i])]
-        self.pictures = {}
-        for entry in table["pictures"]:
-            if (zlib.crc32(entry["name"].encode()) % UNSEEN_PICTURES == 0) == unseen:
-                self.pictures.setdefault(entry["role"], []).append(entry)
+        self.images = {}
+        images = "images" if "images" in table else "pictures"  # of earlier versions
+        for entry in table[images]:
+            if (zlib.crc32(entry["name"].encode()) % UNSEEN_IMAGES == 0) == unseen:
+                self.images.setdefault(entry["role"], []).append(entry)
 
     def has(self, role) -> bool:
         """Whether this part of the assets has any such model."""

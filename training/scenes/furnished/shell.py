@@ -42,8 +42,8 @@ class Finish:
 
 
 def _stored(build, role, make, share):
-    """(material, metres) from a stored picture with this probability, else drawn."""
-    found = build.picture(role) if build.rng.random() < share else None
+    """(material, metres) from a stored image with this probability, else drawn."""
+    found = build.image(role) if build.rng.random() < share else None
     image, metres = found or make(build.rng)
     return build.material(image=image), metres
 
@@ -162,7 +162,7 @@ def _plain_door(build, kind, size):
     """A leaf with a steel or painted face, or nothing but the hole."""
     if kind == "window":
         return None
-    found = build.picture("door")
+    found = build.image("door")
     material = (
         build.material(image=found[0]) if found else build.material(patterns.tone(build.rng))
     )

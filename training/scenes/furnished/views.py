@@ -11,8 +11,7 @@ import numpy as np
 
 from depthlm_ros.view import Frame
 from training.data.shards import Shot
-from training.scenes.boxes.camera_work import developed
-from training.scenes.boxes.framing import random_camera, worth_showing
+from training.scenes.boxes.camera_work import developed, random_camera, worth_showing
 from training.scenes.boxes.solids import Pose
 from training.scenes.furnished import layouts, patterns, workrooms
 from training.scenes.furnished.builder import Builder

@@ -130,7 +130,7 @@ def _gates(build: Builder):
     """Gates in the wall at the end, as pictures or as models."""
     for x in np.arange(2.5, build.area[2] - 2, 5):
         if build.rng.random() < 0.4:
-            found, model = build.picture("gate"), build.thing("gate", 0.1)
+            found, model = build.image("gate"), build.thing("gate", 0.1)
             if found and build.rng.random() < 0.6:
                 gate = panel(3, 2.8, build.material(image=found[0]))
                 build.add(gate, x, build.area[3], 0, np.pi)

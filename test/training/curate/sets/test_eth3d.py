@@ -75,8 +75,8 @@ def place(tmp_path_factory):
         rays = fisheye_rays(intrinsics)
         metres = reach(EYE, rays @ LOOK.T)
         z_m = (metres * rays[:, 2]).reshape(HEIGHT, WIDTH).astype("<f4")
-        picture = photograph(metres.reshape(HEIGHT, WIDTH))
-        cv2.imwrite(str(images / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
+        image = photograph(metres.reshape(HEIGHT, WIDTH))
+        cv2.imwrite(str(images / name), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
         holes = z_m.copy()
         holes[:3] = np.inf
         holes.tofile(depth / name)

@@ -1,15 +1,22 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Opens libraries of models wherever they lie: files, folders, members of Debian packages.
+"""Libraries of models in Sweet Home 3D's form, wherever they lie (files, folders, members of
+Debian packages), and their catalogues: name, category, size in centimetres, licence.
 
-Knows nothing about what a library holds.
+Knows nothing about meshes.
 """
 
 import io
+import re
 import tarfile
 import zipfile
+from collections import defaultdict
 from pathlib import Path
 
 from depthlm_ros.errors import InputError
+
+FREE = ("CC0", "CC BY 3.0", "Apache-2.0")
+_FILES = ("PluginFurnitureCatalog.properties", "DefaultFurnitureCatalog.properties")
+_LINE = re.compile(r"^(\w+)#(\d+)=(.*)$", re.MULTILINE)
 
 
 def libraries(paths):
@@ -55,3 +62,31 @@ def _data(path) -> bytes:
 
 
 READERS = {".sh3f": _zip, ".jar": _zip, ".whl": _zip, ".deb": _deb}
+
+
+def entries(library) -> list[dict]:
+    """The entries of a library's catalogues as dicts of text, with the short licence added."""
+    found = []
+    for name in library.namelist():
+        if name.endswith(_FILES):
+            text = library.read(name).decode("latin1")
+            stated = re.search(r"^license=(.*)$", text, re.MULTILINE)
+            licence = licence_of(stated[1].strip() if stated else "")
+            table = defaultdict(dict)
+            for key, number, value in _LINE.findall(text):
+                table[int(number)][key] = value.strip()
+            found += [entry | {"licence": licence} for entry in table.values()]
+    return found
+
+
+def licence_of(text: str) -> str:
+    """The short name of a catalogue's licence line; unknown ones keep their own words."""
+    if "GPL" in text:
+        return "GPL or CC BY 3.0, not said which"
+    if "Public domain" in text:
+        return "CC0"
+    return (
+        "CC BY 3.0"
+        if "Attribution 3.0" in text or "3.0 Attribution" in text
+        else (text or "none given")
+    )

@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Pictures of walls, floors and doors in the `miniworld` wheel, with the size they show.
+"""Images of walls, floors and doors in the `miniworld` wheel, with the size they show.
 
 The metres that an image shows are judged by eye from its bricks, tiles and planks. Knows
 nothing about how they are used.
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.scenes.assets.wavefront import picture
+from training.scenes.assets.wavefront import read_texture
 
 SIZES = {
     "brick_wall_1": ("wall", 2.0),
@@ -47,7 +47,7 @@ SIZES = {
 }
 
 
-class Picture(NamedTuple):
+class MaterialImage(NamedTuple):
     """An image (H, W, 4) uint8 that shows `metres` of a surface, or one whole door or gate."""
 
     name: str
@@ -57,9 +57,9 @@ class Picture(NamedTuple):
     image: np.ndarray
 
 
-def material_pictures(library):
+def material_images(library):
     """The images of a wheel that are listed above; other libraries have none."""
     for name, (role, metres) in SIZES.items():
-        image = picture(library, f"miniworld/textures/{name}.png")
+        image = read_texture(library, f"miniworld/textures/{name}.png")
         if image is not None:
-            yield Picture(name, role, metres, "Apache-2.0", image)
+            yield MaterialImage(name, role, metres, "Apache-2.0", image)
