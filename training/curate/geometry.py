@@ -108,13 +108,13 @@ class Track:
 
 def nearest_per_pixel(
     pixels: np.ndarray, metres: np.ndarray, width: int, height: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of points that fall into one pixel, the nearest (a z-buffer).
 
     pixels: (N, 2) of an image of width x height, NaN where a point is not seen.
     metres: (N,) how far.
-    -> (kept (K,) numbers of points in the order of their pixels, row by row; map (height, width)
-    float32 metres, inf where there is none).
+    -> (kept (K,) numbers of points; (K,) their pixels, numbered row by row, in rising order; map
+    (height, width) float32 metres, inf where there is none).
     """
     u, v = np.floor(pixels[:, 0] + 0.5), np.floor(pixels[:, 1] + 0.5)
     with np.errstate(invalid="ignore"):
@@ -125,21 +125,27 @@ def nearest_per_pixel(
     found = np.full(width * height, np.inf, np.float32)
     np.minimum.at(found, flat, near)
     first = near == found[flat]
-    which = np.empty(width * height, np.int64)
+    which = np.empty(width * height, np.int32)
     which[flat[first]] = numbers[first]  # of equally near ones the last
-    return which[np.flatnonzero(found < np.inf)], found.reshape(height, width)
+    filled = np.sort(flat[first])
+    filled = filled[np.diff(filled, prepend=-1) > 0]
+    return which[filled], filled, found.reshape(height, width)
 
 
 def is_hidden(
-    nearest_m: np.ndarray, radius_px: int = HIDDEN_PX, share: float = HIDDEN_SHARE
+    nearest_m: np.ndarray,
+    places: np.ndarray,
+    radius_px: int = HIDDEN_PX,
+    share: float = HIDDEN_SHARE,
 ) -> np.ndarray:
-    """(H, W) bool: whether what a pixel's point measured is hidden from the camera.
+    """(K,) bool: whether what a pixel's point measured is hidden from the camera.
 
-    nearest_m: (H, W) metres, inf where there is none (nearest_per_pixel). A sensor that stands
-    elsewhere sees behind things: a point is hidden if within radius_px columns and rows another
-    one is nearer by more than `share` of its own metres.
+    nearest_m: (H, W) metres, inf where there is none (nearest_per_pixel).
+    places: (K,) pixels with a point, numbered row by row.
+    A sensor that stands elsewhere sees behind things: a point is hidden if within radius_px
+    columns and rows another one is nearer by more than `share` of its own metres.
     """
     side = 2 * radius_px + 1
     around = cv2.erode(nearest_m, np.ones((side, side), np.uint8))
-    with np.errstate(invalid="ignore"):
-        return np.isfinite(nearest_m) & (around < nearest_m * (1 - share))
+    hidden: np.ndarray = around.ravel()[places] < nearest_m.ravel()[places] * (1 - share)
+    return hidden
