@@ -61,7 +61,8 @@ def write_depth(path: Path, counts: np.ndarray) -> None:
 def write_jpeg(path: Path, image: np.ndarray) -> None:
     """(h, w, 3) uint8 RGB. Raises InputError."""
     quality = cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY
-    _write(path, cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1])
+    coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
+    _write(path, coded.tobytes())
 
 
 @contextmanager
@@ -81,6 +82,6 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + told + struct.pack(">I", zlib.crc32(told))
 
 
-def _write(path: Path, content: bytes | np.ndarray) -> None:
+def _write(path: Path, content: bytes) -> None:
     with writing(path):
-        path.write_bytes(memoryview(content))
+        path.write_bytes(content)
