@@ -138,7 +138,8 @@ class Bag:
         depth, points = self._measurement(key.measured, measured)
         is_same = frames[0] == frames[1]
         if depth is not None and not (is_same and self._is_registered(depth, camera)):
-            depth, points = None, self._points_of(depth)
+            points = self._points_of(depth)
+            depth = None
         if points is not None:
             moved = self._between(frames, key.measured.stamp_ns, key.image.stamp_ns)
             points = transformed(points, moved)
