@@ -125,11 +125,11 @@ def nearest_per_pixel(
     found = np.full(width * height, np.inf, np.float32)
     np.minimum.at(found, flat, near)
     first = near == found[flat]
-    which = np.empty(width * height, np.int32)
-    which[flat[first]] = numbers[first]  # of equally near ones the last
-    filled = np.sort(flat[first])
-    filled = filled[np.diff(filled, prepend=-1) > 0]
-    return which[filled], filled, found.reshape(height, width)
+    # Sorting one number for each is faster than another array in the image's size.
+    count = max(len(pixels), 1)
+    places, kept = np.divmod(np.sort(flat[first] * count + numbers[first]), count)
+    last = np.diff(places, append=-1) != 0  # of equally near ones
+    return kept[last], places[last], found.reshape(height, width)
 
 
 def is_hidden(
@@ -145,7 +145,12 @@ def is_hidden(
     A sensor that stands elsewhere sees behind things: a point is hidden if within radius_px
     columns and rows another one is nearer by more than `share` of its own metres.
     """
-    side = 2 * radius_px + 1
-    around = cv2.erode(nearest_m, np.ones((side, side), np.uint8))
-    hidden: np.ndarray = around.ravel()[places] < nearest_m.ravel()[places] * (1 - share)
+    if not len(places):
+        return np.zeros(0, bool)
+    side, width = 2 * radius_px + 1, nearest_m.shape[1]
+    rows = places.min() // width, places.max() // width  # a lidar sees a part of them
+    top, bottom = max(rows[0] - radius_px, 0), rows[1] + radius_px + 1
+    around = cv2.erode(nearest_m[top:bottom], np.ones((side, side), np.uint8))
+    own = nearest_m.ravel()[places]
+    hidden: np.ndarray = around.ravel()[places - top * width] < own * (1 - share)
     return hidden

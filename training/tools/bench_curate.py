@@ -20,6 +20,7 @@ from depthlm_ros.camera import Camera
 from training.curate.geometry import is_hidden, nearest_per_pixel, pose, transformed
 from training.curate.maker import Maker, Wishes
 from training.curate.sample import Sample
+from training.curate.stored import compress
 from training.run.commands import parser_of
 
 PINHOLE = Camera(1152, 896, 1000, 1000, 575.5, 447.5)
@@ -92,6 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser_of("training.tools.bench_curate", __doc__).parse_args(arguments)
     cv2.setNumThreads(1)
+    print(f"depth images are compressed by {compress.__module__}")
     print(f"points: {points_a_second() / 1e6:.2f} million a second and core")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
