@@ -17,6 +17,7 @@ import numpy as np
 
 from depthlm_ros.data.files import as_rgb, read_measured, read_raster
 from depthlm_ros.errors import ImageError, MissingDependency, first_line
+from depthlm_ros.msgs.rvl import rvl_raster
 
 # encoding -> (bytes of a value, values of a pixel, its name in both libraries).
 ENCODINGS = {
@@ -69,10 +70,10 @@ def image_array(message) -> np.ndarray:
 
 def depth_array(message) -> np.ndarray:
     """(H, W) float32 metres of a depth image, NaN where unknown: an Image (16UC1 millimetres,
-    32FC1 metres), or a CompressedImage of compressed_depth_image_transport (PNG) or of a PNG of
-    16 bits. Raises ImageError that names what came and what is allowed.
+    32FC1 metres), or a CompressedImage of compressed_depth_image_transport (PNG or RVL) or of a
+    PNG of 16 bits. Raises ImageError that names what came and what is allowed.
     """
-    metres = _depth_from_png(message) if hasattr(message, "format") else _raw_depth(message)
+    metres = _decompressed_depth(message) if hasattr(message, "format") else _raw_depth(message)
     return np.where(np.isfinite(metres) & (metres > 0), metres, np.nan).astype(np.float32)
 
 
@@ -104,14 +105,14 @@ def _raw_depth(message) -> np.ndarray:
     return rows.astype(np.float32) / np.float32(per_metre)
 
 
-def _depth_from_png(message) -> np.ndarray:
+def _decompressed_depth(message) -> np.ndarray:
     """Floats are stored as quantised inverse depth, a / (value - b), by the transport's rule."""
     encoding, _, how = (part.strip() for part in message.format.partition(";"))
     data, name = bytes(message.data), f"the content of a '{_short(message.format)}' message"
-    if encoding not in DEPTHS or "rvl" in how:
+    if encoding not in DEPTHS:
         raise ImageError(
             f"'{_short(message.format)}' is not understood: record the raw depth image, or with"
-            " the transport compressedDepth and its format png"
+            " the transport compressedDepth"
         )
     a, b = 0.0, 0.0
     if "compressedDepth" in how:
@@ -119,7 +120,9 @@ def _depth_from_png(message) -> np.ndarray:
             raise ImageError(f"{name} has {len(data)} bytes, fewer than its header")
         _, a, b = _DEPTH_HEADER.unpack(data[: _DEPTH_HEADER.size])
         data = data[_DEPTH_HEADER.size :]
-    raw = read_measured(BytesIO(data), name).astype(np.float32)
+    is_rvl = how.endswith("rvl")
+    raster = rvl_raster(data, name) if is_rvl else read_measured(BytesIO(data), name)
+    raw = raster.astype(np.float32)
     if encoding != "32FC1":
         return raw / np.float32(DEPTHS[encoding][1])
     with np.errstate(divide="ignore", invalid="ignore"):

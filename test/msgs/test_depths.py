@@ -1,6 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Depth images and clouds of any layout -> metres and points; what is no such thing is refused."""
 
+import struct
+from itertools import groupby
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,7 +70,10 @@ def test_what_is_no_depth_image_is_refused(changes):
 @pytest.mark.parametrize(
     "form, data",
     [
+        ("16UC1; compressedDepth rvl", bytes(13)),
         ("16UC1; compressedDepth rvl", bytes(40)),
+        ("16UC1; compressedDepth rvl", bytes(12) + struct.pack("<II", 1 << 16, 1 << 16)),
+        ("16UC1; compressedDepth rvl", bytes(12) + struct.pack("<III", 4, 2, 0xFFFFFFFF)),
         ("32FC1; compressedDepth png", bytes(5)),
         ("16UC1; compressedDepth png", bytes(40)),
         ("jpeg", bytes(40)),
@@ -77,6 +82,74 @@ def test_what_is_no_depth_image_is_refused(changes):
 def test_compressed_depth_that_is_not_understood_is_refused(form, data):
     with pytest.raises(ImageError):
         depth_array(SimpleNamespace(format=form, data=data))
+
+
+def rvl_of(raster):
+    """An image as the transport packs it, written after Wilson's paper, number by number."""
+    pieces = []
+
+    def put(number):
+        while number > 7:
+            pieces.append(number % 8 + 8)
+            number //= 8
+        pieces.append(number)
+
+    before = 0
+    for is_known, pixels in groupby([0, *raster.ravel().tolist()], key=bool):
+        run = list(pixels)
+        if not is_known:
+            put(len(run) - (not pieces))  # a first 0 was put before the image
+            continue
+        put(len(run))
+        for value in run:
+            put(2 * (value - before) if value >= before else 2 * (before - value) - 1)
+            before = value
+    if raster.ravel()[-1] == 0:
+        put(0)
+    text = "".join(f"{piece:x}" for piece in pieces)
+    words = [text[i : i + 8].ljust(8, "0") for i in range(0, len(text), 8)]
+    height, width = raster.shape
+    return struct.pack(f"<II{len(words)}I", width, height, *(int(word, 16) for word in words))
+
+
+def rvl_message(encoding, raster, a=0.0, b=0.0):
+    data = struct.pack("<iff", 0, a, b) + rvl_of(raster)
+    return SimpleNamespace(format=f"{encoding}; compressedDepth rvl", data=data)
+
+
+def test_rvl_is_read_as_its_paper_says():
+    """0 0 5 5: two zeros, two others, + 5 (10 = 2 + 8 * 1), + 0; the last word filled up."""
+    data = bytes(12) + struct.pack("<II", 4, 1) + bytes.fromhex("0000a122")
+    message = SimpleNamespace(format="16UC1; compressedDepth rvl", data=data)
+    found = depth_array(message)
+    assert np.array_equal(found * 1000, [[np.nan, np.nan, 5, 5]], equal_nan=True)
+    assert rvl_message("16UC1", np.array([[0, 0, 5, 5]])).data == data
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_rvl_gives_the_millimetres_that_were_packed(share):
+    rng = np.random.default_rng(1)
+    raw = rng.integers(1, 2**16, (48, 64)) * (rng.random((48, 64)) < share)
+    raw[10:20] = np.arange(64) * (share > 0)  # long runs too
+    message = rvl_message("16UC1", raw)
+    assert holds_depth(message)
+    assert np.array_equal(depth_array(message), known(raw / 1000).astype(np.float32), True)
+
+
+def test_rvl_of_floats_is_quantised_inverse_depth():
+    a, b = 100 * 101.0, 1 - 100 * 101.0 / 10
+    metres = np.array([[1.0, 2.5], [0.0, 4.0]])
+    raw = np.where(metres > 0, np.floor(a / np.maximum(metres, 0.1) + b), 0).astype(int)
+    found = depth_array(rvl_message("32FC1", raw, a, b))
+    assert np.isnan(found[1, 0]) and np.nanmax(np.abs(found / known(metres) - 1)) < 1e-3
+
+
+@pytest.mark.parametrize("bytes_less", [4, 400])
+def test_rvl_that_is_cut_off_is_refused(bytes_less):
+    message = rvl_message("16UC1", np.random.default_rng(0).integers(0, 999, (30, 40)))
+    message.data = message.data[:-bytes_less]
+    with pytest.raises(ImageError, match="pixels"):
+        depth_array(message)
 
 
 def test_depth_and_colours_are_told_apart():

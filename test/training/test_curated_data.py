@@ -3,6 +3,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,10 @@ pytest.importorskip("torch")
 
 from testing.toy_set import Toy, write_toys
 
-from training import preview, sft
-from training.config import ConfigError, read_config
+from depthlm_ros.errors import InputError
+from depthlm_ros.evaluation.protocol import PROTOCOLS
+from training import dense, preview, sft
+from training.config import ConfigError, DenseConfig, SftConfig, read_config
 from training.curate import __main__ as curate
 from training.curate import sets
 from training.data.sources import opened
@@ -37,6 +40,48 @@ def test_a_dry_run_names_all_sets_that_are_missing_with_their_commands(tmp_path)
         folder = f"curated/{name}/{split}"
         command = f"python -m training.curate {name} --root ROOT --split {split} --out {folder}"
         assert command in message
+
+
+def told_commands(text):
+    """The arguments of each command of training.curate in a text, parsed as the command does."""
+    sets_parser = curate._parser(sets.SETS)
+    lines = [line.partition("python -m training.curate ")[2] for line in text.splitlines()]
+    return [sets_parser.parse_args(line.split()) for line in lines if line]
+
+
+@pytest.mark.parametrize(
+    "recipe, kind, config",
+    [
+        (sft, SftConfig, "depthlm_3b"),
+        (sft, SftConfig, "depthlm_7b_tasks"),
+        (dense, DenseConfig, "depthvlm_4b_stage1"),
+    ],
+)
+def test_the_commands_of_missing_sets_can_be_given(recipe, kind, config, tmp_path):
+    path = f"training/configs/{config}.yaml"
+    with pytest.raises(SystemExit) as end:
+        recipe.main([path, "--dry-run", "--out", str(tmp_path / "run")])
+    given = told_commands(str(end.value))
+    folders = [entry.curated for entry in read_config(path, kind).data if entry.curated]
+    assert [str(one.out) for one in given] == folders
+    assert [f"curated/{one.set}/{one.split}" for one in given] == folders
+    assert all(one.depth == (recipe is dense) for one in given)
+
+
+def test_the_command_of_a_missing_recording_is_bag(tmp_path):
+    for folder, split in (("own_robot/heldout", "heldout"), ("kitchen_1", "all")):
+        data = [{"curated": f"curated/{folder}"}]
+        with pytest.raises(InputError) as error:
+            opened(read_config("training/configs/own_robot.yaml", data=data).data)
+        (given,) = told_commands(str(error.value))
+        assert (given.set, given.split, str(given.out)) == ("bag", split, f"curated/{folder}")
+
+
+def test_the_protocols_sets_are_those_that_can_be_curated():
+    text = "\n".join(part.command(Path("there")) for part in PROTOCOLS["depthlm"].parts)
+    given = told_commands(text)
+    assert len(given) == 8
+    assert all(one.out == Path("there") / one.set / one.split for one in given)
 
 
 def test_a_folder_that_is_not_curated_to_its_end_is_missing(curated):

@@ -171,7 +171,9 @@ def _run(arguments: list[str] | None) -> None:
     data_set: DataSet
     if given.set == "bag":
         bag = _bag(given)
-        data_set, told = bag, told | asdict(bag.choices)
+        data_set, told = bag, told | asdict(bag.choices) | {"unreadable_messages": bag.unreadable}
+        if bag.unreadable:
+            print(f"{bag.unreadable} messages of {given.root} cannot be read and are left out")
     else:
         reader: Any = sets[given.set]
         data_set = reader(given.root, given.split, given.as_published)

@@ -90,13 +90,15 @@ class Contents:
     depth_camera: Camera | None = None
     parents: dict[str, str] = field(default_factory=dict)
     tracks: dict[str, Track] = field(default_factory=dict)  # parent from child, by the child
-    broken: int = 0
+    unreadable: int = 0
 
 
 class Bag:
     """See the module. Splits by time: "train", and "heldout", the last fifth.
 
-    licence is the user's own matter. Raises InputError.
+    licence: the user's own matter.
+    unreadable: messages that cannot be decoded, and are left out.
+    Raises InputError.
     """
 
     name = "bag"
@@ -110,6 +112,7 @@ class Bag:
         reader = _reader(self._path)
         self.image_topic, self.measured_topic = _topics(reader, self.choices)
         self._found = self._indexed(reader)
+        self.unreadable = self._found.unreadable
 
     def keys(self) -> Sequence[Match]:
         """A match for each measurement of the split, thinned. Reads the images of all that are
@@ -130,21 +133,31 @@ class Bag:
             raise Skip("no calibration", f"{self.image_topic} at {key.image.stamp_ns}")
         message = self._message(self.image_topic, key.image)
         measured = self._message(self.measured_topic, key.measured)
-        camera, depth, points = key.camera, None, None
-        image = image_array(message)
+        camera, image = key.camera, image_array(message)
         frames = (_plain(measured.header.frame_id), _plain(message.header.frame_id))
-        if _is_cloud(measured):
-            points = measured_points(measured)
-        else:
-            depth = depth_array(measured)
-            if frames[0] != frames[1] or not self._is_registered(depth, camera):
-                points, depth = self._points_of(depth), None
+        depth, points = self._measurement(key.measured, measured)
+        is_same = frames[0] == frames[1]
+        if depth is not None and not (is_same and self._is_registered(depth, camera)):
+            points = self._points_of(depth)
+            depth = None
         if points is not None:
             moved = self._between(frames, key.measured.stamp_ns, key.image.stamp_ns)
             points = transformed(points, moved)
         name = f"{self._path.name}/{key.image.stamp_ns}"
         gap_s = (key.measured.stamp_ns - key.image.stamp_ns) / NS
         return Sample(name, self._path.name, image, camera, points, depth, time_gap_s=gap_s)
+
+    def _measurement(
+        self, where: Message, message: Any
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(a depth image (h, w), None) or (None, points (N, 3) of a cloud), in metres."""
+        try:
+            if _is_cloud(message):
+                return None, measured_points(message)
+            return depth_array(message), None
+        except InputError as error:
+            told = f"{self.measured_topic} at {where.stamp_ns}: {error}"
+            raise Skip("broken measurement", told) from error
 
     def _indexed(self, reader: RawReader) -> Contents:
         """One pass over the messages that matter."""
@@ -171,7 +184,7 @@ class Bag:
                 else:
                     found.measured.append(Message(recorded_ns, _stamp_ns(raw)))
             except InputError:
-                found.broken += 1
+                found.unreadable += 1
             self._note(found, pairing.settled(recorded_ns / NS))
         self._note(found, pairing.settled(inf))
         found.parents, found.tracks = steps.parents, steps.tracks()

@@ -111,13 +111,13 @@ class Track:
 
 def nearest_per_pixel(
     pixels: np.ndarray, metres: np.ndarray, width: int, height: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of points that fall into one pixel, the nearest (a z-buffer).
 
     pixels: (N, 2) of an image of width x height, NaN where a point is not seen.
     metres: (N,) how far.
-    -> (kept (K,) numbers of points in the order of their pixels, row by row; map (height, width)
-    float32 metres, inf where there is none).
+    -> (kept (K,) numbers of points; (K,) their pixels, numbered row by row, in rising order; map
+    (height, width) float32 metres, inf where there is none).
     """
     u, v = np.floor(pixels[:, 0] + 0.5), np.floor(pixels[:, 1] + 0.5)
     with np.errstate(invalid="ignore"):
@@ -128,21 +128,32 @@ def nearest_per_pixel(
     found = np.full(width * height, np.inf, np.float32)
     np.minimum.at(found, flat, near)
     first = near == found[flat]
-    which = np.empty(width * height, np.int64)
-    which[flat[first]] = numbers[first]  # of equally near ones the last
-    return which[np.flatnonzero(found < np.inf)], found.reshape(height, width)
+    # Sorting one number for each is faster than another array in the image's size.
+    count = max(len(pixels), 1)
+    places, kept = np.divmod(np.sort(flat[first] * count + numbers[first]), count)
+    last = np.diff(places, append=-1) != 0  # of equally near ones
+    return kept[last], places[last], found.reshape(height, width)
 
 
 def is_hidden(
-    nearest_m: np.ndarray, radius_px: int = HIDDEN_PX, share: float = HIDDEN_SHARE
+    nearest_m: np.ndarray,
+    places: np.ndarray,
+    radius_px: int = HIDDEN_PX,
+    share: float = HIDDEN_SHARE,
 ) -> np.ndarray:
-    """(H, W) bool: whether what a pixel's point measured is hidden from the camera.
+    """(K,) bool: whether what a pixel's point measured is hidden from the camera.
 
-    nearest_m: (H, W) metres, inf where there is none (nearest_per_pixel). A sensor that stands
-    elsewhere sees behind things: a point is hidden if within radius_px columns and rows another
-    one is nearer by more than `share` of its own metres.
+    nearest_m: (H, W) metres, inf where there is none (nearest_per_pixel).
+    places: (K,) pixels with a point, numbered row by row.
+    A sensor that stands elsewhere sees behind things: a point is hidden if within radius_px
+    columns and rows another one is nearer by more than `share` of its own metres.
     """
-    side = 2 * radius_px + 1
-    around = cv2.erode(nearest_m, np.ones((side, side), np.uint8))
-    with np.errstate(invalid="ignore"):
-        return np.isfinite(nearest_m) & (around < nearest_m * (1 - share))
+    if not len(places):
+        return np.zeros(0, bool)
+    side, width = 2 * radius_px + 1, nearest_m.shape[1]
+    rows = places.min() // width, places.max() // width  # a lidar sees a part of them
+    top, bottom = max(rows[0] - radius_px, 0), rows[1] + radius_px + 1
+    around = cv2.erode(nearest_m[top:bottom], np.ones((side, side), np.uint8))
+    own = nearest_m.ravel()[places]
+    hidden: np.ndarray = around.ravel()[places - top * width] < own * (1 - share)
+    return hidden

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-import cv2
 import numpy as np
 
 from depthlm_ros.camera import Camera
@@ -34,11 +33,9 @@ from training.curate.rectify import (
     seen_cells,
 )
 from training.curate.sample import DataSet, Key, Sample, Skip
+from training.curate.stored import depth_counts, depth_scale, write_depth, write_jpeg, writing
 
 PIXELS = 100  # labels of an image, as DepthLM's scripts draw
-# Raw units per metre of depth images, the finest whose 16 bits reach as far as the set.
-DEPTH_SCALES = 1000, 500, 250
-JPEG_QUALITY = 95
 MARGIN = 0.01  # of x / z and y / z, around what an image can show
 BINS = 16  # of equal ratio, between the nearest and the farthest label of an image
 
@@ -118,11 +115,11 @@ class Maker:
         with clock("labels"):
             pixels, metres, depth = self._labels(sample, camera, dropped)
         image = self._image(sample, clock)
-        depth_path, depth_scale = None, float(self._depth_scale())
+        depth_path = None
         if depth is not None:
             depth_path = self._path("depth", sample.name, ".png")
             with clock("writing depth"):
-                _write_depth(depth_path, depth, depth_scale)
+                write_depth(depth_path, depth)
         record = Record(
             image=image,
             camera=camera,
@@ -133,14 +130,15 @@ class Maker:
             source=self.data_set.name,
             scene=sample.scene,
             depth_path=depth_path,
-            depth_scale=depth_scale if depth_path else 1000.0,
+            depth_scale=float(self._depth_scale()) if depth_path else 1000.0,
         )
         return Made(record, "", "", dropped, sample.time_gap_s, clock.seconds)
 
     def _labels(
         self, sample: Sample, camera: Camera, dropped: Counter[str]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """(pixels (N, 2), metres (N,) of the sample's kind, the depth image or None)."""
+        """(pixels (N, 2), metres (N,) of the sample's kind, the depth image or None: (h, w) uint16
+        raw units)."""
         if (sample.points is None) == (sample.depth is None):
             raise InputError(f"{sample.name}: a sample has points or a depth map, one of them")
         rng = np.random.default_rng([self.wishes.seed, zlib.crc32(sample.name.encode())])
@@ -163,7 +161,8 @@ class Maker:
             before = (z > 0) & (np.abs(x) < wide * z) & (np.abs(y) < high * z)
         dropped["not finite"] = len(points) - int(np.count_nonzero(known))
         dropped["outside the image"] = int(np.count_nonzero(known & ~before))
-        points = points[known & before]
+        chosen = np.flatnonzero(known & before)
+        points = np.stack([x[chosen], y[chosen], z[chosen]]).T  # in columns: numpy's faster order
         pixels = camera.pixels(points)
         metres = points[:, 2].copy() if sample.kind == "z" else np.linalg.norm(points, axis=1)
         kept = _seen(pixels, metres, camera, dropped)
@@ -172,10 +171,10 @@ class Maker:
         kept, dropped["out of range"] = kept[inside], int((~inside).sum())
         pixels, metres, depth = pixels[kept], metres[kept], None
         if self.wishes.depth:
-            depth = np.full((camera.height, camera.width), np.nan, np.float32)
+            depth = np.zeros((camera.height, camera.width), np.uint16)
             u, v = np.floor(pixels.T + 0.5).astype(int)
-            depth[v, u] = metres
-        chosen = _drawn(metres, self.wishes, rng)
+            depth[v, u] = depth_counts(metres, self._depth_scale())
+        chosen = _drawn(np.arange(len(metres)), metres, self.wishes, rng)
         return pixels[chosen], metres[chosen], depth
 
     def _of_map(
@@ -191,13 +190,13 @@ class Maker:
         dropped["unknown"] = measured.size - int(np.count_nonzero(known))
         dropped["out of range"] = int(np.count_nonzero(known)) - kept
         dropped["outside the image"] = kept - len(cells)
-        metres = measured.ravel()[cells].astype(np.float64)
-        chosen = _drawn(metres, self.wishes, rng)
+        chosen = _drawn(cells, measured.ravel(), self.wishes, rng)
         depth = None
         if self.wishes.depth:
-            depth = rectified_depth(np.where(inside, measured, np.nan), sample.camera)
-        pixels = cell_pixels(cells[chosen], measured.shape, sample.camera)
-        return pixels, metres[chosen], depth
+            raw = depth_counts(measured, self._depth_scale()) * inside
+            depth = rectified_depth(raw, sample.camera)
+        pixels = cell_pixels(chosen, measured.shape, sample.camera)
+        return pixels, measured.ravel()[chosen].astype(np.float64), depth
 
     def _image(self, sample: Sample, clock: "Clock") -> Path:
         """The image's file, written. A copied one is read too: a broken one shows now."""
@@ -214,15 +213,14 @@ class Maker:
             )
         if isinstance(given, Path) and is_pinhole(lens):
             path = self._path("images", sample.name, given.suffix.lower())
-            with clock("writing images"), _writing(path):
+            with clock("writing images"), writing(path):
                 shutil.copyfile(given, path)
             return path
         path = self._path("images", sample.name, ".jpg")
         with clock("straightening"):
             straight = rectified(image, lens)
         with clock("writing images"):
-            quality = cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY
-            _write(path, cv2.imencode(".jpg", straight[..., ::-1], quality)[1])
+            write_jpeg(path, straight)
         return path
 
     def _path(self, what: str, name: str, suffix: str) -> Path:
@@ -234,8 +232,7 @@ class Maker:
         return path.with_name(path.name + suffix)
 
     def _depth_scale(self) -> int:
-        far = self.data_set.range_m[1]
-        return next((scale for scale in DEPTH_SCALES if far * scale < 2**16), DEPTH_SCALES[-1])
+        return depth_scale(self.data_set.range_m[1])
 
 
 class Clock:
@@ -259,46 +256,26 @@ def _seen(
 ) -> np.ndarray:
     """Numbers of the points that the image shows; the others are counted in `dropped`."""
     count = int(np.count_nonzero(camera.contains(pixels)))
-    kept, nearest = nearest_per_pixel(pixels, metres, camera.width, camera.height)
-    u, v = np.floor(pixels[kept].T + 0.5).astype(int)
-    hidden = is_hidden(nearest)[v, u]
+    kept, places, nearest = nearest_per_pixel(pixels, metres, camera.width, camera.height)
+    hidden = is_hidden(nearest, places)
     dropped["outside the image"] += len(metres) - count
     dropped["behind another"] = count - len(kept)
     dropped["hidden"] = int(np.count_nonzero(hidden))
     return kept[~hidden]
 
 
-def _drawn(metres: np.ndarray, wishes: Wishes, rng: np.random.Generator) -> np.ndarray:
-    """Numbers of the labels that are kept, in rising order."""
-    if len(metres) <= wishes.pixels:
-        return np.arange(len(metres))
+def _drawn(
+    numbers: np.ndarray, metres: np.ndarray, wishes: Wishes, rng: np.random.Generator
+) -> np.ndarray:
+    """Those of `numbers`, into `metres`, that become labels, in rising order."""
+    if len(numbers) <= wishes.pixels:
+        return numbers
     share = None
     if wishes.even:
-        steps = np.log(metres)
+        steps = np.log(metres[numbers].astype(np.float64))
         span = max(float(np.ptp(steps)), 1e-6)
         bins = np.minimum(((steps - steps.min()) / span * BINS).astype(int), BINS - 1)
         share = 1 / np.bincount(bins, minlength=BINS)[bins]
         share /= share.sum()
-    return np.sort(rng.choice(len(metres), wishes.pixels, replace=False, p=share, shuffle=False))
-
-
-def _write_depth(path: Path, depth: np.ndarray, scale: float) -> None:
-    raw = np.nan_to_num(np.round(depth * scale), nan=0.0).clip(0, 2**16 - 1).astype(np.uint16)
-    _write(path, cv2.imencode(".png", raw, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1])
-
-
-def _write(path: Path, content: np.ndarray) -> None:
-    with _writing(path):
-        path.write_bytes(content.tobytes())
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """InputError instead of OSError: an image must not be counted as broken for a full disk."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}. Make room, and start the same command"
-            " again: it goes on"
-        ) from error
+    drawn = rng.choice(len(numbers), wishes.pixels, replace=False, p=share, shuffle=False)
+    return numbers[np.sort(drawn)]

@@ -50,8 +50,8 @@ def rectified(image: np.ndarray, lens: Lens) -> np.ndarray:
 
 
 def rectified_depth(depth: np.ndarray, lens: Lens) -> np.ndarray:
-    """A map (h, w) on the grid of the lens, at any size, on that of pinhole_of(lens) at the same
-    scale; each cell is that of the nearest one, NaN stays."""
+    """A map (h, w) of metres or raw units on the grid of the lens, at any size, on that of
+    pinhole_of(lens) at the same scale; each cell is that of the nearest one, NaN stays."""
     if is_pinhole(lens):
         return depth
     camera, (rows, columns) = pinhole_of(lens), depth.shape
@@ -59,7 +59,9 @@ def rectified_depth(depth: np.ndarray, lens: Lens) -> np.ndarray:
         max(round(camera.width * columns / lens.width), 1),
         max(round(camera.height * rows / lens.height), 1),
     )
-    return np.asarray(cv2.remap(depth, *_depth_maps(lens, size, depth.shape), cv2.INTER_NEAREST))
+    return np.asarray(
+        cv2.remap(depth, _depth_map(lens, size, depth.shape), None, cv2.INTER_NEAREST)
+    )
 
 
 def seen_cells(shape: tuple[int, int], lens: Lens) -> np.ndarray:
@@ -101,10 +103,12 @@ def _maps(lens: Lens) -> Map:
 
 
 @lru_cache(maxsize=MAPS)
-def _depth_maps(lens: Lens, size: tuple[int, int], shape: tuple[int, int]) -> Map:
+def _depth_map(lens: Lens, size: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """Which cell each one of a map of the pinhole was, as OpenCV's map of whole numbers."""
     u, v = _sources(lens, *size)
     scale = shape[1] / lens.width, shape[0] / lens.height
-    return (u + 0.5) * scale[0] - 0.5, (v + 0.5) * scale[1] - 0.5
+    u, v = (u + 0.5) * scale[0] - 0.5, (v + 0.5) * scale[1] - 0.5
+    return np.asarray(cv2.convertMaps(u, v, cv2.CV_16SC2, nninterpolation=True)[0])
 
 
 def _sources(lens: Lens, width: int, height: int) -> Map:

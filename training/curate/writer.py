@@ -20,12 +20,13 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, TextIO
@@ -44,7 +45,7 @@ SHARD = 200  # images of the set to a file of records
 AT_ONCE = 4  # images that a process takes at a time
 TRIED, MEASURED = 24, 6  # images that are tried, and made, to foretell the disk space
 EXAMPLES = 3  # of each reason
-PACKAGES = "depthlm_ros", "numpy", "scipy", "pillow"
+PACKAGES = "depthlm_ros", "numpy", "scipy", "pillow", "isal"
 MANIFEST = "manifest.json"
 
 
@@ -170,7 +171,8 @@ def curate(
         maker = Maker(data_set, out, wishes)
         total = -(-len(keys) // SHARD)
         (out / "counts").mkdir(exist_ok=True)
-        missing = [number for number in range(total) if not folder.shard(number).exists()]
+        there = {path.name for path in out.glob("*.jsonl")}
+        missing = [number for number in range(total) if folder.shard(number).name not in there]
         if missing:
             _check_disk(maker, keys, _images(missing, len(keys)), say)
         shares = _write_shards(folder, maker, keys, missing, workers)
@@ -236,37 +238,35 @@ def _write_shards(
 ) -> Counter[str]:
     """Write these files of records; returns what the time was spent on."""
     shares: Counter[str] = Counter()
-    wanted = [
-        number * SHARD + i for number in missing for i in range(_images([number], len(keys)))
-    ]
-    with progress_bar("images") as progress:
-        found = _mapped(maker, [keys[i] for i in wanted], workers)
-        done = 0
-        for number in missing:
+    counts = [(number, _images([number], len(keys))) for number in missing]
+    wanted = (keys[number * SHARD + i] for number, count in counts for i in range(count))
+    total, done = _images(missing, len(keys)), 0
+    with progress_bar("images") as progress, closing(_mapped(maker, wanted, workers)) as found:
+        for number, count in counts:
             made = []
-            for _ in range(_images([number], len(keys))):
+            for _ in range(count):
                 made.append(next(found))
                 shares.update(made[-1].seconds)
                 done += 1
-                progress(done, len(wanted))
+                progress(done, total)
             _write_json(folder.counts(number), _counted(made))
             write_records(folder.shard(number), (m.record for m in made if m.record is not None))
     return shares
 
 
-def _mapped(maker: Maker, keys: Sequence[Key], workers: int) -> Iterator[Made]:
-    """What becomes of the keys, in their order, a few ahead. InputError where a process dies."""
+def _mapped(maker: Maker, keys: Iterator[Key], workers: int) -> Generator[Made, None, None]:
+    """What becomes of the keys, in their order; a few of them are taken ahead. InputError where a
+    process dies."""
     if workers <= 1:
         cv2.setNumThreads(1)
         yield from map(maker, keys)
         return
-    parts = [keys[i : i + AT_ONCE] for i in range(0, len(keys), AT_ONCE)]
     pending: deque[Any] = deque()
     pool = ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_begin, initargs=(maker,)
     )
     try:
-        for part in parts:
+        while part := list(islice(keys, AT_ONCE)):
             pending.append(pool.submit(_make_some, part))
             if len(pending) >= 2 * workers:
                 yield from pending.popleft().result()
@@ -326,29 +326,37 @@ def _counted(made: Sequence[Made]) -> dict[str, Any]:
 def _manifest(
     folder: Folder, data_set: DataSet, total: int, job: dict[str, Any]
 ) -> dict[str, Any]:
-    """The sum of the counts, in the order of the files."""
-    parts = [json.loads(folder.counts(n).read_text(encoding="utf-8")) for n in range(total)]
+    """The sum of the counts, in the order of the files, of which one at a time is read."""
+    totals: Counter[str] = Counter(images=0, labels=0)
     skipped: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     examples: dict[str, list[str]] = {}
-    for part in parts:
+    kinds: set[str] = set()
+    scenes: set[str] = set()
+    gap_s = 0.0
+    for number in range(total):
+        part = json.loads(folder.counts(number).read_text(encoding="utf-8"))
+        totals.update(images=part["images"], labels=part["labels"])
         skipped.update(part["skipped"])
         dropped.update(part["dropped"])
         for reason, told in part["examples"].items():
             examples[reason] = (examples.get(reason, []) + told)[:EXAMPLES]
+        kinds.update(part["kinds"])
+        scenes.update(part["scenes"])
+        gap_s = max(gap_s, part["time_gap_s"])
     return {
         "format": FORMAT,
         "set": data_set.name,
         "licence": data_set.licence,
         "range_m": list(data_set.range_m),
-        "images": sum(part["images"] for part in parts),
-        "labels": sum(part["labels"] for part in parts),
-        "kinds": sorted({kind for part in parts for kind in part["kinds"]}),
-        "scenes": len({scene for part in parts for scene in part["scenes"]}),
+        "images": totals["images"],
+        "labels": totals["labels"],
+        "kinds": sorted(kinds),
+        "scenes": len(scenes),
         "skipped": dict(sorted(skipped.items())),
         "examples": {reason: examples[reason] for reason in sorted(examples)},
         "dropped": dict(sorted(dropped.items())),
-        "longest_time_gap_s": max((part["time_gap_s"] for part in parts), default=0.0),
+        "longest_time_gap_s": gap_s,
         "arguments": job,
         "versions": {**{name: _version(name) for name in PACKAGES}, "opencv": cv2.__version__},
     }

@@ -12,6 +12,7 @@ import numpy as np
 
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
+from training.config import DenseConfig
 from training.data.shards import Shot
 from training.data.sources import opened
 
@@ -26,7 +27,7 @@ def check_data(config) -> None:
     Raises InputError where something is not there, or the median of a data set's labels is not
     within `median_m`.
     """
-    for part in opened(config.data):
+    for part in opened(config.data, maps=isinstance(config, DenseConfig)):
         if not part.pairs:
             print(checked_labels(part.name, part.items, config.median_m), flush=True)
     if config.heldout and config.heldout.records:

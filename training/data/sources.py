@@ -23,10 +23,13 @@ class Part:
     pairs: bool = False
 
 
-def opened(data: list) -> list:
+def opened(data: list, maps: bool = False) -> list:
     """A Part of each DataEntry. InputError for what is not there, or of another kind; of curated
-    sets it names all that are missing, with the command for each."""
-    missing = [command for entry in data if (command := _curate(entry.curated))]
+    sets it names all that are missing, with the command for each.
+
+    maps: depth images are learnt from.
+    """
+    missing = [command for entry in data if (command := _curate(entry.curated, maps))]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(data)} data sets are not curated, or not to their end:\n  "
@@ -35,12 +38,19 @@ def opened(data: list) -> list:
     return [_opened(entry) for entry in data]
 
 
-def _curate(folder) -> str:
+def _curate(folder, maps) -> str:
     """The command that writes a curated folder; "" where it is there, or none is meant."""
     if not folder or Path(folder, "manifest.json").is_file():
         return ""
+    from training.curate.bag import Bag
+    from training.curate.sets import SETS
+
     name, split = Path("x", folder).parts[-2:]
-    return f"python -m training.curate {name} --root ROOT --split {split} --out {folder}"
+    is_public = name in SETS
+    told = ["python -m training.curate", f"{name} --root ROOT" if is_public else "bag RECORDING"]
+    told += [f"--split {split}"] if is_public or split in Bag.splits else []
+    told += ["--depth"] if maps else []
+    return " ".join([*told, f"--out {folder}"])
 
 
 def _opened(entry) -> Part:

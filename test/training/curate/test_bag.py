@@ -16,6 +16,8 @@ from training.scenes import drive
 pytest.importorskip("rosbags")
 from rosbags.rosbag2 import StoragePlugin
 
+TOPICS = {topic for _, topic, _ in messages("lidar", images=1)}
+
 
 @pytest.fixture(autouse=True)
 def short_estimate(monkeypatch):
@@ -116,6 +118,59 @@ def test_what_a_recording_lacks_is_told(sensor, without, reason, tmp_path):
     with pytest.raises(SystemExit) as end:
         curated(recording, tmp_path / "out")
     assert f"6 {reason}" in str(end.value)
+
+
+def empty_cloud(message):
+    message.data, message.width, message.row_step = message.data[:0], 0, 0
+
+
+def cut_cloud(message):
+    message.data = message.data[:100]
+
+
+def small_image(message):
+    message.data = message.data[:100]
+
+
+@pytest.mark.parametrize(
+    "topic, damage, reason",
+    [
+        ("/lidar/points", empty_cloud, "no points"),
+        ("/lidar/points", cut_cloud, "broken measurement"),
+        ("/eye/image_raw", small_image, "truncated image"),
+    ],
+)
+def test_a_broken_message_is_skipped_with_its_reason(topic, damage, reason, tmp_path):
+    spoilt = list(messages("lidar"))
+    damage([message for _, where, message in spoilt if where == topic][3])
+    recording = write_robot(tmp_path / "drive", "lidar", TOPICS, more=spoilt)
+    records, told = curated(recording, tmp_path / "out")
+    assert len(records) == 5 and told["skipped"] == {reason: 1}
+    assert told["examples"][reason][0]
+
+
+def test_a_transform_that_is_no_rotation_is_left_out(tmp_path):
+    spoilt = list(messages("lidar"))
+    for number, message in enumerate(m for _, topic, m in spoilt if topic == "/tf"):
+        message.transforms[0].transform.rotation.x = np.nan if number % 2 else 0.0
+    recording = write_robot(tmp_path / "drive", "lidar", TOPICS, more=spoilt)
+    records, told = curated(recording, tmp_path / "out")
+    assert len(records) == 6 and not told["skipped"]  # between those that are left
+
+
+def test_messages_that_cannot_be_decoded_are_counted(tmp_path, monkeypatch, capsys):
+    recording = write_robot(tmp_path / "drive", "lidar")
+    storage = next(recording.glob("*.mcap"))
+    whole = storage.read_bytes()
+    encoded = b"plumb_bob"
+    assert whole.count(encoded) == 6
+    at = whole.index(encoded)
+    size = len(encoded) + 1
+    assert whole[at - 4 : at] == size.to_bytes(4, "little")
+    storage.write_bytes(whole[: at - 4] + (1 << 30).to_bytes(4, "little") + whole[at:])
+    _, told = curated(recording, tmp_path / "out")
+    assert told["arguments"]["unreadable_messages"] == 1
+    assert "1 messages" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("without", [["/eye/image_raw"], ["/lidar/points"]])

@@ -67,14 +67,20 @@ def test_points_with_a_pose_each_are_moved_by_their_own():
 def test_the_nearest_point_of_a_pixel_is_kept():
     pixels = np.array([[1.4, 0.0], [0.6, 0.4], [3.0, 2.0], [-0.6, 0], [np.nan, 1], [2, 1], [0, 0]])
     metres = np.array([5.0, 4.0, 7.0, 1.0, 1.0, np.nan, -1.0])
-    kept, nearest = nearest_per_pixel(pixels, metres, 4, 3)
-    assert kept.tolist() == [1, 2]
+    kept, places, nearest = nearest_per_pixel(pixels, metres, 4, 3)
+    assert kept.tolist() == [1, 2] and places.tolist() == [1, 11]
     assert nearest[0, 1] == 4 and nearest[2, 3] == 7 and np.isinf(nearest).sum() == 10
+
+
+def test_of_equally_near_points_a_pixel_keeps_one():
+    pixels = np.array([[2.0, 1.0], [2.2, 1.0], [1.0, 0.0]])
+    kept, places, _ = nearest_per_pixel(pixels, np.array([3.0, 3.0, 3.0]), 4, 3)
+    assert kept.tolist() == [2, 1] and places.tolist() == [1, 6]
 
 
 def test_what_stands_behind_a_near_thing_is_hidden():
     metres = np.full((9, 9), np.inf, np.float32)
     metres[4, 4], metres[4, 6], metres[4, 1], metres[6, 4] = 2.0, 10.0, 10.0, 2.05
-    hidden = is_hidden(metres)
-    assert hidden[4, 6] and hidden.sum() == 1
-    assert not is_hidden(metres, radius_px=1).any()
+    places = np.flatnonzero(np.isfinite(metres))
+    assert places[is_hidden(metres, places)].tolist() == [4 * 9 + 6]
+    assert not is_hidden(metres, places, radius_px=1).any()

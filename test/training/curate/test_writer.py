@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import namedtuple
 
 import numpy as np
@@ -16,9 +17,11 @@ import pytest
 from testing.toy_set import CAMERAS, Toy, plane_of, write_toys
 
 from depthlm_ros.data.records import Records
+from depthlm_ros.errors import InputError
 from training.curate import __main__ as command
 from training.curate import sets, writer
 from training.curate.rectify import pinhole_of
+from training.curate.sample import Skip
 
 FORMS = [
     f"{kind}_{form}_{camera}"
@@ -125,6 +128,34 @@ def test_limit_spreads_over_the_set(root, tmp_path):
     assert told["images"] + sum(told["skipped"].values()) == 3 and len(records) == told["images"]
     names = sorted(Toy(root).keys())
     assert records[0].image.name == names[0]
+
+
+class Million(Toy):
+    """A set of a million images whose keys are made when they are asked for; it ends soon."""
+
+    def keys(self):
+        return range(1_000_000)
+
+    def read(self, key):
+        if key == 250:
+            raise InputError("enough")
+        raise Skip("no depth file", str(key))
+
+
+def test_the_keys_of_a_large_set_are_never_held(tmp_path, monkeypatch):
+    root = write_toys(tmp_path / "root", ["z_map_pinhole"])
+    monkeypatch.setitem(sets.SETS, "toy", Million)
+    monkeypatch.setattr(writer, "_check_disk", lambda *_: None)
+    monkeypatch.setattr(writer, "SHARD", 200)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SystemExit, match="enough"):
+            curated(root, tmp_path / "out")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "out" / "00000.jsonl").exists()  # as far as it came
+    assert most < 30e6  # a list of the keys alone is 40 MB
 
 
 def test_a_killed_run_of_two_processes_goes_on_and_gives_the_bytes_of_one(tmp_path):

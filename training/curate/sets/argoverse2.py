@@ -25,10 +25,10 @@ from scipy.spatial.transform import Rotation
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, first_line
+from training.curate.formats.files import check_split, known_points
 from training.curate.geometry import NS, Track, inverse, pose, transformed
 from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
-from training.curate.sets.files import check_split
 
 RING = ("front_center", "front_left", "front_right", "rear_left", "rear_right", "side_left",
         "side_right")  # fmt: skip
@@ -87,8 +87,7 @@ class Argoverse2:
         with np.errstate(invalid="ignore"):
             shown = ((at >= 0) & (at < (camera.width - 1, camera.height - 1))).all(axis=1)
         distance_m = np.linalg.norm(points[shown], axis=1)
-        size = camera.width, camera.height
-        depth = sparse_map(np.round(at[shown]), distance_m, *size, keep="last")
+        depth = sparse_map(np.round(at[shown]), distance_m, camera, keep="last")
         return Sample(*told, depth=depth, kind="distance", time_gap_s=gap)
 
 
@@ -167,7 +166,4 @@ def _cloud(log: Path, stamp: int) -> np.ndarray:
         points = np.stack([table[axis] for axis in "xyz"], axis=1).astype(np.float64)
     except KeyError as error:
         raise Skip("broken sweep", f"{path}: no column {error}") from error
-    points = points[np.isfinite(points).all(axis=1)]
-    if not len(points):
-        raise Skip("no points", str(path))
-    return points
+    return known_points(points, path)

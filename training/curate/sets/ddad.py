@@ -19,7 +19,6 @@ of it, so draw one for each camera.
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -27,10 +26,11 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_raster
 from depthlm_ros.errors import InputError, first_line
-from training.curate.geometry import inverse, pose, transformed
+from training.curate.formats.dgp import camera_of, scene_of, stamp_of, world_from
+from training.curate.formats.files import check_split, json_of, known_points
+from training.curate.geometry import inverse, transformed
 from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
-from training.curate.sets.files import check_split, json_of
 
 CAMERAS = ("CAMERA_01", "CAMERA_05", "CAMERA_06", "CAMERA_07", "CAMERA_08", "CAMERA_09")
 SPLITS = {"train": "0", "val": "1"}  # DGP numbers them
@@ -68,7 +68,7 @@ class Ddad:
             ) from error
         found = []
         for name in names:
-            for number, sensors in enumerate(_scene(self._index.parent / name)):
+            for number, sensors in enumerate(scene_of(self._index.parent / name)):
                 found += [(name, number, camera) for camera in CAMERAS if camera in sensors]
         return found
 
@@ -76,7 +76,7 @@ class Ddad:
         """Raises Skip."""
         scene_file, number, name = key
         folder = (self._index.parent / scene_file).parent
-        sensors = _scene(self._index.parent / scene_file)[number]
+        sensors = scene_of(self._index.parent / scene_file)[number]
         if "LIDAR" not in sensors:
             raise Skip("no sweep", f"{folder}, sample {number}")
         datum, shot = sensors[name], sensors[name]["datum"]["image"]
@@ -84,69 +84,18 @@ class Ddad:
         image = folder / shot["filename"]
         if not image.is_file():
             raise Skip("no image file", str(image))
-        camera = _camera(folder / "calibration" / f"{datum['calibration']}.json", name, shot)
-        camera_from_lidar = inverse(_pose(shot, image)) @ _pose(sweep, folder)
+        camera = camera_of(folder / "calibration" / f"{datum['calibration']}.json", name, shot)
+        camera_from_lidar = inverse(world_from(shot, image)) @ world_from(sweep, folder)
         points = transformed(_cloud(folder / sweep["filename"]), camera_from_lidar)
         told = f"{folder.name}/{name}/{image.stem}", folder.name, image, camera
-        gap = abs(float((_stamp(datum) - _stamp(sensors["LIDAR"])) / np.timedelta64(1, "s")))
+        gap = abs(float((stamp_of(datum) - stamp_of(sensors["LIDAR"])) / np.timedelta64(1, "s")))
         if not self._published:
             mask = _mask(self._index.parent / "masks" / f"{name}.png", camera)
             points = points if mask is None else points[_shown(points, camera, mask)]
             return Sample(*told, points=points, time_gap_s=gap)
         points = points[points[:, 2] > 0]
-        size = camera.width, camera.height
-        depth = sparse_map(np.trunc(camera.pixels(points)), points[:, 2], *size, keep="last")
+        depth = sparse_map(np.trunc(camera.pixels(points)), points[:, 2], camera, keep="last")
         return Sample(*told, depth=depth, kind="z", time_gap_s=gap)
-
-
-@lru_cache(maxsize=4)
-def _scene(path: Path) -> list[dict[str, Any]]:
-    """Of each sample, the data by the name of the sensor, "calibration" added to each."""
-    content = json_of(path)
-    try:
-        data = {datum["key"]: datum for datum in content["data"]}
-        found = []
-        for sample in content["samples"]:
-            shown = [data[key] for key in sample["datum_keys"]]
-            calibration = sample["calibration_key"]
-            found.append({d["id"]["name"]: {**d, "calibration": calibration} for d in shown})
-        return found
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is no scene of DGP: no field {error}") from error
-
-
-def _pose(datum: dict[str, Any], where: Path) -> np.ndarray:
-    """The world from a sensor."""
-    try:
-        turned, place = datum["pose"]["rotation"], datum["pose"]["translation"]
-        return pose([turned[q] for q in ("qw", "qx", "qy", "qz")], [place[a] for a in "xyz"])
-    except KeyError as error:
-        raise Skip("no pose", f"{where}: no field {error}") from error
-
-
-@lru_cache(maxsize=32)
-def _calibration(path: Path) -> dict[str, dict[str, float]]:
-    if not path.is_file():
-        raise Skip("no calibration", str(path))
-    content = json_of(path)
-    return dict(zip(content["names"], content["intrinsics"], strict=True))
-
-
-def _camera(path: Path, name: str, shot: dict[str, Any]) -> Camera:
-    try:
-        k = _calibration(path)[name]
-        told = k["fx"], k["fy"], k["cx"], k["cy"]
-        camera = Camera(shot["width"], shot["height"], *told, skew=k.get("skew", 0.0))
-    except (KeyError, ValueError) as error:
-        raise Skip("no calibration", f"{path}: {name}: {first_line(error)}") from error
-    bends = {one: k[one] for one in k.keys() - {"fx", "fy", "cx", "cy", "skew"} if k[one]}
-    if bends:
-        raise Skip("unknown lens", f"{path}: {name}: {bends}")
-    return camera
-
-
-def _stamp(datum: dict[str, Any]) -> np.datetime64:
-    return np.datetime64(datum["id"]["timestamp"].rstrip("Z"), "us")
 
 
 @lru_cache(maxsize=6)
@@ -179,7 +128,4 @@ def _cloud(path: Path) -> np.ndarray:
         raise Skip("no sweep", str(path)) from error
     except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile) as error:
         raise Skip("truncated sweep", f"{path}: {first_line(error)}") from error
-    points = points[np.isfinite(points).all(axis=1)]
-    if not len(points):
-        raise Skip("no points", str(path))
-    return points
+    return known_points(points, path)

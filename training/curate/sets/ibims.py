@@ -26,8 +26,7 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
-from training.curate.sample import Sample, Skip
-from training.curate.sets.files import (
+from training.curate.formats.files import (
     check_split,
     check_there,
     image_size,
@@ -37,6 +36,7 @@ from training.curate.sets.files import (
     pinhole,
     raw_depth,
 )
+from training.curate.sample import Sample, Skip
 
 _UNITS = 65535 / 50  # per metre
 _MASKS = ("mask_invalid", "mask_transp")

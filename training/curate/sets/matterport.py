@@ -23,8 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from depthlm_ros.errors import InputError
-from training.curate.sample import Sample, Skip
-from training.curate.sets.files import (
+from training.curate.formats.files import (
     check_split,
     check_there,
     distances,
@@ -33,6 +32,7 @@ from training.curate.sets.files import (
     pinhole,
     raw_depth,
 )
+from training.curate.sample import Sample, Skip
 
 _UNITS = 4000  # per metre
 

@@ -13,19 +13,19 @@ the lidar to the car then, the world, the car now, and the camera; quaternions a
 sample_data.json holds 2.6 million rows, of which the keyframes of these seven sensors are kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
+from training.curate.formats.files import check_split, known_points
+from training.curate.formats.nuscenes_tables import Shown, by_token, keyframes, rows_of
 from training.curate.geometry import inverse, pose, transformed
 from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
-from training.curate.sets.files import check_split, json_of
 
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT",
            "CAM_FRONT_LEFT")  # fmt: skip
@@ -41,23 +41,6 @@ VAL = frozenset([
 ])  # fmt: skip
 MINI_TRAIN = frozenset([61, 553, 655, 757, 796, 1077, 1094, 1100])
 MINI_VAL = frozenset([103, 916])
-Keep = Callable[[dict[str, Any]], dict[str, Any] | None]
-
-
-class Shown(NamedTuple):
-    """One row of sample_data: a file and where its sensor was.
-
-    stamp_us: microseconds.
-    sensor: token of its calibration.
-    car: the car in the world, a quaternion (w, x, y, z) and a place (x, y, z).
-    """
-
-    file: str
-    stamp_us: int
-    sensor: str
-    width: int
-    height: int
-    car: tuple[float, ...]
 
 
 class Nuscenes:
@@ -84,7 +67,7 @@ class Nuscenes:
 
     def keys(self) -> Sequence[tuple[str, str, str, Shown, Shown]]:
         """(scene, sample, camera, its image, the sweep) for each camera of each sample."""
-        rows = _keyframes(self._tables)
+        rows = keyframes(self._tables, (*CAMERAS, LIDAR))
         return [
             (scene, token, camera, sensors[camera], sensors[LIDAR])
             for token, scene in self._samples()
@@ -113,14 +96,13 @@ class Nuscenes:
         if not self._published:
             return Sample(*told, points=points, time_gap_s=gap)
         points = points[points[:, 2] > 0]
-        size = camera.width, camera.height
-        depth = sparse_map(np.floor(camera.pixels(points)), points[:, 2], *size, keep="nearest")
+        depth = sparse_map(np.floor(camera.pixels(points)), points[:, 2], camera, keep="nearest")
         return Sample(*told, depth=depth, kind="z", time_gap_s=gap)
 
     def _samples(self) -> list[tuple[str, str]]:
         """(sample, scene's name) of the split, in the order of the table."""
-        scenes = {row["token"]: row["name"] for row in _rows(self._tables / "scene.json")}
-        samples = _rows(self._tables / "sample.json")
+        scenes = {row["token"]: row["name"] for row in rows_of(self._tables / "scene.json")}
+        samples = rows_of(self._tables / "sample.json")
         named = [(row["token"], scenes.get(row["scene_token"], "")) for row in samples]
         if (self._published, self._split) == ("depthlm", "val"):
             return named[int(len(named) * 0.95) :]
@@ -136,7 +118,7 @@ class Nuscenes:
 
     def _mount(self, token: str) -> tuple[list[list[float]], np.ndarray]:
         """The intrinsics of a sensor, and the car from it."""
-        row = _by_token(self._tables / "calibrated_sensor.json").get(token)
+        row = by_token(self._tables / "calibrated_sensor.json").get(token)
         if row is None:
             raise Skip("no calibration", f"{self._tables}/calibrated_sensor.json: {token}")
         return row["camera_intrinsic"], pose(row["rotation"], row["translation"])
@@ -149,54 +131,6 @@ class Nuscenes:
         return Camera(shot.width, shot.height, *intrinsics), car_from_camera
 
 
-def _rows(path: Path, keep: Keep | None = None) -> list[dict[str, Any]]:
-    """The rows of a table. keep: called with each while the file is parsed, so that millions are
-    never held. Raises InputError, also for a field that `keep` does not find."""
-    try:
-        rows = json_of(path, object_hook=keep)
-    except KeyError as error:
-        raise InputError(f"{path}: a row has no field {error}") from error
-    if not isinstance(rows, list):
-        raise InputError(f"{path} holds a {type(rows).__name__}, needed is a list of rows")
-    return [row for row in rows if row]
-
-
-@lru_cache(maxsize=2)
-def _by_token(path: Path) -> dict[str, dict[str, Any]]:
-    return {row["token"]: row for row in _rows(path)}
-
-
-def _keyframes(tables: Path) -> dict[str, dict[str, Shown]]:
-    """By sample, by channel."""
-
-    def keyframe(row: dict[str, Any]) -> dict[str, Any] | None:
-        return row if row["is_key_frame"] and _channel(row) in (*CAMERAS, LIDAR) else None
-
-    shown = _rows(tables / "sample_data.json", keyframe)
-    needed = {row["ego_pose_token"] for row in shown}
-
-    def of_keyframe(row: dict[str, Any]) -> dict[str, Any] | None:
-        return row if row["token"] in needed else None
-
-    cars = {
-        row["token"]: (*row["rotation"], *row["translation"])
-        for row in _rows(tables / "ego_pose.json", of_keyframe)
-    }
-    found: dict[str, dict[str, Shown]] = {}
-    for row in shown:
-        car = cars.get(row["ego_pose_token"], ())
-        size = row["width"] or 0, row["height"] or 0
-        sensor = row["calibrated_sensor_token"]
-        seen = Shown(row["filename"], row["timestamp"], sensor, *size, car)
-        found.setdefault(row["sample_token"], {})[_channel(row)] = seen
-    return found
-
-
-def _channel(row: dict[str, Any]) -> str:
-    """samples/CAM_FRONT/... -> CAM_FRONT."""
-    return Path(row["filename"]).parent.name
-
-
 @lru_cache(maxsize=2)
 def _cloud(path: Path) -> np.ndarray:
     """(N, 3) metres in the frame of the lidar."""
@@ -205,8 +139,5 @@ def _cloud(path: Path) -> np.ndarray:
     values = np.fromfile(path, "<f4")
     if values.size % 5 or path.stat().st_size % 4:
         raise Skip("truncated sweep", f"{path}: {values.size} values, not a multiple of 5")
-    points = values.reshape(-1, 5)[:, :3].astype(np.float64)
-    points = points[np.isfinite(points).all(axis=1)]
-    if not len(points):
-        raise Skip("no points", str(path))
-    return points
+    points = values.reshape(-1, 5)[:, :3]
+    return known_points(points, path)

@@ -27,8 +27,8 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
+from training.curate.formats.files import check_split, check_there, mat_fields
 from training.curate.sample import Sample
-from training.curate.sets.files import check_split, check_there, mat_fields
 from training.curate.sets.sunrgbd import NYU, SunRgbd
 
 _FILE = "nyu_depth_v2_labeled.mat"

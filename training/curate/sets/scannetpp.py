@@ -26,9 +26,9 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_raster
 from depthlm_ros.errors import ImageError, InputError, first_line
+from training.curate.formats.colmap import read_models
+from training.curate.formats.files import check_split, json_of, metres_of
 from training.curate.sample import Sample, Skip
-from training.curate.sets.colmap import read_models
-from training.curate.sets.files import check_split, json_of, metres_of
 
 SIZE = 1920, 1440
 STEP = {"": 10, "depthlm": 10, "depthvlm": 60}

@@ -24,8 +24,7 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
-from training.curate.sample import Sample, Skip
-from training.curate.sets.files import (
+from training.curate.formats.files import (
     check_split,
     check_there,
     distances,
@@ -35,6 +34,7 @@ from training.curate.sets.files import (
     pinhole,
     raw_depth,
 )
+from training.curate.sample import Sample, Skip
 
 NYU = "kv1/NYUdata/"
 _LISTS = {"train": "alltrain", "test": "alltest"}

@@ -27,8 +27,7 @@ from typing import Any
 import numpy as np
 
 from depthlm_ros.errors import InputError
-from training.curate.sample import Sample, Skip
-from training.curate.sets.files import (
+from training.curate.formats.files import (
     check_split,
     check_there,
     image_size,
@@ -37,6 +36,7 @@ from training.curate.sets.files import (
     pinhole,
     raw_depth,
 )
+from training.curate.sample import Sample, Skip
 
 _RGB = re.compile(r"point_(\d+)_view_(\d+)_domain_rgb\.png")
 _UNITS = 512  # per metre

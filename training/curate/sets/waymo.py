@@ -13,44 +13,29 @@ frames look along x; images are distorted, count pixels from a corner and are ex
 or column by column, so a point is placed where the camera was when it saw it.
 """
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
-from scipy.spatial.transform import Rotation
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.errors import InputError, first_line
+from depthlm_ros.errors import InputError
+from training.curate.formats.files import check_split, known_points, rgb_of
+from training.curate.formats.waymo_rows import CAMERA, LASER, Row, index_of, raster_of, row_of
 from training.curate.geometry import OPTICAL_FROM_FORWARD, inverse, pose, transformed
 from training.curate.published import sparse_map
+from training.curate.rolling import Shutter, as_exposed, may_be_seen
 from training.curate.sample import Sample, Skip
-from training.curate.sets.files import check_split, rgb_of
 
-STAMP, CAMERA, LASER = "key.frame_timestamp_micros", "key.camera_name", "key.laser_name"
 TOP = 1
-RECENT = 8  # rows that are kept: those of one frame and a few more
 COMPONENTS = ("camera_image", "camera_calibration", "lidar", "lidar_calibration", "lidar_pose",
               "vehicle_pose")  # fmt: skip
 # Where along the readout a pixel is exposed: rolling_shutter_direction -> axis, backwards.
 DIRECTIONS = {1: (1, False), 2: (0, False), 3: (1, True), 4: (0, True)}
 Key = tuple[str, int, int]
-
-
-class Row(dict[str, Any]):
-    """A row's values by the names of their columns without "[Component].", and its "file"."""
-
-    def __missing__(self, name: str) -> Any:
-        raise InputError(
-            f"{self['file']} has no column that ends in {name}: is it version 2 of the data set?"
-        )
 
 
 class Waymo:
@@ -80,7 +65,7 @@ class Waymo:
     def keys(self) -> Sequence[Key]:
         """(segment, stamp of the frame in microseconds, number of the camera) of each image."""
         paths = sorted(self._folder.glob("camera_image/*.parquet"))
-        return [(path.stem, *row) for path in paths for row in sorted(_index(path, CAMERA))]
+        return [(path.stem, *row) for path in paths for row in sorted(index_of(path, CAMERA))]
 
     def read(self, key: Key) -> Sample:
         """Raises Skip, or InputError for a file that lacks a column."""
@@ -100,7 +85,7 @@ class Waymo:
         return Sample(name, segment, image, camera, points=seen, time_gap_s=gap)
 
     def _row(self, component: str, segment: str, row: tuple[int, int]) -> Row:
-        return _row(self._folder / component / f"{segment}.parquet", row)
+        return row_of(self._folder / component / f"{segment}.parquet", row)
 
     def _as_published(
         self, key: Key, image: np.ndarray, camera: Camera, car_from_camera: np.ndarray
@@ -111,28 +96,32 @@ class Waymo:
         )
         row = self._row("lidar_camera_projection", segment, (stamp, TOP))
         world, measured = _lidar(self._folder, segment, stamp, TOP)
-        at = _image(row, "range_image_return1")[measured]
+        at = raster_of(row, "range_image_return1")[measured]
         first, second = at[:, 0] == number, at[:, 3] == number
         at = np.where(first[:, None], at[:, 1:3], at[:, 4:6])[first | second]
         points = transformed(world[first | second], inverse(car @ car_from_camera))
-        size = camera.width, camera.height
-        depth = sparse_map(at, np.linalg.norm(points, axis=1), *size, keep="nearest")
-        cx, cy = camera.cx + 0.5, camera.cy + 0.5
-        k, lens = (
-            np.array([[camera.fx, 0, cx], [0, camera.fy, cy], [0, 0, 1]]),
-            camera.coefficients,
-        )
-        straight = Camera(*size, camera.fx, camera.fy, size[0] / 2, size[1] / 2)
-        middle = np.array([[camera.fx, 0, straight.cx], [0, camera.fy, straight.cy], [0, 0, 1]])
-        maps = cv2.initUndistortRectifyMap(k, np.array(lens or 5 * [0.0]), None, middle, size, 5)
+        depth = sparse_map(at, np.linalg.norm(points, axis=1), camera, keep="nearest")
+        straight, maps = _published_maps(camera)
         image = cv2.remap(image, *maps, cv2.INTER_LINEAR)
         if self._published == "depthlm":
             v, u = np.nonzero(np.isfinite(depth))
             sent = np.stack([one[v, u] for one in maps], axis=1)
-            return image, straight, sparse_map(np.trunc(sent), depth[v, u], *size, keep="last")
+            return image, straight, sparse_map(np.trunc(sent), depth[v, u], camera, keep="last")
         moved = cv2.remap(np.nan_to_num(depth), *maps, cv2.INTER_NEAREST, borderValue=0)
         moved[moved == 0] = np.nan
         return image, straight, moved
+
+
+def _published_maps(camera: Camera) -> tuple[Camera, tuple[np.ndarray, np.ndarray]]:
+    """The pinhole with its principal point in the middle, and where each of its pixels was."""
+    size = camera.width, camera.height
+    straight = Camera(*size, camera.fx, camera.fy, size[0] / 2, size[1] / 2)
+    stored, wanted = (
+        np.array([[camera.fx, 0, cx], [0, camera.fy, cy], [0, 0, 1]])
+        for cx, cy in ((camera.cx + 0.5, camera.cy + 0.5), (straight.cx, straight.cy))
+    )
+    lens = np.array(camera.coefficients or 5 * [0.0])
+    return straight, cv2.initUndistortRectifyMap(stored, lens, None, wanted, size, cv2.CV_32FC1)
 
 
 def _exposed(
@@ -142,19 +131,17 @@ def _exposed(
     exposed the point's pixel.
 
     The car moves on from `car`, the pose at pose_timestamp, with constant velocity: linear in the
-    world, angular in its own frame (Waymo's camera_model.cc); the time and the pixel are found in
-    turns.
+    world, angular in its own frame (Waymo's camera_model.cc).
     """
     optical_from_car = OPTICAL_FROM_FORWARD @ inverse(mount)
     points = transformed(world, optical_from_car @ inverse(car))
-    points = points[_may_be_seen(points, camera)]
-    shutter = {name: shot[f"rolling_shutter_params.{name}"] for name in
-               ("shutter", "camera_trigger_time", "camera_readout_done_time")}  # fmt: skip
-    begin = shutter["camera_trigger_time"] + shutter["shutter"] / 2 - shot["pose_timestamp"]
-    readout = shutter["camera_readout_done_time"] - shutter["camera_trigger_time"]
-    readout -= shutter["shutter"]
-    axis, backwards = DIRECTIONS.get(told["rolling_shutter_direction"], (0, False))
-    if told["rolling_shutter_direction"] not in DIRECTIONS or not readout > 0:
+    points = points[may_be_seen(points, camera)]
+    open_s, begin, end = (
+        shot[f"rolling_shutter_params.{name}"]
+        for name in ("shutter", "camera_trigger_time", "camera_readout_done_time")
+    )
+    direction, readout_s = DIRECTIONS.get(told["rolling_shutter_direction"]), end - begin - open_s
+    if direction is None or not readout_s > 0:
         return points
     linear, angular = (
         np.array([shot[f"velocity.{kind}_velocity.{axis}"] for axis in "xyz"])
@@ -162,48 +149,28 @@ def _exposed(
     )
     drift = car[:3, :3].T @ linear + np.cross(angular, mount[:3, 3])
     drift, spin = (optical_from_car[:3, :3] @ one for one in (drift, angular))
-    seen, pinhole = points, replace(camera, distortion="none", coefficients=())
-    for lens in (pinhole, pinhole, camera, camera):  # the cheap one comes near
-        along = (lens.pixels(seen)[:, axis] + 0.5) / (camera.width, camera.height)[axis]
-        along = np.nan_to_num((1 - along) if backwards else along, nan=0.5).clip(0, 1)
-        later = (begin + readout * along)[:, None]
-        seen = Rotation.from_rotvec(-spin * later).apply(points - drift * later)
-    return seen
-
-
-def _may_be_seen(points: np.ndarray, camera: Camera) -> np.ndarray:
-    """(N,) bool: in front and, by 1 m and a fifth of the view, not beside it."""
-    sides = np.linspace(0, 1, 9)
-    around = np.stack(np.meshgrid(sides, sides), axis=-1).reshape(-1, 2)
-    rays = camera.rays(around * (camera.width - 1, camera.height - 1))
-    low, high = (f(rays[:, :2] / rays[:, 2:], axis=0) for f in (np.nanmin, np.nanmax))
-    margin = (high - low) / 5
-    x_y, z = points[:, :2], points[:, 2:]
-    beside = (x_y < z * (low - margin) - 1) | (x_y > z * (high + margin) + 1)
-    seen: np.ndarray = (z[:, 0] > 0) & ~beside.any(axis=1)
-    return seen
+    shutter = Shutter(begin + open_s / 2 - shot["pose_timestamp"], readout_s, *direction)
+    return as_exposed(points, camera, shutter, drift, spin)
 
 
 @lru_cache(maxsize=1)
 def _cloud(folder: Path, segment: str, stamp: int) -> np.ndarray:
     """(N, 3) metres in the world: first returns of all lidars."""
-    lasers = [
-        row[1] for row in _index(folder / "lidar" / f"{segment}.parquet", LASER) if row[0] == stamp
-    ]
+    rows = index_of(folder / "lidar" / f"{segment}.parquet", LASER)
+    lasers = [laser for when, laser in rows if when == stamp]
     clouds = [_lidar(folder, segment, stamp, laser)[0] for laser in lasers]
     points = np.concatenate([np.empty((0, 3)), *clouds])
-    if not len(points):
-        raise Skip("no points", f"{folder}/lidar/{segment}.parquet, {stamp}")
-    return points
+    return known_points(points, f"{folder}/lidar/{segment}.parquet, {stamp}")
 
 
 def _lidar(folder: Path, segment: str, stamp: int, laser: int) -> tuple[np.ndarray, np.ndarray]:
     """(N, 3) first returns in the world, and (H, W) where in the range image they stand."""
 
     def row(component: str, number: tuple[int, int]) -> Row:
-        return _row(folder / component / f"{segment}.parquet", number)
+        return row_of(folder / component / f"{segment}.parquet", number)
 
-    ranges = _image(row("lidar", (stamp, laser)), "range_image_return1")[..., 0].astype(np.float64)
+    raster = raster_of(row("lidar", (stamp, laser)), "range_image_return1")
+    ranges = raster[..., 0].astype(np.float64)
     told = row("lidar_calibration", (0, laser))
     mount = _matrix(told["extrinsic.transform"])
     high, wide = ranges.shape
@@ -222,7 +189,7 @@ def _lidar(folder: Path, segment: str, stamp: int, laser: int) -> tuple[np.ndarr
     if laser != TOP:
         car = _matrix(row("vehicle_pose", (stamp, 0))["world_from_vehicle.transform"])
         return transformed(in_car, car), measured
-    poses = _image(row("lidar_pose", (stamp, laser)), "range_image_return1")
+    poses = raster_of(row("lidar_pose", (stamp, laser)), "range_image_return1")
     poses = poses[measured].astype(np.float64)
     return _turned(in_car, poses[:, :3]) + poses[:, 3:], measured
 
@@ -250,88 +217,3 @@ def _camera(told: Row) -> tuple[Camera, np.ndarray]:
 def _matrix(values: np.ndarray) -> np.ndarray:
     matrix = np.reshape(values, (4, 4)).astype(np.float64)
     return pose(matrix[:3, :3], matrix[:3, 3])
-
-
-def _image(row: Row, name: str) -> np.ndarray:
-    """(H, W, channels) of a range image."""
-    values, shape = row[f"{name}.values"], row[f"{name}.shape"]
-    if values is None or shape is None or len(shape) != 3 or np.prod(shape) != len(values):
-        count = None if values is None else len(values)
-        raise Skip(
-            "broken range image", f"{row['file']}: {name} has shape {shape}, {count} values"
-        )
-    return values.reshape(shape)
-
-
-@lru_cache(maxsize=32)
-def _index(path: Path, name: str = "") -> dict[tuple[int, int], int]:
-    """(stamp, camera or laser) -> row; 0 for what the file does not have."""
-    if not path.is_file():
-        raise Skip(f"no {path.parent.name}", str(path))
-    try:
-        names = parquet.read_schema(path).names
-        wanted = [one for one in (STAMP, CAMERA, LASER) if one in names]
-        table = parquet.read_table(path, columns=wanted)
-    except (OSError, pa.ArrowException) as error:
-        raise Skip(f"broken {path.parent.name}", f"{path}: {first_line(error)}") from error
-    if name and name not in wanted:
-        raise InputError(f"{path} has no column {name}: is it version 2 of the data set?")
-    rows = range(table.num_rows)
-    stamps = table[STAMP].to_pylist() if STAMP in wanted else [0] * len(rows)
-    sensors = [one for one in wanted if one != STAMP]
-    numbers = table[sensors[0]].to_pylist() if sensors else [0] * len(rows)
-    return dict(zip(zip(stamps, numbers, strict=True), rows, strict=True))
-
-
-class _Stream:
-    """Rows of a file, decoded one after the other: a segment as a whole is gigabytes."""
-
-    def __init__(self, path: Path):
-        self._file = parquet.ParquetFile(path, buffer_size=1 << 20)
-        names = self._file.schema_arrow.names
-        self._columns = [name for name in names if "]." in name and "return2" not in name]
-        self._begin()
-
-    def _begin(self) -> None:
-        self._rows = self._file.iter_batches(batch_size=1, columns=self._columns)
-        self._next = 0
-        self._last: deque[tuple[int, pa.RecordBatch]] = deque(maxlen=RECENT)
-
-    def row(self, number: int) -> dict[str, Any]:
-        if number < self._next - len(self._last):
-            self._begin()
-        while self._next <= number:
-            self._last.append((self._next, next(self._rows)))
-            self._next += 1
-        batch = dict(self._last)[number]
-        return {name.split("].")[1]: _value(batch[name][0]) for name in self._columns}
-
-
-def _value(scalar: pa.Scalar) -> Any:
-    if isinstance(scalar, pa.ListScalar | pa.FixedSizeListScalar) and scalar.is_valid:
-        return scalar.values.to_numpy(zero_copy_only=False)
-    return scalar.as_py()
-
-
-@lru_cache(maxsize=32)
-def _stream(path: Path, sensor: int) -> _Stream:
-    return _Stream(path)
-
-
-@lru_cache(maxsize=32)
-def _by_time(path: Path) -> bool:
-    """Whether the rows of one frame stand together; else each sensor gets a stream of its own, so
-    that it reads on from where it was."""
-    stamps = [row[0] for row in _index(path)]
-    return stamps == sorted(stamps)
-
-
-def _row(path: Path, row: tuple[int, int]) -> Row:
-    number = _index(path).get(row)
-    if number is None:
-        raise Skip(f"no {path.parent.name}", f"{path}: no row {row}")
-    try:
-        stream = _stream(path, 0 if _by_time(path) else row[1])
-        return Row({"file": str(path), **stream.row(number)})
-    except (OSError, pa.ArrowException, StopIteration) as error:
-        raise Skip(f"broken {path.parent.name}", f"{path}: {first_line(error)}") from error

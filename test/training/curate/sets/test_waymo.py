@@ -14,8 +14,8 @@ from testing.planes import brown, far_from_home, moved, placed, reach, turn
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
 from training.curate.__main__ import main
+from training.curate.formats import waymo_rows
 from training.curate.sample import Skip
-from training.curate.sets import waymo
 from training.curate.sets.waymo import Waymo
 
 SEGMENT = "10023947602400723454_1120_000_1140_000"
@@ -432,7 +432,7 @@ def test_broken_segments_are_skipped_with_a_reason(place, tmp_path, damage, reas
 
 
 def test_order_of_the_rows_does_not_matter(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(waymo, "RECENT", 1)  # so that reading back begins again
+    monkeypatch.setattr(waymo_rows, "RECENT", 1)  # so that reading back begins again
     root = tmp_path / "root"
     shutil.copytree(place[0], root)
     rewrite("lidar", lambda table: table.sort_by([("key.laser_name", "descending")]))(root)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, first_line
+from training.curate.formats.thin_prism import ThinPrismFisheye
+from training.curate.sample import Lens
 
 
 class Model(NamedTuple):
@@ -29,6 +31,14 @@ class Model(NamedTuple):
         """fx, fy, cx, cy [px], from the centre of the top-left pixel."""
         fx, fy, cx, cy = self.parameters[:4]
         return fx, fy, cx - 0.5, cy - 0.5
+
+    def lens(self) -> Lens:
+        """As camera(), also for ETH3D's fisheye. Raises InputError."""
+        if self.name != "THIN_PRISM_FISHEYE":
+            return self.camera()
+        if len(self.parameters) != 12:
+            raise InputError(f"a THIN_PRISM_FISHEYE has 12 parameters, got {len(self.parameters)}")
+        return ThinPrismFisheye(self.width, self.height, *self.intrinsics, *self.parameters[4:])
 
     def camera(self) -> Camera:
         """Raises InputError for a model that Camera lacks."""

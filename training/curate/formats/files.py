@@ -123,6 +123,16 @@ def distances(camera: Camera, z_m: np.ndarray) -> np.ndarray:
     return camera.distance_from_z(pixels, z_m.ravel()).reshape(z_m.shape).astype(np.float32)
 
 
+def known_points(points: np.ndarray, where: object) -> np.ndarray:
+    """(K, 3) float64 of points (N, 3) without those that are not finite. Raises Skip where none
+    is left."""
+    points = np.asarray(points, np.float64)
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        raise Skip("no points", str(where))
+    return points
+
+
 def mat_fields(path: Path) -> Mapping[str, Any]:
     """The variables of a file of MATLAB 5, structs as dicts. Raises InputError."""
     try:
