@@ -74,6 +74,7 @@ class RemoteEngine:
     timeout: seconds that a server may take for one request; then it is taken for lost.
     check: as LocalEngine takes it; a whole answer is asked for beside the number.
     longest: tokens of a reply that is decoded freely.
+    piece: questions about one image that its server is asked at once.
     device, dtype, threads: accepted and without meaning here: the servers' own count.
 
     counts: how many replies were "checked" so far, and how many of them "fell_back".
@@ -93,6 +94,7 @@ class RemoteEngine:
         timeout: float = TIMEOUT_S,
         check: str = "auto",
         longest: int = LONGEST,
+        piece: int = PIECE,
         progress: Progress = silent,
         device: str = "",
         dtype: str = "",
@@ -110,6 +112,7 @@ class RemoteEngine:
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
         self.limits = parts.vision.limits
         self.check = check
+        self._piece = piece
         self.counts: Counter[str] = Counter()
         self._settings = SentImage.settings_of(parts.vision)
         self._reader = Reader(self.prompts, self.grammar, longest)
@@ -149,6 +152,11 @@ class RemoteEngine:
         for server in self._servers:
             found += server.client.traffic + server.counts
         return found
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that requests were at a server so far, summed over the requests."""
+        return sum(server.client.waited_s for server in self._servers)
 
     def supports(self, style: Style, images: int = 1) -> str:
         """Why it cannot be asked in this style about so many images; empty if it can."""
@@ -299,7 +307,7 @@ class RemoteEngine:
     def _cut(self, scene: RemoteScene, batch: Sequence[Asked], indices: list[int]) -> list[_Piece]:
         """The pieces of a group: one for the server of its image, and the rest for any."""
         own, key = batch[indices[0]][0], scene.key
-        most = PIECE if key else DRAWN
+        most = self._piece if key else DRAWN
         length = ceil(len(indices) / ceil(len(indices) / most))
         pieces = []
         for start in range(0, len(indices), length):

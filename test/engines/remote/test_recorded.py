@@ -77,19 +77,42 @@ def test_an_image_that_a_server_has_lost_is_sent_again(
     assert np.array_equal(numbers(found), numbers(again))
 
 
-def test_a_busy_server_is_asked_again(said, station, remote, view, questions, replies):
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_asked_again(said, station, remote, view, questions, replies, status):
     engine, some = remote(station.url), questions(view, "coordinates", 3)
+    expected = numbers(replies(engine, view, some, "coordinates"))
     refused = []
 
     def busy(method, path, body):
-        if len(refused) < 2:
+        if method == "POST" and len(refused) < 2:
             refused.append(path)
-            return 429 if refused else 503, json.dumps({"error": {"message": "busy"}})
+            return status, json.dumps({"error": {"message": "busy"}})
         return said(method, path, body)
 
     station.answer = busy
-    assert np.isfinite(numbers(replies(engine, view, some, "coordinates"))).all()
-    assert len(refused) == 2
+    assert np.array_equal(numbers(replies(engine, view, some, "coordinates")), expected)
+    assert len(refused) == 2 and engine.servers[0].usable
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_stays_busy_is_given_up_and_another_asked(
+    said, station, remote, view, questions, replies, status
+):
+    """Both are busy in turn, so that one of them is the one that the image chose."""
+    busy = status, json.dumps({"error": {"message": "busy"}})
+    with Answering(said) as other:
+        engine, some = (
+            remote(station.url, other.url, timeout=1.5),
+            questions(view, "coordinates", 3),
+        )
+        expected = numbers(replies(engine, view, some, "coordinates"))
+        for full in (station, other):
+            assert_all_usable(engine)
+            full.answer = lambda method, path, body: busy if body else said(method, path, body)
+            begun = time.monotonic()
+            assert np.array_equal(numbers(replies(engine, view, some, "coordinates")), expected)
+            assert time.monotonic() - begun < 4 * 1.5
+            full.answer = said
 
 
 def test_one_conversation_a_request_where_there_is_no_batch_route(
