@@ -72,7 +72,7 @@ def rows(
         alone = None
         try:
             if len(some) == 1:
-                alone = make_engine(name, checkpoint, check="off", piece=max(counts), **given)
+                alone = make_engine(name, checkpoint, check="off", whole=True, **given)
             for style in [s for s in styles if s in checkpoint.wording]:
                 yield from _of_style(predictor, alone, where, frame, style, counts, clock)
         finally:
@@ -109,7 +109,7 @@ def _server_s(
     engine: Any, checkpoint: Checkpoint, frame: Frame, style: str, pixels: np.ndarray
 ) -> float:
     """Seconds of one server for questions about a frame that is no larger than a view. engine:
-    remote, with pieces as large as all of them."""
+    remote, which asks all of them at once."""
     asker = checkpoint.asker(style)
     if not asker.shares_image:
         return 0.0

@@ -44,8 +44,15 @@ Result = TypeVar("Result")
 
 TIMEOUT_S = 30.0
 SAMPLED = 64  # questions of a scene, of which one is checked where not all are
-PIECE = 128  # questions about one image that its server is asked at once
+PIECE = 64  # questions about one image that a server is asked at once
+# Fewer are asked in one piece; more in two at least, so that the server has something to do while
+# the answers to one of them are on the line and its next round is made.
+UNDIVIDED = 16
+OWN = 128  # questions about one image in a step that only its own server is asked
 DRAWN = 8  # questions with an image of their own that a server is asked at once
+# A step is several rounds, each over the network and back, however few questions it has: it is
+# worth filling up to so many times what one question takes, and a first one costs no memory here.
+PATIENCE, GROWTH = 4.0, 8
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,8 @@ class RemoteEngine:
     timeout: seconds that a server may take for one request; then it is taken for lost.
     check: as LocalEngine takes it; a whole answer is asked for beside the number.
     longest: tokens of a reply that is decoded freely.
-    piece: questions about one image that its server is asked at once.
+    whole: send all questions of a step about one image at once instead of in pieces that overlap;
+        the yardstick of `depthlm bench --remote`.
     device, dtype, threads: accepted and without meaning here: the servers' own count.
 
     counts: how many replies were "checked" so far, and how many of them "fell_back".
@@ -94,7 +102,7 @@ class RemoteEngine:
         timeout: float = TIMEOUT_S,
         check: str = "auto",
         longest: int = LONGEST,
-        piece: int = PIECE,
+        whole: bool = False,
         progress: Progress = silent,
         device: str = "",
         dtype: str = "",
@@ -112,13 +120,13 @@ class RemoteEngine:
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
         self.limits = parts.vision.limits
         self.check = check
-        self._piece = piece
+        self._whole = whole
         self.counts: Counter[str] = Counter()
         self._settings = SentImage.settings_of(parts.vision)
         self._reader = Reader(self.prompts, self.grammar, longest)
         self._fallen_back: set[str] = set()
         self._sized: set[Hashable] = set()  # sizes of views that a server sees as they are
-        self._pace = Pace()
+        self._pace = Pace(growth=GROWTH, patience=PATIENCE)
         self._running: dict[int, set[asyncio.Task[Any]]] = {}  # by id of the scene
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -305,16 +313,18 @@ class RemoteEngine:
         ]
 
     def _cut(self, scene: RemoteScene, batch: Sequence[Asked], indices: list[int]) -> list[_Piece]:
-        """The pieces of a group: one for the server of its image, and the rest for any."""
+        """The pieces of a group: the first for the server of its image, and the rest for any."""
         own, key = batch[indices[0]][0], scene.key
-        most = self._piece if key else DRAWN
-        length = ceil(len(indices) / ceil(len(indices) / most))
+        count = ceil(len(indices) / (PIECE if key else DRAWN))
+        if key and len(indices) > UNDIVIDED:
+            count = 1 if self._whole else max(count, 2)
+        length = ceil(len(indices) / count)
         pieces = []
         for start in range(0, len(indices), length):
             part = indices[start : start + length]
             questions = [batch[index][1] for index in part]
             spoken = [self._is_spoken(scene, question) for question in questions]
-            pinned = bool(key) and start == 0
+            pinned = bool(key) and start + len(part) <= max(OWN, length)
             pieces.append(_Piece(scene, own, key, questions, part, spoken, pinned))
         return pieces
 
