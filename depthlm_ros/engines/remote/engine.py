@@ -52,7 +52,7 @@ OWN = 128  # questions about one image in a step that only its own server is ask
 DRAWN = 8  # questions with an image of their own that a server is asked at once
 # A step is several rounds, each over the network and back, however few questions it has: it is
 # worth filling up to so many times what one question takes, and a first one costs no memory here.
-PATIENCE, GROWTH = 4.0, 8
+PATIENCE, GROWTH = 8.0, 8
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,28 @@ def test_one_conversation_a_request_where_there_is_no_batch_route(
     assert np.abs(numbers(found) - numbers(expected)).max() < 1e-3
 
 
+def test_the_questions_of_a_step_are_asked_in_pieces_that_overlap(
+    said, station, remote, local, view, questions, replies
+):
+    """While the answers to one are on the line, the server computes for the other."""
+    engine, some, under_way, most = remote(station.url), questions(view, "coordinates", 18), [], []
+
+    def slow(method, path, body):
+        if not path.endswith("/batch"):
+            return said(method, path, body)
+        under_way.append(len(body["messages"]))
+        most.append(list(under_way))
+        time.sleep(0.3)
+        told = said(method, path, body)
+        under_way.remove(len(body["messages"]))
+        return told
+
+    station.answer = slow
+    found = numbers(replies(engine, view, some, "coordinates"))
+    assert [9, 9] in most and max(map(len, most)) == 2
+    assert np.abs(found - numbers(replies(local, view, some, "coordinates"))).max() < 1e-3
+
+
 @pytest.mark.parametrize("fault", ["dies", "hangs", "talks nonsense"])
 def test_another_server_is_asked_where_one_fails(
     said, station, remote, view, questions, replies, fault
