@@ -44,11 +44,10 @@ Result = TypeVar("Result")
 
 TIMEOUT_S = 30.0
 SAMPLED = 64  # questions of a scene, of which one is checked where not all are
-PIECE = 64  # questions about one image that a server is asked at once
-# Fewer are asked in one piece; more in two at least, so that the server has something to do while
-# the answers to one of them are on the line and its next round is made.
-UNDIVIDED = 16
-OWN = 128  # questions about one image in a step that only its own server is asked
+# Questions about one image that a server is asked at once. They go out in two pieces for each
+# server at least, so that it has something to do while the answers to one piece are on the line.
+PIECE, SMALLEST = 64, 8
+OWN = 32  # questions about one image in a step that are worth no other server than its own
 DRAWN = 8  # questions with an image of their own that a server is asked at once
 # A step is several rounds, each over the network and back, however few questions it has: it is
 # worth filling up to so many times what one question takes, and a first one costs no memory here.
@@ -314,17 +313,20 @@ class RemoteEngine:
 
     def _cut(self, scene: RemoteScene, batch: Sequence[Asked], indices: list[int]) -> list[_Piece]:
         """The pieces of a group: the first for the server of its image, and the rest for any."""
-        own, key = batch[indices[0]][0], scene.key
-        count = ceil(len(indices) / (PIECE if key else DRAWN))
-        if key and len(indices) > UNDIVIDED:
-            count = 1 if self._whole else max(count, 2)
-        length = ceil(len(indices) / count)
+        own, key, total = batch[indices[0]][0], scene.key, len(indices)
+        count = ceil(total / (PIECE if key else DRAWN))
+        if key and self._whole:
+            count = 1
+        elif key:
+            servers = sum(server.usable for server in self._servers) if total > OWN else 1
+            count = max(count, min(2 * servers, total // SMALLEST))
+        length = ceil(total / count)
         pieces = []
-        for start in range(0, len(indices), length):
+        for start in range(0, total, length):
             part = indices[start : start + length]
             questions = [batch[index][1] for index in part]
             spoken = [self._is_spoken(scene, question) for question in questions]
-            pinned = bool(key) and start + len(part) <= max(OWN, length)
+            pinned = bool(key) and (start == 0 or total <= OWN)
             pieces.append(_Piece(scene, own, key, questions, part, spoken, pinned))
         return pieces
 
