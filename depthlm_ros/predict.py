@@ -29,7 +29,15 @@ from depthlm_ros.question import PointingStyle, Question, Style
 from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal
 
-CHEAPEST = ("position", "coordinates", "marker")  # styles for grids where no map can be told
+CHEAPEST = ("position", "coordinates", "marker")  # styles of questions, to choose one for grids
+# Styles that an engine cannot do, and why; local does all.
+_STATES = {DENSE: "the head needs hidden states of the model, which engine local alone has"}
+_ROTARY = "it gives a token a rotary position of its own, which no server takes"
+LACKING: dict[str, dict[str, str]] = {
+    "reference": _STATES,
+    "scripted": _STATES,
+    "remote": {**_STATES, "position": _ROTARY},
+}
 STEP_S = 0.1  # seconds of a step, which a new question waits for
 # A remote step waits for the network several times, however many questions it takes; so many
 # share it, and the server, not the step, decides who computes when.
@@ -144,10 +152,17 @@ def load_predictor(
     """
     if engine not in PREDICTORS:
         raise InputError(f"engine '{engine}' is unknown, allowed: {', '.join(PREDICTORS)}")
-    weights = engine != "remote"
-    found = choose_checkpoint(checkpoint, entry, style, grid_style, axes, weights)
-    if engine in ENGINES and engine != "local" and found.head:
-        found = _without_dense(found, engine, DENSE in (style, grid_style))
+    named = _named(checkpoint, entry, style, grid_style, axes, engine)
+    found = _askable(named, engine, style, grid_style)
+    for parameter, before, now in (
+        ("style", named.style, found.style),
+        ("grid.style", named.grid_style, found.grid_style),
+    ):
+        if now != before:
+            logging.getLogger(__name__).warning(
+                "%s is %s where checkpoint '%s' has %s, which engine '%s' cannot do: %s",
+                *(parameter, now, found.name, before, engine, LACKING[engine][before]),
+            )
     return PREDICTORS[engine](found, warm_up=warm_up, **options)
 
 
@@ -157,17 +172,26 @@ def choose_checkpoint(
     style: str = "",
     grid_style: str = "",
     axes: str = "",
-    weights: bool = True,
+    engine: str = "local",
 ) -> Checkpoint:
     """The checkpoint that load_predictor would load, checked as far as goes without loading it.
-    weights: whether they must be here.
 
-    Raises CheckpointError.
+    Where the engine cannot do the checkpoint's own style of questions or of grids, it is the
+    cheapest that it can.
+
+    Raises CheckpointError; UnsupportedError for a style that the engine cannot do.
     """
+    named = _named(checkpoint, entry, style, grid_style, axes, engine)
+    return _askable(named, engine, style, grid_style)
+
+
+def _named(
+    checkpoint: str | Checkpoint, entry: str, style: str, grid_style: str, axes: str, engine: str
+) -> Checkpoint:
     if isinstance(checkpoint, Checkpoint):
         found = checkpoint
     else:
-        found = find_checkpoint(checkpoint, entry, weights)
+        found = find_checkpoint(checkpoint, entry, weights=engine != "remote")
     return replace(
         found,
         style=style or found.style,
@@ -176,26 +200,24 @@ def choose_checkpoint(
     )
 
 
-def _without_dense(checkpoint: Checkpoint, engine: str, is_wanted: bool) -> Checkpoint:
-    """The entry of a checkpoint with a head for an engine that has no hidden states to give it:
-    grids are asked then. UnsupportedError where dense is wanted, or nothing can be asked."""
-    if is_wanted or not checkpoint.wording:
-        raise UnsupportedError(
-            f"style dense of checkpoint '{checkpoint.name}' needs the model's hidden states, which"
-            f" engine '{engine}' does not give: take engine local"
-        )
-    asked = next(name for name in CHEAPEST if name in checkpoint.wording)
-    logging.getLogger(__name__).warning(
-        "engine '%s' does not give the hidden states that the dense head of checkpoint '%s' needs:"
-        " what it would tell is asked in %s style instead",
-        engine,
-        checkpoint.name,
-        asked,
-    )
+def _askable(checkpoint: Checkpoint, engine: str, style: str, grid_style: str) -> Checkpoint:
+    """The entry with styles that the engine can do. style, grid_style: those that were wanted."""
+    lacking = LACKING.get(engine, {})
+    left = [name for name in CHEAPEST if name in checkpoint.wording and name not in lacking]
+    for parameter, own, wanted in (
+        ("style", checkpoint.style, style),
+        ("grid.style", checkpoint.grid_style, grid_style),
+    ):
+        if own in lacking and (wanted or not left):
+            other = f"set {parameter} (--style) to {' or '.join(left)}, or " if left else ""
+            raise UnsupportedError(
+                f"engine '{engine}' cannot do style {own} of checkpoint '{checkpoint.name}':"
+                f" {lacking[own]}; {other}take engine local"
+            )
     return replace(
         checkpoint,
-        style=asked if checkpoint.style == DENSE else checkpoint.style,
-        grid_style=asked if checkpoint.grid_style == DENSE else checkpoint.grid_style,
+        style=left[0] if checkpoint.style in lacking else checkpoint.style,
+        grid_style=left[0] if checkpoint.grid_style in lacking else checkpoint.grid_style,
     )
 
 

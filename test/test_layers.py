@@ -49,7 +49,13 @@ WITH_TORCH_OR_ROS = (
     "engines.reference",
     "engines.remote",
 )
-LIGHT = ("models.progress", "engines.scripted", "engines.remote.addresses", "dense.spec")
+LIGHT = (
+    "models.progress",
+    "engines.scripted",
+    "engines.remote.addresses",
+    "engines.remote.served",
+    "dense.spec",
+)
 IMPORT_ALL = f"""
 import importlib, json, sys
 for name in {HEAVY}:

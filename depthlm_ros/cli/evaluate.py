@@ -225,7 +225,8 @@ def _watched(records: Iterable[Any], checkpoint: Checkpoint) -> Iterator[Any]:
 
 
 def _entry(args: argparse.Namespace) -> Checkpoint:
-    return choose_checkpoint(args.checkpoint or "tiny", args.entry, axes=args.axes)
+    checkpoint = args.checkpoint or "tiny"
+    return choose_checkpoint(checkpoint, args.entry, axes=args.axes, engine=args.engine)
 
 
 @contextmanager

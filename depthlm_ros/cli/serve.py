@@ -17,7 +17,9 @@ from pathlib import Path
 
 from depthlm_ros.checkpoints import Checkpoint, find_checkpoint
 from depthlm_ros.engines.remote.addresses import read_key
+from depthlm_ros.engines.remote.served import folder_to_serve
 from depthlm_ros.errors import InputError, MissingDependency
+from depthlm_ros.predict import choose_checkpoint
 
 INSTALL = (
     "vLLM is not installed {where}: put it into an environment of its own (python3 -m venv"
@@ -68,14 +70,15 @@ def add(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Become the server; with --dry-run print how."""
-    checkpoint = find_checkpoint(args.checkpoint)
+    """Become the server; with --dry-run print how. Either way the folder that it is to load is
+    written, where that is not the checkpoint's own."""
+    checkpoint = choose_checkpoint(find_checkpoint(args.checkpoint), engine="remote")
     python, on_cpu = interpreter(args.python)
     command = [str(python), *arguments(checkpoint, args.host, args.port, on_cpu), *args.vllm]
     variables = dict(environment(python, on_cpu, args.key_file))
     if args.dry_run:
-        shown = {name: value for name, value in variables.items() if name != "VLLM_API_KEY"}
-        print(*(f"{name}={value}" for name, value in shown.items()), *command)
+        shown = [f"{n}={shlex.quote(v)}" for n, v in variables.items() if n != "VLLM_API_KEY"]
+        print(*shown, shlex.join(command))
         return 0
     sys.stdout.flush()
     os.execve(command[0], command, {**os.environ, **variables})
@@ -110,7 +113,8 @@ def _candidates(named: str) -> Iterator[Path]:
 def arguments(checkpoint: Checkpoint, host: str, port: int, on_cpu: bool) -> list[str]:
     """What the interpreter is told, but for what the user adds."""
     images = {"image": 2, "video": 0}  # two for camera poses and correspondences
-    found = ["-m", SERVER, "--model", checkpoint.model, "--served-model-name", checkpoint.name]
+    model = folder_to_serve(checkpoint)
+    found = ["-m", SERVER, "--model", model, "--served-model-name", checkpoint.name]
     found += ["--host", host, "--port", str(port), "--limit-mm-per-prompt", json.dumps(images)]
     found += ["--max-model-len", str(context(checkpoint)), "--enable-prefix-caching"]
     return [*found, *(ON_CPU if on_cpu else ())]

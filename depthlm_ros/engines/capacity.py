@@ -32,10 +32,17 @@ class Pace:
     """How many questions a step may take, for each kind of question, by what steps took.
 
     A kind is any hashable value: questions of one kind cost about the same.
+    growth, patience: see GROWTH and PATIENCE.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        growth: int = GROWTH,
+        patience: float = PATIENCE,
+    ):
         self._clock = clock
+        self._limits = growth, patience
         self._measured: dict[Hashable, _Measured] = {}
         self._most: dict[Hashable, int] = {}
 
@@ -61,7 +68,7 @@ class Pace:
 
     def note(self, kind: Hashable, questions: int, seconds: float) -> None:
         """A step of so many questions took `seconds`."""
-        self._measured.setdefault(kind, _Measured()).note(questions, seconds)
+        self._measured.setdefault(kind, _Measured(*self._limits)).note(questions, seconds)
 
 
 class _Measured:
@@ -75,10 +82,11 @@ class _Measured:
     question a step for ever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, growth: int, patience: float) -> None:
+        self._growth, self._patience = growth, patience
         self._single: deque[float] = deque(maxlen=2)  # seconds of steps of one question
         self._larger: deque[tuple[int, float]] = deque(maxlen=2)  # (questions, seconds)
-        self._size = 2  # of the last larger step that was not slow
+        self._size = growth  # of the last larger step that was not slow
         self._alone = 0  # steps of one question since the last larger one
         self._probe = PROBES[0]  # of them, after which two questions are tried again
         self._slow = 0  # larger steps in a row that took much longer than expected
@@ -90,9 +98,9 @@ class _Measured:
         if not self._larger:
             return self._size
         first, further = self._first(), self._further()
-        step = max(seconds, PATIENCE * first)
+        step = max(seconds, self._patience * first)
         questions, took = min(self._larger, key=lambda of: of[1] / of[0])
-        most = GROWTH * questions if took <= step else questions
+        most = self._growth * questions if took <= step else questions
         fits = most if step - first >= further * most else 1 + int((step - first) / further)
         unsure = len(self._larger) < 2 or self._alone >= self._probe
         return max(fits, 2) if unsure else fits

@@ -102,7 +102,7 @@ class DepthLMNode(ManagedNode):
                 settings.style,
                 settings.grid_style,
                 settings.axes,
-                weights=settings.engine != "remote",
+                settings.engine,
             )
         if settings.query_frame:
             self._frames.listen()

@@ -7,7 +7,9 @@ tests that are marked `vllm`.
 
 import json
 import shlex
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,11 @@ def environment(tmp_path):
     return make
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def command(out):
     words = shlex.split(out)
     start = words.index("-m") - 1
@@ -45,7 +52,7 @@ def test_on_a_gpu_vllm_chooses_most_by_itself(environment, run):
     assert code == 0, err
     assert words[:3] == [str(python), "-m", "vllm.entrypoints.openai.api_server"]
     options = dict(zip(words[3::2], words[4::2], strict=False))
-    assert options["--model"] == str(TINY) and options["--served-model-name"] == "tiny"
+    assert options["--served-model-name"] == "tiny"
     assert options["--port"] == "8123" and options["--host"] == "127.0.0.1"
     assert "--block-size" not in words and "--dtype" not in words
     assert set(variables) <= {"VLLM_NO_USAGE_STATS"}
@@ -71,6 +78,53 @@ def test_a_question_about_the_largest_view_fits_into_the_context(environment, ru
     assert 44 * 38 + 200 < length <= 4096
     most = json.loads((TINY / "config.json").read_text())["text_config"]["max_position_embeddings"]
     assert length <= most
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_vllm_is_given_a_folder_without_the_dense_head(environment, run, tmp_path, sharded):
+    """It refuses tensors that its model does not know; all others are the same to the byte."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    own = tmp_path / "own"
+    shutil.copytree(TINY, own)
+    whole = safetensors.load_file(own / "model.safetensors")
+    if sharded:
+        head = {n: w for n, w in whole.items() if n.startswith("depth_head.")}
+        rest = {n: w.bfloat16() for n, w in whole.items() if n not in head}
+        some = dict(list(rest.items())[:9])
+        shards = {"a": some, "b": {n: rest[n] for n in rest if n not in some}, "c": head}
+        (own / "model.safetensors").unlink()
+        for name, tensors in shards.items():
+            safetensors.save_file(tensors, own / f"model-{name}.safetensors")
+        index = {n: f"model-{name}.safetensors" for name in shards for n in shards[name]}
+        text = json.dumps({"metadata": {}, "weight_map": index})
+        (own / "model.safetensors.index.json").write_text(text)
+        whole = {**rest, **head}
+    arguments = ["serve", own, "--python", environment("vllm", "0.33.0"), "--dry-run"]
+    for _ in range(2):  # the second time it is there
+        code, out, err = run(*arguments)
+        assert code == 0, err
+    words = command(out)[1]
+    folder = Path(words[words.index("--model") + 1])
+    assert folder.is_relative_to(tmp_path / "cache")
+    found = {}
+    for path in folder.glob("*.safetensors"):
+        found |= safetensors.load_file(path)
+    assert set(found) == {n for n in whole if not n.startswith("depth_head.")}
+    assert all(torch_equal(found[name], whole[name]) for name in found)
+    assert (folder / "config.json").read_bytes() == (own / "config.json").read_bytes()
+    for path in folder.glob("*.index.json"):
+        assert set(json.loads(path.read_text())["weight_map"]) == set(found)
+
+
+def torch_equal(one, other):
+    return one.dtype == other.dtype and (one == other).all()
+
+
+def test_a_place_that_cannot_be_written_is_told(environment, run, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    code, _, err = run("serve", "tiny", "--python", environment("vllm", "0.33.0"), "--dry-run")
+    assert code == 2 and "XDG_CACHE_HOME" in err and err.count("\n") == 1
 
 
 def test_the_key_stands_in_no_command_line(environment, run, tmp_path):

@@ -29,6 +29,17 @@ class Machine:
         return taken
 
 
+def test_a_pace_with_more_patience_fills_the_steps_of_a_slow_single_question():
+    """A step is worth so many times what one question takes, and grows so much at once."""
+    found = []
+    for pace in (Pace(), Pace(growth=8, patience=8.0)):
+        pace.note("kind", 1, 0.5)
+        found.append(pace.room("kind", STEP_S))
+        pace.note("kind", found[-1], 0.6)
+        found.append(pace.room("kind", STEP_S))
+    assert found == [2, 3, 8, 64]
+
+
 def settle(fixed, each):
     """The room that a Pace comes to where a step of n takes fixed + n * each."""
     return Machine(fixed, each).steps(40)[-1]

@@ -48,16 +48,18 @@ class Client:
     url: of the server, without /v1. key: for a server that wants one. timeout: seconds that a
     request may take, pauses included.
 
-    traffic: "requests", and "bytes" of their bodies, so far.
+    traffic: "requests", and "bytes" of their bodies, so far. waited_s: from the last byte of a
+    request to the first of its answer, over all requests so far.
     """
 
     def __init__(self, url: str, key: str, timeout: float):
         self.url = url
         self.timeout = timeout
         self.traffic: Counter[str] = Counter()
+        self.waited_s = 0.0
         http = openai.DefaultAsyncHttpxClient(
             verify=ssl.create_default_context(),  # the system's authorities, or SSL_CERT_FILE
-            event_hooks={"request": [self._count]},
+            event_hooks={"request": [self._leaves], "response": [self._arrives]},
         )
         self._openai = openai.AsyncOpenAI(
             base_url=f"{url}/v1",
@@ -135,9 +137,13 @@ class Client:
             f"{self.url} cannot be reached ({reason}): is the server started, the network up?"
         )
 
-    async def _count(self, request: Any) -> None:
+    async def _leaves(self, request: Any) -> None:
         self.traffic["requests"] += 1
         self.traffic["bytes"] += int(request.headers.get("content-length", 0))
+        request.extensions["left"] = time.monotonic()
+
+    async def _arrives(self, response: Any) -> None:
+        self.waited_s += time.monotonic() - response.request.extensions["left"]
 
 
 def _pause(error: openai.APIStatusError, attempt: int) -> float:

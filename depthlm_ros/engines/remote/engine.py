@@ -44,8 +44,14 @@ Result = TypeVar("Result")
 
 TIMEOUT_S = 30.0
 SAMPLED = 64  # questions of a scene, of which one is checked where not all are
-PIECE = 128  # questions about one image that its server is asked at once
+# Questions about one image that a server is asked at once. They go out in two pieces for each
+# server at least, so that it has something to do while the answers to one piece are on the line.
+PIECE, SMALLEST = 64, 8
+OWN = 32  # questions about one image in a step that are worth no other server than its own
 DRAWN = 8  # questions with an image of their own that a server is asked at once
+# A step is several rounds, each over the network and back, however few questions it has: it is
+# worth filling up to so many times what one question takes, and a first one costs no memory here.
+PATIENCE, GROWTH = 8.0, 8
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class RemoteEngine:
     timeout: seconds that a server may take for one request; then it is taken for lost.
     check: as LocalEngine takes it; a whole answer is asked for beside the number.
     longest: tokens of a reply that is decoded freely.
+    whole: send all questions of a step about one image at once instead of in pieces that overlap;
+        the yardstick of `depthlm bench --remote`.
     device, dtype, threads: accepted and without meaning here: the servers' own count.
 
     counts: how many replies were "checked" so far, and how many of them "fell_back".
@@ -93,6 +101,7 @@ class RemoteEngine:
         timeout: float = TIMEOUT_S,
         check: str = "auto",
         longest: int = LONGEST,
+        whole: bool = False,
         progress: Progress = silent,
         device: str = "",
         dtype: str = "",
@@ -110,12 +119,13 @@ class RemoteEngine:
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
         self.limits = parts.vision.limits
         self.check = check
+        self._whole = whole
         self.counts: Counter[str] = Counter()
         self._settings = SentImage.settings_of(parts.vision)
         self._reader = Reader(self.prompts, self.grammar, longest)
         self._fallen_back: set[str] = set()
         self._sized: set[Hashable] = set()  # sizes of views that a server sees as they are
-        self._pace = Pace()
+        self._pace = Pace(growth=GROWTH, patience=PATIENCE)
         self._running: dict[int, set[asyncio.Task[Any]]] = {}  # by id of the scene
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -149,6 +159,11 @@ class RemoteEngine:
         for server in self._servers:
             found += server.client.traffic + server.counts
         return found
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that requests were at a server so far, summed over the requests."""
+        return sum(server.client.waited_s for server in self._servers)
 
     def supports(self, style: Style, images: int = 1) -> str:
         """Why it cannot be asked in this style about so many images; empty if it can."""
@@ -297,16 +312,21 @@ class RemoteEngine:
         ]
 
     def _cut(self, scene: RemoteScene, batch: Sequence[Asked], indices: list[int]) -> list[_Piece]:
-        """The pieces of a group: one for the server of its image, and the rest for any."""
-        own, key = batch[indices[0]][0], scene.key
-        most = PIECE if key else DRAWN
-        length = ceil(len(indices) / ceil(len(indices) / most))
+        """The pieces of a group: the first for the server of its image, and the rest for any."""
+        own, key, total = batch[indices[0]][0], scene.key, len(indices)
+        count = ceil(total / (PIECE if key else DRAWN))
+        if key and self._whole:
+            count = 1
+        elif key:
+            servers = sum(server.usable for server in self._servers) if total > OWN else 1
+            count = max(count, min(2 * servers, total // SMALLEST))
+        length = ceil(total / count)
         pieces = []
-        for start in range(0, len(indices), length):
+        for start in range(0, total, length):
             part = indices[start : start + length]
             questions = [batch[index][1] for index in part]
             spoken = [self._is_spoken(scene, question) for question in questions]
-            pinned = bool(key) and start == 0
+            pinned = bool(key) and (start == 0 or total <= OWN)
             pieces.append(_Piece(scene, own, key, questions, part, spoken, pinned))
         return pieces
 

@@ -117,6 +117,9 @@ def _model_values(node, worker, settings):
     yield "ready", not worker.problem
     yield "checkpoint", settings.checkpoint
     yield "engine", settings.engine
+    if predictor:  # an engine may ask otherwise than the checkpoint's entry says
+        yield "style", predictor.checkpoint.style
+        yield "grid style", predictor.checkpoint.grid_style
     device = predictor.device if predictor else "none"
     yield "device", device
     yield from _memory(device)

@@ -78,19 +78,42 @@ def test_an_image_that_a_server_has_lost_is_sent_again(
     assert np.array_equal(numbers(found), numbers(again))
 
 
-def test_a_busy_server_is_asked_again(said, station, remote, view, questions, replies):
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_asked_again(said, station, remote, view, questions, replies, status):
     engine, some = remote(station.url), questions(view, "coordinates", 3)
+    expected = numbers(replies(engine, view, some, "coordinates"))
     refused = []
 
     def busy(method, path, body):
-        if len(refused) < 2:
+        if method == "POST" and len(refused) < 2:
             refused.append(path)
-            return 429 if refused else 503, json.dumps({"error": {"message": "busy"}})
+            return status, json.dumps({"error": {"message": "busy"}})
         return said(method, path, body)
 
     station.answer = busy
-    assert np.isfinite(numbers(replies(engine, view, some, "coordinates"))).all()
-    assert len(refused) == 2
+    assert np.array_equal(numbers(replies(engine, view, some, "coordinates")), expected)
+    assert len(refused) == 2 and engine.servers[0].usable
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_stays_busy_is_given_up_and_another_asked(
+    said, station, remote, view, questions, replies, status
+):
+    """Both are busy in turn, so that one of them is the one that the image chose."""
+    busy = status, json.dumps({"error": {"message": "busy"}})
+    with Answering(said) as other:
+        engine, some = (
+            remote(station.url, other.url, timeout=1.5),
+            questions(view, "coordinates", 3),
+        )
+        expected = numbers(replies(engine, view, some, "coordinates"))
+        for full in (station, other):
+            assert_all_usable(engine)
+            full.answer = lambda method, path, body: busy if body else said(method, path, body)
+            begun = time.monotonic()
+            assert np.array_equal(numbers(replies(engine, view, some, "coordinates")), expected)
+            assert time.monotonic() - begun < 4 * 1.5
+            full.answer = said
 
 
 def test_one_conversation_a_request_where_there_is_no_batch_route(
@@ -107,6 +130,28 @@ def test_one_conversation_a_request_where_there_is_no_batch_route(
     assert engine.servers[0].usable
     found = replies(engine, view, questions(view, "coordinates", 1), "coordinates")
     assert np.abs(numbers(found) - numbers(expected)).max() < 1e-3
+
+
+def test_the_questions_of_a_step_are_asked_in_pieces_that_overlap(
+    said, station, remote, local, view, questions, replies
+):
+    """While the answers to one are on the line, the server computes for the other."""
+    engine, some, under_way, most = remote(station.url), questions(view, "coordinates", 18), [], []
+
+    def slow(method, path, body):
+        if not path.endswith("/batch"):
+            return said(method, path, body)
+        under_way.append(len(body["messages"]))
+        most.append(list(under_way))
+        time.sleep(0.3)
+        told = said(method, path, body)
+        under_way.remove(len(body["messages"]))
+        return told
+
+    station.answer = slow
+    found = numbers(replies(engine, view, some, "coordinates"))
+    assert [9, 9] in most and max(map(len, most)) == 2
+    assert np.abs(found - numbers(replies(local, view, some, "coordinates"))).max() < 1e-3
 
 
 @pytest.mark.parametrize("fault", ["dies", "hangs", "talks nonsense"])

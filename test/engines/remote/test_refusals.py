@@ -4,14 +4,18 @@
 import json
 import ssl
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from testing.http_servers import Answering
 
+import depthlm_ros.demo
 from depthlm_ros.errors import EngineError, InputError, UnsupportedError
 
 from .conftest import numbers
+
+SCENE = Path(depthlm_ros.demo.__file__).with_name("scene.png")
 
 
 def changed(said, change):
@@ -208,6 +212,30 @@ def test_position_style_is_refused_with_the_reason(station, remote, tiny, view):
     assert engine.supports(tiny.asker("marker")) == ""
     with pytest.raises(UnsupportedError, match=r"\bposition\b"):
         AskingPredictor(engine, tiny).ranges(view.frame, [(100, 100)], style="position")
+
+
+def test_grids_are_asked_in_a_style_that_servers_take(station, run, caplog):
+    """The checkpoint's own way is position style."""
+    from depthlm_ros.predict import load_predictor
+
+    predictor = load_predictor("tiny", "remote", urls=[station.url])
+    predictor.close()
+    assert predictor.checkpoint.style == "marker"
+    assert predictor.checkpoint.grid_style == "coordinates"
+    (told,) = [r.getMessage() for r in caplog.records if "position" in r.getMessage()]
+    assert "grid.style is coordinates" in told
+
+
+@pytest.mark.parametrize("style", ["position", "dense"])
+def test_a_style_that_is_wanted_is_not_replaced(station, run, style):
+    from depthlm_ros.predict import choose_checkpoint
+
+    for wanted in ({"style": style}, {"grid_style": style}):
+        with pytest.raises(UnsupportedError, match="coordinates or marker"):
+            choose_checkpoint("tiny", **wanted, engine="remote")
+    scan = ["scan", SCENE, "--fx", 525, "--grid", "2x2", "--style", style]
+    code, _, err = run(*scan, "--engine", "remote", "--remote-urls", station.url)
+    assert code == 2 and "--style" in err and err.count("\n") == 1
 
 
 def test_a_bad_certificate(said, remote, tmp_path):

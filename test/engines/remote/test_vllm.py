@@ -1,6 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The remote engine against real vLLM: the local engine is the oracle, real processes fail."""
 
+import itertools
+import json
 import signal
 import threading
 import time
@@ -80,6 +82,47 @@ def test_two_images_at_once_are_not_taken_for_each_other(vllm, remote, local, vi
         found.append(numbers(asked.step(batch)))
     assert np.abs(found[0] - found[1]).max() < 1e-3
     assert np.abs(found[1][::2] - found[1][1::2]).max() > 0.1
+
+
+def test_another_image_under_load_changes_no_answer(vllm, remote, local, view, questions, replies):
+    """Two callers ask about the same pixels of two images at the same time, twice."""
+    shown = view, replace(view, image=np.ascontiguousarray(view.image[:, ::-1]))
+    some = questions(view, "coordinates", 40, seed=8)
+    engines, found = [remote(vllm) for _ in shown], ([], [])
+
+    def ask(engine, image, said):
+        for _ in range(2):
+            said.append(numbers(replies(engine, image, some, "coordinates")))
+
+    callers = [threading.Thread(target=ask, args=a) for a in zip(engines, shown, found)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(300)
+    for image, said in zip(shown, found, strict=True):
+        expected = numbers(replies(local, image, some, "coordinates"))
+        assert len(said) == 2 and max(np.abs(one - expected).max() for one in said) < 1e-3
+    assert np.abs(found[0][0] - found[1][0]).max() > 0.1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_too_busy_now_and_then_gives_the_same_answers(
+    vllm, remote, view, questions, replies, status
+):
+    real, posts = passing_on(vllm), itertools.count()
+
+    def busy(method, path, body):
+        if body and next(posts) % 3 == 1:
+            return status, json.dumps({"error": {"message": "busy"}})
+        return real(method, path, body)
+
+    some = questions(view, "coordinates", 20, seed=9)
+    expected = numbers(replies(remote(vllm), view, some, "coordinates"))
+    with Answering(busy) as station:
+        engine = remote(station.url)
+        found = numbers(replies(engine, view, some, "coordinates"))
+        assert next(posts) > 8 and engine.servers[0].usable
+    assert np.abs(found - expected).max() < 1e-3
 
 
 def test_questions_in_words_about_two_images_are_answered_alike(vllm, remote, local, view):
