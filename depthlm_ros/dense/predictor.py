@@ -70,6 +70,7 @@ class DensePredictor(AskingPredictor):
         jobs = [self._map_of(view, priority, deadline) for view in views]
         parts = [_Part(j, n) for j, n in zip(jobs, filter(None, counts), strict=True)]
         plan = _Plan(frame.camera, asked, status, views, jobs)
+        # A map has one number a pixel: there is no report to choose.
         return RangesJob(parts, lambda report: plan.ranges(self.checkpoint))
 
     def map(self, frame: Frame) -> RangeMap:
@@ -79,7 +80,7 @@ class DensePredictor(AskingPredictor):
         for job in jobs:
             job.wait()
         width, height = frame.camera.width, frame.camera.height
-        told = np.empty((3, height, width), np.float32)
+        values = np.empty((3, height, width), np.float32)
         rows = max(STRIP // width, 1)
         for top in range(0, height, rows):
             v, u = np.mgrid[top : min(top + rows, height), :width]
@@ -87,8 +88,8 @@ class DensePredictor(AskingPredictor):
             status = np.zeros(len(pixels), np.uint8)
             found = _Plan(frame.camera, pixels, status, views, jobs).ranges(self.checkpoint)
             strip = np.stack([found.distance_m, found.lower_m, found.upper_m])
-            told[:, top : top + rows] = strip.reshape(3, -1, width)
-        return RangeMap(told[0], told[1], told[2], frame.camera)
+            values[:, top : top + rows] = strip.reshape(3, -1, width)
+        return RangeMap(values[0], values[1], values[2], frame.camera)
 
     def _map_of(self, view: View, priority: int = 0, deadline: float | None = None) -> Job:
         """The job whose only reply is the DepthMap of a view."""
@@ -103,7 +104,7 @@ class DensePredictor(AskingPredictor):
                 f"at {self.checkpoint.focal_px:g} px this {frame.camera.width} x"
                 f" {frame.camera.height} image with fx = {frame.camera.fx:g} becomes a view of"
                 f" {camera.width} x {camera.height}, smaller than the {token} x {token} px of one"
-                " image token, of which no map can be told: check the intrinsics, or give a larger"
+                " image token, of which no map can be made: check the intrinsics, or give a larger"
                 " part of the image"
             )
         return self._views(frame)
@@ -113,8 +114,8 @@ class DensePredictor(AskingPredictor):
 class _Plan:
     """Pixels of a frame and the maps in which they are looked up.
 
-    asked: (N, 2) pixels. status: (N,) of each if it is told. views, jobs: that hold one of those
-    that are OK, and whose only reply is the DepthMap of the view.
+    asked: (N, 2) pixels. status: (N,) what each has if its map is computed. views: those that hold
+    a pixel that is OK. jobs: of each view, whose only reply is its DepthMap.
     """
 
     camera: Camera
@@ -124,16 +125,16 @@ class _Plan:
     jobs: Sequence[Job]
 
     def ranges(self, checkpoint: Checkpoint) -> Ranges:
-        """Ranges as far as the maps are told; no more than one number a pixel has a map."""
-        status, told = self.status.copy(), np.full((len(self.asked), 3), np.nan)
+        """Ranges as far as the maps are computed."""
+        status, values = self.status.copy(), np.full((len(self.asked), 3), np.nan)
         wanted = np.flatnonzero(status == Status.OK)
         maps = [job.snapshot()[0] for job in self.jobs]
-        told[wanted], is_told = looked_up(self.asked[wanted], self.views, maps)
+        values[wanted], is_computed = looked_up(self.asked[wanted], self.views, maps)
         cancelled = any(job.cancelled for job in self.jobs)
         lost = Status.CANCELLED if cancelled else Status.TIMED_OUT
-        unknown = np.where(is_told, Status.NO_NUMBER, lost)
-        status[wanted] = np.where(np.isfinite(told[wanted, 0]), Status.OK, unknown)
-        return Ranges.of_checkpoint(told, status, self.asked, self.camera, checkpoint, DENSE)
+        unknown = np.where(is_computed, Status.NO_NUMBER, lost)
+        status[wanted] = np.where(np.isfinite(values[wanted, 0]), Status.OK, unknown)
+        return Ranges.of_checkpoint(values, status, self.asked, self.camera, checkpoint, DENSE)
 
 
 class _Part:
@@ -165,20 +166,20 @@ def looked_up(
     pixels: np.ndarray, views: Sequence[View], maps: Sequence[DepthMap | None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """((N, 3) value, lower and upper in metres, NaN where unknown; (N,) whether all maps that hold
-    the pixel are told) of frame pixels (N, 2).
+    the pixel are computed) of frame pixels (N, 2).
 
     Where views overlap their maps are blended, each by how far the pixel lies inside it.
     """
     if len(views) == 1 and maps[0] is not None:  # the rule below, at a fraction of the cost
-        told = _metres(_sampled(maps[0], _middle(views[0], pixels)), maps[0].is_log)
-        return told, np.ones(len(pixels), bool)
+        values = _metres(_sampled(maps[0], _middle(views[0], pixels)), maps[0].is_log)
+        return values, np.ones(len(pixels), bool)
     sums, weights = np.zeros((len(pixels), 2)), np.zeros(len(pixels))
-    is_told, is_log = np.ones(len(pixels), bool), True
+    is_computed, is_log = np.ones(len(pixels), bool), True
     for view, found in zip(views, maps, strict=True):
         middle = _middle(view, pixels)
         held = np.flatnonzero(_inside(view, view.content(pixels)))
         if found is None:
-            is_told[held] = False
+            is_computed[held] = False
             continue
         size = view.camera.width, view.camera.height
         inside = np.minimum(middle[held], 1 - middle[held]) * size + EDGE
@@ -187,9 +188,9 @@ def looked_up(
         weights[held] += weight
         is_log = found.is_log
     with np.errstate(divide="ignore", invalid="ignore"):
-        told = _metres(sums / weights[:, None], is_log)
-    told[~is_told] = np.nan
-    return told, is_told
+        values = _metres(sums / weights[:, None], is_log)
+    values[~is_computed] = np.nan
+    return values, is_computed
 
 
 def _metres(read: np.ndarray, is_log: bool) -> np.ndarray:
@@ -198,9 +199,9 @@ def _metres(read: np.ndarray, is_log: bool) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
         metres = np.exp(np.minimum(value, LARGEST_LOG_M)) if is_log else value
         spread = np.exp(TAIL * np.minimum(np.exp(log_scale), LARGEST_SCALE))
-        told = np.stack([metres, metres / spread, metres * spread], axis=1)
-    told[~(metres > 0) | np.isinf(metres)] = np.nan
-    return told
+        values = np.stack([metres, metres / spread, metres * spread], axis=1)
+    values[~(metres > 0) | np.isinf(metres)] = np.nan
+    return values
 
 
 def _middle(view: View, pixels: np.ndarray) -> np.ndarray:
