@@ -76,19 +76,22 @@ class Ranges:
         camera: Camera,
         checkpoint: Checkpoint,
         style: str,
+        rays: np.ndarray | None = None,
     ) -> "Ranges":
         """Ranges of what a checkpoint answered in a style, with its calibration.
 
         values: (N, 3) value, lower and upper in metres of the style's kind, NaN where unknown.
+        rays: (N, 3) of pixels that all have one, where they are known already.
         """
         calibration = checkpoint.calibration.get(style)
         if calibration:
             lower, upper = calibration.widened(values[:, 1], values[:, 2])
             values = np.stack([values[:, 0], lower, upper], axis=1)
-        asked = np.where((status != Status.INVALID)[:, None], asked, np.nan)
-        rays = np.full((len(status), 3), np.nan)
-        inside = (status != Status.INVALID) & (status != Status.OUTSIDE)
-        rays[inside] = camera.rays(asked[inside])
+        if rays is None:
+            asked = np.where((status != Status.INVALID)[:, None], asked, np.nan)
+            rays = np.full((len(status), 3), np.nan)
+            inside = (status != Status.INVALID) & (status != Status.OUTSIDE)
+            rays[inside] = camera.rays(asked[inside])
         if checkpoint.kind_of(style) == "z":
             values = values / rays[:, 2:]
         return cls.along(rays, values, status, asked)

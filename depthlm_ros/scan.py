@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +17,7 @@ from depthlm_ros.view import Frame
 Region = tuple[int, int, int, int]  # left, top, width, height
 
 LARGEST_GRID = 1_000_000  # points
+GRIDS = 4  # that are kept
 
 
 def grid_pixels(
@@ -24,17 +26,26 @@ def grid_pixels(
     """(rows * columns, 2) pixels, row by row: the middles of equal cells, to whole pixels.
 
     region: (left, top, width, height), the part of the image that is divided; None: all of it.
+
+    The newest few grids are kept and read-only: the same array means the same pixels.
     """
     if columns < 1 or rows < 1 or columns * rows > LARGEST_GRID:
         raise InputError(
             f"a grid of {columns} x {rows} is not possible: at least 1 x 1 and at most"
             f" {LARGEST_GRID} points; give fewer, or a larger stride"
         )
-    left, top, width, height = region or (0, 0, camera.width, camera.height)
+    return _middles(columns, rows, region or (0, 0, camera.width, camera.height))
+
+
+@lru_cache(maxsize=GRIDS)
+def _middles(columns: int, rows: int, region: Region) -> np.ndarray:
+    left, top, width, height = region
     u = left + (np.arange(columns) + 0.5) * width / columns - 0.5
     v = top + (np.arange(rows) + 0.5) * height / rows - 0.5
     grid = np.meshgrid(np.round(u), np.round(v))
-    return np.stack([axis.ravel() for axis in grid], axis=1)
+    pixels = np.stack([axis.ravel() for axis in grid], axis=1)
+    pixels.flags.writeable = False
+    return pixels
 
 
 def stride_shape(camera: Camera, stride: int) -> tuple[int, int]:
@@ -74,8 +85,10 @@ class Scan:
 
 def colours_at(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """(N, 3) uint8 of the image (H, W, 3) at pixels (N, 2), to the nearest pixel inside."""
-    u, v = np.round(np.nan_to_num(pixels)).astype(int).T
-    return image[np.clip(v, 0, image.shape[0] - 1), np.clip(u, 0, image.shape[1] - 1)]
+    u, v = np.rint(np.nan_to_num(pixels)).astype(int).T
+    height, width = image.shape[:2]
+    places = np.clip(v, 0, height - 1) * width + np.clip(u, 0, width - 1)
+    return np.take(image.reshape(-1, *image.shape[2:]), places, axis=0)
 
 
 def trusted(scan: Scan, max_stddev: float = 0.0, max_edge: float = 0.0) -> Scan:

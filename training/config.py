@@ -544,6 +544,12 @@ def read_config(path: str | Path, kind: type = SftConfig, **changes) -> Any:
         raise ConfigError(bad_entries(kind, error, str(path), files)) from error
 
 
+def config_kind(path: str | Path) -> type:
+    """DenseConfig of a YAML file that describes a dense head, by itself or by what it extends;
+    else SftConfig. Raises ConfigError where it cannot be read."""
+    return DenseConfig if "head" in _content(Path(path), ())[0] else SftConfig
+
+
 def shortened(config: SftConfig, steps: int, **changes) -> SftConfig:
     """The config with every stage cut to `steps`: for tests and trials."""
     return replace(config, stages=[replace(s, steps=steps) for s in config.stages], **changes)

@@ -10,45 +10,43 @@ from torch.nn import functional as F
 
 SILOG_LAMBDA, SILOG_ROOT = 0.5, 1e-8  # DepthVLM (arXiv 2605.15876), as released
 SCALES = 1, 2, 4, 8  # pixels a side of the cells whose neighbours are compared
-DENSE = (
-    0.7  # share of known pixels whose right neighbour is known, from which a map counts as dense
-)
+DENSE = 0.7  # of known pixels, the share whose right neighbour is known, from which a map is dense
 
 
-def silog(told: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """The scale-invariant loss: sqrt(mean(g^2) - lambda mean(g)^2 + 1e-8), g = told - truth
+def silog(value: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The scale-invariant loss: sqrt(mean(g^2) - lambda mean(g)^2 + 1e-8), g = value - truth
     (Eigen et al. 2014; DepthVLM puts the 1e-8 inside the root)."""
-    off = (told - truth)[truth.isfinite()]
+    off = (value - truth)[truth.isfinite()]
     return ((off**2).mean() - SILOG_LAMBDA * off.mean() ** 2 + SILOG_ROOT).sqrt()
 
 
-def log_l1(told: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Mean |told - truth|."""
-    return (told - truth)[truth.isfinite()].abs().mean()
+def log_l1(value: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean |value - truth|."""
+    return (value - truth)[truth.isfinite()].abs().mean()
 
 
-def doubt(log_scale: torch.Tensor, told: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def doubt(log_scale: torch.Tensor, value: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Mean negative log likelihood of the errors under a Laplace distribution, less log 2.
 
     The errors are held fixed, so that it teaches the scale alone: where a likelihood moves the
     value too, what is doubtful is learnt less.
     """
     known = truth.isfinite()
-    off = (told.detach() - truth)[known].abs()
+    off = (value.detach() - truth)[known].abs()
     scale = log_scale[known]
     return (off * (-scale).exp() + scale).mean()
 
 
-def gradient_l1(told: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def gradient_l1(value: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Mean over SCALES of how much the error differs between neighbouring cells, down and to the
     right; 0 for a sparse truth (points of a lidar), whose neighbours are far apart.
 
     A cell's error is the mean over its known pixels; cells without any are left out.
     """
     if not is_dense(truth):
-        return told.sum() * 0.0
+        return value.sum() * 0.0
     known = truth.isfinite()
-    off = torch.where(known, told - truth.nan_to_num(), 0.0)[None, None]
+    off = torch.where(known, value - truth.nan_to_num(), 0.0)[None, None]
     share = known.float()[None, None]
     parts = [_differences(off, share, cell) for cell in SCALES if cell < min(truth.shape)]
     return sum(parts) / len(parts)

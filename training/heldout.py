@@ -5,7 +5,8 @@
     python -m training.heldout records --first 1000 --count 200 --pixels 8 --out heldout
     python -m training.heldout maps --checkpoint tiny --shards shards/heldout
 
-The first asks through the real Predictor, in each style the checkpoint speaks. The second writes
+The first asks through the real Predictor, in each style the checkpoint speaks; of one with a dense
+head the map at these pixels is style dense. The second writes
 the scenes as records, for `depthlm calibrate`, `eval` and `intervals`: take disjoint numbers for
 what is fitted and what is tested. The third measures the map of a checkpoint with a dense head at
 every pixel. Scenes are of the split "heldout", which training never sees, or of --shards.
@@ -131,7 +132,7 @@ def main(arguments=None) -> None:
 def _told(checkpoint, asked) -> list:
     """A row for each style that the checkpoint speaks."""
     predictor, asked = load_predictor(checkpoint, warm_up=False), list(asked)
-    return [measured(predictor, style, asked) for style in predictor.checkpoint.wording]
+    return [measured(predictor, style, asked) for style in predictor.checkpoint.styles]
 
 
 def _maps(checkpoint, *scenes):

@@ -73,15 +73,16 @@ class MapStudent(Student):
         self._taps = Taps(model.model, vision, head.spec.taps)
 
     def forward(self, **batch) -> dict:
-        """{"loss", "depth_loss", "delta1", ...} of the batch of a MapCollator, or of kept
-        features."""
+        """{"loss", "depth_loss", "delta1", "text_loss"} of the batch of a MapCollator, or of
+        kept features. delta1: share of known pixels, a mean over images; text_loss: where words
+        are learnt."""
         weights, states = batch["loss_weights"], None
         if "features" in batch:
             features = batch["features"]
         else:
             features, states = self._looked(batch)
-        told = self._maps(features, batch)
-        loss, seen = self._depth_losses(told, batch["depth"])
+        maps = self._maps(features, batch)
+        loss, seen = self._depth_losses(maps, batch["depth"])
         loss = weights.get("depth", 0.0) * loss
         if weights.get("text") and len(batch["targets"]):
             seen["text_loss"] = self._text_loss(states, batch)
@@ -106,7 +107,7 @@ class MapStudent(Student):
     def _maps(self, features, batch) -> list:
         """A DepthMap (1, h, w) of each image at its view's size; images of one size together."""
         colours = batch["colours"]
-        told: list = [None] * len(colours)
+        found: list = [None] * len(colours)
         for size in dict.fromkeys(one.shape for one in colours):
             which = [i for i, one in enumerate(colours) if one.shape == size]
             joined = [
@@ -114,13 +115,13 @@ class MapStudent(Student):
             ]
             maps = self.head(joined, torch.cat([colours[i] for i in which]), tuple(size[2:]))
             for row, i in enumerate(which):
-                told[i] = _one(maps, row).resized(tuple(batch["depth"][i].shape))
-        return told
+                found[i] = _one(maps, row).resized(tuple(batch["depth"][i].shape))
+        return found
 
-    def _depth_losses(self, told, truths) -> tuple:
+    def _depth_losses(self, maps, truths) -> tuple:
         """(loss, its parts): means over the images of which something is known."""
         config, parts = self._config, []
-        for one, truth in zip(told, truths, strict=True):
+        for one, truth in zip(maps, truths, strict=True):
             if not truth.isfinite().any():
                 continue
             value = one.log_m[0]
@@ -133,7 +134,7 @@ class MapStudent(Student):
             off = (value.detach() - truth)[truth.isfinite()].abs()
             parts.append(torch.stack([total, loss, (off < WITHIN).float().mean()]))
         if not parts:
-            nothing = sum(one.value.sum() for one in told) * 0.0
+            nothing = sum(one.value.sum() for one in maps) * 0.0
             return nothing, {}
         total, loss, right = torch.stack(parts).mean(0)
         return total, {"depth_loss": loss, "delta1": right}

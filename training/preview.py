@@ -1,13 +1,16 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What a config really trains on: crops with markers and labels, and the unmasked tokens; or what
-a folder of records holds.
+"""What a config really trains on: crops with markers and labels, true maps, and the unmasked
+tokens; or what a folder of records holds.
 
     python -m training.preview training/configs/tiny.yaml --out preview
+    python -m training.preview training/configs/tiny_dense.yaml --out preview
     python -m training.preview curated/nuscenes/train --out preview
 
 Of a config it writes rows.png and rows.txt: rows as the collator gives them to the model, some of
-each stage. Of a folder, or of a .jsonl file, it writes labels.jpg and labels.txt: labels on their
-images and from above, the kind, and how the distances are spread. Loads no weights.
+each stage; of a dense head each image has its true map beside it, red where it is near and grey
+where nothing was measured. Of a folder, or of a .jsonl file, it writes labels.jpg and labels.txt:
+labels on their images and from above, the kind, and how the distances are spread. Loads no
+weights.
 """
 
 import tempfile
@@ -19,9 +22,11 @@ from PIL import Image, ImageDraw
 
 from depthlm_ros.data.records import Records
 from depthlm_ros.models.loading import load_parts
-from training.config import read_config
+from depthlm_ros.viz.overlay import distance_colours, distance_limits
+from training.config import config_kind, read_config
 from training.curate.look import described, write_sheet
 from training.data.collate import Collator
+from training.data.maps import log_map
 from training.data.rows import stage_rows
 from training.run.base import ready_base
 from training.run.commands import add_config, changes, errors_told, parser_of
@@ -40,8 +45,8 @@ def preview(config, count, out) -> tuple:
     chosen = [(i, stage, rows[i]) for i, stage in _numbers(config, count)]
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    _sheet([row for *_, row in chosen]).save(out / "rows.png")
-    (out / "rows.txt").write_text("\n".join(in_words(collator, *one) for one in chosen))
+    _sheet([row for *_, row in chosen], parts.checkpoint.head).save(out / "rows.png")
+    (out / "rows.txt").write_text("\n".join(described_row(collator, *one) for one in chosen))
     return out / "rows.png", out / "rows.txt"
 
 
@@ -53,7 +58,7 @@ def _numbers(config, count):
         start += length
 
 
-def in_words(collator, number, stage, row) -> str:
+def described_row(collator, number, stage, row) -> str:
     """A row in words."""
     camera, batch = row.view.camera, collator([row])
     height, width = collator.preparer.prepare(row.image).size
@@ -67,8 +72,27 @@ def in_words(collator, number, stage, row) -> str:
         place = f"at {asked.question.pixel}" if asked.question.pixel else "of no pixel"
         lines.append(f"  {asked.style.name} {place}, {_label(asked)}:")
         lines.append(f"    {asked.question.text!r}")
+    if head := collator.parts.checkpoint.head:
+        lines.append(f"  map of kind {head.kind}: {described_map(true_map(row, head.kind))}")
     lines += [f"  trained: {text!r}" for text in trained(collator, batch)]
     return "\n".join(lines) + "\n"
+
+
+def true_map(row, kind) -> np.ndarray:
+    """(h, w) metres at the pixels of a row's view, as the head is trained on them."""
+    return np.exp(log_map(row, kind))
+
+
+def described_map(metres) -> str:
+    """How much of a map is known, and how it is spread."""
+    known = metres[np.isfinite(metres)]
+    if not len(known):
+        return "no pixel known"
+    low, middle, high = np.quantile(known, [0.05, 0.5, 0.95])
+    share = len(known) / metres.size
+    return (
+        f"{share:.0%} known, 5 % below {low:.2f} m, median {middle:.2f} m, 95 % below {high:.2f} m"
+    )
 
 
 def trained(collator, batch) -> list:
@@ -84,13 +108,29 @@ def _label(asked) -> str:
     return f"{asked.metres:.2f} m" if hasattr(asked, "metres") else repr(asked.answer)
 
 
-def _sheet(rows) -> Image.Image:
-    cells = [cell for row in rows for cell in (_cell(row), *map(_fitted, row.more))]
+def _sheet(rows, head) -> Image.Image:
+    """Rows of cells; of a dense head two images a line, each with its map beside it."""
+    across = ACROSS
+    if head:
+        across = 4
+        cells = [cell for row in rows for cell in (_cell(row), _map_cell(row, head.kind))]
+    else:
+        cells = [cell for row in rows for cell in (_cell(row), *map(_fitted, row.more))]
     height = max(cell.height for cell in cells)
-    sheet = Image.new("RGB", (WIDTH * ACROSS, height * -(-len(cells) // ACROSS)))
+    sheet = Image.new("RGB", (WIDTH * across, height * -(-len(cells) // across)))
     for i, cell in enumerate(cells):
-        sheet.paste(cell, (i % ACROSS * WIDTH, i // ACROSS * height))
+        sheet.paste(cell, (i % across * WIDTH, i // across * height))
     return sheet
+
+
+def _map_cell(row, kind) -> Image.Image:
+    """The true map in colours, with what these mean."""
+    metres = true_map(row, kind)
+    near, far = limits = distance_limits(metres.ravel())
+    cell = _fitted(distance_colours(metres, limits))
+    text = f"{kind}: red {near:g} m, violet {far:g} m, grey unknown"
+    ImageDraw.Draw(cell).text((6, 4), text, "white", stroke_width=2, stroke_fill="black")
+    return cell
 
 
 def _cell(row) -> Image.Image:
@@ -135,7 +175,8 @@ def main(arguments=None) -> None:
         if place.is_dir() or place.suffix == ".jsonl":
             sheet, text = look(place, given.count, given.out)
         else:
-            config = read_config(given.config, **changes(given, *OPTIONS))
+            kind = config_kind(given.config)
+            config = read_config(given.config, kind, **changes(given, *OPTIONS))
             sheet, text = preview(config, given.count, given.out)
     print(text.read_text())
     print(f"wrote {sheet} and {text}")

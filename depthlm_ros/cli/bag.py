@@ -12,6 +12,7 @@ from depthlm_ros.cli.options import (
     add_model_options,
     count,
     grid_of,
+    grid_style_of,
     predictor_from,
 )
 from depthlm_ros.data.files import read_camera
@@ -119,7 +120,7 @@ def _answer(args, recording, parts) -> int:
     from depthlm_ros.bags.messages import info_message, streams
 
     fixed = info_message(None, read_camera(args.camera)) if args.camera else None
-    predictor, skipped = predictor_from(args), 0
+    predictor, skipped = predictor_from(args, grid_style_of(args)), 0
     with progress_bar("images") as progress, Doubts(predictor.checkpoint) as doubts:
         for index, time_ns, image, info in recording.images(parts.done, args.every):
             progress(index, recording.total)

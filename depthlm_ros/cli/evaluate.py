@@ -26,7 +26,7 @@ from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
-from depthlm_ros.evaluation.maps import measure_maps, of_records
+from depthlm_ros.evaluation.maps import KEPT_M, measure_maps, of_records
 from depthlm_ros.evaluation.protocol import PROTOCOLS, curated, samples, table
 from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
@@ -69,7 +69,10 @@ def add(subparsers) -> None:
         " FILE.answers.jsonl when it is repeated",
     )
     parser.add_argument(
-        "--dataset", choices=DATASETS, help="print what others have published for this data set"
+        "--dataset",
+        choices=DATASETS,
+        help="print what others have published for this data set; with --protocol depthvlm count"
+        " the labels that the protocol counts of it",
     )
     parser.add_argument(
         "--protocol",
@@ -163,7 +166,8 @@ def _run_maps(args) -> int:
     total, predictor = _total(records, args), predictor_from(args)
     with progress_bar("images") as progress:
         some = _watched(islice(records, total), predictor.checkpoint)
-        found = measure_maps(of_records(some), predictor, lambda n: progress(n, total))
+        scenes = of_records(some, KEPT_M[args.dataset] if args.dataset else None)
+        found = measure_maps(scenes, predictor, lambda n: progress(n, total))
     print(found.table())
     if args.json:
         _write(args.json, strict_json(asdict(found)) + "\n")

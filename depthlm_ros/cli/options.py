@@ -8,12 +8,12 @@ from math import inf
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.checkpoints import DENSE, Checkpoint
 from depthlm_ros.data.frames import print_warning, read_frame
 from depthlm_ros.data.records import KINDS
 from depthlm_ros.engines import CHECKS
 from depthlm_ros.errors import InputError
-from depthlm_ros.predict import PREDICTORS, Predictor, load_predictor
+from depthlm_ros.predict import PREDICTORS, Predictor, choose_checkpoint, load_predictor
 from depthlm_ros.ranges import Ranges
 from depthlm_ros.scan import stride_shape
 from depthlm_ros.view import AXES, Frame
@@ -133,14 +133,23 @@ def add_grid_option(parser: argparse.ArgumentParser) -> None:
         "--stride",
         type=count,
         metavar="N",
-        help="or about every Nth pixel along both axes, 1: all of them; for a checkpoint with a"
-        " dense head, since others are asked pixel by pixel",
+        help="or about every Nth pixel along both axes, 1: all of them; read from the map of a"
+        " checkpoint with a dense head unless --style says otherwise, since asking pixel by pixel"
+        " takes long",
     )
 
 
 def grid_of(args: argparse.Namespace, camera: Camera) -> tuple[int, int]:
     """(columns, rows) that the options say for images of a camera."""
     return stride_shape(camera, args.stride) if args.stride else args.grid
+
+
+def grid_style_of(args: argparse.Namespace) -> str:
+    """The style for a grid: --style; without it and with --stride that of maps, where the
+    checkpoint has a dense head and the engine can use it; "" for the checkpoint's own."""
+    if args.style or not args.stride or args.engine != "local":
+        return args.style
+    return DENSE if choose_checkpoint(args.checkpoint or "tiny", args.entry).head else ""
 
 
 def predictor_from(

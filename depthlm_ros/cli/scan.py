@@ -15,6 +15,7 @@ from depthlm_ros.cli.options import (
     exit_code,
     frame_from,
     grid_of,
+    grid_style_of,
     predictor_from,
 )
 from depthlm_ros.scan import Scan, scan
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Write overlay.png, cloud.png and cloud.ply."""
     frame = frame_from(args)
     out = output_folder(args.out)
-    predictor = predictor_from(args)
+    predictor = predictor_from(args, grid_style_of(args))
     Doubts(predictor.checkpoint).look(frame.camera)
     begin = time.monotonic()
     with progress_bar("asking") as progress:

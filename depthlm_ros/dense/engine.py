@@ -1,9 +1,9 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The local engine with a dense head beside it, on one copy of the weights: it answers questions
-as it did, and tells maps.
+as without the head, and computes maps.
 
-A view of a SharedFrame is computed once for both: where a style of questions shares its image,
-opening a scene leaves the features that the map needs, and the other way round.
+A view of a SharedFrame passes through the model once for both: where a style of questions shares
+its image, opening a scene keeps the features that the map needs, and the other way round.
 """
 
 from __future__ import annotations
@@ -30,37 +30,38 @@ from depthlm_ros.question import Question, Style
 from depthlm_ros.view import SharedFrame, View, ViewLimits
 
 RECENT = 4  # views of which something is kept: those of the newest frames of a few cameras
-FLOATS = {"dpt": 700, "mlp": 40, "light": 120}  # that a head holds for each pixel, generously
+FLOATS = {"dpt": 700, "mlp": 40, "light": 120}  # values a pixel that a head holds, generously
 
 
 @dataclass
 class Seen:
-    """What is known of one view. A scene of the engine, whose only question is its map.
+    """What is known of one view; for the batcher a scene, whose only question is its map.
 
-    view: None once its map is told, or it is closed.
-    features: that a scene of questions left, on the model's device.
-    scenes: style -> open scene in a style that shares its image; who asks takes a copy.
-    told: the map, on the CPU.
+    view: None once its map is computed.
+    features: feature map of each tap, kept when a scene of questions was opened, on the model's
+        device; None where there are none, or no longer needed.
+    scenes: style -> open scene in a style that shares its image; whoever asks takes a copy.
+    map: of the view, on the CPU; None until it is computed.
     """
 
     view: View | None
     features: list[torch.Tensor] | None = None
     scenes: dict[str, LocalScene] = field(default_factory=dict)
-    told: DepthMap | None = None
+    map: DepthMap | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory that it holds."""
         own = 0 if self.view is None else self.view.image.nbytes
-        kept = [*(self.features or ()), *([self.told.value] if self.told else ())]
+        kept = [*(self.features or ()), *([self.map.value] if self.map else ())]
         return own + sum(tensor.nbytes for tensor in kept)
 
     def close(self) -> None:
-        """Nothing: other callers may share it."""
+        """Does nothing: other callers may share it."""
 
 
 class Recent:
-    """Seen of the newest views, each as long as its frame lives. For one thread."""
+    """The Seen of the newest views, each as long as its frame lives. For one thread."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[object, tuple[ReferenceType[Any], Seen]] = OrderedDict()
@@ -71,7 +72,7 @@ class Recent:
             return Seen(view)
         key = id(view.frame), view.offset, view.image.shape
         frame, seen = self._kept.get(key, (lambda: None, Seen(view)))
-        if frame() is not view.frame:  # of one that died, whose id another has now
+        if frame() is not view.frame:  # the id of a frame that died, given to another
             seen = Seen(view)
         self._kept[key] = ref(view.frame), seen
         self._kept.move_to_end(key)
@@ -87,9 +88,10 @@ class Recent:
 
 
 class DenseEngine:
-    """Asks as its engine does, and has a question about a Seen answered by its DepthMap.
+    """Answers questions as its engine does; the only question about a Seen has its DepthMap for
+    reply.
 
-    engine: the local one, whose checkpoint has a head. model: both together.
+    engine: a LocalEngine whose checkpoint has a head. model: the engine's model with that head.
 
     Raises CheckpointError where the head is not as the entry says.
     """
@@ -105,21 +107,21 @@ class DenseEngine:
 
     @property
     def counts(self) -> Counter[str]:
-        """Of the questions."""
+        """How many questions were answered, by how; see LocalEngine."""
         return self._engine.counts
 
     @property
     def memory_bytes(self) -> int:
-        """As the engine holds it."""
+        """Memory that the engine holds."""
         return self._engine.memory_bytes
 
     @property
     def limits(self) -> ViewLimits:
-        """As the engine's."""
+        """The engine's."""
         return self._engine.limits
 
     def supports(self, style: Style, images: int = 1) -> str:
-        """As the engine."""
+        """Why the engine cannot ask so, "" if it can."""
         return self._engine.supports(style, images)
 
     def seen(self, view: View) -> Seen:
@@ -127,8 +129,8 @@ class DenseEngine:
         return self._recent.of(view)
 
     def open(self, images: Sequence[View], style: Style) -> LocalScene:
-        """A scene for questions, see LocalEngine.open; of a SharedFrame in a style that shares its
-        image it is computed once, and leaves what the map needs."""
+        """A scene for questions, see LocalEngine.open. Of a SharedFrame, in a style that shares
+        its image, it is opened once and keeps the features that the map needs."""
         (view, *others), shares = images, style.shares_image
         if others or not shares or not isinstance(view.frame, SharedFrame):
             return self._engine.open(images, style)
@@ -164,7 +166,7 @@ class DenseEngine:
 
     @torch.inference_mode()
     def _opened(self, seen: Seen, view: View, style: Style) -> LocalScene:
-        if seen.told is not None or seen.features is not None:
+        if seen.map is not None or seen.features is not None:
             return self._engine.open([view], style)
         with self.model.taps.collecting() as found:
             scene = self._engine.open([view], style)
@@ -176,19 +178,19 @@ class DenseEngine:
     def _map(self, seen: Seen) -> DepthMap | Reply:
         """The map of a view, computed the first time."""
         view = seen.view
-        if seen.told is None:
+        if seen.map is None:
             if view is None:
                 raise EngineError(CLOSED)
             rows, columns = self.loaded.vision.snapped(*view.image.shape[:2])
             size = f"{view.camera.width} x {view.camera.height}"
             needed = _bytes(self.model.spec, rows, columns)
             check_fits(f"a map of {size}", needed, self.loaded.device)
-            seen.told = at_once(f"a map of {size}", self._told, seen, view)
+            seen.map = at_once(f"a map of {size}", self._computed, seen, view)
             seen.view = seen.features = None
-        return seen.told
+        return seen.map
 
     @torch.inference_mode()
-    def _told(self, seen: Seen, view: View) -> DepthMap:
+    def _computed(self, seen: Seen, view: View) -> DepthMap:
         model, vision = self.model, self.loaded.vision
         style = self._sharing if isinstance(view.frame, SharedFrame) else None
         if seen.features is None and style is not None:
@@ -197,9 +199,9 @@ class DenseEngine:
         if seen.features is None:
             check_fits("the image", image_bytes(self.loaded, images.grid), self.loaded.device)
         with threads_for(self.loaded):
-            told = model.told(seen.features or model.features(images), images)
-        scale = told.log_scale
-        return DepthMap(told.value.cpu(), None if scale is None else scale.cpu(), told.is_log)
+            found = model.map_of(seen.features or model.features(images), images)
+        scale = found.log_scale
+        return DepthMap(found.value.cpu(), None if scale is None else scale.cpu(), found.is_log)
 
 
 def _bytes(spec: HeadSpec, height: int, width: int) -> int:

@@ -23,17 +23,17 @@ from depthlm_ros.errors import CheckpointError, InputError
 
 __all__ = ["DepthMap", "HeadSpec", "Tap", "make_head"]
 
-FIRST_LOG_M = 0.9  # what an untrained head says: 2.5 m
+FIRST_LOG_M = 0.9  # what an untrained head answers everywhere: 2.5 m
 FIRST_LOG_SCALE = -1.6  # and how sure it is: within 20 %
 LARGEST_LOG_M = log(LARGEST_M)  # beyond it exp() of an untrained head overflows
 SMALLEST_M = 1e-6  # whose logarithm is taken
-COARSE = 4  # pixels that a cell of light's own map is wide and high
+COARSE = 4  # pixels along each side of a cell of light's own map
 NEIGHBOURS = 9
 
 
 @dataclass(frozen=True)
 class DepthMap:
-    """What a head says of B images.
+    """What a head makes of B images.
 
     value: (B, h, w) float32, metres or their logarithm.
     log_scale: (B, h, w) log of the scale of a Laplace distribution of log metres, or None.
@@ -72,8 +72,8 @@ def make_head(spec: HeadSpec, in_widths: Sequence[int]) -> nn.Module:
     in_widths: channels of the feature map of each tap.
 
     Its forward(features, image, size) -> DepthMap takes features [(B, C, rows, columns)] in the
-    order of the taps; image (B, 3, H, W), RGB in [0, 1], which light alone looks at; size (h, w)
-    of the map. Raises CheckpointError where spec and widths contradict each other.
+    order of the taps; image (B, 3, H, W), RGB in [0, 1], which only light uses; size (h, w) of
+    the map. Raises CheckpointError where spec and widths contradict each other.
     """
     if len(in_widths) != len(spec.taps):
         raise CheckpointError(f"a head of {len(spec.taps)} taps got {len(in_widths)} feature maps")
@@ -103,12 +103,12 @@ class _Head(nn.Module):  # type: ignore[misc]
     ) -> DepthMap:
         """See make_head."""
         with torch.autocast(features[0].device.type, enabled=False):
-            told = self._told([one.float() for one in features], image, size)
-        value, scale = told[:, 0], told[:, 1] if self.spec.uncertainty else None
+            values = self._values([one.float() for one in features], image, size)
+        value, scale = values[:, 0], values[:, 1] if self.spec.uncertainty else None
         is_log = self.spec.output == "log"
         return DepthMap(value if is_log else F.softplus(value), scale, is_log)
 
-    def _told(
+    def _values(
         self,
         features: list[torch.Tensor],
         image: torch.Tensor | None,
@@ -155,7 +155,7 @@ class DptHead(_Head):
         self.scratch.output_conv2 = nn.Sequential(middle, nn.ReLU(), last)
         self._start(last.bias)
 
-    def _told(
+    def _values(
         self,
         features: list[torch.Tensor],
         image: torch.Tensor | None,
@@ -214,7 +214,7 @@ class _Residual(nn.Module):  # type: ignore[misc]
 
 
 class MlpHead(_Head):
-    """DepthVLM's without a pyramid: the vector of an image token tells a cell of pixels. As
+    """DepthVLM's without a pyramid: the vector of each image token gives a cell of pixels. As
     published, softplus comes after the resize."""
 
     def __init__(self, spec: HeadSpec, in_widths: Sequence[int]):
@@ -225,7 +225,7 @@ class MlpHead(_Head):
         self.mlp = nn.Sequential(nn.Linear(width, spec.widths[0]), nn.GELU(), last)
         self._start(last.bias)
 
-    def _told(
+    def _values(
         self,
         features: list[torch.Tensor],
         image: torch.Tensor | None,
@@ -233,8 +233,8 @@ class MlpHead(_Head):
     ) -> torch.Tensor:
         joined = torch.cat(features, 1) if self.spec.join == "concat" else sum(features)
         cells = self.mlp(self.norm(joined.movedim(1, -1)))  # (B, rows, columns, channels * cell^2)
-        told = F.pixel_shuffle(cells.movedim(-1, 1), self.spec.cell)
-        return resized(told, size, self.spec.align_corners)
+        values = F.pixel_shuffle(cells.movedim(-1, 1), self.spec.cell)
+        return resized(values, size, self.spec.align_corners)
 
 
 class LightHead(_Head):
@@ -268,7 +268,7 @@ class LightHead(_Head):
         nn.init.zeros_(self.tell.weight)
         self._start(self.tell.bias)
 
-    def _told(
+    def _values(
         self,
         features: list[torch.Tensor],
         image: torch.Tensor | None,
@@ -288,10 +288,10 @@ class LightHead(_Head):
         if self.spec.colours:
             found = found + resized(self.stem(_given(image) - 0.5), quarter)
         found = self.join(found)
-        told = self.tell(found)
+        values = self.tell(found)
         if self.spec.upsampling == "convex":
-            told = _blended(told, self.blend(found))
-        return resized(told, size)
+            values = _blended(values, self.blend(found))
+        return resized(values, size)
 
 
 def _blended(coarse: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -338,5 +338,5 @@ def _one_width(widths: Sequence[int]) -> int:
 
 def _given(image: torch.Tensor | None) -> torch.Tensor:
     if image is None:
-        raise InputError("this head looks at the image too: give it beside the features")
+        raise InputError("this head needs the image too: give it beside the features")
     return image.float()

@@ -2,8 +2,8 @@
 """A stock vision-language model with a dense head beside it.
 
 Forward hooks collect the feature maps while the model runs as it is: no modelling code is copied
-and nothing stays attached, so its answers are the same, bit for bit, as without a head. What is
-said behind the image is not needed: states at image tokens depend on nothing that comes later.
+and nothing stays attached, so its answers are the same, bit for bit, as without a head. The words
+behind the image are not needed: states at image tokens depend on nothing that comes later.
 
 Stored as DepthVLM is: the head's weights as depth_head.* among the model's own, so that whoever
 knows no head loads the rest; the spec in depthlm.json.
@@ -123,7 +123,7 @@ class DenseModel:
         of_images = self.taps.maps(found, ids == self.loaded.vision.image_id, grids)
         return [torch.cat(of_tap) for of_tap in zip(*of_images, strict=True)]
 
-    def told(self, features: Sequence[torch.Tensor], images: ImageTensors) -> DepthMap:
+    def map_of(self, features: Sequence[torch.Tensor], images: ImageTensors) -> DepthMap:
         """The DepthMap of N images, in the size that the model sees."""
         return self.head(
             features, self.loaded.vision.colours(images.to(self.loaded.device)), images.size
@@ -133,8 +133,8 @@ class DenseModel:
         """The DepthMap of one view, or of several of one size, at the views' size."""
         several = [views] if isinstance(views, View) else views
         images = self.loaded.vision.prepare([view.image for view in several])
-        told = self.told(self.features(images), images)
-        return told.resized(several[0].image.shape[:2])
+        found = self.map_of(self.features(images), images)
+        return found.resized(several[0].image.shape[:2])
 
     def _beginning(self, grid: tuple[int, int]) -> torch.Tensor:
         """(L,) ids of a prompt up to its image's last token."""

@@ -9,6 +9,7 @@ of a large view are blended where they overlap.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
@@ -32,6 +33,7 @@ from depthlm_ros.view import Frame, View, unify_focal
 TAIL = log(10)  # of a Laplace distribution: in so many scales from its middle lie 5 %
 LARGEST_SCALE = 3.0  # of log metres: an interval wider than a factor of 1000 says nothing more
 STRIP = 500_000  # pixels that are read at once
+GRIDS = 4  # grids of cameras, of which rays and places in the view are kept
 EDGE = 1e-3  # of a pixel, by which rounding may put one outside of every window
 
 
@@ -44,6 +46,7 @@ class DensePredictor(AskingPredictor):
 
     def __init__(self, engine: LocalEngine, checkpoint: Checkpoint) -> None:
         self._dense = DenseEngine(engine)
+        self._grids = _Grids()
         super().__init__(self._dense, checkpoint)
 
     def start(
@@ -59,17 +62,17 @@ class DensePredictor(AskingPredictor):
         computed, each in a step of its own."""
         if (style or self.checkpoint.style) != DENSE:
             return super().start(frame, pixels, style=style, priority=priority, deadline=deadline)
-        asked = as_pixels(pixels)
-        status = checked(frame.camera, asked)
-        wanted = asked[status == Status.OK]
+        asked = self._grids.of(frame.camera, as_pixels(pixels))
         views = self._windows(frame)
-        counts = [len(wanted)]  # one view shows all of its frame
+        counts = [len(asked.wanted)]  # one view shows all of its frame
         if len(views) > 1:
-            counts = [int(_inside(view, view.content(wanted)).sum()) for view in views]
+            places = asked.pixels[asked.wanted]
+            counts = [int(_inside(view, view.content(places)).sum()) for view in views]
         views = [view for view, count in zip(views, counts, strict=True) if count]
         jobs = [self._map_of(view, priority, deadline) for view in views]
         parts = [_Part(j, n) for j, n in zip(jobs, filter(None, counts), strict=True)]
-        plan = _Plan(frame.camera, asked, status, views, jobs)
+        plan = _Plan(asked, views, jobs)
+        # A map has one number a pixel: there is no report to choose.
         return RangesJob(parts, lambda report: plan.ranges(self.checkpoint))
 
     def map(self, frame: Frame) -> RangeMap:
@@ -79,16 +82,15 @@ class DensePredictor(AskingPredictor):
         for job in jobs:
             job.wait()
         width, height = frame.camera.width, frame.camera.height
-        told = np.empty((3, height, width), np.float32)
+        values = np.empty((3, height, width), np.float32)
         rows = max(STRIP // width, 1)
         for top in range(0, height, rows):
             v, u = np.mgrid[top : min(top + rows, height), :width]
             pixels = np.stack([u.ravel(), v.ravel()], axis=1).astype(float)
-            status = np.zeros(len(pixels), np.uint8)
-            found = _Plan(frame.camera, pixels, status, views, jobs).ranges(self.checkpoint)
+            found = _Plan(_Asked(frame.camera, pixels), views, jobs).ranges(self.checkpoint)
             strip = np.stack([found.distance_m, found.lower_m, found.upper_m])
-            told[:, top : top + rows] = strip.reshape(3, -1, width)
-        return RangeMap(told[0], told[1], told[2], frame.camera)
+            values[:, top : top + rows] = strip.reshape(3, -1, width)
+        return RangeMap(values[0], values[1], values[2], frame.camera)
 
     def _map_of(self, view: View, priority: int = 0, deadline: float | None = None) -> Job:
         """The job whose only reply is the DepthMap of a view."""
@@ -103,37 +105,82 @@ class DensePredictor(AskingPredictor):
                 f"at {self.checkpoint.focal_px:g} px this {frame.camera.width} x"
                 f" {frame.camera.height} image with fx = {frame.camera.fx:g} becomes a view of"
                 f" {camera.width} x {camera.height}, smaller than the {token} x {token} px of one"
-                " image token, of which no map can be told: check the intrinsics, or give a larger"
+                " image token, of which no map can be made: check the intrinsics, or give a larger"
                 " part of the image"
             )
         return self._views(frame)
+
+
+class _Asked:
+    """Pixels of a camera's images, and what is the same for all of these.
+
+    pixels: (N, 2). status: (N,) why a pixel cannot be asked, OK otherwise. wanted: indices of
+    those that are OK. rays: (N, 3), where all are.
+    """
+
+    def __init__(self, camera: Camera, pixels: np.ndarray) -> None:
+        self.camera, self.pixels = camera, pixels
+        self.status = checked(camera, pixels)
+        self.wanted = np.flatnonzero(self.status == Status.OK)
+        self.rays = camera.rays(pixels) if len(self.wanted) == len(pixels) else None
+        self._middles: tuple[tuple[object, ...], torch.Tensor] | None = None
+
+    def middles(self, view: View) -> torch.Tensor:
+        """Where a view shows those that are OK; see _middle. Kept for the next view that shows
+        the frame alike."""
+        key = view.scale, view.offset, view.camera.width, view.camera.height
+        if self._middles is None or self._middles[0] != key:
+            self._middles = key, _grid(_middle(view, self.pixels[self.wanted]))
+        return self._middles[1]
+
+
+class _Grids:
+    """The _Asked of the newest grids, by the identity of arrays that stay as they are."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, Camera], _Asked] = OrderedDict()
+
+    def of(self, camera: Camera, pixels: np.ndarray) -> _Asked:
+        """Made anew for an array that may be written to."""
+        if pixels.flags.writeable or pixels.base is not None:
+            return _Asked(camera, pixels)
+        key = id(pixels), camera
+        found = self._kept.get(key) or _Asked(camera, pixels)  # which keeps the array alive
+        self._kept[key] = found
+        self._kept.move_to_end(key)
+        while len(self._kept) > GRIDS:
+            self._kept.popitem(last=False)
+        return found
 
 
 @dataclass(frozen=True)
 class _Plan:
     """Pixels of a frame and the maps in which they are looked up.
 
-    asked: (N, 2) pixels. status: (N,) of each if it is told. views, jobs: that hold one of those
-    that are OK, and whose only reply is the DepthMap of the view.
+    views: those that hold a pixel that is OK. jobs: of each view, whose only reply is its map.
     """
 
-    camera: Camera
-    asked: np.ndarray
-    status: np.ndarray
+    asked: _Asked
     views: Sequence[View]
     jobs: Sequence[Job]
 
     def ranges(self, checkpoint: Checkpoint) -> Ranges:
-        """Ranges as far as the maps are told; no more than one number a pixel has a map."""
-        status, told = self.status.copy(), np.full((len(self.asked), 3), np.nan)
-        wanted = np.flatnonzero(status == Status.OK)
+        """Ranges as far as the maps are computed."""
+        asked, wanted = self.asked, self.asked.wanted
         maps = [job.snapshot()[0] for job in self.jobs]
-        told[wanted], is_told = looked_up(self.asked[wanted], self.views, maps)
+        found, is_computed = looked_up(asked, self.views, maps)
         cancelled = any(job.cancelled for job in self.jobs)
         lost = Status.CANCELLED if cancelled else Status.TIMED_OUT
-        unknown = np.where(is_told, Status.NO_NUMBER, lost)
-        status[wanted] = np.where(np.isfinite(told[wanted, 0]), Status.OK, unknown)
-        return Ranges.of_checkpoint(told, status, self.asked, self.camera, checkpoint, DENSE)
+        unknown = np.where(is_computed, Status.NO_NUMBER, lost).astype(np.uint8)
+        of_wanted = np.where(np.isfinite(found[:, 0]), np.uint8(Status.OK), unknown)
+        if len(wanted) == len(asked.pixels):  # as in every grid: nothing to be put in its place
+            status, values = of_wanted, found
+        else:
+            status, values = asked.status.copy(), np.full((len(asked.pixels), 3), np.nan)
+            status[wanted], values[wanted] = of_wanted, found
+        return Ranges.of_checkpoint(
+            values, status, asked.pixels, asked.camera, checkpoint, DENSE, asked.rays
+        )
 
 
 class _Part:
@@ -162,45 +209,46 @@ class _Part:
 
 
 def looked_up(
-    pixels: np.ndarray, views: Sequence[View], maps: Sequence[DepthMap | None]
+    asked: _Asked, views: Sequence[View], maps: Sequence[DepthMap | None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """((N, 3) value, lower and upper in metres, NaN where unknown; (N,) whether all maps that hold
-    the pixel are told) of frame pixels (N, 2).
+    the pixel are computed) of the N wanted pixels.
 
     Where views overlap their maps are blended, each by how far the pixel lies inside it.
     """
     if len(views) == 1 and maps[0] is not None:  # the rule below, at a fraction of the cost
-        told = _metres(_sampled(maps[0], _middle(views[0], pixels)), maps[0].is_log)
-        return told, np.ones(len(pixels), bool)
+        values = _metres(_sampled(maps[0], asked.middles(views[0])), maps[0].is_log)
+        return values, np.ones(len(asked.wanted), bool)
+    pixels = asked.pixels[asked.wanted]
     sums, weights = np.zeros((len(pixels), 2)), np.zeros(len(pixels))
-    is_told, is_log = np.ones(len(pixels), bool), True
+    is_computed, is_log = np.ones(len(pixels), bool), True
     for view, found in zip(views, maps, strict=True):
         middle = _middle(view, pixels)
         held = np.flatnonzero(_inside(view, view.content(pixels)))
         if found is None:
-            is_told[held] = False
+            is_computed[held] = False
             continue
         size = view.camera.width, view.camera.height
         inside = np.minimum(middle[held], 1 - middle[held]) * size + EDGE
         weight = inside.prod(axis=1)
-        sums[held] += weight[:, None] * _sampled(found, middle[held])
+        sums[held] += weight[:, None] * _sampled(found, _grid(middle[held])).T
         weights[held] += weight
         is_log = found.is_log
     with np.errstate(divide="ignore", invalid="ignore"):
-        told = _metres(sums / weights[:, None], is_log)
-    told[~is_told] = np.nan
-    return told, is_told
+        values = _metres((sums / weights[:, None]).T, is_log)
+    values[~is_computed] = np.nan
+    return values, is_computed
 
 
 def _metres(read: np.ndarray, is_log: bool) -> np.ndarray:
-    """(N, 3) value, lower and upper in metres of (N, 2) value and log scale, NaN where unknown."""
-    value, log_scale = read.T
+    """(N, 3) value, lower and upper in metres of (2, N) value and log scale, NaN where unknown."""
+    value, log_scale = read
     with np.errstate(invalid="ignore", over="ignore"):
         metres = np.exp(np.minimum(value, LARGEST_LOG_M)) if is_log else value
+        metres = np.where((metres > 0) & np.isfinite(metres), metres, np.nan)
         spread = np.exp(TAIL * np.minimum(np.exp(log_scale), LARGEST_SCALE))
-        told = np.stack([metres, metres / spread, metres * spread], axis=1)
-    told[~(metres > 0) | np.isinf(metres)] = np.nan
-    return told
+        values = np.stack([metres, metres / spread, metres * spread], axis=1)
+    return values.astype(np.float64)
 
 
 def _middle(view: View, pixels: np.ndarray) -> np.ndarray:
@@ -214,15 +262,20 @@ def _inside(view: View, places: np.ndarray) -> np.ndarray:
     return np.all((places > -0.5 - EDGE) & (places < size - 0.5 + EDGE), axis=1)
 
 
-def _sampled(found: DepthMap, middle: np.ndarray) -> np.ndarray:
-    """(N, 2) value and log scale of a map at places (N, 2), each from 0 to 1; NaN where there is
+def _grid(middle: np.ndarray) -> torch.Tensor:
+    """(1, 1, N, 2) float32 places from -1 to 1, as grid_sample wants them, of (N, 2) from 0 to
+    1."""
+    return torch.from_numpy((2 * middle - 1).astype(np.float32))[None, None]
+
+
+def _sampled(found: DepthMap, grid: torch.Tensor) -> np.ndarray:
+    """(2, N) float32 value and log scale of a map at the places of _grid(); NaN where there is
     none. Bilinear between middles of entries, of those that are known; NaN where the nearest
     entry is."""
     scale = found.log_scale
     layers = torch.stack([found.value, torch.full_like(found.value, torch.nan)], 1)  # (1, 2, h, w)
     if scale is not None:
         layers[:, 1] = scale
-    grid = torch.from_numpy((2 * middle - 1).astype(np.float32))[None, None]
     given = {"grid": grid, "padding_mode": "border", "align_corners": False}
     known = layers[:, :1].isfinite()
     if known.all():
@@ -232,4 +285,4 @@ def _sampled(found: DepthMap, middle: np.ndarray) -> np.ndarray:
         sampled = F.grid_sample(torch.where(known, layers, 0.0), **given) / shares
         nearest = F.grid_sample(known.float(), mode="nearest", **given)
         sampled = torch.where(nearest > 0, sampled, torch.nan)
-    return sampled[0, :, 0].T.double().numpy()
+    return sampled[0, :, 0].numpy()

@@ -40,13 +40,13 @@ class HeadSpec:
         layer. light: at 1/16, 1/8 and 1/4 of the image.
     output: "metres" (softplus) or "log" (the logarithm of metres).
     kind: of these metres, "distance" (along the ray) or "z" (along the optical axis).
-    uncertainty: whether it tells, beside each value, the log of the scale of a Laplace
+    uncertainty: whether it gives, beside each value, the log of the scale of a Laplace
         distribution of log metres.
     upsampling: of light, from 1/4 to the image: "convex" (each pixel a blend of the nine values
         around, with learnt weights) or "bilinear".
-    colours: of light, whether it sees the image beside the features.
+    colours: of light, whether it gets the image beside the features.
     join: of mlp, how maps are joined: "concat" or "sum".
-    cell: of mlp, pixels that one vector tells, along each axis.
+    cell: of mlp, pixels along each side of what one vector gives.
     prompt, reply: the words by which the model was trained to be asked for a map, and what it says
         then. Nothing of the map depends on them: it is read at tokens that come before.
     align_corners: of dpt, whether resizing puts the middles of the first and last cells onto each

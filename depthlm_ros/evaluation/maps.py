@@ -22,13 +22,26 @@ from depthlm_ros.viz.tables import text_table
 
 RESIZED = 28, 32  # multiples of pixels to which the release resizes an image, one after the other
 POINTS, SEED = 10, 42  # an image, and of the first image's draw (DepthVLM, as released)
+# Metres of a label, in the kind of its file, that the released evaluation counts, by data set.
+KEPT_M = {
+    "argoverse2": (0.05, 120.0),
+    "waymo": (0.05, 70.0),
+    "ddad": (0.05, 120.0),
+    "nuscenes": (0.05, 80.0),
+    "eth3d": (0.01, 50.0),
+    "scannetpp": (0.001, 10.0),
+    "sunrgbd": (0.005, 8.0),
+    "ibims1": (0.005, 25.0),
+    "nyuv2": (0.005, 10.0),
+}
 
 
 class MappedScene(NamedTuple):
     """A frame with the truth of its pixels.
 
     distance_m: (h, w) metres along the ray, NaN unknown; the corners are the frame's.
-    points: (N, 2) pixels of the frame that the benchmark names, None to draw them.
+    points: (N, 2) pixels of the frame that the benchmark names, None to draw them; those of
+        unknown distance are left out.
     """
 
     frame: Frame
@@ -36,11 +49,29 @@ class MappedScene(NamedTuple):
     points: np.ndarray | None = None
 
 
-def of_records(records: Iterable[Record]) -> Iterator[MappedScene]:
-    """The scenes of records with depth images; RecordError where one has none."""
+def of_records(
+    records: Iterable[Record], kept_m: tuple[float, float] | None = None
+) -> Iterator[MappedScene]:
+    """The scenes of records with depth images.
+
+    kept_m: the least and the most metres, in the record's own kind, that count as measured, see
+        KEPT_M; None for all.
+
+    RecordError where a record has no depth image, or nothing of it counts.
+    """
     for record in records:
         points = record.pixels if len(record) else None
-        yield MappedScene(record.frame(), record.depth_map_as("distance"), points)
+        distance_m = record.depth_map_as("distance")
+        if kept_m:
+            with np.errstate(invalid="ignore"):
+                own = record.depth_map()
+                distance_m = np.where((own >= kept_m[0]) & (own <= kept_m[1]), distance_m, np.nan)
+            if not np.isfinite(distance_m).any():
+                raise RecordError(
+                    f"{record.where}: no pixel of its depth image lies within {kept_m[0]:g} to"
+                    f" {kept_m[1]:g} m, which the protocol counts: is it of another data set?"
+                )
+        yield MappedScene(record.frame(), distance_m, points)
 
 
 @dataclass(frozen=True)
@@ -143,6 +174,10 @@ def _points(
     if places is None:
         places = on_image(drawn(known, number), camera, known.shape[::-1])
     truth = read_map(scene.distance_m, places, camera)
+    is_known = np.isfinite(truth)
+    places, truth = places[is_known], truth[is_known]
+    if not len(places):
+        return np.nan, np.nan
     hit = delta1(read(answer, places)[0], truth)
     shifted = published_place(scene.frame, places, predictor)
     known_places = camera.contains(shifted)

@@ -54,10 +54,12 @@ def labelled(size: tuple[int, int], pixels, metres) -> list[int]:
     if len(pixels) <= _LABELLED:
         return list(range(len(pixels)))
     apart = np.sqrt(size[0] * size[1] / _LABELLED)
-    chosen, left = [], np.isfinite(metres)
-    while left.any():
-        chosen.append(int(left.argmax()))
-        left &= np.abs(pixels - pixels[chosen[-1]]).max(axis=1) >= apart
+    chosen, left = [], np.flatnonzero(np.isfinite(metres))
+    u, v = pixels.T
+    while len(left):
+        first = int(left[0])
+        chosen.append(first)
+        left = left[(np.abs(u[left] - u[first]) >= apart) | (np.abs(v[left] - v[first]) >= apart)]
     return chosen
 
 
@@ -70,7 +72,8 @@ def overlay(image: np.ndarray, pixels, metres) -> np.ndarray:
     """
     height, width = image.shape[:2]
     pixels, metres = as_pixels(pixels), np.asarray(metres, np.float64)
-    inside = (pixels > -0.5).all(axis=1) & (pixels < (width - 0.5, height - 0.5)).all(axis=1)
+    u, v = pixels.T
+    inside = (u > -0.5) & (v > -0.5) & (u < width - 0.5) & (v < height - 0.5)
     pixels, metres = pixels[inside], metres[inside]
     limits = distance_limits(metres)
     radius = _radius(image, len(pixels))
@@ -93,11 +96,17 @@ def _radius(image, count) -> float:
 def _tinted(image, pixels, colours, reach) -> np.ndarray:
     """A copy whose colours are half those of the nearest pixels, up to `reach` away."""
     height, width = image.shape[:2]
-    paint, u, v = image.copy(), *np.rint(pixels).astype(int).T
+    nearest, (u, v) = (
+        np.full((height, width), len(pixels), np.int32),
+        np.rint(pixels).astype(int).T,
+    )
     for away in sorted(np.ndindex(2 * reach + 1, 2 * reach + 1), key=lambda a: -_far(a, reach)):
         row, column = v + away[0] - reach, u + away[1] - reach
-        paint[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] = colours
-    return (image // 2 + paint // 2).astype(np.uint8)
+        places = np.clip(row, 0, height - 1) * width + np.clip(column, 0, width - 1)
+        nearest.ravel()[places] = np.arange(len(pixels))
+    paint = np.take(np.concatenate([colours, colours[:1]]), nearest, axis=0)
+    paint = np.where((nearest < len(pixels))[..., None], paint, image)
+    return image // 2 + paint // 2
 
 
 def _far(away, reach) -> int:

@@ -81,6 +81,30 @@ def test_scan_reads_every_nth_pixel(asked, tmp_path, stride, points):
     assert f"element vertex {points}".encode() in (tmp_path / "out/cloud.ply").read_bytes()
 
 
+def test_a_stride_reads_the_map_of_a_checkpoint_that_asks_its_grids(run, image_file, tmp_path):
+    """The embedded one asks grids in position style: 3,072 questions would take minutes."""
+    assert find_checkpoint("tiny").grid_style == "position"
+    lens = ("--fx", 50)
+    run("ask", image_file, *lens, "--map", tmp_path / "m.ply")
+    code, _, _ = run("scan", image_file, *lens, "--stride", 1, "--out", tmp_path / "out")
+    assert code == 0
+    clouds = (tmp_path / "m.ply", tmp_path / "out/cloud.ply")
+    whole, strided = (path.read_bytes().partition(b"end_header\n")[2] for path in clouds)
+    form = "<f4,<f4,<f4,u1,u1,u1"
+    one, other = (np.frombuffer(cloud, form) for cloud in (whole, strided))
+    assert len(one) == len(other) == 3072
+    assert all(np.allclose(one[axis], other[axis], rtol=1e-5) for axis in ("f0", "f1", "f2"))
+
+
+def test_a_named_style_asks_a_stride_all_the_same(run, image_file, tmp_path):
+    given = ("--fx", 50, "--stride", 16, "--out", tmp_path / "out")
+    clouds = {}
+    for style in ("", "position", "dense"):
+        assert run("scan", image_file, *given, *(["--style", style] if style else []))[0] == 0
+        clouds[style] = (tmp_path / "out/cloud.ply").read_bytes()
+    assert clouds[""] == clouds["dense"] != clouds["position"]
+
+
 def test_eval_of_the_map_against_itself_is_right(asked, run, image_file, folder, tmp_path):
     assert asked("ask", "--map", tmp_path / "m.npy")[0] == 0
     z_m = np.load(tmp_path / "m.npy")
@@ -144,6 +168,26 @@ def test_eval_by_protocol_measures_whole_maps(run, maps, folder, tmp_path):
     right = np.maximum(ratio, 1 / ratio) < 1.25
     assert told["delta1"] == pytest.approx(right.mean(), abs=1e-3)
     assert told["abs_rel"] == pytest.approx(np.abs(ratio - 1).mean(), rel=1e-3)
+
+
+def test_eval_by_protocol_counts_the_labels_of_the_named_set(run, maps, folder, tmp_path):
+    """Of NYU 0.005 to 10 m count, of iBims-1 25 m: 100 pixels have 12 m, one row 30 m."""
+    depth = np.full((48, 64), 2500, np.uint16)
+    depth[10:20, :10], depth[40] = 12_000, 30_000
+    Image.fromarray(depth).save(tmp_path / "d.png")
+    counted, report = {}, tmp_path / "report.json"
+    for name in ("nyuv2", "ibims1", "ddad"):
+        asked = ("--protocol", "depthvlm", "--checkpoint", folder, "--dataset", name)
+        assert run("eval", maps, *asked, "--json", report)[0] == 0
+        counted[name] = json.loads(report.read_text())["pixels"]
+    assert counted == {"nyuv2": 48 * 64 - 100 - 64, "ibims1": 48 * 64 - 64, "ddad": 48 * 64}
+
+
+def test_labels_that_a_protocol_does_not_count_are_refused(run, maps, folder, tmp_path):
+    Image.fromarray(np.full((48, 64), 12_000, np.uint16)).save(tmp_path / "d.png")
+    asked = ("--protocol", "depthvlm", "--checkpoint", folder, "--dataset", "nyuv2")
+    code, out, err = run("eval", maps, *asked)
+    assert (code, out) == (2, "") and "r.jsonl:1" in err and "10 m" in err
 
 
 @pytest.mark.parametrize("more", [("--constant", 2), ("--task", "axis", "--checkpoint", "tiny")])

@@ -3,7 +3,7 @@
 
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from depthlm_ros.dense.head import DepthMap, HeadSpec, Tap
 from depthlm_ros.errors import CameraError, EngineError, UnsupportedError
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.ranges import Status
+from depthlm_ros.scan import grid_pixels
 from depthlm_ros.view import Frame, SharedFrame
 
 SPEC = HeadSpec(
@@ -51,21 +52,21 @@ def predictor(shared_predictor):
     shared_predictor.checkpoint = entry
 
 
-class Told(torch.nn.Module):
-    """In place of a head: tell(image (1, 3, H, W), size) -> metres (1, h, w)."""
+class HeadOf(torch.nn.Module):
+    """In place of a head: metres_of(image (1, 3, H, W), size) -> metres (1, h, w)."""
 
-    def __init__(self, tell, log_scale=None):
+    def __init__(self, metres_of, log_scale=None):
         super().__init__()
-        self.tell, self.log_scale = tell, log_scale
+        self.metres_of, self.log_scale = metres_of, log_scale
 
     def forward(self, features, image, size):
-        metres = self.tell(image, size)
+        metres = self.metres_of(image, size)
         scale = None if self.log_scale is None else torch.full_like(metres, self.log_scale)
         return DepthMap(metres, scale, is_log=False)
 
 
-def tells(predictor, tell, log_scale=None, **changes):
-    predictor.engine.model.head = Told(tell, log_scale)
+def with_head(predictor, metres_of, log_scale=None, **changes):
+    predictor.engine.model.head = HeadOf(metres_of, log_scale)
     predictor.checkpoint = replace(predictor.checkpoint, **changes)
     return predictor
 
@@ -77,26 +78,57 @@ def frame_of(width=96, height=64, focal=100.0, kind=SharedFrame, seed=0, lens=()
 
 
 def axis_of(axis, sizes):
-    """Tells 10 m and the place along an axis, in entries; keeps the map's size."""
+    """metres_of: 10 m and the place along an axis, in entries; keeps the map's size."""
 
-    def tell(_, size):
+    def metres_of(_, size):
         sizes.append(size)
         rows, columns = torch.meshgrid(*map(torch.arange, size), indexing="ij")
         return 10.0 + (rows, columns)[axis][None].float()
 
-    return tell
+    return metres_of
+
+
+CAMERAS = {
+    "as it is": {},
+    "another focal length": {"focal": 140.0},
+    "a view in windows": {"focal": 40.0},
+    "a lens": {"lens": ("plumb_bob", (-0.3, 0.05, 0.001, 0.0))},
+    "a lens without rays in the corners": {"lens": ("plumb_bob", (-1.6, 0.0, 0.0, 0.0))},
+    "as it was": {},
+}
+
+
+def test_what_is_kept_of_a_grid_holds_for_its_camera_alone(predictor):
+    """The array is the same each time: rays and places in the view are those of the frame."""
+    predictor.checkpoint = replace(predictor.checkpoint, largest_view=(200, 140))
+    grid, known = grid_pixels(frame_of().camera, 24, 16), set()
+    for name, changes in CAMERAS.items():
+        frame = frame_of(**changes)
+        assert grid_pixels(frame.camera, 24, 16) is grid
+        found = predictor.ranges(frame, grid, style="dense")
+        expected = predictor.ranges(frame, grid.copy(), style="dense")
+        for field in fields(found):
+            values = getattr(found, field.name), getattr(expected, field.name)
+            assert np.array_equal(*values, equal_nan=True), (name, field.name)
+        known.add(np.isfinite(found.distance_m).sum())
+    assert len(known) == 2 and max(known) == 24 * 16
+
+
+def test_a_grid_cannot_be_written_to():
+    with pytest.raises(ValueError, match="read-only"):
+        grid_pixels(frame_of().camera, 24, 16)[0] = 1
 
 
 @pytest.mark.parametrize("focal", [100.0, 73.0, 190.0])
 def test_a_pixel_reads_the_entry_that_shows_it(predictor, focal):
-    """A head that tells its own coordinates: the middle of frame pixel u is at (u + 1/2) w / W -
+    """A head that returns its own coordinates: the middle of frame pixel u is at (u + 1/2) w / W -
     1/2 of a map of w columns, to 1/1000 of an entry; half a pixel off shows at every size."""
     frame = frame_of(210, 150, focal)
     pixels = np.random.default_rng(1).uniform((8, 8), (200, 140), (200, 2))
     pixels[:4] = [(5, 6), (200.25, 100), (100, 9.75), (104.5, 74.5)]
     for axis, of_pixel in ((0, 1), (1, 0)):
         sizes = []
-        tells(predictor, axis_of(axis, sizes))
+        with_head(predictor, axis_of(axis, sizes))
         ranges = predictor.ranges(frame_of(210, 150, focal), pixels, style="dense")
         length = sizes[0][axis]
         side = (frame.camera.height, frame.camera.width)[axis]
@@ -117,10 +149,10 @@ def ramp(width, height, axis):
     ("focal", "largest"), [(60.0, (1400, 1200)), (60.0, (112, 96)), (170.0, (64, 48))]
 )
 def test_the_content_of_an_image_is_found_where_it_is(predictor, axis, focal, largest):
-    """Through resize, windows and the processor: a head that tells the colour that it sees reads
+    """Through resize, windows and the processor: a head that returns the colour that it sees reads
     the ramp off again, without a shift (half a pixel of the frame would be 0.5)."""
     frame = frame_of(150, 110, focal, image=ramp(150, 110, axis))
-    tells(predictor, lambda image, size: 1 + image[:, 0] * 255, largest_view=largest)
+    with_head(predictor, lambda image, size: 1 + image[:, 0] * 255, largest_view=largest)
     found = predictor.map(frame).distance_m - 1
     inner = found[8:-8, 8:-8]
     expected = ramp(150, 110, axis)[8:-8, 8:-8, 0]
@@ -135,17 +167,17 @@ def test_a_point_lies_on_the_ray_of_its_pixel_through_any_lens(predictor, kind):
     predictor.checkpoint = replace(
         predictor.checkpoint, head=replace(predictor.checkpoint.head, kind=kind)
     )
-    ranges = tells(predictor, lambda _, size: torch.full((1, *size), 4.0)).ranges(
+    ranges = with_head(predictor, lambda _, size: torch.full((1, *size), 4.0)).ranges(
         frame, pixels, style="dense"
     )
     assert np.allclose(frame.camera.pixels(ranges.points), pixels, atol=1e-6)
-    told = ranges.z_m if kind == "z" else ranges.distance_m
+    found = ranges.z_m if kind == "z" else ranges.distance_m
     other = ranges.distance_m if kind == "z" else ranges.z_m
-    assert np.allclose(told, 4.0) and not np.allclose(other, 4.0, atol=0.05)
+    assert np.allclose(found, 4.0) and not np.allclose(other, 4.0, atol=0.05)
     assert np.allclose(np.linalg.norm(ranges.points, axis=1), ranges.distance_m)
 
 
-def test_the_map_is_what_pixels_are_told_one_by_one(predictor):
+def test_the_map_holds_what_pixels_are_answered_one_by_one(predictor):
     frame = frame_of(120, 90, 80.0, lens=LENS)
     found = predictor.map(frame)
     assert found.camera == frame.camera and found.distance_m.shape == (90, 120)
@@ -164,9 +196,9 @@ def test_the_map_is_what_pixels_are_told_one_by_one(predictor):
 
 
 def test_windows_are_blended_without_a_seam(predictor):
-    """Each window tells another constant: what lies between changes little by little."""
+    """Each window has another constant: what lies between changes little by little."""
     count = []
-    tells(
+    with_head(
         predictor,
         lambda _, size: (count.append(1), torch.full((1, *size), 1.0 + len(count)))[1],
         largest_view=(96, 96),
@@ -180,7 +212,7 @@ def test_windows_are_blended_without_a_seam(predictor):
 
 def test_only_windows_that_hold_a_pixel_are_computed(predictor):
     count = []
-    tells(
+    with_head(
         predictor,
         lambda _, size: (count.append(1), torch.full((1, *size), 3.0))[1],
         largest_view=(96, 96),
@@ -195,14 +227,14 @@ def test_only_windows_that_hold_a_pixel_are_computed(predictor):
 def test_a_hole_in_a_map_is_a_hole_in_exactly_its_pixels(predictor):
     holes = [(0, 0), (30, 40), (31, 40), (47, 95)]
 
-    def tell(image, size):
+    def metres_of(image, size):
         metres = torch.full((1, *size), 5.0)
         for row, column in holes:
             metres[0, row, column] = torch.nan
         return metres
 
     frame = frame_of(96, 48, 100.0)
-    found = tells(predictor, tell, log_scale=-2.0).map(frame)
+    found = with_head(predictor, metres_of, log_scale=-2.0).map(frame)
     missing = {(int(v), int(u)) for v, u in np.argwhere(~np.isfinite(found.distance_m))}
     assert missing == set(holes)
     assert np.allclose(found.distance_m[np.isfinite(found.distance_m)], 5.0)
@@ -212,13 +244,13 @@ def test_a_hole_in_a_map_is_a_hole_in_exactly_its_pixels(predictor):
 
 
 def test_a_hole_in_a_coarser_map_is_as_large_as_its_entry(predictor):
-    def tell(image, size):
+    def metres_of(image, size):
         metres = torch.full((1, *size), 5.0)
         metres[0, 10, 20] = torch.inf
         return metres
 
     frame = frame_of(192, 96, 200.0)  # twice the model's focal length
-    found = tells(predictor, tell).map(frame).distance_m
+    found = with_head(predictor, metres_of).map(frame).distance_m
     assert {(int(v), int(u)) for v, u in np.argwhere(~np.isfinite(found))} == {
         (v, u) for v in (20, 21) for u in (40, 41)
     }
@@ -226,7 +258,7 @@ def test_a_hole_in_a_coarser_map_is_as_large_as_its_entry(predictor):
 
 def test_intervals_are_those_of_the_heads_laplace_distribution(predictor):
     b = 0.2
-    tells(predictor, lambda _, size: torch.full((1, *size), 4.0), log_scale=float(np.log(b)))
+    with_head(predictor, lambda _, size: torch.full((1, *size), 4.0), log_scale=float(np.log(b)))
     ranges = predictor.ranges(frame_of(), [(40, 30)], style="dense")
     quantile = b * np.log(10)  # 5 % of exp(-|x| / b) / 2b lie beyond
     assert np.isclose(ranges.lower_m[0], 4 * np.exp(-quantile), rtol=1e-5)
@@ -239,7 +271,7 @@ def test_intervals_are_those_of_the_heads_laplace_distribution(predictor):
 
 
 def test_a_head_that_does_not_say_how_sure_it_is_gives_no_interval(predictor):
-    tells(predictor, lambda _, size: torch.full((1, *size), 4.0))
+    with_head(predictor, lambda _, size: torch.full((1, *size), 4.0))
     ranges = predictor.ranges(frame_of(), [(40, 30)], style="dense")
     assert ranges.distance_m[0] == 4.0 and ranges.status[0] == Status.OK
     assert np.isnan([ranges.lower_m[0], ranges.upper_m[0], ranges.stddev_m[0]]).all()
@@ -284,7 +316,7 @@ def test_what_a_head_raises_reaches_who_asked(predictor):
         raise RuntimeError("broken")
 
     with pytest.raises(EngineError):
-        tells(predictor, fail).ranges(frame_of(seed=9), [(40, 30)], style="dense")
+        with_head(predictor, fail).ranges(frame_of(seed=9), [(40, 30)], style="dense")
 
 
 @pytest.fixture

@@ -41,6 +41,15 @@ def test_a_perfect_map_is_right_and_what_it_does_not_tell_is_wrong():
     assert measured(answer, TRUTH).delta1 == pytest.approx(0.75)
 
 
+def test_named_points_of_unknown_distance_are_left_out():
+    truth = TRUTH.copy()
+    truth[5, 7] = np.nan
+    scene = MappedScene(FRAME, truth, np.array([[7.0, 5.0], [8.0, 5.0]]))
+    assert measure_maps([scene], ArrayPredictor(TRUTH)).points == 1.0
+    scene = MappedScene(FRAME, truth, np.array([[7.0, 5.0]]))
+    assert np.isnan(measure_maps([scene], ArrayPredictor(TRUTH)).points)
+
+
 def test_unknown_pixels_do_not_count():
     truth = TRUTH.copy()
     truth[:, 30:] = np.nan

@@ -22,6 +22,8 @@ from depthlm_ros.ranges import Status
 from depthlm_ros.ros.convert import image_message
 from depthlm_ros.ros.node import DepthLMNode
 from depthlm_ros.ros.serve.queries import interfaces
+from depthlm_ros.scan import grid_pixels
+from depthlm_ros.view import Frame
 
 SPEC = HeadSpec("light", (Tap("vision", 5), Tap("text", -1)), (8, 6, 4), uncertainty=True)
 LENS = Camera(320, 240, 250.0, 250.0, 160.0, 120.0, "plumb_bob", (-0.2, 0.04, 0.001, 0.0, 0.0))
@@ -38,9 +40,22 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def node(context, make_robot, folder):
-    given = {"grid.rate": 10.0, "grid.stride": STRIDE}
     # Loaded first: a thread that loads gets the interpreter seldom beside a robot that spins.
     predictor = load_predictor(folder, device="cpu", style="dense", warm_up=False)
+    yield from running(context, make_robot, predictor)
+
+
+@pytest.fixture
+def positioned(context, make_robot, folder):
+    """(robot, predictor) of a node whose checkpoint asks grids in position style."""
+    predictor = load_predictor(folder, device="cpu", grid_style="position", warm_up=False)
+    for robot in running(context, make_robot, predictor):
+        yield robot, predictor
+
+
+def running(context, make_robot, predictor):
+    """Yields a robot whose node has this predictor, then closes the node."""
+    given = {"grid.rate": 10.0, "grid.stride": STRIDE}
     made = DepthLMNode(
         lambda progress: predictor,
         context=context,
@@ -100,6 +115,17 @@ def test_cloud_depth_and_deviation_have_the_size_of_the_stride(node):
     v, u = np.mgrid[:60, :80]
     off = camera.pixels(points.reshape(-1, 3)) - np.stack([u.ravel(), v.ravel()], axis=1)
     assert np.abs(off).max() < 0.51 / STRIDE + 1e-3  # cells are asked at whole pixels
+
+
+def test_a_stride_is_read_from_the_map_where_grids_are_asked_otherwise(positioned):
+    """4,800 questions in position style would not come to an end here."""
+    robot, predictor = positioned
+    found = heard(robot, {"depth/image": Image})["depth/image"]
+    z_m = np.frombuffer(found.data, np.float32).reshape(60, 80)
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    pixels = grid_pixels(LENS, 80, 60)
+    expected = predictor.ranges(Frame(image, LENS), pixels, style="dense").z_m
+    assert np.allclose(z_m.ravel(), expected, rtol=1e-4)
 
 
 def test_every_pixel_at_stride_one_and_holes_where_points_are_doubted(node):

@@ -116,6 +116,10 @@ def head_alone(written):
 def test_a_run_measures_its_maps_at_every_save(head_alone):
     manifest = json.loads((head_alone.parent / "manifest.json").read_text())
     assert [set(one["styles"]) for one in manifest["heldout"]] == [{"dense"}, {"dense"}]
+    card = (head_alone / "README.md").read_text()
+    assert "| step | dense | best constant answer |" in card
+    assert f"| 4 | {manifest['heldout'][-1]['styles']['dense']:.3f} |" in card
+    assert "asked by position. Its dense head gives" in card
 
 
 def test_the_head_alone_learns_and_every_other_weight_stays_to_the_bit(head_alone, base):

@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The held-out measure: its questions, its records, and a perfect answerer."""
 
+import json
 from contextlib import nullcontext
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_scenes_as_records_are_the_scenes_themselves(tmp_path, capsys):
         assert record.kind == "distance" and record.camera == frame.camera
         assert np.array_equal(record.frame().image, frame.image)
         assert np.array_equal(record.pixels, places) and np.array_equal(record.label_m, truth)
+
+
+def test_the_map_of_a_checkpoint_with_a_head_is_measured_beside_its_styles(capsys):
+    main(["--count", "1", "--pixels", "2", "--json"])
+    rows = {row["style"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(rows) == ["marker", "coordinates", "position", "dense"]
+    assert (rows["dense"]["points"], rows["dense"]["answered"]) == (2, 1.0)
 
 
 def test_scenes_of_shards_are_asked_instead_of_the_split(tmp_path):

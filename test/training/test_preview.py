@@ -9,8 +9,9 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
+from depthlm_ros.viz.overlay import distance_colours, distance_limits
 from training import preview
-from training.config import read_config
+from training.config import DenseConfig, read_config
 from training.data.rows import stage_rows
 
 TINY = "training/configs/tiny.yaml"
@@ -36,6 +37,30 @@ def test_it_shows_the_prompt_too_where_that_is_trained(parts_of, row_about):
     said = preview.trained(collator, collator([row]))
     assert "You are a helpful assistant." in said[0] and "<|image_pad|>" not in "".join(said)
     assert row.asked[0].question.text in said[1] and row.asked[0].answer in said[1]
+
+
+def test_a_dense_config_shows_the_true_map_beside_each_image(shards, tmp_path):
+    config = "training/configs/tiny_dense.yaml"
+    preview.main([config, "--data", str(shards), "--count", "2", "--out", str(tmp_path)])
+    config = read_config(config, DenseConfig, data=str(shards))
+    row = stage_rows(config, config.entry(config.base), 32)[0]
+    metres = preview.true_map(row, "distance")
+    assert metres.shape == row.image.shape[:2] and np.isfinite(metres).all()
+    said = (tmp_path / "rows.txt").read_text()
+    assert f"map of kind distance: 100% known, 5 % below {np.quantile(metres, 0.05):.2f} m" in said
+    sheet = np.asarray(Image.open(tmp_path / "rows.png"))
+    assert sheet.shape[1] == 4 * 480
+    height = round(480 * metres.shape[0] / metres.shape[1])
+    at = (height // 2, 480 + 240)  # the middle of the first map
+    expected = distance_colours(metres, distance_limits(metres))
+    middle = expected[metres.shape[0] // 2, metres.shape[1] // 2].astype(int)
+    assert np.abs(sheet[at] - middle).max() < 30
+
+
+def test_a_map_without_a_known_pixel_is_described_as_that():
+    assert preview.described_map(np.full((2, 3), np.nan)) == "no pixel known"
+    told = preview.described_map(np.array([[2.0, np.nan], [2.0, 2.0]]))
+    assert told.startswith("75% known") and told.count("2.00 m") == 3
 
 
 def test_a_base_that_is_not_there_is_one_sentence(shards):

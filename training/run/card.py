@@ -14,8 +14,9 @@ TEMPLATE = """\
 
 A {{ entry.architecture }} model that says how far away a pixel is, trained by depthlm_ros. Images
 are brought to a focal length of {{ "%g" % entry.focal_px }} px; answers are metres of kind
-`{{ entry.kind }}`; it is asked by {{ entry.wording | join(", ") }}. `depthlm.json` holds all of
-this for the node:
+{{ kinds }}; it is asked by {{ entry.wording | join(", ") or "nothing but its map" }}.
+{%- if entry.head %} Its dense head gives the map of every pixel in one pass (style `dense`).
+{%- endif %} `depthlm.json` holds all of this for the node:
 
     depthlm_node --ros-args -p checkpoint:=FOLDER
 
@@ -57,6 +58,7 @@ def card(config, entry, manifest: dict, recipe: str) -> str:
         data,
         template_str=TEMPLATE,
         entry=entry,
+        kinds=" and ".join(dict.fromkeys(f"`{entry.kind_of(style)}`" for style in entry.styles)),
         command=" ".join([f"python -m {recipe}", *manifest["command"][1:]]),
         code=manifest["code"],
         base=config.base,

@@ -1,14 +1,14 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What a share of right pixels does not tell of maps: blurred edges, the grid of tokens, and far
-things told too near.
+"""What a share of right pixels does not show of maps: blurred edges, the grid of tokens, and far
+things placed too near.
 
     python -m training.tools.edges tiny --shards shards/heldout --count 60
 
 Edges: pixels of the rise where the true distance jumps by more than a quarter between two flat
 stretches; an edge whose rise is less than half of the true one counts as missed. Grid: how much
 stronger waves of the length of an image token are than those of similar length, on average over
-rows; 1 where there is no grid. Bias: the mean logarithm of told over true, by true distance. All
-in pixels of the view, which is cut to whole image tokens.
+rows; 1 where there is no grid. Bias: the mean logarithm of the map over the truth, by true
+distance. All in pixels of the view, which is cut to whole image tokens.
 """
 
 from itertools import pairwise
@@ -27,7 +27,7 @@ from training.synthetic import read_shards
 STEP = np.log(1.25)  # of log metres, from which a jump is an edge
 REACH = 16  # pixels on each side of an edge
 FLAT = 0.05  # by which log metres may vary on a side
-ENDS = 4  # pixels at the far ends of both sides, which tell where a rise begins and ends
+ENDS = 4  # pixels at the far ends of both sides, between whose medians a rise lies
 BESIDE = (-4, -3, -2, 2, 3, 4)  # frequencies that a peak is compared with
 
 
@@ -40,10 +40,10 @@ class Edges(NamedTuple):
 
 
 def edges(pairs) -> Edges:
-    """pairs: [(told, true) log metres (h, w)], compared along rows and columns."""
+    """pairs: [(value, true) log metres (h, w)], compared along rows and columns."""
     widths, missed = [], 0
-    for answer, true in pairs:
-        for one, other in ((answer, true), (answer.T, true.T)):
+    for value, true in pairs:
+        for one, other in ((value, true), (value.T, true.T)):
             for row, column in _jumps(other):
                 width = rise(one[row, column - REACH + 1 : column + REACH + 1])
                 step = other[row, column + 1] - other[row, column]
@@ -100,10 +100,10 @@ def grid_power(maps, period: int) -> float:
 
 
 def bias(pairs) -> list:
-    """[(bin, mean log of told over true, pixels)] by true distance in metres."""
-    answer, true = (np.concatenate([one[i].ravel() for one in pairs]) for i in (0, 1))
-    known = np.isfinite(answer) & np.isfinite(true)
-    off, metres = (answer - true)[known], np.exp(true[known])
+    """[(bin, mean log of value over truth, pixels)] by true distance in metres."""
+    value, true = (np.concatenate([one[i].ravel() for one in pairs]) for i in (0, 1))
+    known = np.isfinite(value) & np.isfinite(true)
+    off, metres = (value - true)[known], np.exp(true[known])
     found = []
     for low, high in pairwise(BINS_M):
         chosen = (metres > low) & (metres <= high)
@@ -113,7 +113,7 @@ def bias(pairs) -> list:
 
 
 def maps_of(predictor, shots, multiple):
-    """(told, true) log metres of each shot's view, cut to multiples of `multiple` pixels."""
+    """(value, true) log metres of each shot's view, cut to multiples of `multiple` pixels."""
     checkpoint = predictor.checkpoint
     for shot in shots:
         view = unify_focal(shot.frame, checkpoint.focal_px, checkpoint.axes)
@@ -121,11 +121,11 @@ def maps_of(predictor, shots, multiple):
         if min(sides) < multiple:
             continue
         view = view.cropped(0, 0, *sides)
-        answer = predictor.map(Frame(view.image, view.camera)).distance_m
+        value = predictor.map(Frame(view.image, view.camera)).distance_m
         v, u = np.mgrid[: sides[1], : sides[0]]
         true = of_shot(shot).metres(view, np.stack([u.ravel(), v.ravel()], 1))
         with np.errstate(invalid="ignore"):
-            yield np.log(answer), np.log(true).reshape(answer.shape)
+            yield np.log(value), np.log(true).reshape(value.shape)
 
 
 def main(arguments=None) -> None:
@@ -153,14 +153,14 @@ def report(pairs, token) -> str:
         *(
             (
                 f"waves of {period} pixels",
-                f"{grid_power([answer for answer, _ in pairs], period):.2f}",
+                f"{grid_power([value for value, _ in pairs], period):.2f}",
                 f"{grid_power([one for _, one in pairs], period):.2f}",
             )
             for period in (token, token // 2)
         ),
         *((f"bias {name}", f"{off:+.2f}", f"{count} pixels") for name, off, count in bias(pairs)),
     ]
-    return text_table((f"{len(pairs)} maps", "told", "true"), rows)
+    return text_table((f"{len(pairs)} maps", "map", "truth"), rows)
 
 
 if __name__ == "__main__":
