@@ -52,7 +52,9 @@ def test_the_node_starts_without_its_server_and_answers_once_it_is_there(node_pr
     assert f":{port}" in robot.wait(failed, 60).message
     robot.wait(
         lambda: (
-            statuses and statuses[-1].level == DiagnosticStatus.ERROR and f":{port}" in statuses[-1].message
+            statuses
+            and statuses[-1].level == DiagnosticStatus.ERROR
+            and f":{port}" in statuses[-1].message
         )
     )
     with Answering(answer(), port):
