@@ -25,7 +25,7 @@ from depthlm_ros.dense.engine import DenseEngine
 from depthlm_ros.dense.head import LARGEST_LOG_M, DepthMap
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import CameraError
-from depthlm_ros.predict import AskingPredictor, checked
+from depthlm_ros.predict import AskingPredictor, averaged, checked, paired
 from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, View, unify_focal
 
@@ -67,17 +67,20 @@ class DensePredictor(AskingPredictor):
         if len(views) > 1:
             counts = [int(_inside(view, view.content(wanted)).sum()) for view in views]
         views = [view for view, count in zip(views, counts, strict=True) if count]
-        jobs = [self._map_of(view, priority, deadline) for view in views]
-        parts = [_Part(j, n) for j, n in zip(jobs, filter(None, counts), strict=True)]
-        plan = _Plan(frame.camera, asked, status, views, jobs)
-        return RangesJob(parts, lambda report: plan.ranges(self.checkpoint))
+        halves = self._halves(views, priority, deadline)
+        parts = [
+            [_Part(job, count) for job in jobs]
+            for *jobs, count in zip(*(half.jobs for half in halves), filter(None, counts))
+        ]
+        plan = _Plan(frame.camera, asked, status, halves)
+        return RangesJob(paired(parts), lambda report: plan.ranges(self.checkpoint))
 
     def map(self, frame: Frame) -> RangeMap:
         """Every pixel of the frame, in its size."""
-        views = self._windows(frame)
-        jobs = [self._map_of(view) for view in views]
-        for job in jobs:
-            job.wait()
+        halves = self._halves(self._windows(frame))
+        for half in halves:
+            for job in half.jobs:
+                job.wait()
         width, height = frame.camera.width, frame.camera.height
         told = np.empty((3, height, width), np.float32)
         rows = max(STRIP // width, 1)
@@ -85,10 +88,22 @@ class DensePredictor(AskingPredictor):
             v, u = np.mgrid[top : min(top + rows, height), :width]
             pixels = np.stack([u.ravel(), v.ravel()], axis=1).astype(float)
             status = np.zeros(len(pixels), np.uint8)
-            found = _Plan(frame.camera, pixels, status, views, jobs).ranges(self.checkpoint)
+            found = _Plan(frame.camera, pixels, status, halves).ranges(self.checkpoint)
             strip = np.stack([found.distance_m, found.lower_m, found.upper_m])
             told[:, top : top + rows] = strip.reshape(3, -1, width)
-        return RangeMap(told[0], told[1], told[2], frame.camera)
+        unknown_ratio = self.checkpoint.unknown_ratio(DENSE)
+        return RangeMap(told[0], told[1], told[2], frame.camera, unknown_ratio)
+
+    def _halves(
+        self, views: Sequence[View], priority: int = 0, deadline: float | None = None
+    ) -> list[_Half]:
+        """The maps of these views, and where they are averaged also those of the mirrored ones."""
+        seen = [views]
+        if self.checkpoint.average_of(DENSE):
+            seen.append([view.mirrored() for view in views])
+        return [
+            _Half(some, [self._map_of(view, priority, deadline) for view in some]) for some in seen
+        ]
 
     def _map_of(self, view: View, priority: int = 0, deadline: float | None = None) -> Job:
         """The job whose only reply is the DepthMap of a view."""
@@ -110,26 +125,38 @@ class DensePredictor(AskingPredictor):
 
 
 @dataclass(frozen=True)
+class _Half:
+    """Views, and of each the job whose only reply is its DepthMap."""
+
+    views: Sequence[View]
+    jobs: Sequence[Job]
+
+    def told(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See looked_up()."""
+        return looked_up(pixels, self.views, [job.snapshot()[0] for job in self.jobs])
+
+
+@dataclass(frozen=True)
 class _Plan:
     """Pixels of a frame and the maps in which they are looked up.
 
-    asked: (N, 2) pixels. status: (N,) of each if it is told. views, jobs: that hold one of those
-    that are OK, and whose only reply is the DepthMap of the view.
+    asked: (N, 2) pixels. status: (N,) of each if it is told. halves: the views that hold one of
+    those that are OK, and the same mirrored where answers are averaged over both.
     """
 
     camera: Camera
     asked: np.ndarray
     status: np.ndarray
-    views: Sequence[View]
-    jobs: Sequence[Job]
+    halves: Sequence[_Half]
 
     def ranges(self, checkpoint: Checkpoint) -> Ranges:
         """Ranges as far as the maps are told; no more than one number a pixel has a map."""
         status, told = self.status.copy(), np.full((len(self.asked), 3), np.nan)
         wanted = np.flatnonzero(status == Status.OK)
-        maps = [job.snapshot()[0] for job in self.jobs]
-        told[wanted], is_told = looked_up(self.asked[wanted], self.views, maps)
-        cancelled = any(job.cancelled for job in self.jobs)
+        found = [half.told(self.asked[wanted]) for half in self.halves]
+        told[wanted] = averaged([metres for metres, _ in found])
+        is_told = np.all([known for _, known in found], axis=0)
+        cancelled = any(job.cancelled for half in self.halves for job in half.jobs)
         lost = Status.CANCELLED if cancelled else Status.TIMED_OUT
         unknown = np.where(is_told, Status.NO_NUMBER, lost)
         status[wanted] = np.where(np.isfinite(told[wanted, 0]), Status.OK, unknown)
