@@ -112,8 +112,8 @@ class Checkpoint:
         for key, found in self.calibration.items():
             style = key.partition(OVER)[0]
             if style not in self.styles or key not in (style, *_averaged(style)):
-                keys = (k for style in self.styles for k in (style, *_averaged(style)))
-                yield f"calibration is of {key!r}, allowed: {', '.join(keys)}"
+                styles, averages = ", ".join(self.styles), ", ".join(_averaged(""))
+                yield f"calibration is of {key!r}, allowed: {styles}, each plain or {averages}"
             elif found.kind != self.kind_of(style):
                 yield f"calibration of {key!r} is for kind {found.kind!r}"
         if not self.focal_px > 0:

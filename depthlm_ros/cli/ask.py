@@ -107,4 +107,5 @@ def answers(pixels, ranges: Ranges) -> Iterator[dict]:
             "point": ranges.points[i],
             "asked": ranges.asked[i],
             "status": Status(ranges.status[i]).name,
+            "uncertain": bool(ranges.uncertain[i]),
         }

@@ -60,8 +60,8 @@ def compared(ways: Mapping[str, Points]) -> Comparison:
     measures = {"delta1": (first.told_m, second.told_m)}
     measures["delta1, median-aligned"] = aligned(first), aligned(second)
     found = [
-        difference(name, *(delta1(metres, first.label_m) for metres in told), first.image)
-        for name, told in measures.items()
+        difference(name, delta1(a, first.label_m), delta1(b, first.label_m), first.image)
+        for name, (a, b) in measures.items()
     ]
     return Comparison((first_name, second_name), found)
 

@@ -103,6 +103,7 @@ class DepthLMNode(ManagedNode):
                 settings.grid_style,
                 settings.axes,
                 weights=settings.engine != "remote",
+                average=settings.average,
             )
         if settings.query_frame:
             self._frames.listen()
@@ -174,6 +175,7 @@ class DepthLMNode(ManagedNode):
             asked.style,
             asked.grid_style,
             asked.axes,
+            average=asked.average,
             device=asked.device,
             dtype=asked.dtype,
             check=asked.check,
