@@ -233,7 +233,7 @@ def _comparison(points, name, records, total, args) -> Comparison:
     other = PredictorAnswers(predictor_from(ways))
     with progress_bar(f"images, {args.against}") as progress:
         asked = evaluate(islice(records, total), other, lambda n: progress(n, total))
-    return compared({name: points, other.name: asked})
+    return compared((name, other.name), points, asked)
 
 
 def _watched(records: Iterable[Any], checkpoint: Checkpoint) -> Iterator[Any]:

@@ -5,7 +5,6 @@ An image that is hard is hard both ways, so differences within images are surer 
 side by side.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,16 +53,15 @@ class Comparison:
         return text_table(("paired by image", *self.names, "difference", "(95 %)"), rows)
 
 
-def compared(ways: Mapping[str, Points]) -> Comparison:
-    """The Comparison of two Points of the same records, by the name of the way."""
-    (first_name, first), (second_name, second) = ways.items()
+def compared(names: tuple[str, str], first: Points, second: Points) -> Comparison:
+    """The Comparison of two Points of the same records; names: of both ways."""
     measures = {"delta1": (first.told_m, second.told_m)}
     measures["delta1, median-aligned"] = aligned(first), aligned(second)
     found = [
         difference(name, delta1(a, first.label_m), delta1(b, first.label_m), first.image)
         for name, (a, b) in measures.items()
     ]
-    return Comparison((first_name, second_name), found)
+    return Comparison(names, found)
 
 
 def aligned(points: Points) -> np.ndarray:

@@ -43,7 +43,8 @@ def unknown_ratio(points: Points) -> float | None:
     hit = delta1(known.told_m, known.label_m)
     with np.errstate(divide="ignore"):
         width = known.upper_m / known.lower_m
-    for ratio in np.unique(np.quantile(width, np.arange(WIDTHS) / WIDTHS)):
+    steps = np.arange(WIDTHS) / WIDTHS
+    for ratio in np.unique(np.quantile(width, steps, method="higher")):
         beyond = is_uncertain(known.lower_m, known.upper_m, ratio)
         if len(np.unique(known.image[beyond])) < fewest_images():
             return None

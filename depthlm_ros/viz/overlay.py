@@ -136,7 +136,7 @@ def _with_text(image, pixels, metres, limits, radius, unsure) -> np.ndarray:
     font = text_font(max(image.shape[0] // 32, 10))
     for index in labelled(image.shape[:2], pixels, metres):
         (u, v), value = pixels[index], metres[index]
-        text = f"{value:.2f} m{' ?' * unsure[index]}" if np.isfinite(value) else "?"
+        text = f"{value:.2f} m{' ?' if unsure[index] else ''}" if np.isfinite(value) else "?"
         left = u > 0.85 * drawn.width  # no room on the right
         place = (u - radius - 4 if left else u + radius + 4, v)
         _write(draw, place, text, font, "rm" if left else "lm")

@@ -67,7 +67,7 @@ LOOKS = {"blur": strange_look(blurred), "night": strange_look(dark), "sideways":
 
 def estranged(records: Records, look: str, folder: Path) -> Iterator[Record]:
     """The records in one of LOOKS, without depth images; their images are written into folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     for number, record in enumerate(records):
         image, made = LOOKS[look](record, np.random.default_rng([number, 11]))
         path = folder / f"{number:05d}.png"
@@ -89,6 +89,7 @@ def main(arguments=None) -> None:
                 f"{given.records} has records without pixel_coords: python -m training.tools.split"
                 " --pixels adds them from depth images"
             )
+        given.out.mkdir(parents=True, exist_ok=True)
         for look in LOOKS:
             name = f"{given.records.stem}_{look}"
             path = given.out / f"{name}.jsonl"

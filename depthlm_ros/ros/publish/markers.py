@@ -57,7 +57,7 @@ def _numbers(header, points, metres, uncertain, size):
         marker = _marker(header, "numbers", Marker.TEXT_VIEW_FACING, scale, i)
         marker.pose.position = Point(x=point.x, y=point.y - 2.5 * size, z=point.z)
         marker.color = _colour((255, 255, 255))
-        marker.text = f"{value:.2f} m{' ?' * bool(unsure)}"
+        marker.text = f"{value:.2f} m{' ?' if unsure else ''}"
         yield marker
 
 
