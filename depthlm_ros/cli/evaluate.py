@@ -204,8 +204,7 @@ def _total(records, args) -> int:
 
 
 def _run_distances(args) -> int:
-    if args.against and args.constant is not None:
-        raise InputError("--against compares a checkpoint with itself: leave --constant out")
+    other = _other_way(args) if args.against else None
     records = Records(args.records, args.kind)
     total = _total(records, args)
     begin = time.monotonic()
@@ -216,8 +215,8 @@ def _run_distances(args) -> int:
         points = evaluate(some, answerer, lambda n: progress(n, total))
     report = report_on(points, answerer, time.monotonic() - begin, args.dataset or "")
     print(report.table())
-    if args.against:
-        print(f"\n{_comparison(points, answerer.name, records, total, args).table()}")
+    if other:
+        print(f"\n{_comparison(points, answerer.name, records, total, other).table()}")
     if args.worst:
         write_sheet(points, records, *args.worst)
     if args.json:
@@ -226,12 +225,20 @@ def _run_distances(args) -> int:
     return 0
 
 
-def _comparison(points, name, records, total, args) -> Comparison:
-    """The points beside those of the same records, asked in the way --against."""
+def _other_way(args) -> argparse.Namespace:
+    """The options that ask in the way --against, checked before the model is asked for hours."""
+    if args.constant is not None:
+        raise InputError("--against compares a checkpoint with itself: leave --constant out")
     style, _, average = args.against.partition(OVER)
-    ways = argparse.Namespace(**{**vars(args), "style": style, "average": average or NO_AVERAGE})
-    other = PredictorAnswers(predictor_from(ways))
-    with progress_bar(f"images, {args.against}") as progress:
+    way = {"style": style, "average": average or NO_AVERAGE}
+    choose_checkpoint(args.checkpoint or "tiny", args.entry, **way)
+    return argparse.Namespace(**{**vars(args), **way})
+
+
+def _comparison(points, name, records, total, way) -> Comparison:
+    """The points beside those of the same records, asked another way."""
+    other = PredictorAnswers(predictor_from(way))
+    with progress_bar(f"images, {way.against}") as progress:
         asked = evaluate(islice(records, total), other, lambda n: progress(n, total))
     return compared((name, other.name), points, asked)
 
