@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from depthlm_ros.checkpoints import OVER, Checkpoint, weights_sha256
+from depthlm_ros.checkpoints import AVERAGES, OVER, Checkpoint, weights_sha256
 from depthlm_ros.cli.options import (
     Doubts,
     add_model_options,
@@ -119,6 +119,10 @@ class _Worst(argparse.Action):
 
 def run(args: argparse.Namespace) -> int:
     """Print the report's table; write it as JSON, and the worst answers, where asked."""
+    if args.against and (args.protocol or args.task):
+        raise InputError("--against compares distances of pixels: leave --protocol and --task out")
+    if args.average in AVERAGES and args.task:
+        raise InputError("--average is of distances of pixels: leave it or --task out")
     if args.protocol:
         return _run_maps(args) if args.protocol == MAPS else _run_protocol(args)
     return _run_task(args) if args.task else _run_distances(args)

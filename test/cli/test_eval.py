@@ -82,6 +82,9 @@ def test_eval_against_compares_two_ways_image_by_image(run, records, monkeypatch
     assert run(*told, "coordinates+flip")[0] == 2 and run(*told, "marker")[0] == 2
     constant = ("eval", records, "--constant", 2, "--against", "coordinates")
     assert run(*constant)[0] == 2
+    assert run(*told, "coordinates", "--protocol", "depthvlm")[0] == 2
+    task = ("eval", records, "--kind", "distance", *FAKE, "--task", "points")
+    assert [run(*task)[0], run(*task, "--average", "mirror")[0]] == [0, 2]
 
 
 def test_eval_draws_the_worst_answers(run, records, tmp_path):
