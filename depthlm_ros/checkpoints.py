@@ -9,7 +9,7 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from math import sqrt
+from math import inf, sqrt
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -25,6 +25,8 @@ from depthlm_ros.question import STYLES, WORDINGS, PointingStyle
 from depthlm_ros.view import AXES, TRAINED_VIEW
 
 ROW_FILE = "depthlm.json"
+AVERAGES = ("mirror",)  # see predict.load_predictor
+OVER = "+"  # between a style and its average in the key of a calibration
 DENSE = "dense"  # the style in which a head tells every pixel and nothing is asked
 HEAD_PREFIX = "depth_head."  # of the names of its weights, as DepthVLM published them
 TINY = Path(__file__).parent / "checkpoint_tiny"
@@ -53,7 +55,8 @@ class Checkpoint:
     report: what it answers, "greedy" digits or the "median" of their distribution.
     system: the system prompt, None for the chat template's own.
     largest_view: (width, height) beyond which a view is cut into windows.
-    calibration: style -> Calibration of its interval.
+    average: style -> over what its answers are averaged, one of AVERAGES; absent: over nothing.
+    calibration: calibration_key() -> Calibration of the intervals of a style as it is averaged.
     head: the dense head beside the model, which makes "dense" one of its styles; None: none.
     licence, note: for `depthlm checkpoints`.
     """
@@ -76,6 +79,7 @@ class Checkpoint:
     report: str = "greedy"
     system: str | None = None
     largest_view: tuple[Count, Count] = TRAINED_VIEW
+    average: dict[str, str] = field(default_factory=dict)
     calibration: dict[str, Calibration] = field(default_factory=dict)
     head: HeadSpec | None = None
     licence: str = ""
@@ -99,12 +103,19 @@ class Checkpoint:
         for style, wording in self.wording.items():
             if wording not in WORDINGS.get(style, {}):
                 yield f"wording {wording!r} of style {style!r} is unknown"
-        for style, found in self.calibration.items():
-            if style not in self.styles:
-                styles = ", ".join(self.styles)
-                yield f"calibration is of style {style!r}, allowed: {styles}"
+        for style, average in self.average.items():
+            if style not in self.styles or average not in AVERAGES:
+                yield (
+                    f"average of style {style!r} is {average!r}, allowed:"
+                    f" {' or '.join(AVERAGES)} of {', '.join(self.styles)}"
+                )
+        for key, found in self.calibration.items():
+            style = key.partition(OVER)[0]
+            if style not in self.styles or key not in (style, *_averaged(style)):
+                styles, averages = ", ".join(self.styles), ", ".join(_averaged(""))
+                yield f"calibration is of {key!r}, allowed: {styles}, each plain or {averages}"
             elif found.kind != self.kind_of(style):
-                yield f"calibration of style {style!r} is for kind {found.kind!r}"
+                yield f"calibration of {key!r} is for kind {found.kind!r}"
         if not self.focal_px > 0:
             yield f"focal_px is {self.focal_px}, it must be positive"
 
@@ -142,9 +153,28 @@ class Checkpoint:
         }
         return STYLES[name](wording=self.wording[name], **special.get(name, {}))
 
+    def average_of(self, style: str = "") -> str:
+        """Over what answers in this style are averaged, one of AVERAGES, or ""."""
+        return self.average.get(style or self.style, "")
+
+    def calibration_key(self, style: str = "") -> str:
+        """Whose calibration holds for this style as it is averaged now: "dense", "dense+mirror".
+        An interval that was calibrated for another way is not right with this one."""
+        average = self.average_of(style)
+        return (style or self.style) + (OVER + average if average else "")
+
+    def calibration_of(self, style: str = "") -> Calibration | None:
+        """The calibration that holds for this style, None where there is none."""
+        return self.calibration.get(self.calibration_key(style))
+
     def is_calibrated(self, style: str = "") -> bool:
         """Whether the interval of this style is calibrated."""
-        return (style or self.style) in self.calibration
+        return self.calibration_of(style) is not None
+
+    def unknown_ratio(self, style: str = "") -> float:
+        """upper / lower from which on an answer in this style is uncertain; inf: never."""
+        found = self.calibration_of(style)
+        return (found.unknown_ratio if found else None) or inf
 
     def warnings(self, camera: Camera) -> list[str]:
         """What makes answers about this camera's images doubtful, a sentence each."""
@@ -164,6 +194,10 @@ class Checkpoint:
         part = Path(folder, ROW_FILE + ".part")
         part.write_text(json.dumps(entry, indent=2) + "\n")
         part.replace(Path(folder, ROW_FILE))
+
+
+def _averaged(style: str) -> list[str]:
+    return [style + OVER + average for average in AVERAGES]
 
 
 # Pixtral counts the places of an image in rows of 64 patches of 16 px. transformers 4.51, with

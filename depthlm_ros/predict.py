@@ -20,13 +20,13 @@ from numpy.typing import ArrayLike
 
 from depthlm_ros.batcher import Batcher, Job
 from depthlm_ros.camera import Camera, as_pixels
-from depthlm_ros.checkpoints import DENSE, Checkpoint, find_checkpoint
+from depthlm_ros.checkpoints import AVERAGES, DENSE, Checkpoint, find_checkpoint
 from depthlm_ros.engines import ENGINES, make_engine
 from depthlm_ros.engines.engine import Engine, OnServers, Reply, Scene, ServerState
 from depthlm_ros.errors import DepthLMError, InputError, UnsupportedError
 from depthlm_ros.models.progress import silent, span
 from depthlm_ros.question import PointingStyle, Question, Style
-from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
+from depthlm_ros.ranges import Both, Part, RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal
 
 CHEAPEST = ("position", "coordinates", "marker")  # styles of questions, to choose one for grids
@@ -44,6 +44,7 @@ STEP_S = 0.1  # seconds of a step, which a new question waits for
 REMOTE_STEP_S = 1.0
 # Of the focal length: the image of a camera that sees 60 degrees across, four by three.
 USUAL_WIDTH, USUAL_HEIGHT = 1.143, 0.857
+NO_AVERAGE = "none"
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def load_predictor(
     grid_style: str = "",
     axes: str = "",
     warm_up: bool = True,
+    average: str = "",
     **options: Any,
 ) -> Predictor:
     """A predictor of a checkpoint.
@@ -146,13 +148,18 @@ def load_predictor(
     style, grid_style: how to point, for few pixels and for grids, instead of what the entry says.
     axes: see view.unify_focal; "" as the entry says.
     warm_up: ask once in each style first, so that the first question takes no longer than others.
+    average: "mirror": every pixel is asked twice, the second time in the view with left and right
+        exchanged, and the answer is the mean in log metres of both, of each quantile too. The
+        arrow of marker style stands left of its pixel in both, as published, so the second comes
+        from the other side of the thing. A pixel needs both: where one has no number, or does
+        not come in time, the status says so. "none": never; "": as the entry says for each style.
     options: device, dtype, threads, check, progress; see engines.make_engine.
 
     Raises CheckpointError, MissingDependency, InputError or OutOfMemory.
     """
     if engine not in PREDICTORS:
         raise InputError(f"engine '{engine}' is unknown, allowed: {', '.join(PREDICTORS)}")
-    named = _named(checkpoint, entry, style, grid_style, axes, engine)
+    named = _named(checkpoint, entry, style, grid_style, axes, average, engine)
     found = _askable(named, engine, style, grid_style)
     for parameter, before, now in (
         ("style", named.style, found.style),
@@ -172,6 +179,7 @@ def choose_checkpoint(
     style: str = "",
     grid_style: str = "",
     axes: str = "",
+    average: str = "",
     engine: str = "local",
 ) -> Checkpoint:
     """The checkpoint that load_predictor would load, checked as far as goes without loading it.
@@ -179,15 +187,25 @@ def choose_checkpoint(
     Where the engine cannot do the checkpoint's own style of questions or of grids, it is the
     cheapest that it can.
 
-    Raises CheckpointError; UnsupportedError for a style that the engine cannot do.
+    Raises CheckpointError; UnsupportedError for a style that the engine cannot do; InputError
+    for an unknown average.
     """
-    named = _named(checkpoint, entry, style, grid_style, axes, engine)
+    named = _named(checkpoint, entry, style, grid_style, axes, average, engine)
     return _askable(named, engine, style, grid_style)
 
 
 def _named(
-    checkpoint: str | Checkpoint, entry: str, style: str, grid_style: str, axes: str, engine: str
+    checkpoint: str | Checkpoint,
+    entry: str,
+    style: str,
+    grid_style: str,
+    axes: str,
+    average: str,
+    engine: str,
 ) -> Checkpoint:
+    if average not in ("", NO_AVERAGE, *AVERAGES):
+        allowed = ", ".join((NO_AVERAGE, *AVERAGES))
+        raise InputError(f"average is '{average}', allowed: {allowed}, or empty")
     if isinstance(checkpoint, Checkpoint):
         found = checkpoint
     else:
@@ -197,7 +215,15 @@ def _named(
         style=style or found.style,
         grid_style=grid_style or found.grid_style,
         axes=axes or found.axes,
+        average=_averages(found, average),
     )
+
+
+def _averages(checkpoint: Checkpoint, average: str) -> dict[str, str]:
+    """style -> average, as the entry says unless `average` is one for all styles."""
+    if average == NO_AVERAGE:
+        return {}
+    return dict.fromkeys(checkpoint.styles, average) if average else checkpoint.average
 
 
 def _askable(checkpoint: Checkpoint, engine: str, style: str, grid_style: str) -> Checkpoint:
@@ -304,22 +330,26 @@ class AskingPredictor:
         priority: int = 0,
         deadline: float | None = None,
     ) -> RangesJob:
-        """Ask about pixels (N, 2) of a frame; views that are cut into windows take a job each."""
+        """Ask about pixels (N, 2) of a frame; views that are cut into windows take a job each,
+        two where answers are averaged."""
         asker = self.checkpoint.asker(style)
         self._check_support(asker, 1)
         plan = _Plan(frame, self._views(frame), asker, as_pixels(pixels))
-        jobs: list[Job] = []
+        is_mirrored = bool(self.checkpoint.average_of(style))
+        jobs: list[list[Job]] = []  # of each window
         try:
             for questions in plan.questions:
-                scene = self._scenes.take(questions.view, asker)
-                job = self._batcher.submit(scene, questions, priority, deadline)
-                job.add_done_callback(lambda done: self._scenes.give_back(done.scene))
-                jobs.append(job)
+                jobs.append([])
+                for half in [questions, *([questions.mirrored()] if is_mirrored else [])]:
+                    scene = self._scenes.take(half.view, asker)
+                    job = self._batcher.submit(scene, half, priority, deadline)
+                    job.add_done_callback(lambda done: self._scenes.give_back(done.scene))
+                    jobs[-1].append(job)
         except Exception:
-            for job in jobs:  # nobody will read the windows that did open
+            for job in chain.from_iterable(jobs):  # nobody will read the windows that did open
                 job.cancel()
             raise
-        return RangesJob(jobs, partial(_read, jobs, plan, self.checkpoint))
+        return RangesJob(paired(jobs), partial(_read, jobs, plan, self.checkpoint))
 
     def ranges(self, frame: Frame, pixels: ArrayLike, *, style: str = "") -> Ranges:
         """Ranges of pixels (N, 2) of a frame, all answered."""
@@ -431,7 +461,7 @@ class OpenScenes:
 def _key(view: View, style: Style) -> object:
     if not isinstance(view.frame, SharedFrame):
         return object()  # equal to no other
-    return id(view.frame), view.camera, view.offset, style.name
+    return id(view.frame), view.camera, view.offset, view.is_mirrored, style.name
 
 
 class _Plan:
@@ -518,21 +548,41 @@ class _Questions(Sequence[Question]):
             return replace(self, indices=self.indices[index], places=self.places[index])
         return self.style.question(self.view, self.places[index].tolist())
 
+    def mirrored(self) -> "_Questions":
+        """The same pixels, asked in the mirrored view."""
+        places = self.places.copy()
+        # The sliver that truncating the size cut off (question.py) lies one pixel off the view.
+        places[:, 0] = np.maximum(self.view.camera.width - 1 - places[:, 0], 0)
+        return replace(self, view=self.view.mirrored(), places=places)
+
+
+def paired(jobs: Sequence[Sequence[Part]]) -> list[Part]:
+    """A part for each list of one job, or of two that tell the same pixels."""
+    return [Both(*parts) if len(parts) > 1 else parts[0] for parts in jobs]
+
+
+def averaged(halves: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, 3) metres: the mean of one or several (N, 3) in log metres; NaN where one of them is."""
+    if len(halves) == 1:
+        return halves[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.exp(np.mean(np.log(halves), axis=0))
+
 
 _NUMBERS = attrgetter("value", "median", "lower", "upper")
 _NO_REPLY = Reply(nan, "")
 
 
-def _read(jobs: list[Job], plan: _Plan, checkpoint: Checkpoint, report: str) -> Ranges:
-    """The Ranges of a plan as far as its jobs, one for each window, are answered."""
+def _read(jobs: list[list[Job]], plan: _Plan, checkpoint: Checkpoint, report: str) -> Ranges:
+    """The Ranges of a plan as far as its jobs, those of each window, are answered."""
     use_median = (report or checkpoint.report) == "median"
     status = plan.status.copy()
     values = np.full((len(status), 3), nan)  # value, lower, upper in the checkpoint's kind
-    for job, questions in zip(jobs, plan.questions, strict=True):
-        replies, indices = job.snapshot(), questions.indices
-        values[indices] = _numbers(replies, use_median)
-        lost = Status.CANCELLED if job.cancelled else Status.TIMED_OUT
-        answered = np.array([reply is not None for reply in replies])
+    for halves, questions in zip(jobs, plan.questions, strict=True):
+        replies, indices = [job.snapshot() for job in halves], questions.indices
+        values[indices] = averaged([_numbers(half, use_median) for half in replies])
+        lost = Status.CANCELLED if any(job.cancelled for job in halves) else Status.TIMED_OUT
+        answered = np.array([None not in each for each in zip(*replies, strict=True)])
         unknown = np.where(answered, Status.NO_NUMBER, lost)
         status[indices] = np.where(np.isfinite(values[indices, 0]), status[indices], unknown)
     return Ranges.of_checkpoint(values, status, plan.asked, plan.camera, checkpoint, plan.style)

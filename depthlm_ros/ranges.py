@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +40,8 @@ class Ranges:
     points: (N, 3) metres in the optical frame.
     status: (N,) uint8 of Status.
     asked: (N, 2) the pixels (u, v) of the frame that were asked.
+    uncertain: (N,) bool, whether there is an answer whose interval is so wide that it is no better
+        than a constant (Calibration.unknown_ratio).
     """
 
     distance_m: np.ndarray
@@ -49,12 +52,21 @@ class Ranges:
     points: np.ndarray
     status: np.ndarray
     asked: np.ndarray
+    uncertain: np.ndarray
 
     @classmethod
     def along(
-        cls, rays: np.ndarray, values: np.ndarray, status: np.ndarray, asked: np.ndarray
+        cls,
+        rays: np.ndarray,
+        values: np.ndarray,
+        status: np.ndarray,
+        asked: np.ndarray,
+        unknown_ratio: float = inf,
     ) -> "Ranges":
-        """Ranges of values (N, 3), distance, lower and upper in metres, along unit rays (N, 3)."""
+        """Ranges of values (N, 3), distance, lower and upper in metres, along unit rays (N, 3).
+
+        unknown_ratio: upper / lower from which on an answer is uncertain.
+        """
         distance, lower, upper = values.T
         return cls(
             distance_m=distance,
@@ -65,6 +77,7 @@ class Ranges:
             points=distance[:, None] * rays,
             status=status,
             asked=asked,
+            uncertain=is_uncertain(lower, upper, unknown_ratio),
         )
 
     @classmethod
@@ -83,7 +96,7 @@ class Ranges:
         values: (N, 3) value, lower and upper in metres of the style's kind, NaN where unknown.
         rays: (N, 3) of pixels that all have one, where they are known already.
         """
-        calibration = checkpoint.calibration.get(style)
+        calibration = checkpoint.calibration_of(style)
         if calibration:
             lower, upper = calibration.widened(values[:, 1], values[:, 2])
             values = np.stack([values[:, 0], lower, upper], axis=1)
@@ -94,10 +107,16 @@ class Ranges:
             rays[inside] = camera.rays(asked[inside])
         if checkpoint.kind_of(style) == "z":
             values = values / rays[:, 2:]
-        return cls.along(rays, values, status, asked)
+        return cls.along(rays, values, status, asked, checkpoint.unknown_ratio(style))
 
     def __len__(self) -> int:
         return len(self.status)
+
+
+def is_uncertain(lower_m: np.ndarray, upper_m: np.ndarray, unknown_ratio: float) -> np.ndarray:
+    """Whether intervals are as wide as unknown_ratio or wider; never where there is none."""
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(upper_m) & (upper_m >= unknown_ratio * lower_m)
 
 
 @dataclass(frozen=True)
@@ -107,12 +126,19 @@ class RangeMap:
     distance_m: (H, W) metres along the rays.
     lower_m, upper_m: (H, W) 5 % and 95 % quantiles of the distance.
     camera: whose pixels the entries are; its size is (W, H), which may be coarser than the frame.
+    unknown_ratio: upper / lower from which on an entry is uncertain, see Ranges.
     """
 
     distance_m: np.ndarray
     lower_m: np.ndarray
     upper_m: np.ndarray
     camera: Camera
+    unknown_ratio: float = inf
+
+    @property
+    def uncertain(self) -> np.ndarray:
+        """(H, W) bool, see Ranges."""
+        return is_uncertain(self.lower_m, self.upper_m, self.unknown_ratio)
 
     @property
     def points(self) -> np.ndarray:
@@ -161,6 +187,56 @@ class Part(Protocol):
     def add_done_callback(self, callback: Callable[[object], None]) -> None: ...
 
 
+class Both:
+    """Two parts about the same pixels, of which every pixel needs both."""
+
+    def __init__(self, first: Part, second: Part) -> None:
+        self._parts = first, second
+        self.total = first.total
+
+    @property
+    def done(self) -> int:
+        """How many pixels both have answered, as far as they answer in one order."""
+        return min(part.done for part in self._parts)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come."""
+        return all(part.finished for part in self._parts)
+
+    @property
+    def error(self) -> Exception | None:
+        """What one of them raised, or None."""
+        return next((part.error for part in self._parts if part.error), None)
+
+    def cancel(self) -> None:
+        """Both."""
+        for part in self._parts:
+            part.cancel()
+
+    def expire(self) -> None:
+        """Both."""
+        for part in self._parts:
+            part.expire()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Until both are finished or `timeout` seconds are over; raises what one raised."""
+        wait_for(self._parts, timeout)
+
+    def add_done_callback(self, callback: Callable[["Both"], None]) -> None:
+        """Call callback(self) once both are finished; now if they are."""
+        countdown = _Countdown(len(self._parts), lambda: callback(self))
+        for part in self._parts:
+            part.add_done_callback(countdown)
+
+
+def wait_for(parts: Sequence[Part], timeout: float | None) -> None:
+    """Wait until all parts are finished or `timeout` seconds are over; raises what one raised."""
+    end = None if timeout is None else time.monotonic() + timeout
+    for part in parts:
+        part.wait(None if end is None else max(end - time.monotonic(), 0.0))
+
+
 class RangesJob:
     """The answers to some pixels of a frame, on their way. Thread-safe.
 
@@ -205,9 +281,7 @@ class RangesJob:
 
     def wait(self, timeout: float | None = None) -> Ranges:
         """Ranges when finished or after `timeout` seconds; raises what the engine raised."""
-        end = None if timeout is None else time.monotonic() + timeout
-        for part in self._parts:
-            part.wait(None if end is None else max(end - time.monotonic(), 0.0))
+        wait_for(self._parts, timeout)
         return self.snapshot()
 
     def add_done_callback(self, callback: Callable[["RangesJob"], None]) -> None:

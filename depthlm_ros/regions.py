@@ -5,7 +5,7 @@ A box is (left, top, width, height) in pixels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, sqrt
 
 import numpy as np
@@ -115,11 +115,13 @@ def box_ranges(camera: Camera, asked: BoxPixels, ranges: Ranges) -> BoxRanges:
 
     distance: the median of the inliers, which lie within OUTLYING scaled median absolute
     deviations, or ALIKE, of the median of the logarithms. lower, upper: medians of theirs. point:
-    that distance along the ray through the middle of the box.
+    that distance along the ray through the middle of the box. A box is uncertain where most of
+    them are.
     """
     count = len(asked.status)
     values = np.full((count, 3), np.nan)  # distance, lower, upper
     spread, status = np.full(count, np.nan), asked.status.copy()
+    uncertain = np.zeros(count, bool)
     answered, inliers = np.zeros(count, np.uint32), np.zeros(count, np.uint32)
     for i in np.flatnonzero(asked.status == Status.OK):
         known, failed = _with_answer(ranges, np.flatnonzero(asked.owners == i))
@@ -133,7 +135,9 @@ def box_ranges(camera: Camera, asked: BoxPixels, ranges: Ranges) -> BoxRanges:
             np.median(v[known]) for v in (ranges.distance_m, ranges.lower_m, ranges.upper_m)
         ]
         spread[i] = MAD_TO_SIGMA * np.median(np.abs(metres - values[i, 0]))
-    return BoxRanges(_along(camera, asked.centres, values, status), spread, answered, inliers)
+        uncertain[i] = ranges.uncertain[known].mean() > 0.5
+    found = replace(_along(camera, asked.centres, values, status), uncertain=uncertain)
+    return BoxRanges(found, spread, answered, inliers)
 
 
 def _with_answer(ranges: Ranges, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

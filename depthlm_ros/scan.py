@@ -113,7 +113,8 @@ def trusted(scan: Scan, max_stddev: float = 0.0, max_edge: float = 0.0) -> Scan:
         for name in ("distance_m", "z_m", "lower_m", "upper_m", "stddev_m")
     }
     points = np.where(doubted[:, None], np.nan, ranges.points)
-    return replace(scan, ranges=replace(ranges, points=points, **unknown))
+    unsure = ranges.uncertain & ~doubted
+    return replace(scan, ranges=replace(ranges, points=points, uncertain=unsure, **unknown))
 
 
 def _span(distance_m: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf, sqrt
 
@@ -183,6 +183,7 @@ class View:
     frame: what it was made from.
     scale: (sx, sy), view pixels per frame pixel, exact.
     offset: (left, top), whole view pixels cut away, negative where it was padded.
+    is_mirrored: whether left and right of the image are exchanged, see mirrored().
     """
 
     image: np.ndarray
@@ -190,6 +191,7 @@ class View:
     frame: Frame = field(repr=False)
     scale: tuple[float, float]
     offset: tuple[int, int] = (0, 0)
+    is_mirrored: bool = False
 
     def to_view(self, pixels: ArrayLike) -> np.ndarray:
         """Frame pixels (N, 2) -> view pixels (N, 2) int, truncated as published."""
@@ -197,11 +199,11 @@ class View:
         # its float rounding.
         principal = np.array([self.frame.camera.cx, self.frame.camera.cy])
         scaled = (as_pixels(pixels) - principal) * self.scale + principal * self.scale
-        return np.trunc(scaled).astype(np.int64) - np.array(self.offset)
+        return self._turned(np.trunc(scaled).astype(np.int64) - np.array(self.offset))
 
     def to_frame(self, pixels: ArrayLike) -> np.ndarray:
         """View pixels (N, 2) -> frame pixels (N, 2): the middle of what to_view maps there."""
-        return (as_pixels(pixels) + self.offset + 0.5) / self.scale
+        return (self._turned(as_pixels(pixels)) + self.offset + 0.5) / self.scale
 
     def content(self, pixels: ArrayLike) -> np.ndarray:
         """Where in this view's image frame pixels (N, 2) are seen, (N, 2) float, the middle of a
@@ -213,7 +215,21 @@ class View:
         frame = self.frame.camera
         sides = np.array([frame.width, frame.height])
         seen = np.trunc(sides * self.scale)  # of the whole view, as in unify_focal
-        return (as_pixels(pixels) + 0.5) * seen / sides - 0.5 - np.array(self.offset)
+        return self._turned((as_pixels(pixels) + 0.5) * seen / sides - 0.5 - np.array(self.offset))
+
+    def mirrored(self) -> "View":
+        """This view with left and right exchanged, as the last thing that is done to it.
+
+        Pixels of the frame are found in it as in any view. Nothing else is mirrored: its camera is
+        still that of the view as the lens saw it, and rays are those of pixels of the frame.
+        """
+        return replace(self, image=np.ascontiguousarray(self.image[:, ::-1]), is_mirrored=True)
+
+    def _turned(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels (N, 2) of this view as they lie in it once it is mirrored, and back."""
+        if not self.is_mirrored:
+            return pixels
+        return np.stack([self.camera.width - 1 - pixels[:, 0], pixels[:, 1]], axis=1)
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "View":
         """The window of this view with its corner at (left, top), in view pixels. InputError where

@@ -1,6 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """One distance for a box, whatever a few of its pixels say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,12 @@ def test_no_boxes_and_too_many_samples():
     assert len(asked(lambda u, v: 1.0, []).ranges) == 0
     with pytest.raises(InputError, match=r"\b401\b"):
         box_pixels(CAMERA, [(0, 0, 1, 1)], 401)
+
+
+@pytest.mark.parametrize("count, expected", [(4, False), (5, True)])
+def test_a_box_is_uncertain_where_most_of_its_pixels_are(count, expected):
+    plan = box_pixels(CAMERA, [(100, 40, 120, 60), (400, 10, 20, 20)])
+    predictor = AskingPredictor(ScriptedEngine(2.0), ROW)
+    ranges = predictor.ranges(FRAME, plan.pixels)
+    found = box_ranges(CAMERA, plan, replace(ranges, uncertain=np.arange(9) < count))
+    assert found.ranges.uncertain.tolist() == [expected, False]

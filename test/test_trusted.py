@@ -1,6 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Points that a cloud leaves out: uncertain ones, and those that hang between two surfaces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,12 @@ def test_uncertain_points_are_left_out_and_those_of_unknown_deviation():
 )
 def test_a_stride_is_a_grid(stride, shape):
     assert stride_shape(Camera(640, 480, 500.0, 500.0, 320.0, 240.0), stride) == shape
+
+
+def test_a_point_that_is_left_out_is_not_uncertain():
+    scan = scan_of(np.full(SHAPE, 2.0))
+    unsure = replace(scan.ranges, uncertain=np.arange(48) < 4)
+    doubted = np.where(np.arange(48) < 2, 0.9, 0.1)
+    wide = replace(unsure, stddev_m=unsure.distance_m * doubted)
+    found = trusted(replace(scan, ranges=wide), max_stddev=0.5)
+    assert np.flatnonzero(found.ranges.uncertain).tolist() == [2, 3]

@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from depthlm_ros.checkpoints import (
     DENSE,
+    OVER,
     Checkpoint,
     Count,
     Natural,
@@ -456,7 +457,7 @@ class DenseConfig(SftConfig):
         from training.run.base import find_base
 
         found = from_folder(find_base(self.base))
-        kept = {s: c for s, c in found.calibration.items() if s != DENSE}
+        kept = {k: c for k, c in found.calibration.items() if k.partition(OVER)[0] != DENSE}
         kept = kept if self.learns == "head" else {}
         return with_head(replace(found, model=str(model), calibration=kept), self.head.spec())
 
@@ -523,7 +524,8 @@ def without_head(entry: Checkpoint) -> Checkpoint:
     if entry.head is None:
         return entry
     grid_style = entry.style if entry.grid_style == DENSE else entry.grid_style
-    return replace(entry, head=None, grid_style=grid_style)
+    average = {style: over for style, over in entry.average.items() if style != DENSE}
+    return replace(entry, head=None, grid_style=grid_style, average=average)
 
 
 class ConfigError(InputError):

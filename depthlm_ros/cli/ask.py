@@ -83,7 +83,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(answers_table([f"{u:g}, {v:g}" for u, v in args.at], ranges))
         if not checkpoint.is_calibrated():
-            print("The intervals are the model's own; this checkpoint is not calibrated.")
+            key = checkpoint.calibration_key()
+            print(
+                f"The intervals are the model's own: the checkpoint has no calibration of {key}."
+            )
         if stats.fell_back:
             print(f"Decoded freely, without the known words: {told(stats)}.")
     return exit_code(ranges)
@@ -107,4 +110,5 @@ def answers(pixels, ranges: Ranges) -> Iterator[dict]:
             "point": ranges.points[i],
             "asked": ranges.asked[i],
             "status": Status(ranges.status[i]).name,
+            "uncertain": bool(ranges.uncertain[i]),
         }

@@ -22,7 +22,7 @@ from depthlm_ros.scan import scan
 from depthlm_ros.viz.progress import progress_bar
 
 DECISIVE = (
-    *("checkpoint", "entry", "engine", "style", "axes"),
+    *("checkpoint", "entry", "engine", "style", "axes", "average"),
     *("info", "camera", "grid", "stride", "every", "rectified", "node"),
 )
 DEMO = Path("demo")

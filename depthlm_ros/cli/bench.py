@@ -260,7 +260,8 @@ def _made_up_scan(columns, rows) -> Scan:
     count = columns * rows
     numbers = np.full(count, 2.0)
     points, asked = np.full((count, 3), 2.0), np.zeros((count, 2))
-    ranges = Ranges(*[numbers] * 5, points, np.zeros(count, np.uint8), asked)
+    status, uncertain = np.zeros(count, np.uint8), np.zeros(count, bool)
+    ranges = Ranges(*[numbers] * 5, points, status, asked, uncertain)
     return Scan(ranges, columns, rows, np.zeros((rows, columns, 3), np.uint8))
 
 

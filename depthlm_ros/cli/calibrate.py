@@ -19,7 +19,7 @@ from depthlm_ros.data.files import sha256
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate
-from depthlm_ros.evaluation.fit import fitted
+from depthlm_ros.evaluation.fit import fitted, unknown_ratio
 from depthlm_ros.evaluation.uncertainty import Coverage, covered
 from depthlm_ros.predict import Predictor
 from depthlm_ros.viz.progress import progress_bar
@@ -37,9 +37,19 @@ def add(subparsers) -> None:
         "calibrate",
         help="fit the 90 %% intervals of a checkpoint",
         description="Ask a checkpoint about records and write into its depthlm.json how much wider"
-        " its intervals must be to hold 90 %% of the true values.",
+        " its intervals must be to hold 90 %% of the true values; with --strange also from which"
+        " width on they say that nothing is known.",
     )
     add_records_options(parser, UNSEEN)
+    parser.add_argument(
+        "--strange",
+        nargs="+",
+        default=[],
+        metavar="RECORDS",
+        help="records of kinds of images that the model has not learnt (blurred, dark, turned, see"
+        " python -m training.tools.estrange): among them and the others the width of an interval"
+        " is found from which on answers are no better than a constant",
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -54,18 +64,38 @@ def run(args: argparse.Namespace) -> int:
     """Fit each style on the records and write the result."""
     entry = find_checkpoint(args.checkpoint or "tiny", args.entry)
     folder = _target(entry, args.out)
-    data = [{"name": Path(path).name, "sha256": sha256(path)} for path in args.records]
+    data, strange = _named(args.records), _named(args.strange)
+    images = len(Records(args.records, args.kind))
     predictor, found, rows = uncalibrated(args, entry), {}, []
     for style in styles(args, entry):
-        points = asked(predictor, style, args.records, args.kind)
-        found[style] = fitted(points, data, entry.kind_of(style))
-        rows.append(_cells(style, found[style], covered("", points)))
+        every = asked(predictor, style, [*args.records, *args.strange], args.kind)
+        points = every.where(every.image < images)
+        fit = fitted(points, data, entry.kind_of(style))
+        if args.strange:
+            ratio = unknown_ratio(with_calibration(every, fit))
+            fit = replace(fit, unknown_ratio=ratio, unknown_data=strange)
+        key = predictor.checkpoint.calibration_key(style)
+        found[key] = fit
+        rows.append(_cells(key, fit, covered("", points)))
     print(text_table(_COLUMNS, rows))
     if args.out:
         shutil.copytree(entry.model, folder)
     _write(replace(entry, calibration={**entry.calibration, **found}), folder)
     print(f"wrote {folder / ROW_FILE}")
     return 0
+
+
+def _named(paths: Sequence[str]) -> list[dict[str, str]]:
+    """[{"name", "sha256"}] of records files."""
+    return [{"name": Path(path).name, "sha256": sha256(path)} for path in paths]
+
+
+def with_calibration(points: Points, fit: Calibration | None) -> Points:
+    """The points with the intervals that a calibration gives them."""
+    if fit is None:
+        return points
+    lower, upper = fit.widened(points.lower_m, points.upper_m)
+    return replace(points, lower_m=lower, upper_m=upper)
 
 
 def uncalibrated(args: argparse.Namespace, entry: Checkpoint) -> Predictor:
@@ -100,6 +130,7 @@ _COLUMNS = (
     "images",
     "inside before",
     "without interval",
+    "unknown from upper / lower",
 )
 
 
@@ -113,6 +144,7 @@ def _cells(style: str, fit: Calibration, before: Coverage):
         str(fit.images),
         f"{before.inside:.3f}",
         f"{before.points - before.known} left out",
+        f"{fit.unknown_ratio:.2f}" if fit.unknown_ratio else "-",
     )
 
 

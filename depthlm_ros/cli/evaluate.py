@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from depthlm_ros.checkpoints import Checkpoint, weights_sha256
+from depthlm_ros.checkpoints import AVERAGES, OVER, Checkpoint, weights_sha256
 from depthlm_ros.cli.options import (
     Doubts,
     add_model_options,
@@ -25,6 +25,7 @@ from depthlm_ros.data.files import sha256
 from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
+from depthlm_ros.evaluation.compare import Comparison, compared
 from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
 from depthlm_ros.evaluation.maps import KEPT_M, measure_maps, of_records
 from depthlm_ros.evaluation.protocol import PROTOCOLS, curated, samples, table
@@ -32,14 +33,14 @@ from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
 from depthlm_ros.evaluation.resume import SavedAnswers
 from depthlm_ros.evaluation.worst import sheet_path, write_sheet
-from depthlm_ros.predict import choose_checkpoint
+from depthlm_ros.predict import NO_AVERAGE, choose_checkpoint
 from depthlm_ros.tasks import TASKS
 from depthlm_ros.tasks.evaluation import evaluate_task
 from depthlm_ros.viz.progress import progress_bar
 
 MAPS = "depthvlm"  # the protocol that measures whole maps
 # Options that do not change what is answered; all others must be the same when a run continues.
-_IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "threads")
+_IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "threads", "against")
 
 
 def add(subparsers) -> None:
@@ -98,6 +99,12 @@ def add(subparsers) -> None:
     parser.add_argument(
         "--each", type=count, default=1, metavar="N", help="questions per record, with --task"
     )
+    parser.add_argument(
+        "--against",
+        metavar="STYLE[+mirror]",
+        help="ask the same checkpoint this way too, and print what the difference is, image by"
+        " image: position, dense+mirror",
+    )
     add_model_options(parser, who)
     parser.set_defaults(run=run)
 
@@ -115,6 +122,10 @@ class _Worst(argparse.Action):
 
 def run(args: argparse.Namespace) -> int:
     """Print the report's table; write it as JSON, and the worst answers, where asked."""
+    if args.against and (args.protocol or args.task):
+        raise InputError("--against compares distances of pixels: leave --protocol and --task out")
+    if args.average in AVERAGES and args.task:
+        raise InputError("--average is of distances of pixels: leave it or --task out")
     if args.protocol:
         return _run_maps(args) if args.protocol == MAPS else _run_protocol(args)
     return _run_task(args) if args.task else _run_distances(args)
@@ -201,6 +212,7 @@ def _total(records, args) -> int:
 
 
 def _run_distances(args) -> int:
+    other = _other_way(args) if args.against else None
     records = Records(args.records, args.kind)
     total = _total(records, args)
     begin = time.monotonic()
@@ -211,12 +223,32 @@ def _run_distances(args) -> int:
         points = evaluate(some, answerer, lambda n: progress(n, total))
     report = report_on(points, answerer, time.monotonic() - begin, args.dataset or "")
     print(report.table())
+    if other:
+        print(f"\n{_comparison(points, answerer.name, records, total, other).table()}")
     if args.worst:
         write_sheet(points, records, *args.worst)
     if args.json:
         _write(args.json, report.to_json() + "\n")
         answerer.remove()
     return 0
+
+
+def _other_way(args) -> argparse.Namespace:
+    """The options that ask in the way --against, checked before the model is asked for hours."""
+    if args.constant is not None:
+        raise InputError("--against compares a checkpoint with itself: leave --constant out")
+    style, _, average = args.against.partition(OVER)
+    way = {"style": style, "average": average or NO_AVERAGE}
+    choose_checkpoint(args.checkpoint or "tiny", args.entry, **way, engine=args.engine)
+    return argparse.Namespace(**{**vars(args), **way})
+
+
+def _comparison(points, name, records, total, way) -> Comparison:
+    """The points beside those of the same records, asked another way."""
+    other = PredictorAnswers(predictor_from(way))
+    with progress_bar(f"images, {way.against}") as progress:
+        asked = evaluate(islice(records, total), other, lambda n: progress(n, total))
+    return compared((name, other.name), points, asked)
 
 
 def _watched(records: Iterable[Any], checkpoint: Checkpoint) -> Iterator[Any]:
@@ -229,8 +261,8 @@ def _watched(records: Iterable[Any], checkpoint: Checkpoint) -> Iterator[Any]:
 
 
 def _entry(args: argparse.Namespace) -> Checkpoint:
-    checkpoint = args.checkpoint or "tiny"
-    return choose_checkpoint(checkpoint, args.entry, axes=args.axes, engine=args.engine)
+    given = {"axes": args.axes, "average": args.average, "engine": args.engine}
+    return choose_checkpoint(args.checkpoint or "tiny", args.entry, **given)
 
 
 @contextmanager

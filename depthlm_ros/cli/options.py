@@ -8,12 +8,18 @@ from math import inf
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.checkpoints import DENSE, Checkpoint
+from depthlm_ros.checkpoints import AVERAGES, DENSE, Checkpoint
 from depthlm_ros.data.frames import print_warning, read_frame
 from depthlm_ros.data.records import KINDS
 from depthlm_ros.engines import CHECKS
 from depthlm_ros.errors import InputError
-from depthlm_ros.predict import PREDICTORS, Predictor, choose_checkpoint, load_predictor
+from depthlm_ros.predict import (
+    NO_AVERAGE,
+    PREDICTORS,
+    Predictor,
+    choose_checkpoint,
+    load_predictor,
+)
 from depthlm_ros.ranges import Ranges
 from depthlm_ros.scan import stride_shape
 from depthlm_ros.view import AXES, Frame
@@ -84,6 +90,13 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) ->
         default="",
         help="fx: both axes are brought to the checkpoint's focal length by fx; both: each by its"
         " own (default: the checkpoint's)",
+    )
+    model.add_argument(
+        "--average",
+        choices=(NO_AVERAGE, *AVERAGES),
+        default="",
+        help="mirror: ask every pixel a second time with left and right exchanged and answer the"
+        " mean, for twice the time; none: do not (default: the checkpoint's)",
     )
 
     _add_remote_options(parser)
@@ -168,6 +181,7 @@ def predictor_from(
             args.entry,
             **styles,
             axes=args.axes,
+            average=args.average,
             warm_up=False,  # the first question is the user's anyway
             progress=progress,
             **options,

@@ -51,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
         found = scan(predictor, frame, *grid_of(args, frame.camera), progress)
     print(_summary(found, time.monotonic() - begin))
     ranges = found.ranges
-    overlay = write_overlay(out / "overlay.png", frame.image, ranges.asked, ranges.distance_m)
+    overlay = write_overlay(
+        out / "overlay.png", frame.image, ranges.asked, ranges.distance_m, ranges.uncertain
+    )
     for path in (overlay, *write_cloud(out, found.points, found.colours)):
         print(f"wrote {path}")
     return exit_code(ranges)
@@ -60,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
 def _summary(found: Scan, seconds: float) -> str:
     known = found.ranges.distance_m[np.isfinite(found.ranges.distance_m)]
     text = f"{len(known)} of {len(found.ranges)} pixels answered in {seconds:.1f} s"
+    if unsure := int(found.ranges.uncertain.sum()):
+        text += f", {unsure} of them uncertain (with a grey collar on the overlay)"
     if not len(known):
         return text
     near, middle, far = np.quantile(known, [0.05, 0.5, 0.95])

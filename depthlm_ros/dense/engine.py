@@ -70,7 +70,7 @@ class Recent:
         """What is known of a view; of a Frame whose image may change, nothing is ever kept."""
         if not isinstance(view.frame, SharedFrame):
             return Seen(view)
-        key = id(view.frame), view.offset, view.image.shape
+        key = id(view.frame), view.offset, view.image.shape, view.is_mirrored
         frame, seen = self._kept.get(key, (lambda: None, Seen(view)))
         if frame() is not view.frame:  # the id of a frame that died, given to another
             seen = Seen(view)

@@ -26,7 +26,7 @@ from depthlm_ros.dense.engine import DenseEngine
 from depthlm_ros.dense.head import LARGEST_LOG_M, DepthMap
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import CameraError
-from depthlm_ros.predict import AskingPredictor, checked
+from depthlm_ros.predict import AskingPredictor, averaged, checked, paired
 from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, View, unify_focal
 
@@ -69,28 +69,43 @@ class DensePredictor(AskingPredictor):
             places = asked.pixels[asked.wanted]
             counts = [int(_inside(view, view.content(places)).sum()) for view in views]
         views = [view for view, count in zip(views, counts, strict=True) if count]
-        jobs = [self._map_of(view, priority, deadline) for view in views]
-        parts = [_Part(j, n) for j, n in zip(jobs, filter(None, counts), strict=True)]
-        plan = _Plan(asked, views, jobs)
+        halves = self._halves(views, priority, deadline)
+        parts = [
+            [_Part(job, count) for job in jobs]
+            for *jobs, count in zip(*(half.jobs for half in halves), filter(None, counts))
+        ]
+        plan = _Plan(asked, halves)
         # A map has one number a pixel: there is no report to choose.
-        return RangesJob(parts, lambda report: plan.ranges(self.checkpoint))
+        return RangesJob(paired(parts), lambda report: plan.ranges(self.checkpoint))
 
     def map(self, frame: Frame) -> RangeMap:
         """Every pixel of the frame, in its size."""
-        views = self._windows(frame)
-        jobs = [self._map_of(view) for view in views]
-        for job in jobs:
-            job.wait()
+        halves = self._halves(self._windows(frame))
+        for half in halves:
+            for job in half.jobs:
+                job.wait()
         width, height = frame.camera.width, frame.camera.height
         values = np.empty((3, height, width), np.float32)
         rows = max(STRIP // width, 1)
         for top in range(0, height, rows):
             v, u = np.mgrid[top : min(top + rows, height), :width]
             pixels = np.stack([u.ravel(), v.ravel()], axis=1).astype(float)
-            found = _Plan(_Asked(frame.camera, pixels), views, jobs).ranges(self.checkpoint)
+            found = _Plan(_Asked(frame.camera, pixels), halves).ranges(self.checkpoint)
             strip = np.stack([found.distance_m, found.lower_m, found.upper_m])
             values[:, top : top + rows] = strip.reshape(3, -1, width)
-        return RangeMap(values[0], values[1], values[2], frame.camera)
+        unknown_ratio = self.checkpoint.unknown_ratio(DENSE)
+        return RangeMap(values[0], values[1], values[2], frame.camera, unknown_ratio)
+
+    def _halves(
+        self, views: Sequence[View], priority: int = 0, deadline: float | None = None
+    ) -> list[_Half]:
+        """The maps of these views, and where they are averaged also those of the mirrored ones."""
+        seen = [views]
+        if self.checkpoint.average_of(DENSE):
+            seen.append([view.mirrored() for view in views])
+        return [
+            _Half(some, [self._map_of(view, priority, deadline) for view in some]) for some in seen
+        ]
 
     def _map_of(self, view: View, priority: int = 0, deadline: float | None = None) -> Job:
         """The job whose only reply is the DepthMap of a view."""
@@ -123,15 +138,19 @@ class _Asked:
         self.status = checked(camera, pixels)
         self.wanted = np.flatnonzero(self.status == Status.OK)
         self.rays = camera.rays(pixels) if len(self.wanted) == len(pixels) else None
-        self._middles: tuple[tuple[object, ...], torch.Tensor] | None = None
+        self._middles: dict[bool, tuple[tuple[object, ...], torch.Tensor]] = {}
 
     def middles(self, view: View) -> torch.Tensor:
         """Where a view shows those that are OK; see _middle. Kept for the next view that shows
-        the frame alike."""
+        the frame alike, and for the next that is mirrored."""
         key = view.scale, view.offset, view.camera.width, view.camera.height
-        if self._middles is None or self._middles[0] != key:
-            self._middles = key, _grid(_middle(view, self.pixels[self.wanted]))
-        return self._middles[1]
+        kept = self._middles.get(view.is_mirrored)
+        if kept is None or kept[0] != key:
+            kept = self._middles[view.is_mirrored] = (
+                key,
+                _grid(_middle(view, self.pixels[self.wanted])),
+            )
+        return kept[1]
 
 
 class _Grids:
@@ -154,22 +173,35 @@ class _Grids:
 
 
 @dataclass(frozen=True)
+class _Half:
+    """Views, and of each the job whose only reply is its DepthMap."""
+
+    views: Sequence[View]
+    jobs: Sequence[Job]
+
+    def values(self, asked: _Asked) -> tuple[np.ndarray, np.ndarray]:
+        """See looked_up()."""
+        return looked_up(asked, self.views, [job.snapshot()[0] for job in self.jobs])
+
+
+@dataclass(frozen=True)
 class _Plan:
     """Pixels of a frame and the maps in which they are looked up.
 
-    views: those that hold a pixel that is OK. jobs: of each view, whose only reply is its map.
+    halves: the views that hold a pixel that is OK, and the same mirrored where answers are
+        averaged over both.
     """
 
     asked: _Asked
-    views: Sequence[View]
-    jobs: Sequence[Job]
+    halves: Sequence[_Half]
 
     def ranges(self, checkpoint: Checkpoint) -> Ranges:
         """Ranges as far as the maps are computed."""
         asked, wanted = self.asked, self.asked.wanted
-        maps = [job.snapshot()[0] for job in self.jobs]
-        found, is_computed = looked_up(asked, self.views, maps)
-        cancelled = any(job.cancelled for job in self.jobs)
+        read = [half.values(asked) for half in self.halves]
+        found = averaged([metres for metres, _ in read])
+        is_computed = np.all([known for _, known in read], axis=0)
+        cancelled = any(job.cancelled for half in self.halves for job in half.jobs)
         lost = Status.CANCELLED if cancelled else Status.TIMED_OUT
         unknown = np.where(is_computed, Status.NO_NUMBER, lost).astype(np.uint8)
         of_wanted = np.where(np.isfinite(found[:, 0]), np.uint8(Status.OK), unknown)

@@ -141,7 +141,7 @@ class PredictorAnswers:
         checkpoint = predictor.checkpoint
         self.kind = checkpoint.kind_of(style)
         self.report = checkpoint.report
-        self.name = f"{checkpoint.name} ({style or checkpoint.style})"
+        self.name = f"{checkpoint.name} ({checkpoint.calibration_key(style)})"
 
     def __call__(self, record: Record) -> Answers:
         label_kind = record.stated_kind()

@@ -1,5 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Fits a Calibration on evaluated points: how much wider intervals must be to hold the truth.
+"""Fits a Calibration on evaluated points: how much wider intervals must be to hold the truth, and
+from which width on they say that nothing is known.
 
 Conformalised quantile regression (Romano et al. 2019) on log metres. Points of one image are
 alike, so images and not points are taken as exchangeable (hierarchical conformal prediction, Lee,
@@ -11,7 +12,10 @@ import numpy as np
 from depthlm_ros.calibration import LEVEL, Calibration
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Points
-from depthlm_ros.evaluation.metrics import bootstrap_interval
+from depthlm_ros.evaluation.metrics import best_constant, bootstrap_interval, delta1
+from depthlm_ros.ranges import is_uncertain
+
+WIDTHS = 100  # that are tried as unknown_ratio, evenly over the points
 
 
 def fitted(points: Points, data: list[dict], kind: str) -> Calibration:
@@ -25,6 +29,28 @@ def fitted(points: Points, data: list[dict], kind: str) -> Calibration:
     c, interval = fitted_widening(scores, known.image)
     images = len(np.unique(known.image))
     return Calibration(c, interval, LEVEL, kind, len(known), images, data)
+
+
+def unknown_ratio(points: Points) -> float | None:
+    """The smallest upper / lower whose answers, with all wider ones, are right no more often than
+    the best constant for them; None where there is none.
+
+    points: with calibrated intervals, also of images of kinds that the model has not learnt, since
+    it knows something of the others. The constant is chosen with hindsight; fewer images than
+    `fewest_images` say nothing.
+    """
+    known = points.with_interval()
+    hit = delta1(known.answer_m, known.label_m)
+    with np.errstate(divide="ignore"):
+        width = known.upper_m / known.lower_m
+    steps = np.arange(WIDTHS) / WIDTHS
+    for ratio in np.unique(np.quantile(width, steps, method="higher")):
+        beyond = is_uncertain(known.lower_m, known.upper_m, ratio)
+        if len(np.unique(known.image[beyond])) < fewest_images():
+            return None
+        if ratio > 1 and hit[beyond].mean() <= best_constant(known.label_m[beyond])[1]:
+            return float(ratio)
+    return None
 
 
 def conformity(truth_m, lower_m, upper_m) -> np.ndarray:

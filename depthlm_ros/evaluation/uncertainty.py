@@ -10,7 +10,13 @@ from itertools import pairwise
 import numpy as np
 
 from depthlm_ros.evaluation.evaluate import Points
-from depthlm_ros.evaluation.metrics import bootstrap_interval, delta1, share_interval
+from depthlm_ros.evaluation.metrics import (
+    best_constant,
+    bootstrap_interval,
+    delta1,
+    share_interval,
+)
+from depthlm_ros.ranges import is_uncertain
 from depthlm_ros.viz.tables import text_table
 
 BINS_M = (0, 1, 2, 4, 8, 16, np.inf)  # of the true distance
@@ -53,6 +59,43 @@ class Rejection:
     by_distance: float
     gain: float
     gain_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """What the flag `uncertain` is worth on some points.
+
+    share: of the points that are uncertain.
+    uncertain, others: delta1 of them and of the others, NaN where there are none; each with 95 %.
+    constant: delta1 of the best constant for the uncertain ones, with hindsight.
+    """
+
+    share: float
+    uncertain: float
+    uncertain_interval: tuple[float, float]
+    others: float
+    others_interval: tuple[float, float]
+    constant: float
+
+
+def flagged(points: Points, unknown_ratio: float) -> Flagged:
+    """The Flagged of Points whose intervals are calibrated; see Calibration.unknown_ratio."""
+    unsure = is_uncertain(points.lower_m, points.upper_m, unknown_ratio)
+    sides = [(points.where(part)) for part in (unsure, ~unsure)]
+    hits = [delta1(side.answer_m, side.label_m) for side in sides]
+    shares = [float(hit.mean()) if len(hit) else np.nan for hit in hits]
+    intervals = [
+        share_interval(*_by_image(side.image, hit)) if len(side) else (np.nan, np.nan)
+        for side, hit in zip(sides, hits, strict=True)
+    ]
+    return Flagged(
+        share=float(unsure.mean()),
+        uncertain=shares[0],
+        uncertain_interval=intervals[0],
+        others=shares[1],
+        others_interval=intervals[1],
+        constant=best_constant(sides[0].label_m)[1],
+    )
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def _drawn(image, ranges, max_width) -> np.ndarray:
         size = max_width, max(round(height * scale), 1)
         image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
         pixels = (np.asarray(pixels) + 0.5) * scale - 0.5  # pixel centres
-    return overlay(image, pixels, ranges.distance_m)
+    return overlay(image, pixels, ranges.distance_m, ranges.uncertain)
 
 
 def _jpeg_content(image) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def fill_answers(answers, ranges, frame_id, points=None) -> None:
     points = ranges.points if points is None else points
     answers.frame_id = frame_id
     answers.status = _bytes(ranges.status)
+    answers.uncertain = ranges.uncertain.tolist()
     for name, values in (
         ("distance", ranges.distance_m),
         ("lower", ranges.lower_m),

@@ -102,6 +102,7 @@ class DepthLMNode(ManagedNode):
                 settings.style,
                 settings.grid_style,
                 settings.axes,
+                settings.average,
                 settings.engine,
             )
         if settings.query_frame:
@@ -174,6 +175,7 @@ class DepthLMNode(ManagedNode):
             asked.style,
             asked.grid_style,
             asked.axes,
+            average=asked.average,
             device=asked.device,
             dtype=asked.dtype,
             check=asked.check,

@@ -24,9 +24,11 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from depthlm_ros.checkpoints import AVERAGES
 from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError
+from depthlm_ros.predict import NO_AVERAGE
 from depthlm_ros.ros.arguments import CAMERA_NAME, CAMERA_NAMES, LONGEST_NAME
 from depthlm_ros.ros.compat import given_parameters
 from depthlm_ros.scan import LARGEST_GRID
@@ -84,6 +86,13 @@ class Settings:
         "How an image is brought to the checkpoint's focal length: fx (both axes by fx), both"
         " (each axis by its own), or empty (as the checkpoint says)",
         pattern="|".join(("", *AXES)),
+    )
+    average: str = _parameter(
+        "average",
+        "",
+        "Whether each pixel is asked a second time with left and right exchanged, and the mean"
+        " answered, for twice the time: mirror, none, or empty (as the checkpoint says)",
+        pattern="|".join(("", NO_AVERAGE, *AVERAGES)),
     )
     engine: str = _parameter("engine", "local", "What runs the model", choices=ENGINES)
     remote_urls: tuple = _parameter(

@@ -22,9 +22,12 @@ def output_folder(path: str | PathLike) -> Path:
     return Path(path)
 
 
-def write_overlay(path: str | PathLike, image: np.ndarray, asked, distance_m) -> Path:
-    """Write the image (H, W, 3) with distances (N,) at the asked pixels (N, 2); returns path."""
-    Image.fromarray(overlay(image, asked, distance_m)).save(path)
+def write_overlay(
+    path: str | PathLike, image: np.ndarray, asked, distance_m, uncertain=None
+) -> Path:
+    """Write the image (H, W, 3) with distances (N,) at the asked pixels (N, 2); returns path.
+    uncertain: (N,) bool of them, None: none is."""
+    Image.fromarray(overlay(image, asked, distance_m, uncertain)).save(path)
     return Path(path)
 
 
@@ -54,6 +57,15 @@ def write_map(path: Path, found: RangeMap, image: np.ndarray) -> str:
     .png: 16 bit grey, z in millimetres, 0 where it is unknown or beyond 65.535 m; .npy: (H, W)
     float32, z in metres, NaN where unknown; .ply: the points that are known, in colour.
     """
+    return _written_map(path, found, image) + _uncertain_share(found)
+
+
+def _uncertain_share(found: RangeMap) -> str:
+    share = found.uncertain.mean()
+    return f"; {share:.0%} of the pixels are uncertain" if share else ""
+
+
+def _written_map(path: Path, found: RangeMap, image: np.ndarray) -> str:
     kind = path.suffix.lower()
     if kind == ".ply":
         return f"wrote {path}: {write_ply(path, found.points, image)} points"

@@ -10,6 +10,7 @@ _UNKNOWN = (150, 150, 150)
 _RIM = (30, 30, 30)
 _LABELLED = 12  # up to this many pixels have their metres beside them, of more about as many
 _GAP = 5  # pixels between two; nearer ones would be discs over each other
+_STRIPE = 6  # pixels, across, of what marks uncertain parts of a tinted image
 _SHIFT = 4  # cv2 takes centres and radii in 1/16 of a pixel
 
 
@@ -63,27 +64,32 @@ def labelled(size: tuple[int, int], pixels, metres) -> list[int]:
     return chosen
 
 
-def overlay(image: np.ndarray, pixels, metres) -> np.ndarray:
+def overlay(image: np.ndarray, pixels, metres, uncertain=None) -> np.ndarray:
     """A copy of the image (H, W, 3) uint8 with a disc at each of pixels (N, 2).
 
-    Discs are coloured by metres (N,), grey where unknown; pixels outside the image are left out. A
-    legend tells what the colours mean. Few pixels have their metres beside them, of many some; of
-    so many that discs would cover the image, the image itself is tinted.
+    Discs are coloured by metres (N,), grey where unknown, and have a grey collar where uncertain
+    (N,), None: nowhere; pixels outside the image are left out. A legend tells what the colours
+    mean. Few pixels have their metres beside them, of many some, with a question mark where
+    uncertain; of so many that discs would cover the image, the image itself is tinted, with grey
+    stripes where uncertain.
     """
     height, width = image.shape[:2]
     pixels, metres = as_pixels(pixels), np.asarray(metres, np.float64)
+    unsure = np.zeros(len(pixels), bool) if uncertain is None else np.asarray(uncertain, bool)
     u, v = pixels.T
     inside = (u > -0.5) & (v > -0.5) & (u < width - 0.5) & (v < height - 0.5)
-    pixels, metres = pixels[inside], metres[inside]
+    pixels, metres, unsure = pixels[inside], metres[inside], unsure[inside]
     limits = distance_limits(metres)
     radius = _radius(image, len(pixels))
     colours = distance_colours(metres, limits)
     gap = np.sqrt(height * width / max(len(pixels), 1))
     if gap < _GAP:
+        striped = unsure & (np.rint(pixels).sum(axis=1) // _STRIPE % 2 == 0)
+        colours = np.where(striped[:, None], np.uint8(_UNKNOWN), colours)
         drawn = _tinted(image, pixels, colours, int(np.ceil(gap / 2)))
     else:
-        drawn = _with_discs(image, pixels, colours, radius)
-    return _with_text(drawn, pixels, metres, limits, radius)
+        drawn = _with_discs(image, pixels, colours, radius, unsure)
+    return _with_text(drawn, pixels, metres, limits, radius, unsure)
 
 
 def _radius(image, count) -> float:
@@ -113,27 +119,33 @@ def _far(away, reach) -> int:
     return max(abs(step - reach) for step in away)
 
 
-def _with_discs(image, pixels, colours, radius) -> np.ndarray:
+def _with_discs(image, pixels, colours, radius, unsure) -> np.ndarray:
     """A copy with a smooth disc with a dark rim at each pixel."""
     import cv2
 
     drawn = np.ascontiguousarray(image).copy()
     centres = np.rint(pixels * 2**_SHIFT).astype(int).tolist()
-    outer, inner = (round(r * 2**_SHIFT) for r in (radius + 1, radius))
-    for centre, colour in zip(centres, colours.tolist(), strict=True):
-        cv2.circle(drawn, centre, outer, _RIM, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-        cv2.circle(drawn, centre, inner, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    outer, inner, core = (round(r * 2**_SHIFT) for r in (radius + 1, radius, radius / 2))
+
+    def disc(centre, size, colour):
+        cv2.circle(drawn, centre, size, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+    for centre, colour, collar in zip(centres, colours.tolist(), unsure, strict=True):
+        disc(centre, outer, _RIM)
+        if collar:
+            disc(centre, inner, _UNKNOWN)
+        disc(centre, core if collar else inner, colour)
     return drawn
 
 
-def _with_text(image, pixels, metres, limits, radius) -> np.ndarray:
+def _with_text(image, pixels, metres, limits, radius, unsure) -> np.ndarray:
     """With the legend, and the metres beside some pixels."""
     drawn = Image.fromarray(image)
     draw = ImageDraw.Draw(drawn)
     font = text_font(max(image.shape[0] // 32, 10))
     for index in labelled(image.shape[:2], pixels, metres):
         (u, v), value = pixels[index], metres[index]
-        text = f"{value:.2f} m" if np.isfinite(value) else "?"
+        text = f"{value:.2f} m{' ?' if unsure[index] else ''}" if np.isfinite(value) else "?"
         left = u > 0.85 * drawn.width  # no room on the right
         place = (u - radius - 4 if left else u + radius + 4, v)
         _write(draw, place, text, font, "rm" if left else "lm")

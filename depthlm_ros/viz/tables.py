@@ -76,4 +76,4 @@ def numbers(values: Sequence[float], form: str = "{:.2f}", between: str = ", ") 
 def _status(ranges, i) -> str:
     status = Status(ranges.status[i])
     where = f" to {numbers(ranges.asked[i], '{:.1f}')}" if status == Status.SNAPPED else ""
-    return status.name + where
+    return status.name + where + (", uncertain" if ranges.uncertain[i] else "")

@@ -6,6 +6,7 @@ import json
 import struct
 from math import log
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -156,3 +157,89 @@ def test_the_page_holds_coverage_before_and_after_and_rejection(checkpoint, reco
     assert before[1].endswith(f"; {log(2.2 / 1.8):.2f}")
     assert after[1].endswith(f"; {log(2.2 / 1.8) + 2 * log(3 / 2.2):.2f}")
     assert len([key for key in cells if key[0] == "test"]) == 2 + 4 + 2
+
+
+@pytest.fixture
+def by_look(monkeypatch):
+    """The fake says 2 m of a black image, 6 m of a grey one, to 10 %, and 2 m of a bright one with
+    an interval of a factor of 4."""
+
+    def reply(engine, scene, question):
+        grey = scene.view.image.mean()
+        if grey > 128:
+            return Reply(2.0, "2.00", 2.0, 2.0, 1.0, 4.0, 1.0)
+        metres = 6.0 if grey else 2.0
+        return Reply(metres, "", metres, metres, 0.9 * metres, 1.1 * metres, 1.0)
+
+    monkeypatch.setattr(ScriptedEngine, "_reply", reply)
+
+
+def known(records):
+    """Ten images at 2 m and ten at 6 m."""
+    path, other = records("fit.jsonl", [2.0] * 10), records("six.jsonl", [6.0] * 10)
+    Image.new("RGB", (64, 48), (60, 60, 60)).save(path.with_name("c.png"))
+    path.write_text("\n".join([path.read_text(), other.read_text().replace("a.png", "c.png")]))
+    return path
+
+
+def bright(path):
+    """The same records of a bright image."""
+    Image.new("RGB", (64, 48), "white").save(path.parent / "b.png")
+    other = path.with_name(f"bright_{path.name}")
+    other.write_text(path.read_text().replace("a.png", "b.png"))
+    return other
+
+
+def test_the_width_from_which_on_nothing_is_known_is_found(
+    checkpoint, records, capsys, by_look, tmp_path
+):
+    """Known images are as far as told; of ten strange ones two are, and a constant knows eight."""
+    fit = known(records)
+    strange = bright(records("strange.jsonl", [2.0] * 2 + [5.0] * 8))
+    given = ("--checkpoint", checkpoint, "--style", "marker", *FAKE)
+    assert run("calibrate", fit, "--strange", strange, *given) == 0
+    found = find_checkpoint(str(checkpoint)).calibration["marker"]
+    assert (found.points, found.images) == (20, 20)  # the strange ones calibrate nothing
+    assert found.unknown_ratio == pytest.approx(4 * np.exp(2 * found.widening))
+    assert [d["name"] for d in found.unknown_data] == ["bright_strange.jsonl"]
+    capsys.readouterr()
+    test = records("test.jsonl", [2.0] * 3 + [5.0])
+    assert run("intervals", test, bright(records("new.jsonl", [2.0, 6.0, 7.0, 9.0])), *given) == 0
+    cells = table(capsys.readouterr().out.split("uncertain from")[1].split("| uncertain")[1])
+    assert [cells[name, "marker"][0] for name in ("test", "bright_new")] == ["0.0%", "100.0%"]
+    assert cells["bright_new", "marker"][1].startswith("0.250 ")
+    assert cells["test", "marker"][3].startswith("0.750 ")
+    assert run("ask", tmp_path / "b.png", *ASKED, *given[:2], *FAKE) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["answers"]
+    assert answer["uncertain"] is True and answer["distance_m"] == 2.0
+
+
+ASKED = ("--fx", "40", "--at", "32,24", "--json", "--style", "marker")
+
+
+def test_fewer_strange_images_than_say_something_find_no_width(checkpoint, records, by_look):
+    strange = bright(records("strange.jsonl", [5.0] * 8))
+    run("calibrate", known(records), "--strange", strange, "--checkpoint", checkpoint, *FAKE)
+    found = find_checkpoint(str(checkpoint)).calibration["marker"]
+    assert found.unknown_ratio is None and len(found.unknown_data) == 1
+
+
+def test_averaged_answers_have_a_calibration_of_their_own(checkpoint, records, capsys):
+    path = records("fit.jsonl", [2.0] * 17 + [3.0, 9.0])
+    given = ("--checkpoint", checkpoint, "--style", "marker", *FAKE)
+    assert run("calibrate", path, *given) == 0
+    before = find_checkpoint(str(checkpoint)).calibration["marker"]
+    ask = ("ask", path.with_name("a.png"), *ASKED, "--average", "mirror", *given[:2], *FAKE)
+    assert calibrated(capsys, *ask) is False
+    assert run("calibrate", path, "--average", "mirror", *given) == 0
+    entry = find_checkpoint(str(checkpoint))
+    assert list(entry.calibration) == ["marker", "marker+mirror"] and entry.average == {}
+    assert entry.calibration["marker"] == before
+    assert calibrated(capsys, *ask) is True
+
+
+def calibrated(capsys, *ask):
+    """Whether `depthlm ask --json` says that its intervals are."""
+    capsys.readouterr()
+    assert run(*ask) == 0
+    return json.loads(capsys.readouterr().out)["calibrated"]

@@ -8,6 +8,8 @@ import pytest
 
 from depthlm_ros.data.files import read_image
 from depthlm_ros.data.records import KINDS
+from depthlm_ros.engines import Reply
+from depthlm_ros.engines.scripted import ScriptedEngine
 
 FAKE = ["--engine", "scripted", "--checkpoint", "facebook/VLM3-depth"]  # answers 2 m everywhere
 
@@ -62,6 +64,30 @@ def test_eval_goes_on_where_a_run_was_cut_off_and_then_forgets_it(run, records, 
     assert code == 0 and " 1 images " in err
     assert json.loads(report.read_text())["right"]["pooled"]["points"] == 4
     assert not list(tmp_path.glob("*.answers.jsonl"))
+
+
+def test_eval_against_compares_two_ways_image_by_image(run, records, monkeypatch):
+    """Plainly the fake is right everywhere; of the mirrored views it says 4 m, so 2.83 m."""
+    monkeypatch.setattr(
+        ScriptedEngine,
+        "_reply",
+        lambda engine, scene, question: Reply(4.0 if scene.view.is_mirrored else 2.0, ""),
+    )
+    told = ("eval", records, "--kind", "distance", *FAKE, "--average", "mirror", "--against")
+    code, out, _ = run(*told, "coordinates")
+    head, raw, aligned = out.splitlines()[-3:]
+    names = ["facebook/VLM3-depth (coordinates+mirror)", "facebook/VLM3-depth (coordinates)"]
+    assert code == 0 and all(name in head for name in names)
+    assert raw.split()[1:] == ["0.000", "1.000", "-1.000", "-1.000", "to", "-1.000"]
+    assert aligned.split()[2:] == ["1.000", "1.000", "+0.000", "+0.000", "to", "+0.000"]
+    same = run(*told, "coordinates+mirror")[1].splitlines()[-2]
+    assert same.split()[1:4] == ["0.000", "0.000", "+0.000"]
+    assert run(*told, "coordinates+flip")[0] == 2 and run(*told, "marker")[0] == 2
+    constant = ("eval", records, "--constant", 2, "--against", "coordinates")
+    assert run(*constant)[0] == 2
+    assert run(*told, "coordinates", "--protocol", "depthvlm")[0] == 2
+    task = ("eval", records, "--kind", "distance", *FAKE, "--task", "points")
+    assert [run(*task)[0], run(*task, "--average", "mirror")[0]] == [0, 2]
 
 
 def test_eval_draws_the_worst_answers(run, records, tmp_path):

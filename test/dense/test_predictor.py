@@ -270,6 +270,64 @@ def test_intervals_are_those_of_the_heads_laplace_distribution(predictor):
     assert predictor.checkpoint.is_calibrated("dense")
 
 
+MIRROR = {"average": {"dense": "mirror"}}
+
+
+@pytest.mark.parametrize("largest", [(1400, 1200), (96, 96)], ids=["whole", "windows"])
+def test_the_mirrored_half_of_a_map_shows_the_same_places(predictor, largest):
+    """A head that tells the colour that it sees: averaged over both halves nothing moves."""
+    frame = frame_of(150, 110, 100.0, image=ramp(150, 110, 0), lens=LENS)
+    with_head(predictor, lambda image, size: 1 + image[:, 0] * 255, largest_view=largest, **MIRROR)
+    pixels = np.random.default_rng(2).uniform(8, 100, (200, 2))
+    told = predictor.ranges(frame, pixels, style="dense").distance_m - 1
+    assert np.abs(told - pixels[:, 0]).max() < 1.0 and abs(np.mean(told - pixels[:, 0])) < 0.06
+    whole = predictor.map(frame).distance_m - 1
+    assert np.abs(whole[8:-8, 8:-8] - ramp(150, 110, 0)[8:-8, 8:-8, 0]).max() < 1.0
+
+
+def test_both_halves_of_a_map_count_alike_and_a_hole_in_one_is_a_hole(predictor):
+    def tell(image, size):
+        """2 m in the first view, 8 m in the other, whose columns 10 to 15 it does not know."""
+        halves.append(1)
+        metres = torch.full((1, *size), 2.0 if len(halves) % 2 else 8.0)
+        metres[0, :, 10:16] = torch.nan if len(halves) % 2 == 0 else 2.0
+        return metres
+
+    halves, frame = [], frame_of(kind=Frame)
+    with_head(predictor, tell, log_scale=-1.0, **MIRROR)
+    holes = [(96 - 1 - 12, 30), (12, 30)]
+    job = predictor.start(frame, holes, style="dense")
+    told = job.wait()
+    assert (job.total, job.done, len(halves)) == (2, 2, 2)
+    assert [Status(s).name for s in told.status] == ["NO_NUMBER", "OK"]
+    assert told.distance_m[1] == pytest.approx(4.0, rel=1e-5)
+    width = np.log(told.upper_m[1] / told.lower_m[1])
+    assert width == pytest.approx(2 * np.exp(-1) * np.log(10), rel=1e-5)
+
+
+def test_a_map_whose_mirrored_half_is_missing_is_no_map(predictor):
+    predictor.checkpoint = replace(predictor.checkpoint, **MIRROR)
+    job = predictor.start(frame_of(), [(40, 30)], style="dense")
+    predictor.run_once()
+    assert not job.finished and job.done == 0
+    job.cancel()
+    told = job.wait()
+    assert told.status.tolist() == [Status.CANCELLED] and np.isnan(told.distance_m).all()
+
+
+def test_wide_intervals_are_uncertain_in_pixels_and_maps(predictor):
+    def tell(image, size):
+        return torch.full((1, *size), 4.0)
+
+    fit = Calibration(0.0, unknown_ratio=float(np.exp(2 * 0.2 * np.log(10)) * 1.01))
+    for b, uncertain in ((0.2, False), (0.21, True)):
+        with_head(predictor, tell, log_scale=float(np.log(b)), calibration={"dense": fit})
+        assert predictor.ranges(frame_of(), [(40, 30)], style="dense").uncertain[0] == uncertain
+        assert predictor.map(frame_of(seed=1)).uncertain.all() == uncertain
+    with_head(predictor, tell, calibration={"dense": fit})  # without an interval
+    assert not predictor.ranges(frame_of(), [(40, 30)], style="dense").uncertain[0]
+
+
 def test_a_head_that_does_not_say_how_sure_it_is_gives_no_interval(predictor):
     with_head(predictor, lambda _, size: torch.full((1, *size), 4.0))
     ranges = predictor.ranges(frame_of(), [(40, 30)], style="dense")

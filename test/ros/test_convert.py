@@ -49,6 +49,7 @@ def ranges_of(distance, points=None):
         points=points,
         status=np.where(np.isfinite(distance), Status.OK, Status.OUTSIDE).astype(np.uint8),
         asked=np.stack([np.arange(count), np.arange(count) + 0.5], axis=1),
+        uncertain=np.arange(count) % 2 == 1,
     )
 
 

@@ -18,7 +18,7 @@ from training.data.labels import checked_labels
 from training.data.lessons import lessons
 from training.data.rows import make_row
 from training.data.shards import write_shard
-from training.tools import split
+from training.tools import estrange, split
 
 WORDING = {"marker": "tags", "coordinates": "tags", "position": "number"}
 ROW = Checkpoint("t", "", "qwen3_vl", 100.0, "marker", "position", WORDING)
@@ -125,7 +125,60 @@ def test_blocks_of_records_are_held_out(pair, tmp_path, capsys):
     split.main([str(tmp_path / "all.jsonl"), "--out", str(out), "--every", "3", "--block", "2"])
     kept, held = (Records(out / f"{name}.jsonl") for name in ("train", "heldout"))
     assert [split.number(record) for record in held] == [4, 5, 10, 11] and len(kept) == 8
-    assert held[0].depth_map().shape == (100, 130)
+    assert held[0].depth_map().shape == (100, 130) and not len(held[0])
     (tmp_path / "bad.jsonl").write_text(json.dumps({**line, "image": "a.png"}))
     with pytest.raises(SystemExit, match="bad.jsonl:1"):
         split.main([str(tmp_path / "bad.jsonl"), "--out", str(out)])
+
+
+def test_what_is_held_out_gets_labels_of_its_depth_images(pair, tmp_path):
+    """At pixels that are known, each with its metres; fewer are the first ones of more."""
+    shot, _, _ = pair
+    line = json.loads((tmp_path / "r.jsonl").read_text())
+    names = ("a7", "a8")
+    for name in names:
+        Image.fromarray(shot.frame.image).save(tmp_path / f"{name}.png")
+    lines = [json.dumps({**line, "image": f"{name}.png"}) for name in names]
+    (tmp_path / "all.jsonl").write_text("\n".join(lines))
+    found = []
+    for count in (50, 12):
+        out = tmp_path / str(count)
+        given = ["--every", "1", "--pixels", str(count)]
+        split.main([str(tmp_path / "all.jsonl"), "--out", str(out), *given])
+        found.append(list(Records(out / "heldout.jsonl")))
+    many, few = found
+    assert [len(record) for record in (*many, *few)] == [50, 50, 12, 12]
+    u, v = many[0].pixels.astype(int).T
+    assert np.allclose(many[0].label_m, shot.distance_m[v, u]) and v.min() >= 20
+    assert len(set(zip(u, v, strict=True))) == 50 and u.std() > 20 and v.std() > 15
+    assert np.array_equal(few[1].pixels, many[1].pixels[:12])
+    assert not np.array_equal(many[0].pixels, many[1].pixels)
+
+
+def test_strange_looks_change_images_and_keep_what_is_measured(pair, tmp_path):
+    shot, _, _ = pair
+    line = json.loads((tmp_path / "r.jsonl").read_text())
+    known = np.argwhere(np.isfinite(shot.distance_m))[::997]
+    labels = {"pixel_coords": known[:, ::-1].tolist()}
+    labels["depth"] = [float(shot.distance_m[v, u]) for v, u in known]
+    (tmp_path / "l.jsonl").write_text(json.dumps({**line, **labels}))
+    estrange.main([str(tmp_path / "l.jsonl"), "--out", str(tmp_path / "out")])
+    (before,) = Records(tmp_path / "l.jsonl")
+    found = {look: Records(tmp_path / f"out/l_{look}.jsonl")[0] for look in estrange.LOOKS}
+    image = before.frame().image
+    for look in ("blur", "night"):
+        assert found[look].camera == before.camera
+        assert np.array_equal(found[look].pixels, before.pixels)
+        assert np.array_equal(found[look].label_m, before.label_m)
+    assert found["night"].frame().image.mean() < 0.5 * image.mean()
+    assert np.diff(found["blur"].frame().image.astype(int), axis=1).std() < (
+        0.5 * np.diff(image.astype(int), axis=1).std()
+    )
+    turned = found["sideways"]
+    (u, v), (x, y) = before.pixels.astype(int).T, turned.pixels.astype(int).T
+    assert np.array_equal(turned.frame().image[y, x], image[v, u])
+    assert np.array_equal(turned.label_m, before.label_m)
+    straight, rays = before.camera.rays(before.pixels), turned.camera.rays(turned.pixels)
+    assert np.allclose(rays, np.stack([straight[:, 1], -straight[:, 0], straight[:, 2]], axis=1))
+    with pytest.raises(SystemExit, match="pixel_coords"):
+        estrange.main([str(tmp_path / "r.jsonl"), "--out", str(tmp_path / "no")])

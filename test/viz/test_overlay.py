@@ -52,6 +52,27 @@ def test_a_disc_of_the_right_colour_lies_at_its_pixel_and_nowhere_else():
     assert (GREY == 128).all()
 
 
+def test_an_uncertain_disc_has_a_grey_collar_around_its_colour():
+    drawn = overlay(GREY, [[100, 50], [500, 300]], [2.0, 5.0], [True, False])
+    near, far = distance_colours([2.0, 5.0], (2, 5)).tolist()
+    assert (drawn[50, 100].tolist(), drawn[50, 106].tolist()) == (near, [150] * 3)
+    assert (drawn[300, 500].tolist(), drawn[300, 506].tolist()) == (far, far)
+
+
+def test_uncertain_parts_of_a_tinted_image_have_grey_stripes():
+    v, u = np.mgrid[:480, :640]
+    pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+    unsure = pixels[:, 0] >= 320
+    drawn = overlay(GREY, pixels, np.full(len(pixels), 3.0), unsure).astype(int)
+
+    def shares(part):  # tinted, and grey; the rest is text
+        tint = distance_colours([3.0], (2, 5))[0].astype(int) // 2 + 64
+        return [np.mean(np.abs(part - c).max(axis=2) <= 1) for c in (tint, 64 + 75)]
+
+    assert shares(drawn[:, :310]) == pytest.approx([1.0, 0.0], abs=0.1)
+    assert shares(drawn[:, 330:]) == pytest.approx([0.5, 0.5], abs=0.1)
+
+
 def test_an_unknown_pixel_is_a_grey_disc_and_one_without_a_place_is_left_out():
     drawn = overlay(GREY, [[100, 50], [nan, nan], [900, 3], [-5, 3]], [nan, 2.0, 2.0, 2.0])
     assert drawn[50, 100].tolist() == [150] * 3

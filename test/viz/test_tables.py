@@ -35,8 +35,9 @@ def test_an_unknown_answer_is_a_dash_and_a_snapped_pixel_names_the_asked_one():
     metres = np.array([2.06, nan])
     status = np.array([Status.SNAPPED, Status.OUTSIDE], np.uint8)
     asked = np.array([[5.5, 20.5], [9, 9]])
-    ranges = Ranges(metres, metres, metres, metres, metres, points, status, asked)
+    unsure = np.array([True, False])
+    ranges = Ranges(metres, metres, metres, metres, metres, points, status, asked, unsure)
     snapped, outside = answers_table(["1, 20", "-9, 9"], ranges).splitlines()[1:]
-    assert snapped.split()[-4:] == ["SNAPPED", "to", "5.5,", "20.5"]
+    assert snapped.split()[-5:] == ["SNAPPED", "to", "5.5,", "20.5,", "uncertain"]
     assert "0.50, 0.00, 2.00" in snapped
     assert outside.split() == ["-9,", "9", "-", "-", "-", "-", "OUTSIDE"]

@@ -1,17 +1,23 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Records that are trained on, and records that are held out, by blocks of their numbers.
 
-    python -m training.tools.split nyu_train.jsonl --out nyu --every 8
+    python -m training.tools.split nyu_train.jsonl --out nyu --every 8 --pixels 100
 
 Writes nyu/train.jsonl and nyu/heldout.jsonl: every eighth block of 20 consecutive numbers is held
 out, since neighbours in a recorded sequence show the same room. A record's number is that in the
-name of its image ("rgb/0042.jpg").
+name of its image ("rgb/0042.jpg"). --pixels adds to what is held out so many labelled pixels of
+each depth image, to be asked one by one; fewer are the first ones of more.
 """
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from depthlm_ros.data.records import Record, Records, write_records
+import numpy as np
+
+from depthlm_ros.cli.options import count
+from depthlm_ros.data.records import Record, Records, on_image, write_records
 from depthlm_ros.errors import InputError
 from training.run.commands import errors_told, parser_of
 
@@ -35,6 +41,18 @@ def number(record: Record) -> int:
     return int(found[-1])
 
 
+def labelled(records: list[Record], pixels: int) -> Iterator[Record]:
+    """The records, whose labels are then `pixels` places of their depth images, at random."""
+    for record in records:
+        depth = record.depth_map()
+        height, width = depth.shape
+        places = np.argwhere(np.isfinite(depth))
+        order = np.random.default_rng([number(record), 7]).permutation(len(places))
+        v, u = places[order[:pixels]].T
+        at = on_image(np.stack([u, v], axis=1), record.camera, (width, height))
+        yield replace(record, pixels=at, label_m=depth[v, u].astype(np.float64))
+
+
 def main(arguments=None) -> None:
     """The command line."""
     parser = parser_of("training.tools.split", __doc__)
@@ -42,11 +60,15 @@ def main(arguments=None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the two files")
     parser.add_argument("--every", type=int, default=8, help="which block is held out (8)")
     parser.add_argument("--block", type=int, default=20, help="numbers in a block (20)")
+    parser.add_argument(
+        "--pixels", type=count, metavar="N", help="labelled pixels of each image held out"
+    )
     given = parser.parse_args(arguments)
     with errors_told("training.tools.split"):
         given.out.mkdir(parents=True, exist_ok=True)
-        parts = split(Records(given.records), given.every, given.block)
-        for name, part in zip(("train", "heldout"), parts, strict=True):
+        kept, held = split(Records(given.records), given.every, given.block)
+        asked = labelled(held, given.pixels) if given.pixels else held
+        for name, part in (("train", kept), ("heldout", asked)):
             path = given.out / f"{name}.jsonl"
             print(f"wrote {write_records(path, part)} records to {path}")
 

@@ -26,7 +26,7 @@ def markers_message(header, frame, ranges) -> MarkerArray:
         colours = [_colour(c) for c in distance_colours(metres, distance_limits(metres))]
         points = [Point(x=x, y=y, z=z) for x, y, z in ranges.points[rows].tolist()]
         array.markers += [_balls(header, points, colours, size), _rays(header, points, colours)]
-        array.markers += _numbers(header, points, metres, size)
+        array.markers += _numbers(header, points, metres, ranges.uncertain[rows], size)
     return array
 
 
@@ -49,14 +49,15 @@ def _rays(header, points, colours):
     return marker
 
 
-def _numbers(header, points, metres, size):
-    """Metres beside the points, up on the image, which is -y in an optical frame."""
-    for i, (point, value) in enumerate(zip(points, metres, strict=True)):
+def _numbers(header, points, metres, uncertain, size):
+    """Metres beside the points, up on the image, which is -y in an optical frame; with a question
+    mark where they are uncertain."""
+    for i, (point, value, unsure) in enumerate(zip(points, metres, uncertain, strict=True)):
         scale = Vector3(z=3 * size)
         marker = _marker(header, "numbers", Marker.TEXT_VIEW_FACING, scale, i)
         marker.pose.position = Point(x=point.x, y=point.y - 2.5 * size, z=point.z)
         marker.color = _colour((255, 255, 255))
-        marker.text = f"{value:.2f} m"
+        marker.text = f"{value:.2f} m{' ?' if unsure else ''}"
         yield marker
 
 

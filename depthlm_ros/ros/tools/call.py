@@ -139,6 +139,7 @@ def print_answers(names, answers, more=None, title="pixel u, v") -> None:
         points=points,
         status=np.asarray(answers.status, np.uint8),
         asked=np.stack([answers.asked_u, answers.asked_v], axis=1),
+        uncertain=np.asarray(answers.uncertain, bool),
     )
     print(answers_table(names, found, more or points_column(points), title))
 

@@ -159,7 +159,9 @@ class _Demo:
     def _write(self, few, result):
         for name, answers in (("pixels.png", few), ("overlay.png", result.answers)):
             path = self._out / name
-            write_overlay(path, self._frame.image, _asked(answers), answers.distance)
+            write_overlay(
+                path, self._frame.image, _asked(answers), answers.distance, answers.uncertain
+            )
         write_cloud(self._out, *cloud_points(result.cloud))
         print(f"wrote pixels.png, overlay.png, cloud.png and cloud.ply into {self._out}")
 
