@@ -2,12 +2,11 @@
 """Depth images and clouds of any layout -> metres and points; what is no such thing is refused."""
 
 import struct
-from itertools import groupby
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from testing.robot import cloud_message, depth_message
+from testing.robot import cloud_message, depth_message, rvl_of
 
 from depthlm_ros.bags.messages import header_message
 from depthlm_ros.errors import Code, ImageError, InputError
@@ -22,7 +21,10 @@ def known(metres):
     return np.where(metres > 0, metres, np.nan)
 
 
-@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "16UC1; compressedDepth png"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["16UC1", "32FC1", "16UC1; compressedDepth png", "16UC1; compressedDepth rvl"],
+)
 def test_a_depth_image_is_metres_and_nan_where_unknown(encoding):
     message = depth_message(HEADER, METRES, encoding)
     assert holds_depth(message)
@@ -82,34 +84,6 @@ def test_what_is_no_depth_image_is_refused(changes):
 def test_compressed_depth_that_is_not_understood_is_refused(form, data):
     with pytest.raises(ImageError):
         depth_array(SimpleNamespace(format=form, data=data))
-
-
-def rvl_of(raster):
-    """An image as the transport packs it, written after Wilson's paper, number by number."""
-    pieces = []
-
-    def put(number):
-        while number > 7:
-            pieces.append(number % 8 + 8)
-            number //= 8
-        pieces.append(number)
-
-    before = 0
-    for is_known, pixels in groupby([0, *raster.ravel().tolist()], key=bool):
-        run = list(pixels)
-        if not is_known:
-            put(len(run) - (not pieces))  # a first 0 was put before the image
-            continue
-        put(len(run))
-        for value in run:
-            put(2 * (value - before) if value >= before else 2 * (before - value) - 1)
-            before = value
-    if raster.ravel()[-1] == 0:
-        put(0)
-    text = "".join(f"{piece:x}" for piece in pieces)
-    words = [text[i : i + 8].ljust(8, "0") for i in range(0, len(text), 8)]
-    height, width = raster.shape
-    return struct.pack(f"<II{len(words)}I", width, height, *(int(word, 16) for word in words))
 
 
 def rvl_message(encoding, raster, a=0.0, b=0.0):

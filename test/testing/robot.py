@@ -7,6 +7,7 @@ image, is mounted with a roll, and measures at other times and places than the l
 
 import struct
 from io import BytesIO
+from itertools import groupby
 
 import numpy as np
 from PIL import Image
@@ -73,12 +74,46 @@ def depth_message(header, metres, encoding):
         )
     a, b = 1000.0, -20.0
     stored = raw if kind == "16UC1" else np.round(a / metres + b).astype(np.uint16)
-    file = BytesIO()
-    Image.fromarray(stored).save(file, "png")
-    data = struct.pack("<iff", 0, a, b) + file.getvalue()
+    data = struct.pack("<iff", 0, a, b)
+    data += rvl_of(stored) if transport.endswith("rvl") else png_of(stored)
     return STORE.types["sensor_msgs/msg/CompressedImage"](
         header, encoding, np.frombuffer(data, np.uint8)
     )
+
+
+def png_of(raster):
+    """An image as a PNG file."""
+    file = BytesIO()
+    Image.fromarray(raster).save(file, "png")
+    return file.getvalue()
+
+
+def rvl_of(raster):
+    """An image as the transport packs it, written after Wilson's paper, number by number."""
+    pieces = []
+
+    def put(number):
+        while number > 7:
+            pieces.append(number % 8 + 8)
+            number //= 8
+        pieces.append(number)
+
+    before = 0
+    for is_known, pixels in groupby([0, *raster.ravel().tolist()], key=bool):
+        run = list(pixels)
+        if not is_known:
+            put(len(run) - (not pieces))  # a first 0 was put before the image
+            continue
+        put(len(run))
+        for value in run:
+            put(2 * (value - before) if value >= before else 2 * (before - value) - 1)
+            before = value
+    if raster.ravel()[-1] == 0:
+        put(0)
+    text = "".join(f"{piece:x}" for piece in pieces)
+    words = [text[i : i + 8].ljust(8, "0") for i in range(0, len(text), 8)]
+    height, width = raster.shape
+    return struct.pack(f"<II{len(words)}I", width, height, *(int(word, 16) for word in words))
 
 
 def cloud_message(header, points, big=False, doubles=False):

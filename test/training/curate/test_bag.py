@@ -36,6 +36,7 @@ SENSORS = {
     "16UC1": 1.1e-3,
     "32FC1": 1e-3,
     "16UC1; compressedDepth png": 1.1e-3,
+    "16UC1; compressedDepth rvl": 1.1e-3,
     "32FC1; compressedDepth png": 0.03,
 }
 
