@@ -41,9 +41,9 @@ def test_the_node_starts_without_its_server_and_answers_once_it_is_there(node_pr
     }
     node_process(*(word for pair in parameters.items() for word in ("-p", "{}:={}".format(*pair))))
     robot = make_robot()
-    calls = []
+    statuses = []
     qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    robot.node.create_subscription(DiagnosticStatus, "/depthlm/status", calls.append, qos)
+    robot.node.create_subscription(DiagnosticStatus, "/depthlm/status", statuses.append, qos)
     robot.wait(lambda: robot.distance.wait_for_service(0.1), 120)
 
     def failed():
@@ -53,7 +53,9 @@ def test_the_node_starts_without_its_server_and_answers_once_it_is_there(node_pr
     assert f":{port}" in robot.wait(failed, 60).message
     robot.wait(
         lambda: (
-            calls and calls[-1].level == DiagnosticStatus.ERROR and f":{port}" in calls[-1].message
+            statuses
+            and statuses[-1].level == DiagnosticStatus.ERROR
+            and f":{port}" in statuses[-1].message
         )
     )
     with Answering(answer(), port):
@@ -61,9 +63,9 @@ def test_the_node_starts_without_its_server_and_answers_once_it_is_there(node_pr
         # `depthlm ask` with the engine local says the same of this grey image.
         assert response.answers.distance[0] == pytest.approx(0.45666, abs=1e-4)
         assert response.answers.lower[0] < response.answers.distance[0] < response.answers.upper[0]
-        robot.wait(lambda: calls[-1].level == DiagnosticStatus.OK)
-        assert "tiny" in values(calls[-1])[f"server http://127.0.0.1:{port}"]
-        assert float(values(calls[-1])[f"server http://127.0.0.1:{port} MB sent"]) > 0
+        robot.wait(lambda: statuses[-1].level == DiagnosticStatus.OK)
+        assert "tiny" in values(statuses[-1])[f"server http://127.0.0.1:{port}"]
+        assert float(values(statuses[-1])[f"server http://127.0.0.1:{port} MB sent"]) > 0
     assert f":{port}" in robot.wait(failed, 60).message
 
 
