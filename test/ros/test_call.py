@@ -78,7 +78,7 @@ def test_call_grid_prints_statistics_and_writes_the_cloud(node, robot, capsys, t
     path = tmp_path / "cloud.ply"
     assert main(["call", "--grid", "8x6", "--ply", str(path)]) == 0
     said = capsys.readouterr().out
-    assert re.findall(r"[\d.]+", said)[:4] == ["48", "48", "2.00", "2.00"]
+    assert re.search(r"\b48 of 48\b.*\b2\.00 m\b.*\b2\.00 m\b", said)
     assert b"element vertex 48\n" in path.read_bytes()
 
 
