@@ -169,7 +169,8 @@ def test_the_benchmark_asks_both_engines(vllm, run):
     rows = [line.split() for line in out.splitlines() if "coordinates" in line]
     assert code == 0, err
     assert [row[0] for row in rows] == ["local", "local", "1", "1"]
-    assert [row[-1] == "0" for row in rows] == [True, True, False, False]  # requests
+    assert [row[-1] for row in rows[:2]] == ["0", "0"]  # requests
+    assert all(float(row[-1].removesuffix("x")) > 0.1 for row in rows[2:])  # of the server alone
 
 
 def test_two_servers_of_which_one_is_slow_answer_like_one(
