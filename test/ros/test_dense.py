@@ -28,6 +28,7 @@ from depthlm_ros.view import Frame
 SPEC = HeadSpec("light", (Tap("vision", 5), Tap("text", -1)), (8, 6, 4), uncertainty=True)
 LENS = Camera(320, 240, 250.0, 250.0, 160.0, 120.0, "plumb_bob", (-0.2, 0.04, 0.001, 0.0, 0.0))
 STRIDE = 4
+NOISE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +48,13 @@ def node(context, make_robot, folder):
 
 @pytest.fixture
 def positioned(context, make_robot, folder):
-    """(robot, predictor) of a node whose checkpoint asks grids in position style."""
+    """(robot, z of its map at the stride's pixels) of a node whose checkpoint asks grids in
+    position style."""
     predictor = load_predictor(folder, device="cpu", grid_style="position", warm_up=False)
+    pixels = grid_pixels(LENS, 80, 60)
+    expected = predictor.ranges(Frame(NOISE, LENS), pixels, style="dense").z_m
     for robot in running(context, make_robot, predictor):
-        yield robot, predictor
+        yield robot, expected
 
 
 def running(context, make_robot, predictor):
@@ -69,8 +73,7 @@ def running(context, make_robot, predictor):
 
 
 def noise(robot):
-    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
-    return image_message(robot.header(), image)
+    return image_message(robot.header(), NOISE)
 
 
 def heard(robot, kinds):
@@ -119,12 +122,9 @@ def test_cloud_depth_and_deviation_have_the_size_of_the_stride(node):
 
 def test_a_stride_is_read_from_the_map_where_grids_are_asked_otherwise(positioned):
     """4,800 questions in position style would not come to an end here."""
-    robot, predictor = positioned
+    robot, expected = positioned
     found = heard(robot, {"depth/image": Image})["depth/image"]
     z_m = np.frombuffer(found.data, np.float32).reshape(60, 80)
-    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
-    pixels = grid_pixels(LENS, 80, 60)
-    expected = predictor.ranges(Frame(image, LENS), pixels, style="dense").z_m
     assert np.allclose(z_m.ravel(), expected, rtol=1e-4)
 
 

@@ -210,6 +210,29 @@ def test_z_is_the_truth_of_a_head_of_kind_z(parts_of, shot):
     np.testing.assert_allclose(z[pixels[:, 1], pixels[:, 0]], expected, rtol=1e-5)
 
 
+def test_a_crop_without_a_known_pixel_teaches_nothing(written):
+    """Neither it nor a batch of such crops makes a loss that is not a number."""
+    config = read_config(written("unknown"), DenseConfig)
+    parts, model = student(config)
+    rows = stage_rows(config, parts.checkpoint, 32)
+    batch = MapCollator(parts)([rows[0], rows[1]])
+    alone = model(**MapCollator(parts)([rows[0]]))["loss"].item()
+    batch["depth"][1] = torch.full_like(batch["depth"][1], torch.nan)
+    assert model(**batch)["loss"].item() == pytest.approx(alone, rel=1e-4)
+    batch["depth"][0] = torch.full_like(batch["depth"][0], torch.nan)
+    found = model(**batch)
+    found["loss"].backward()
+    assert found["loss"].item() == 0.0 and "delta1" not in found
+    assert all((w.grad == 0).all() for w in model.head.parameters() if w.grad is not None)
+
+
+def test_samples_of_two_images_are_refused(written, tmp_path):
+    (tmp_path / "pairs.jsonl").write_text("{}\n")
+    path = written("pairs", data=[{"pairs": str(tmp_path / "pairs.jsonl")}])
+    with pytest.raises(SystemExit, match=r"^training.dense: .*pairs"):
+        dense.main([str(path)])
+
+
 def test_kept_views_cost_what_live_ones_do(written):
     config = read_config(written("kept"), DenseConfig)
     parts, model = student(config)

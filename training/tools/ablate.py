@@ -207,7 +207,7 @@ class Ablation:
         base, seconds = self._headless(), 0.0
         for number, (learns, share) in enumerate(arm.phases, 1):
             folder = self._folder(arm, number)
-            if not (folder / SECONDS).exists():
+            if not (folder / "checkpoint").exists():
                 steps = max(1, round(self.steps * share))
                 self._train(arm, folder, base, learns, steps, self._seed + number)
             base, seconds = folder, seconds + json.loads((folder / SECONDS).read_text())
@@ -223,9 +223,14 @@ class Ablation:
         # Live views: what is kept would be other images than those of a second stage.
         changes |= {"out": str(folder), "kept_views": 0, "save_every": 10**6, "keep": 1}
         changes |= {"seed": seed}
-        begin = spent()
-        dense.train(read_config(CONFIG, DenseConfig, **changes, **self._changes))
-        write_json(folder / SECONDS, spent() - begin)
+        config = read_config(CONFIG, DenseConfig, **changes, **self._changes)
+        path, begin = folder / SECONDS, spent()
+        before = json.loads(path.read_text()) if path.exists() else 0.0
+        try:
+            dense.train(config)
+        finally:  # what is stopped goes on later
+            if folder.exists():
+                write_json(path, before + spent() - begin)
 
     def _headless(self) -> Path:
         """The base without its dense head, so that every head begins anew."""
