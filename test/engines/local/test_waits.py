@@ -23,7 +23,11 @@ def reads(monkeypatch):
     with monkeypatch.context() as patch, Calls() as calls:
         for name in ("tolist", "item", "cpu", "numpy", "__int__", "__bool__", "__float__"):
             plain = getattr(torch.Tensor, name)
-            patch.setattr(torch.Tensor, name, lambda *a, n=name, p=plain: seen.append(n) or p(*a))
+            patch.setattr(
+                torch.Tensor,
+                name,
+                lambda *a, n=name, p=plain, **how: seen.append(n) or p(*a, **how),
+            )
         yield seen
     assert calls.waits == {}
 
