@@ -41,7 +41,13 @@ Questions: `depthlm call --at 320,240`.
 """
 EXPIRE_S = 0.1  # how often overdue questions are looked for
 LOOK_S = 0.1  # how often a signal to stop is looked for
-ANSWERS_S, QUIET_S = 1.5, 0.1  # most that the end waits for refusals to leave, and after the last
+# The end of a node waits for refusals to leave: so long at most, or so many looks for what is to
+# be done where a busy machine grants few; and so many looks after the last. Each takes GLANCE_S.
+ANSWERS_S, LEAST_LOOKS, QUIET_LOOKS = 2.5, 100, 20
+GLANCE_S = 0.005
+# Python's usual 5 ms are what every operation of a model waits for where callbacks keep the
+# interpreter busy, and every callback where a model does.
+SWITCH_S = 0.0005
 
 
 class DepthLMNode(ManagedNode):
@@ -225,19 +231,22 @@ def _spin(node: DepthLMNode, stop: Stop) -> None:
 
 
 def _refuse_open(node: DepthLMNode, executor: SingleThreadedExecutor) -> None:
-    """Nobody is to wait for a node that is gone."""
+    """Nobody is to wait for a node that is gone. That no request is left is found by looking: time
+    passes on a busy machine without a look."""
     node.refuse_all()
     end = time.monotonic() + ANSWERS_S
-    quiet = time.monotonic() + QUIET_S
-    while time.monotonic() < min(quiet, end):
-        _spin_once(node, executor)
-        if node.answering:
-            quiet = time.monotonic() + QUIET_S
+    looks = quiet = 0
+    while quiet < QUIET_LOOKS and (looks < LEAST_LOOKS or time.monotonic() < end):
+        _spin_once(node, executor, GLANCE_S)
+        looks += 1
+        quiet = 0 if node.answering else quiet + 1
 
 
-def _spin_once(node: DepthLMNode, executor: SingleThreadedExecutor) -> None:
+def _spin_once(
+    node: DepthLMNode, executor: SingleThreadedExecutor, timeout_s: float = LOOK_S
+) -> None:
     try:
-        executor.spin_once(timeout_sec=LOOK_S)
+        executor.spin_once(timeout_sec=timeout_s)
     except ExternalShutdownException:
         raise
     except Exception as error:  # noqa: BLE001, a robot needs the rest of the node
@@ -253,6 +262,7 @@ def main(args=None, load=None) -> int:
     check_arguments("depthlm_node", ABOUT, args)
     stop = Stop()
     node = None
+    sys.setswitchinterval(SWITCH_S)
     try:
         start_ros(args)
         node = DepthLMNode(load)
