@@ -9,7 +9,7 @@ Pixels here are view pixels (u, v), integers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -265,9 +265,9 @@ class PositionStyle(_Style):
     shares_image: ClassVar[bool] = True
 
     @staticmethod
-    def place(view: View, pixel: Sequence[float], grid: tuple[int, int]) -> tuple[float, float]:
-        """(row, column), fractional, of a view pixel on the grid (rows, columns) of merged
-        image tokens: the middle of the first token is 0, 0."""
+    def place(view: View, pixel: Any, grid: tuple[int, int]) -> tuple[Any, Any]:
+        """(row, column), fractional, of a view pixel (u, v) on the grid (rows, columns) of merged
+        image tokens: the middle of the first token is 0, 0. Of pixels (2, N): each (N,)."""
         column = (pixel[0] + 0.5) / view.camera.width * grid[1] - 0.5
         row = (pixel[1] + 0.5) / view.camera.height * grid[0] - 0.5
         return row, column

@@ -49,7 +49,7 @@ def _tree():
     tree, fed = DigitTree(Grammar(), digits, 2), 0
     while tree.wanted:
         fed += len(tree.wanted)
-        after_point = [node.text[-1] == "." for node in tree.wanted]
+        after_point = [text[-1] == "." for text in tree.wanted]
         tree.feed(
             [digits if a else point for a in after_point], [2 if a else 10 for a in after_point]
         )

@@ -2,7 +2,8 @@
 """The number that a model is about to say, read as a pruned tree of digit strings.
 
 Somebody feeds the strings in `wanted` to a model and gives back what it found; the tree says what
-is wanted next, and at the end the greedy string and the distribution. The greedy path with its
+is wanted next, and at the end the greedy string and the distribution. The trees of many rows grow
+together, in arrays: a loop over their strings would keep a GPU waiting. The greedy path with its
 marginals would be wrong by a factor of ten beside a carry (9.9 m: is it 9.x or 1y.z?), hence the
 tree. An integer prefix is followed while it holds `eps` of the probability; a bin of decimals is
 refined while it is wider than `rel` of its value; below that a bin counts as uniform inside.
@@ -12,10 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import nan
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from depthlm_ros.answer import parse
 from depthlm_ros.engines.engine import Reply
@@ -23,6 +26,7 @@ from depthlm_ros.errors import InputError
 
 SYMBOLS = "0123456789."
 DOT = 10
+QUANTILES = 0.05, 0.5, 0.95
 COVERED = 0.9  # statistics of less of the probability would be guesses
 
 
@@ -50,153 +54,264 @@ class Grammar:
         return parse(found[0]).metres
 
 
-class Node:
-    """A digit string whose continuation the model is asked for.
+@dataclass(frozen=True)
+class Wanted:
+    """Digit strings whose continuations a model is asked for: M of them, those of a row together,
+    parents before children; each array is (M, ...).
 
-    mass: its probability.
+    rows: whose number it is. symbols: index into SYMBOLS of the last character, the token to feed.
+    whole, decimals: digits before and behind the point. number: all of them as one whole number.
+    pointed: whether there is a point. followed: whether the same string with a point comes next.
+    mass: its probability; that of a string behind `followed` is known once it was fed.
     greedy: whether the most probable token was taken at every step.
-    number, decimals: its digits as a whole number, and how many of them stand behind a point.
-    symbol: index into SYMBOLS of the last character, the token to feed; -1 where there is none.
-    column: free for whoever feeds the node.
-    dot: the same string with a point, if fed alongside.
+    depth: tokens before it. path: (M, W) the numbers of the tokens up to it, by depth, -1 behind.
     """
 
-    __slots__ = (
-        "column",
-        "decimals",
-        "dot",
-        "greedy",
-        "mass",
-        "number",
-        "parent",
-        "symbol",
-        "text",
-    )
+    rows: np.ndarray
+    symbols: np.ndarray
+    whole: np.ndarray
+    decimals: np.ndarray
+    number: np.ndarray
+    pointed: np.ndarray
+    followed: np.ndarray
+    mass: np.ndarray
+    greedy: np.ndarray
+    depth: np.ndarray
+    path: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def texts(self) -> list[str]:
+        """The strings."""
+        return [self.text(index) for index in range(len(self))]
+
+    def text(self, index: int) -> str:
+        """One of the strings."""
+        whole, decimals = int(self.whole[index]), int(self.decimals[index])
+        digits = f"{self.number[index]:0{whole + decimals}d}" if whole else ""
+        return f"{digits[:whole]}.{digits[whole:]}" if self.pointed[index] else digits
+
+
+class DigitTrees:
+    """Numbers of several rows, whose trees grow together.
+
+    wanted: what to feed next; empty when done.
+    """
 
     def __init__(
-        self, text: str, mass: float, greedy: bool, parent: Node | None, symbol: int = -1
+        self, grammar: Grammar, probabilities: ArrayLike, best: ArrayLike, first: int = 0
     ):
-        self.text, self.mass, self.greedy, self.parent = text, mass, greedy, parent
-        self.symbol = symbol
-        self.number = self.decimals = 0
-        if parent is not None:
-            point = symbol == DOT
-            self.number = parent.number if point else 10 * parent.number + symbol
-            self.decimals = parent.decimals + (not point and "." in parent.text)
-        self.column = -1
-        self.dot: Node | None = None
+        """probabilities (N, 11): of the SYMBOLS where each number begins, over the full
+        vocabulary; best (N,): index into SYMBOLS of the most probable token of all, -1 if it is
+        another one; first: the number that the first token which is fed has in paths."""
+        self.grammar = grammar
+        rows = np.arange(len(np.asarray(best)))
+        self._next = first
+        self._fed: list[Wanted] = []
+        # Of each row: the round, the string in it and the symbol that ended the greedy string.
+        self._tips = np.full((len(rows), 3), -1)
+        self._off_grammar = np.zeros(len(rows))
+        self._bins: list[tuple[np.ndarray, np.ndarray]] = []  # rows and (low, width, mass)
+        none, no = np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)
+        self.wanted = Wanted(
+            rows=rows,
+            symbols=none - 1,
+            whole=none,
+            decimals=none,
+            number=none,
+            pointed=no,
+            followed=no,
+            mass=np.ones(len(rows)),
+            greedy=~no,
+            depth=none - 1,
+            path=np.zeros((len(rows), 0), np.int64),
+        )
+        self.feed(probabilities, best)
 
-    def path(self) -> list[int]:
-        """The columns of the node and of every node before it."""
-        columns = []
-        node = self
-        while node.parent is not None:
-            columns.append(node.column)
-            node = node.parent
-        return columns
+    def feed(self, probabilities: ArrayLike, best: ArrayLike) -> None:
+        """What the model said after each wanted string: (M, 11) probabilities, and (M,) best."""
+        said, top = np.asarray(probabilities, np.float64), np.asarray(best)
+        fed = _with_points_known(self.wanted, said, top)
+        some = np.flatnonzero(fed.greedy & (top >= 0))  # the last of a row is its longest
+        self._tips[fed.rows[some]] = np.stack(
+            [np.full_like(some, len(self._fed)), some, top[some]], 1
+        )
+        self._fed.append(fed)
+        self.__dict__.pop("greedy", None)
+        allowed = self._allowed(fed, said)
+        np.add.at(self._off_grammar, fed.rows, fed.mass * np.maximum(0.0, 1.0 - allowed))
+        masses = fed.mass[:, None] * said[:, :DOT]
+        greedy = fed.greedy[:, None] & (top[:, None] == np.arange(DOT))
+        numbers = 10 * fed.number[:, None] + np.arange(DOT)
+        known = fed.decimals + 1  # decimals of the children
+        lows = numbers / 10 ** known[:, None]
+        coarse = self._coarse(lows, (10.0**-known)[:, None])
+        pointed, grammar = fed.pointed, self.grammar
+        goes_on = np.where(pointed, known < grammar.decimals, fed.whole < grammar.integer_digits)
+        likely = masses >= grammar.eps
+        wants = goes_on[:, None] & (greedy | likely & (coarse | ~pointed[:, None]))
+        self._add_bins(fed, said, masses, lows, pointed[:, None] & ~wants)
+        self.wanted = self._children(fed, masses, greedy, numbers, wants)
+
+    def readings(self) -> list[Reading]:
+        """The distribution of each row over the bins known so far."""
+        rows = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in self._bins)])
+        bins = np.concatenate([np.zeros((0, 3)), *(bins for _, bins in self._bins)])
+        bins = bins[np.argsort(rows, kind="stable")]
+        counts = np.bincount(rows, minlength=len(self._tips))
+        starts = np.cumsum(counts) - counts
+        found: list[Reading] = [None] * len(counts)  # type: ignore[list-item]
+        for count in np.unique(counts):  # rows with as many bins at once
+            some = np.flatnonzero(counts == count)
+            own = bins[starts[some, None] + np.arange(count)]
+            texts = [self.greedy[row] for row in some]
+            read = Reading.of_bins(texts, own, self._off_grammar[some])
+            for row, reading in zip(some.tolist(), read, strict=True):
+                found[row] = reading
+        return found
+
+    @cached_property
+    def greedy(self) -> list[str]:
+        """The string of most probable tokens of each row so far, one symbol past what is fed."""
+        return [
+            self._fed[of].text(index) + SYMBOLS[symbol] if of >= 0 else ""
+            for of, index, symbol in self._tips.tolist()
+        ]
+
+    def path(self, row: int) -> list[int]:
+        """The numbers of the tokens after which the last symbol of a row's greedy string was
+        said."""
+        of, index, _ = self._tips[row]
+        if of < 0:
+            return []
+        return self._fed[of].path[index, : self._fed[of].depth[index] + 1].tolist()
+
+    def replies(
+        self, values: Sequence[float], texts: Sequence[str], free: Sequence[bool]
+    ) -> list[Reply]:
+        """The Reply of each row, of what was said, with its distribution unless it is of another
+        number; see there."""
+        found = zip(self.readings(), self.metres(), values, texts, free, strict=True)
+        return [
+            _reply(reading, value, text, alone, alone and value != metres)
+            for reading, metres, value, text, alone in found
+        ]
+
+    def metres(self) -> list[float]:
+        """The number that each row's greedy string is; NaN where it is none."""
+        known = {text: self.grammar.metres(text) for text in set(self.greedy)}
+        return [known[text] for text in self.greedy]
+
+    def _allowed(self, fed: Wanted, said: np.ndarray) -> np.ndarray:
+        """(M,): the probability that the grammar's number goes on."""
+        digits = np.cumsum(said[:, :DOT], 1)[:, -1]
+        more = np.where(fed.whole < self.grammar.integer_digits, digits, 0.0)
+        return np.where(fed.pointed | (fed.whole == 0), digits, said[:, DOT] + more)
+
+    def _coarse(self, lows: np.ndarray, widths: np.ndarray) -> np.ndarray:
+        """Whether the bin of all numbers that begin so is wide for its value."""
+        return widths > self.grammar.rel * (lows + widths / 2)
+
+    def _add_bins(
+        self,
+        fed: Wanted,
+        said: np.ndarray,
+        masses: np.ndarray,
+        lows: np.ndarray,
+        ends: np.ndarray,
+    ) -> None:
+        """Bins of the children (M, 10) at which reading ends, and of whole numbers whose decimals
+        are not looked at."""
+        half = 0.5 * 10.0**-self.grammar.decimals  # what is said is rounded to the nearest
+        of, digit = np.nonzero(ends)
+        widths = 10.0 ** -(fed.decimals[of] + 1)
+        fine = np.stack([lows[of, digit] - half, widths, masses[of, digit]], 1)
+        plain = np.flatnonzero(~fed.pointed & ~fed.followed & (fed.whole > 0))
+        one = np.ones(len(plain))
+        coarse = np.stack([fed.number[plain] - half, one, fed.mass[plain] * said[plain, DOT]], 1)
+        order = np.argsort(np.concatenate([of, plain]), kind="stable")
+        rows = fed.rows[np.concatenate([of, plain])[order]]
+        self._bins.append((rows, np.concatenate([fine, coarse])[order]))
+
+    def _children(
+        self,
+        fed: Wanted,
+        masses: np.ndarray,
+        greedy: np.ndarray,
+        numbers: np.ndarray,
+        wants: np.ndarray,
+    ) -> Wanted:
+        """The digits (M, 10) that are wanted, and a point behind each in the same round where
+        decimals will be needed."""
+        of, digit = np.nonzero(wants)
+        number, chosen, pointed = numbers[of, digit], greedy[of, digit], fed.pointed[of]
+        followed = ~pointed & (chosen | self._coarse(number, np.ones(len(of))))
+        places = np.arange(len(of)).repeat(1 + followed)
+        point = np.zeros(len(places), bool)
+        point[1:] = places[1:] == places[:-1]
+        own = self._next + np.arange(len(places))
+        self._next += len(places)
+        depth = fed.depth[of] + 1
+        path = np.full((len(places), fed.path.shape[1] + 2), -1)
+        path[:, :-2] = fed.path[of][places]
+        path[np.arange(len(places)), depth[places]] = np.where(point, own - 1, own)
+        path[point, depth[places][point] + 1] = own[point]
+        path = path[:, : int((depth[places] + point).max(initial=-1)) + 1]
+        return Wanted(
+            rows=fed.rows[of][places],
+            symbols=np.where(point, DOT, digit[places]),
+            whole=(fed.whole[of] + ~pointed)[places],
+            decimals=(fed.decimals[of] + pointed)[places],
+            number=number[places],
+            pointed=pointed[places] | point,
+            followed=followed[places] & ~point,
+            mass=np.where(point, 0.0, masses[of, digit][places]),
+            greedy=chosen[places] & ~point,
+            depth=depth[places] + point,
+            path=path,
+        )
+
+
+def _with_points_known(fed: Wanted, said: np.ndarray, best: np.ndarray) -> Wanted:
+    """What was fed, with the mass of points that were fed beside their digits."""
+    before = np.flatnonzero(fed.followed)
+    mass, greedy = fed.mass.copy(), fed.greedy.copy()
+    mass[before + 1] = mass[before] * said[before, DOT]
+    greedy[before + 1] = greedy[before] & (best[before] == DOT)
+    return replace(fed, mass=mass, greedy=greedy)
 
 
 class DigitTree:
-    """One number.
-
-    wanted: the Nodes to feed next, parents before children; empty when done.
-    greedy: the string of most probable tokens so far, one symbol past what is fed.
-    tip: the Node after which its last symbol was said.
-    """
+    """One number of DigitTrees, for whoever asks for the continuations of texts."""
 
     def __init__(self, grammar: Grammar, probabilities: Sequence[float], best: int):
-        """probabilities: of the SYMBOLS (11) where the number begins, over the full vocabulary;
-        best: index into SYMBOLS of the most probable token of all, -1 if it is another one."""
+        """probabilities: of the SYMBOLS (11) where the number begins; best: as of DigitTrees."""
         self.grammar = grammar
-        self.greedy = ""
-        self.tip = Node("", 1.0, True, None)
-        self.wanted: list[Node] = []
-        self._bins: list[tuple[float, float, float]] = []  # (low, width, mass)
-        self._off_grammar = 0.0
-        self._read(self.tip, probabilities, best)
+        self._trees = DigitTrees(grammar, [probabilities], [best])
+
+    @property
+    def wanted(self) -> list[str]:
+        """The strings to ask about next, parents before children; empty when done."""
+        return self._trees.wanted.texts
+
+    @property
+    def greedy(self) -> str:
+        """The string of most probable tokens so far, one symbol past what is fed."""
+        return self._trees.greedy[0]
 
     def feed(self, probabilities: Sequence[Sequence[float]], best: Sequence[int]) -> None:
-        """What the model said after each wanted node: rows of 11 probabilities, and the best."""
-        fed, self.wanted = self.wanted, []
-        for node, row, top in zip(fed, probabilities, best, strict=True):
-            self._read(node, row, top)
+        """What the model said after each wanted string: rows of 11 probabilities, and the best."""
+        self._trees.feed(probabilities, best)
 
     def reading(self) -> Reading:
         """The distribution over the bins known so far."""
-        bins = np.array(self._bins).reshape(-1, 3)
-        return Reading.of_bins(self.greedy, bins, self._off_grammar)
+        return self._trees.readings()[0]
 
     def reply(self, value: float, text: str, free: bool = False) -> Reply:
-        """The Reply of what was said, with this distribution unless it is of another number; see
-        there."""
-        found = self.reading()
-        spread = (found.median, found.mean, found.lower, found.upper)
-        if free and value != self.grammar.metres(found.text):
-            spread = (nan, nan, nan, nan)
-        return Reply(value, text, *spread, found.mass, found.off_grammar, free)
-
-    def _read(self, node: Node, probabilities: Sequence[float], best: int) -> None:
-        self._off_grammar += node.mass * max(0.0, 1.0 - self._allowed(node, probabilities))
-        if node.greedy and best >= 0:
-            self.greedy, self.tip = node.text + SYMBOLS[best], node
-        if "." in node.text:
-            self._read_decimal(node, probabilities, best)
-        else:
-            self._read_integer(node, probabilities, best)
-
-    def _allowed(self, node: Node, probabilities: Sequence[float]) -> float:
-        """The probability that the grammar's number goes on."""
-        digits, point = sum(probabilities[:DOT]), probabilities[DOT]
-        if "." in node.text or not node.text:
-            return digits
-        return point + (digits if len(node.text) < self.grammar.integer_digits else 0.0)
-
-    def _read_integer(self, node: Node, probabilities: Sequence[float], best: int) -> None:
-        if len(node.text) < self.grammar.integer_digits:
-            for digit in range(10):
-                mass, greedy = node.mass * probabilities[digit], node.greedy and best == digit
-                if greedy or mass >= self.grammar.eps:
-                    self._want_integer(node, digit, mass, greedy)
-        if node.dot is not None:
-            node.dot.mass = node.mass * probabilities[DOT]
-            node.dot.greedy = node.greedy and best == DOT
-        elif node.text:
-            self._bin(node.number, node.mass * probabilities[DOT])
-
-    def _want_integer(self, parent: Node, digit: int, mass: float, greedy: bool) -> None:
-        """Want the digit, and its point in the same round where decimals will be needed."""
-        node = Node(parent.text + SYMBOLS[digit], mass, greedy, parent, digit)
-        self.wanted.append(node)
-        if greedy or self._coarse(float(node.number), 1.0):
-            node.dot = Node(node.text + ".", 0.0, False, node, DOT)
-            self.wanted.append(node.dot)
-
-    def _read_decimal(self, node: Node, probabilities: Sequence[float], best: int) -> None:
-        known = node.decimals + 1  # of the children
-        scale, width = 10**known, 10.0**-known
-        half = 0.5 * 10.0**-self.grammar.decimals  # what is said is rounded to the nearest
-        lows = [(10 * node.number + digit) / scale for digit in range(10)]
-        masses = [node.mass * probabilities[digit] for digit in range(10)]
-        if known < self.grammar.decimals:
-            for digit, (low, mass) in enumerate(zip(lows, masses, strict=True)):
-                greedy = node.greedy and best == digit
-                if greedy or (mass >= self.grammar.eps and self._coarse(low, width)):
-                    text = node.text + SYMBOLS[digit]
-                    self.wanted.append(Node(text, mass, greedy, node, digit))
-                else:
-                    self._bins.append((low - half, width, mass))
-        else:
-            self._bins += [
-                (low - half, width, mass) for low, mass in zip(lows, masses, strict=True)
-            ]
-
-    def _coarse(self, low: float, width: float) -> bool:
-        """Whether the bin of all numbers that begin so is wide for its value."""
-        return width > self.grammar.rel * (low + width / 2)
-
-    def _bin(self, number: int, mass: float) -> None:
-        half = 0.5 * 10.0**-self.grammar.decimals
-        self._bins.append((number - half, 1.0, mass))
+        """The Reply of what was said."""
+        return self._trees.replies([value], [text], [free])[0]
 
 
 @dataclass(frozen=True)
@@ -220,15 +335,59 @@ class Reading:
     upper: float = nan
 
     @classmethod
-    def of_bins(cls, text: str, bins: np.ndarray, off_grammar: float) -> Reading:
-        """bins (N, 3): low, width and mass, uniform inside."""
-        mass = float(bins[:, 2].sum())
-        if mass < COVERED:
-            return cls(text, mass, off_grammar)
-        low, width, weight = bins[np.argsort(bins[:, 0])].T
-        mean = float(((low + width / 2) * weight).sum() / mass)
-        edges = np.maximum(np.stack([low, low + width], axis=1).ravel(), 0.0)
-        above = np.cumsum(weight)
-        share = np.stack([above - weight, above], axis=1).ravel() / mass
-        lower, median, upper = np.interp((0.05, 0.5, 0.95), share, edges).tolist()
-        return cls(text, mass, off_grammar, median, mean, lower, upper)
+    def of_bins(
+        cls, texts: Sequence[str], bins: np.ndarray, off_grammar: np.ndarray
+    ) -> list[Reading]:
+        """Of numbers with as many bins each: bins (N, B, 3): low, width and mass, uniform inside;
+        off_grammar (N,)."""
+        masses = bins[:, :, 2].sum(1)
+        order = np.argsort(bins[:, :, 0], axis=1, kind="stable")
+        low, width, weight = np.moveaxis(np.take_along_axis(bins, order[:, :, None], 1), 2, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = ((low + width / 2) * weight).sum(1) / masses
+            above = np.cumsum(weight, 1)
+            shares = np.stack([above - weight, above], 2).reshape(len(bins), -1)
+            shares = shares / masses[:, None]
+        edges = np.maximum(np.stack([low, low + width], 2), 0.0).reshape(len(bins), -1)
+        spreads = quantiles(shares, edges, QUANTILES)
+        return [
+            cls(text, mass, off, median, mean, lower, upper)
+            if mass >= COVERED
+            else cls(text, mass, off)
+            for text, mass, off, mean, (lower, median, upper) in zip(
+                texts,
+                masses.tolist(),
+                off_grammar.tolist(),
+                means.tolist(),
+                spreads.tolist(),
+                strict=True,
+            )
+        ]
+
+
+def quantiles(shares: np.ndarray, edges: np.ndarray, wanted: Sequence[float]) -> np.ndarray:
+    """(N, Q): where each row's ascending shares (N, K) reach what is wanted, straight lines
+    between edges (N, K): np.interp, row by row."""
+    at = np.asarray(wanted)
+    below = (shares[:, None] <= at[:, None]).sum(2) - 1
+    last = shares.shape[1] - 1
+    if last < 0:
+        return np.full((len(shares), len(at)), nan)
+    low = below.clip(0, last)
+    high = np.minimum(low + 1, last)
+    share, edge = (np.take_along_axis(each, low, 1) for each in (shares, edges))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = (np.take_along_axis(edges, high, 1) - edge) / (
+            np.take_along_axis(shares, high, 1) - share
+        )
+        found = slope * (at - share) + edge
+    outside = (below < 0) | (below >= last) | (share == at)
+    return np.where(outside, edge, found)
+
+
+def _reply(reading: Reading, value: float, text: str, free: bool, other: bool) -> Reply:
+    """other: whether the distribution is of another number than the value."""
+    spread = (reading.median, reading.mean, reading.lower, reading.upper)
+    if other:
+        spread = (nan, nan, nan, nan)
+    return Reply(value, text, *spread, reading.mass, reading.off_grammar, free)

@@ -97,8 +97,9 @@ def _norm(norm: torch.nn.Module | None) -> Any:
 class DecoderLayer(NamedTuple):
     """One layer of a language model, Qwen2.5-VL's, Qwen3-VL's and Mistral's alike.
 
-    query_norm, key_norm: of each head, None where the model has none. scaling: of the product of
-    queries and keys. whole: the layer that these are parts of.
+    query_norm, key_norm: of each head, None where the model has none. gate, up, activation, down:
+    the MLP, down(activation(gate(x)) * up(x)). scaling: of the product of queries and keys. whole:
+    the layer that these are parts of.
     """
 
     whole: torch.nn.Module
@@ -110,7 +111,10 @@ class DecoderLayer(NamedTuple):
     key_norm: torch.nn.Module | None
     output: torch.nn.Module
     mlp_norm: torch.nn.Module
-    mlp: torch.nn.Module
+    gate: torch.nn.Module
+    up: torch.nn.Module
+    activation: torch.nn.Module
+    down: torch.nn.Module
     head_dim: int
     scaling: float
 
@@ -151,7 +155,10 @@ def _layer(layer: Any) -> DecoderLayer:
         key_norm=_norm(getattr(attention, "k_norm", None)),
         output=attention.o_proj,
         mlp_norm=_norm(layer.post_attention_layernorm),
-        mlp=layer.mlp,
+        gate=layer.mlp.gate_proj,
+        up=layer.mlp.up_proj,
+        activation=layer.mlp.act_fn,
+        down=layer.mlp.down_proj,
         head_dim=attention.head_dim,
         scaling=attention.scaling,
     )

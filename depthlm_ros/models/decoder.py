@@ -18,9 +18,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from depthlm_ros.models import compat
 from depthlm_ros.models.attention import attend, merged
 from depthlm_ros.models.compat import DecoderLayer, KeysValues
+from depthlm_ros.models.linear import LayerProducts
 from depthlm_ros.models.listeners import is_heard, tell
 from depthlm_ros.models.loading import Loaded
-from depthlm_ros.models.positions import signed, turned
+from depthlm_ros.models.positions import signed, turn, turned
 from depthlm_ros.models.tower import Seen
 from depthlm_ros.models.vision import ImageTensors
 
@@ -28,8 +29,9 @@ from depthlm_ros.models.vision import ImageTensors
 class Attended(Protocol):
     """What packed tokens attend to."""
 
-    def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Keep what the tokens offer to those behind them, each (T, G, D)."""
+    def store(self, layer: int, offered: torch.Tensor) -> None:
+        """Keep a copy of what the tokens offer to those behind them: keys and values (T, 2 * G,
+        D)."""
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> torch.Tensor:
         """What queries (T, H, D) find."""
@@ -46,10 +48,9 @@ class WholePrompts:
         self._count, self._last = count, last
         self.kept: list[KeysValues] = []
 
-    def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Keep the next layer's keys and values; a copy of the keys, since queries lie beside
-        them."""
-        self.kept.append((self._by_prompt(keys).contiguous(), self._by_prompt(values)))
+    def store(self, layer: int, offered: torch.Tensor) -> None:
+        """Keep a copy of the next layer's keys and values."""
+        self.kept.append(copied(self._by_prompt(offered)))
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> torch.Tensor:
         """What all tokens find, or the last ones of each prompt where there are as few queries."""
@@ -142,22 +143,19 @@ def _through(
     last = len(text.layers) - 1
     all_heard = wanted is not None and any(map(is_heard, (text.layers[-1].whole, text.stock_norm)))
     cut, wanted = (wanted, None) if all_heard else (None, wanted)
-    for index, layer in enumerate(text.layers):
+    for index, (layer, products) in enumerate(zip(text.layers, loaded.products, strict=True)):
         normed = layer.attention_norm(hidden)
-        keys = _heads(layer, normed, layer.key, layer.key_norm)
-        values = _heads(layer, normed, layer.value, None)
         if index == last and wanted is not None:
-            attended.store(index, turned(keys, angles), values)
+            attended.store(index, _offered(layer, normed, angles))
             hidden, normed, *angles = (t[wanted] for t in (hidden, normed, *angles))
             queries = turned(_heads(layer, normed, layer.query, layer.query_norm), angles)
         else:
-            queries = _heads(layer, normed, layer.query, layer.query_norm)
-            both = turned(torch.cat([queries, keys], 1), angles)
-            queries, keys = both.split([queries.shape[1], keys.shape[1]], 1)
-            attended.store(index, keys, values)
+            queries, offered = _queries_and_offered(layer, products, normed, angles)
+            attended.store(index, offered)
         found = attended.look(index, queries, layer.scaling)
-        hidden = hidden + layer.output(found.flatten(1))
-        hidden = hidden + layer.mlp(layer.mlp_norm(hidden))
+        hidden = products.output(found.flatten(1)).add_(hidden)
+        gate, up = products.halves(layer.mlp_norm(hidden)).chunk(2, -1)
+        hidden = products.down(layer.activation(gate).mul_(up)).add_(hidden)
         tell(layer.whole, hidden)
         if index < len(deeper):
             hidden = hidden + deeper[index]
@@ -176,6 +174,37 @@ def _angles(loaded: Loaded, hidden: torch.Tensor, positions: torch.Tensor) -> li
     places = model_positions(loaded, positions[:, None])
     cosines, sines = compat.rotary_angles(loaded.base, hidden[None], places)
     return [cosines[0][:, None], signed(sines)[0][:, None]]
+
+
+def copied(offered: torch.Tensor) -> KeysValues:
+    """(keys, values), each (rows, G, tokens, D), of a copy of (rows, 2 * G, tokens, D)."""
+    keys, values = offered.clone(memory_format=torch.contiguous_format).chunk(2, 1)
+    return keys, values
+
+
+def _queries_and_offered(
+    layer: DecoderLayer,
+    products: LayerProducts,
+    normed: torch.Tensor,
+    angles: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(queries (T, H, D), keys and values (T, 2 * G, D)) of all tokens, turned."""
+    heads = products.heads(normed).view(len(normed), -1, layer.head_dim)
+    keys = layer.key.out_features // layer.head_dim
+    queries = heads.shape[1] - 2 * keys
+    if layer.query_norm is not None and layer.key_norm is not None:
+        apart = heads.split([queries, keys, keys], 1)
+        heads = torch.cat([layer.query_norm(apart[0]), layer.key_norm(apart[1]), apart[2]], 1)
+    turn(heads[:, :-keys], angles)
+    return heads[:, :queries], heads[:, queries:]
+
+
+def _offered(
+    layer: DecoderLayer, normed: torch.Tensor, angles: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Keys and values (T, 2 * G, D)."""
+    keys = turned(_heads(layer, normed, layer.key, layer.key_norm), angles)
+    return torch.cat([keys, _heads(layer, normed, layer.value, None)], 1)
 
 
 def _heads(

@@ -21,6 +21,7 @@ from depthlm_ros.checkpoints import Checkpoint, check_folder
 from depthlm_ros.errors import CheckpointError, InputError, first_line
 from depthlm_ros.models.chat import Chat, chat_of
 from depthlm_ros.models.compat import Decoder, decoder, quiet
+from depthlm_ros.models.linear import LayerProducts, products_of
 from depthlm_ros.models.progress import Progress, silent, span
 from depthlm_ros.models.tower import Tower
 from depthlm_ros.models.vision import FAMILIES, QwenVision
@@ -81,6 +82,11 @@ class Loaded(Parts):
     def decoder(self) -> Decoder:
         """The layers of the language model."""
         return decoder(self.base)
+
+    @cached_property
+    def products(self) -> list[LayerProducts]:
+        """The products of matrices in the layers of the language model."""
+        return products_of(self.decoder)
 
     @cached_property
     def parameters(self) -> int:

@@ -120,6 +120,16 @@ def turned(heads: torch.Tensor, angles: Sequence[torch.Tensor]) -> torch.Tensor:
     return found if found.dtype == heads.dtype else found.to(heads.dtype)
 
 
+def turn(heads: torch.Tensor, angles: Sequence[torch.Tensor]) -> None:
+    """turned() in place, to the bit."""
+    cosines, sines = angles
+    swapped = heads.roll(heads.shape[-1] // 2, -1)
+    if cosines.dtype != heads.dtype:
+        heads.copy_(heads * cosines + swapped * sines)
+    else:
+        heads.mul_(cosines).add_(swapped.mul_(sines))
+
+
 def signed(sines: torch.Tensor) -> torch.Tensor:
     """Sines (..., D) as turned() takes them: of the first half, negative."""
     first, second = sines.chunk(2, dim=-1)

@@ -7,10 +7,13 @@ style shares its images, all questions have the same beginning, found here by pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import chain
 from os.path import commonprefix
 
+import numpy as np
 import torch
 
 from depthlm_ros.answer import AnswerForm
@@ -22,6 +25,7 @@ from depthlm_ros.models.vision import ImageTensors
 from depthlm_ros.question import Question, Style
 from depthlm_ros.view import View
 
+DIGIT = re.compile("[0-9]")
 Shape = tuple[int, int]  # rows and columns of image tokens
 
 
@@ -31,7 +35,7 @@ class Prompts:
     def __init__(self, loaded: Parts, forced: bool = True):
         self.loaded = loaded
         self.forced = forced
-        self._ids = lru_cache(maxsize=8192)(partial(_prompt_ids, loaded.chat, forced))
+        self._encoded = Encoded(loaded.chat, loaded.symbol_ids[:10])
 
     def with_images(self, ids: list[int], *grids: Shape) -> torch.Tensor:
         """(L,) ids with the images' own tokens in place, a (rows, columns) for each."""
@@ -91,9 +95,13 @@ class Prompts:
         """The ids of a question's prompt, an image as one token."""
         return self._ids(question.text, question.form.opening, images)
 
+    def _ids(self, text: str, opening: str, images: int) -> list[int]:
+        ids = self._encoded.prompt(text, images)
+        return ids + self._encoded.opening(opening) if self.forced else ids
+
     def opening_length(self, form: AnswerForm) -> int:
         """How many tokens of the answer are given."""
-        return len(self.loaded.chat.encode(form.opening)) if self.forced else 0
+        return len(self._encoded.opening(form.opening)) if self.forced else 0
 
     def rest(self, question: Question, beginning: list[int], images: int = 1) -> list[int]:
         """The ids of a question behind the beginning that it shares."""
@@ -110,7 +118,7 @@ class Prompts:
         rests: Sequence[list[int]],
         start: int,
         image_start: int,
-        places: Sequence[Sequence[float]] | None,
+        places: np.ndarray | None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(ids (N, L) right padded with 0, positions (3, N, L), lengths (N,)) of what follows a
         shared beginning that ends at `start`; places (N, 2) for position style, else None."""
@@ -118,7 +126,8 @@ class Prompts:
         self._check_length(int(start + lengths.max()))
         ids = torch.zeros((len(rests), int(lengths.max())), dtype=torch.long)
         own = torch.arange(ids.shape[1]) < lengths[:, None]
-        ids[own] = torch.tensor([token for rest in rests for token in rest])
+        tokens = np.fromiter(chain.from_iterable(rests), np.int64, int(lengths.sum()))
+        ids[own] = torch.from_numpy(tokens)
         point = self.loaded.point_id
         return ids, question_positions(start, ids, point, image_start, places), lengths
 
@@ -133,6 +142,46 @@ class Prompts:
             )
 
 
-def _prompt_ids(chat: Chat, forced: bool, text: str, opening: str, images: int) -> list[int]:
-    """A prompt's ids; a function, since a cached method would keep its model alive."""
-    return chat.ids(text, images) + (chat.encode(opening) if forced else [])
+class Encoded:
+    """The token ids of prompts and openings. digit_ids: the token of each digit.
+
+    A question in coordinates style has numbers of its own and all other words in common with
+    thousands: what differs in digits alone is tokenized once, and the digits are filled in. That
+    it may be done is looked at with each digit, in the place of all others.
+    """
+
+    def __init__(self, chat: Chat, digit_ids: Sequence[int]):
+        self._chat, self._digit_ids = chat, digit_ids
+        self._once = lru_cache(maxsize=64)(chat.ids)
+        self.opening = lru_cache(maxsize=64)(chat.encode)
+        # (text with 0 for every digit, images) -> its ids and where the digits stand; None where
+        # digits cannot be filled in.
+        self._layouts: dict[tuple[str, int], tuple[list[int], list[int]] | None] = {}
+
+    def prompt(self, text: str, images: int) -> list[int]:
+        """The ids of a question's prompt, an image as one token."""
+        digits = DIGIT.findall(text)
+        if not digits:
+            return self._once(text, images)
+        key = DIGIT.sub("0", text), images
+        if key not in self._layouts:
+            self._layouts[key] = self._layout(*key)
+        layout = self._layouts[key]
+        if layout is None:
+            return self._chat.ids(text, images)
+        ids, places = layout[0].copy(), layout[1]
+        for place, digit in zip(places, digits, strict=True):
+            ids[place] = self._digit_ids[int(digit)]
+        return ids
+
+    def _layout(self, zeros: str, images: int) -> tuple[list[int], list[int]] | None:
+        each = [self._chat.ids(zeros.replace("0", digit), images) for digit in "0123456789"]
+        first = each[0]
+        if any(len(ids) != len(first) for ids in each):
+            return None
+        places = [at for at, (a, b) in enumerate(zip(first, each[1], strict=True)) if a != b]
+        filled = [first.copy() for _ in each]
+        for ids, own in zip(filled, self._digit_ids, strict=True):
+            for place in places:
+                ids[place] = own
+        return (first, places) if filled == each and len(places) == zeros.count("0") else None

@@ -6,7 +6,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from depthlm_ros.engines.digits import SYMBOLS, DigitTree, Grammar
+from depthlm_ros.engines.digits import SYMBOLS, DigitTree, DigitTrees, Grammar, quantiles
 from depthlm_ros.errors import InputError
 
 
@@ -32,8 +32,8 @@ class Speaker:
         """The tree fed until it wants nothing."""
         tree = DigitTree(Grammar(**pruning), *self.after(""))
         while tree.wanted:
-            self.asked += [node.text for node in tree.wanted]
-            answers = [self.after(node.text) for node in tree.wanted]
+            self.asked += tree.wanted
+            answers = [self.after(text) for text in tree.wanted]
             tree.feed([p for p, _ in answers], [best for _, best in answers])
         return tree
 
@@ -134,8 +134,7 @@ def test_a_word_instead_of_a_number_is_no_number():
 
 def test_points_are_fed_with_their_digit_so_that_a_number_takes_few_rounds():
     tree = DigitTree(Grammar(), *Speaker({"2.35": 1.0}).after(""))
-    assert [node.text for node in tree.wanted] == ["2", "2."]
-    assert tree.wanted[1].parent is tree.wanted[0]
+    assert tree.wanted == ["2", "2."]
 
 
 @pytest.mark.parametrize(
@@ -155,3 +154,36 @@ def test_what_begins_with_no_distance_is_no_number(text):
 def test_a_grammar_without_decimals_is_refused():
     with pytest.raises(InputError, match=r"\b3 .*\b0 "):
         Grammar(3, 0)
+
+
+def test_trees_that_grow_together_are_those_that_grow_alone():
+    """Numbers of other lengths, none at all, and one that ends early, in one set of arrays."""
+    speakers = [log_normal(metres, 0.1, 500)[0] for metres in (0.4, 2.35, 14.0, 120.0)]
+    speakers += [Speaker({"": 1.0}), Speaker({"12": 1.0}), Speaker({"2.35": 0.5, "1234": 0.5})]
+    alone = [speaker.read() for speaker in speakers]
+    together = DigitTrees(Grammar(), *zip(*(s.after("") for s in speakers), strict=True), 5)
+    fed = []
+    while len(together.wanted):
+        wanted = together.wanted
+        fed += list(zip(wanted.rows.tolist(), wanted.texts, strict=True))
+        said = [speakers[row].after(text) for row, text in fed[-len(wanted) :]]
+        together.feed(*zip(*said, strict=True))
+    assert together.greedy == [tree.greedy for tree in alone]
+    assert [repr(reading) for reading in together.readings()] == [
+        repr(tree.reading()) for tree in alone
+    ]
+    for row, greedy in enumerate(together.greedy):
+        path = [fed[token - 5] for token in together.path(row)]
+        assert path == [(row, greedy[:length]) for length in range(1, len(path) + 1)]
+        assert len(path) == max(len(greedy) - 1, 0)
+
+
+def test_quantiles_are_those_of_numpy():
+    draw = np.random.default_rng(0)
+    shares = np.sort(draw.random((40, 12)), 1)
+    shares[:20, 3:7] = shares[:20, 3:4]  # bins that hold nothing
+    shares[:, -1] = 1.0
+    edges = np.sort(draw.random((40, 12)) * 9, 1)
+    wanted = (0.0, 0.05, float(shares[0, 3]), 0.95, 1.0)
+    expected = [np.interp(wanted, *row) for row in zip(shares, edges, strict=True)]
+    assert np.array_equal(quantiles(shares, edges, wanted), expected)

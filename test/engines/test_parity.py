@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from PIL import Image
 
-from depthlm_ros.engines.digits import SYMBOLS, DigitTree
+from depthlm_ros.engines.digits import SYMBOLS, DigitTrees
 from depthlm_ros.models.positions import Placed
 from depthlm_ros.question import MarkerStyle, PositionStyle
 
@@ -118,22 +118,35 @@ def plain_probabilities(reference, scene, question, text):
     return logits.softmax(0)[reference.loaded.symbol_ids].numpy()
 
 
+class Told:
+    """A row's tree. said: string -> what the model said after it; greedy: see DigitTrees."""
+
+    def __init__(self, trees, row):
+        self._trees, self._row, self.said = trees, row, {}
+
+    @property
+    def greedy(self):
+        return self._trees.greedy[self._row]
+
+
 @pytest.fixture
 def trees(monkeypatch):
     """Every tree that is read, with what the model said after each string."""
     made = []
 
-    class Recording(DigitTree):
-        def __init__(self, *arguments):
-            self.said = {}
-            made.append(self)
-            super().__init__(*arguments)
+    class Recording(DigitTrees):
+        def __init__(self, grammar, probabilities, best, first):
+            self.rows = [Told(self, row) for row in range(len(best))]
+            made.extend(self.rows)
+            super().__init__(grammar, probabilities, best, first)
 
-        def _read(self, node, probabilities, best):
-            self.said[node.text] = np.array(probabilities)
-            super()._read(node, probabilities, best)
+        def feed(self, probabilities, best):
+            fed = zip(self.wanted.rows, self.wanted.texts, probabilities, strict=True)
+            for row, text, told in fed:
+                self.rows[row].said[text] = np.array(told)
+            super().feed(probabilities, best)
 
-    monkeypatch.setattr("depthlm_ros.engines.local.reader.DigitTree", Recording)
+    monkeypatch.setattr("depthlm_ros.engines.local.reader.DigitTrees", Recording)
     return made
 
 
@@ -185,7 +198,7 @@ def test_control_a_pointing_token_at_whole_places_is_noticed(
     place = PositionStyle.place
 
     def whole(view, pixel, grid):
-        return tuple(int(p) for p in place(view, pixel, grid))
+        return tuple(np.trunc(p) for p in place(view, pixel, grid))
 
     monkeypatch.setattr(PositionStyle, "place", staticmethod(whole))
     local.step(asked(local, "position", 2))

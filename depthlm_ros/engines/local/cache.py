@@ -15,6 +15,9 @@ import torch
 from depthlm_ros.engines.local.plan import Plan
 from depthlm_ros.models.attention import Part, attend, merged
 from depthlm_ros.models.compat import KeysValues
+from depthlm_ros.models.decoder import copied
+
+ROOM = 32  # tokens: more than the rounds of one question want together
 
 
 class Prompt:
@@ -52,10 +55,9 @@ class Block:
     def __init__(self, rows: Sequence[int], length: int, kept: Sequence[KeysValues] = ()):
         self.rows, self.length, self._kept = rows, length, list(kept)
 
-    def store(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Keep the next layer's keys and values of all words, row by row; a copy of the keys,
-        since queries lie beside them."""
-        self._kept.append((self._by_row(keys).contiguous(), self._by_row(values)))
+    def store(self, offered: torch.Tensor) -> None:
+        """Keep a copy of the next layer's keys and values (words, 2 * G, D), row by row."""
+        self._kept.append(copied(self._by_row(offered)))
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> Part:
         """(found, log sums) of all words, causally, or of the last word of each row."""
@@ -65,7 +67,9 @@ class Block:
 
     def look_from(self, layer: int, some: slice, queries: torch.Tensor, scale: float) -> Part:
         """(found, log sums) of queries (heads, rows, tokens, width) of some rows on all words."""
-        keys, values = (kept[some] for kept in self._kept[layer])
+        keys, values = self._kept[layer]
+        if some != slice(0, len(keys)):
+            keys, values = keys[some], values[some]
         found, total = attend(queries.transpose(0, 1), keys, values, scale)
         return found.transpose(0, 1), total.transpose(0, 1)
 
@@ -87,11 +91,10 @@ class Words:
         self._prompt, self._blocks = prompt, blocks
         self._sizes = [len(block.rows) * block.length for block in blocks]
 
-    def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+    def store(self, layer: int, offered: torch.Tensor) -> None:
         """Keep what the words offer to those behind them."""
-        packed = zip(keys.split(self._sizes), values.split(self._sizes), strict=True)
-        for block, own in zip(self._blocks, packed, strict=True):
-            block.store(*own)
+        for block, own in zip(self._blocks, offered.split(self._sizes), strict=True):
+            block.store(own)
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> torch.Tensor:
         """What all words find, or the last word of each row where there are as few queries."""
@@ -104,36 +107,55 @@ class Words:
         return merged([tuple(torch.cat(part) for part in own), *shared])
 
 
+class Grown:
+    """What tokens that grew offer, layer by layer, in float32, with some room for more of them."""
+
+    def __init__(self) -> None:
+        self._kept: list[torch.Tensor] = []  # for each layer (2 * G, tokens and room, D)
+
+    def extend(self, layer: int, before: int, offered: torch.Tensor) -> KeysValues:
+        """(keys, values), each (G, tokens, D), of the `before` tokens that grew and of those that
+        offer (T, 2 * G, D) now."""
+        count, heads, width = offered.shape
+        after = before + count
+        if layer == len(self._kept):
+            self._kept.append(self._made(offered, heads, after, width))
+        kept = self._kept[layer]
+        if kept.shape[1] < after:
+            kept = self._made(offered, heads, after, width)
+            kept[:, :before] = self._kept[layer][:, :before]
+            self._kept[layer] = kept
+        kept[:, before:after] = offered.transpose(0, 1)
+        keys, values = kept[:, :after].chunk(2)
+        return keys, values
+
+    def _made(self, like: torch.Tensor, heads: int, tokens: int, width: int) -> torch.Tensor:
+        shape = heads, tokens + ROOM, width
+        return torch.empty(shape, dtype=torch.float32, device=like.device)
+
+
 class Branches:
     """Tokens that grow in trees: each sees the prompt, its row's words, and its ancestors.
 
-    grown: (keys, values) for each layer of all that grew before, extended here, each
-        (heads, tokens, width) float32.
+    grown, before: all that grew before, and how many tokens they are; extended here.
     plan: where the tokens and what they see lie; its spans are of these blocks.
     """
 
     def __init__(
-        self,
-        prompt: Prompt,
-        blocks: Sequence[Block],
-        grown: dict[int, KeysValues],
-        plan: Plan,
+        self, prompt: Prompt, blocks: Sequence[Block], grown: Grown, before: int, plan: Plan
     ):
-        self._prompt, self._grown, self._plan = prompt, grown, plan
+        self._prompt, self._grown, self._before, self._plan = prompt, grown, before, plan
         self._spans = [(blocks[number], rows) for number, rows in plan.spans.items()]
+        self._seen: KeysValues  # of the newest layer
 
-    def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+    def store(self, layer: int, offered: torch.Tensor) -> None:
         """Append to what grew before."""
-        keys, values = keys.transpose(0, 1).float(), values.transpose(0, 1).float()
-        if layer in self._grown:
-            before = self._grown[layer]
-            keys, values = torch.cat([before[0], keys], 1), torch.cat([before[1], values], 1)
-        self._grown[layer] = keys, values
+        self._seen = self._grown.extend(layer, self._before, offered)
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> torch.Tensor:
         """What the tokens find: one softmax over the scores of ancestors and the log sums of
         weights that words and prompt have as a whole."""
-        plan, (keys, values) = self._plan, self._grown[layer]
+        plan, (keys, values) = self._plan, self._seen
         groups = len(keys)
         packed = plan.by_row(queries, groups)
         keys, values = plan.ancestors(keys), plan.ancestors(values)
@@ -141,16 +163,14 @@ class Branches:
         hidden = plan.hidden(groups, queries.shape[1] // groups)
         asked = packed.reshape(of_group).float()
         scores = torch.baddbmm(hidden, asked, keys.transpose(1, 2), alpha=scale)
-        parts = [
-            self._look_at_words(layer, packed, scale),
-            *self._prompt.look(layer, packed, scale),
-        ]
+        words = self._look_at_words(layer, packed, scale)
+        parts = [words, *self._prompt.look(layer, packed, scale)]
         scores = scores.view(*packed.shape[:3], -1)
         logs = torch.cat([scores, *(total.unsqueeze(3) for _, total in parts)], 3)
         own, *others = logs.softmax(3).split([scores.shape[3]] + [1] * len(parts), 3)
         found = torch.bmm(own.reshape(*of_group[:2], -1), values).view(packed.shape)
         for share, (part, _) in zip(others, parts, strict=True):
-            found = torch.addcmul(found, share, part)
+            found.addcmul_(share, part)
         found = plan.by_token(found)
         return found if found.dtype == queries.dtype else found.to(queries.dtype)
 

@@ -16,13 +16,14 @@ from functools import partial
 from math import nan
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from depthlm_ros.answer import AnswerForm, parse
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, is_checked
 from depthlm_ros.engines.capacity import SHARE, Pace, image_bytes, question_bytes, threads_for
-from depthlm_ros.engines.digits import DigitTree, Grammar
+from depthlm_ros.engines.digits import DigitTrees, Grammar
 from depthlm_ros.engines.local.drawing import Canvas, drawn
 from depthlm_ros.engines.local.free_decoding import Speaker
 from depthlm_ros.engines.local.reader import Begun, Checker, NumberReader
@@ -30,7 +31,7 @@ from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.engines.local.scenes import LocalScene
 from depthlm_ros.errors import InputError
 from depthlm_ros.models.decoder import prefill
-from depthlm_ros.models.linear import fast_products, linear_patches
+from depthlm_ros.models.linear import fast_products, join_products, linear_patches
 from depthlm_ros.models.loading import Loaded, load
 from depthlm_ros.models.memory import (
     at_once,
@@ -78,6 +79,7 @@ class LocalEngine:
         self.loaded = load(checkpoint, device, dtype, **options)
         linear_patches(self.loaded.model)
         fast_products(self.loaded.model)
+        join_products(self.loaded.products)
         found = self.loaded.checkpoint
         self.preparer = Preparer(self.loaded.vision, self.loaded.device)
         self.prompts = Prompts(self.loaded)
@@ -124,7 +126,9 @@ class LocalEngine:
         """Replies to (scene, question) pairs, scenes may mix; reply i answers pair i."""
         replies = [Reply(nan, CLOSED)] * len(batch)
         groups: dict[Hashable, list[int]] = {}
-        held = [(copy(scene), question) for scene, question in batch]  # may be closed meanwhile
+        scenes = {id(scene): scene for scene, _ in batch}
+        kept = {own: copy(scene) for own, scene in scenes.items()}  # may be closed meanwhile
+        held = [(kept[id(scene)], question) for scene, question in batch]
         for index, (scene, question) in enumerate(held):
             if not scene.closed:
                 groups.setdefault(_group(scene, question), []).append(index)
@@ -192,13 +196,12 @@ class LocalEngine:
         begun = begin(members, given)
         if not form.is_number:
             return [Reply(nan, text) for text in self.speaker.say(begun)]
-        found = self.reader.read(begun)
-        trees = [tree for tree, _ in found]
+        trees, firsts = self.reader.read(begun)
         if self._is_checked(style):
             return self._checked(style, begun, form, trees)
         if self._sample_falls_back(members, trees):
             return self._answers(members)  # all checked
-        return [self._unchecked(form, tree, first) for tree, first in found]
+        return self._unchecked(form, trees, firsts)
 
     def _shared(self, members: Sequence[Asked], given: int) -> Begun:
         """The questions of one scene behind its image; given: tokens of the answer."""
@@ -242,7 +245,7 @@ class LocalEngine:
         distrusted = self.check == "auto" and style.name in self._fallen_back
         return distrusted or is_checked(self.check, style)
 
-    def _sample_falls_back(self, members: Sequence[Asked], trees: list[DigitTree]) -> bool:
+    def _sample_falls_back(self, members: Sequence[Asked], trees: DigitTrees) -> bool:
         """Whether one of the questions that are sampled, of one scene, had to be decoded freely;
         then all answers in its style are checked from now on."""
         scene, form = members[0][0], members[0][1].form
@@ -251,13 +254,13 @@ class LocalEngine:
         sample = [i for i in range(len(members)) if (before + i) % SAMPLED == 0]
         if self.check != "auto" or not sample:
             return False
-        some, numbers = [members[i] for i in sample], [trees[i].greedy for i in sample]
+        some, numbers = [members[i] for i in sample], [trees.greedy[i] for i in sample]
         if all(numbers) and all(self._holds(some, numbers)):
             self.counts += Counter(checked=len(sample))
             return False
         # That was a pass of its own, in which a tie may have ended otherwise: now as all are.
         begun = self._shared(some, self.prompts.opening_length(form))
-        found = [tree for tree, _ in self.reader.read(begun)]
+        found, _ = self.reader.read(begun)
         return any(reply.free for reply in self._checked(scene.style, begun, form, found))
 
     def _holds(self, members: Sequence[Asked], numbers: Sequence[str]) -> list[bool]:
@@ -288,23 +291,25 @@ class LocalEngine:
         )
 
     def _checked(
-        self, style: Style, begun: Begun, form: AnswerForm, trees: list[DigitTree]
+        self, style: Style, begun: Begun, form: AnswerForm, trees: DigitTrees
     ) -> list[Reply]:
         """Replies that free decoding would have given too."""
         said = self.checker.said(begun, trees, form)
         self.counts += Counter(checked=len(said), fell_back=sum(free for _, free in said))
-        for tree, (text, free) in zip(trees, said, strict=True):
+        for number, (text, free) in zip(trees.greedy, said, strict=True):
             if free and style.name not in self._fallen_back:
                 self._fallen_back.add(style.name)
-                self._warn(style, self.checker.worded(form, tree.greedy), text)
-        return [
-            tree.reply(parse(text).metres, text, free)
-            for tree, (text, free) in zip(trees, said, strict=True)
-        ]
+                self._warn(style, self.checker.worded(form, number), text)
+        texts, alone = zip(*said, strict=True)
+        return trees.replies([parse(text).metres for text in texts], texts, alone)
 
-    def _unchecked(self, form: AnswerForm, tree: DigitTree, first: int) -> Reply:
-        said = tree.greedy or self.loaded.tokenizer.decode([first])
-        return tree.reply(self.grammar.metres(tree.greedy), form.opening + said)
+    def _unchecked(
+        self, form: AnswerForm, trees: DigitTrees, firsts: Sequence[int]
+    ) -> list[Reply]:
+        decode = self.loaded.tokenizer.decode
+        said = zip(trees.greedy, firsts, strict=True)
+        texts = [form.opening + (number or decode([first])) for number, first in said]
+        return trees.replies(trees.metres(), texts, [False] * len(texts))
 
 
 def _kind(scene: LocalScene) -> Hashable:
@@ -319,8 +324,9 @@ def _group(scene: LocalScene, question: Question) -> Hashable:
     return scene.view.image.shape, question.text, question.form
 
 
-def _places(scene: LocalScene, members: Sequence[Asked]) -> list[tuple[float, ...]] | None:
+def _places(scene: LocalScene, members: Sequence[Asked]) -> np.ndarray | None:
     """(N, 2) places of position style on the grid of image tokens, None for other styles."""
     if scene.style.name != "position":
         return None
-    return [PositionStyle.place(scene.view, q.pixel, scene.grid) for _, q in members]
+    pixels = np.array([question.pixel for _, question in members])
+    return np.stack(PositionStyle.place(scene.view, pixels.T, scene.grid), 1)

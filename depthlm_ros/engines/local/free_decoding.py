@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from depthlm_ros.engines.local.plan import Paths
 from depthlm_ros.models.loading import Loaded
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Speaker:
         ids = torch.tensor([said[row][-1] for row in rows])
         spoken = torch.tensor([len(said[row]) - 1.0 for row in rows])
         positions = (begun.ends[rows] + spoken).expand(3, -1)
-        return begun.rows.grow(rows, [paths[row] for row in rows], ids, positions)
+        seen = Paths.of_lists([paths[row] for row in rows])
+        return begun.rows.grow(rows, seen, ids, positions)
 
 
 def most_probable(

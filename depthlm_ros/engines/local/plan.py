@@ -17,6 +17,28 @@ import torch
 Where = Mapping[int, tuple[int, int]]  # row -> its block, and its index there
 
 
+class Paths(NamedTuple):
+    """The numbers of the tokens that each of M tokens sees, itself included.
+
+    lengths: (M,), how many they are. numbers: of all M, one behind the other.
+    """
+
+    lengths: np.ndarray
+    numbers: np.ndarray
+
+    @classmethod
+    def of_lists(cls, paths: Sequence[Sequence[int]]) -> Paths:
+        """Of a list for each token."""
+        numbers = np.concatenate([np.asarray(path, np.int64) for path in paths])
+        return cls(np.array([len(path) for path in paths]), numbers)
+
+    def sorted(self, order: np.ndarray) -> Paths:
+        """Those of the tokens in another order (M,)."""
+        lengths, starts = self.lengths[order], (np.cumsum(self.lengths) - self.lengths)[order]
+        inside = np.arange(lengths.sum()) - (np.cumsum(lengths) - lengths).repeat(lengths)
+        return Paths(lengths, self.numbers[starts.repeat(lengths) + inside])
+
+
 class Table(NamedTuple):
     """A round in numbers, its M tokens sorted by block and row; R rows of S slots, and at most C
     tokens that ever grew in a row.
@@ -38,12 +60,9 @@ class Table(NamedTuple):
     dark: np.ndarray
 
 
-def table(
-    where: Where, rows: Sequence[int], paths: Sequence[Sequence[int]], places: list[int]
-) -> Table:
-    """The Table of tokens of rows (M,), of which each sees the tokens in its path, by their
-    numbers, itself included. places: where each number lies among all that ever grew; those of
-    this round are appended."""
+def table(where: Where, rows: Sequence[int], paths: Paths, places: list[int]) -> Table:
+    """The Table of tokens of rows (M,), of which each sees those in its path. places: where each
+    number lies among all that ever grew; those of this round are appended."""
     found = np.array([where[row] for row in rows])
     order = np.lexsort(found.T[::-1])
     places += (len(places) + order.argsort()).tolist()
@@ -53,9 +72,9 @@ def table(
     count, width = int(row[-1]) + 1, int(slot.max()) + 1
     tokens = np.zeros(count * width, np.int64)
     tokens[row * width + slot] = np.arange(len(row))
-    lengths = [len(paths[i]) for i in order]
-    each = np.arange(len(row)).repeat(lengths)
-    path = np.array(places)[np.concatenate([paths[i] for i in order])]
+    paths = paths.sorted(order)
+    each = np.arange(len(row)).repeat(paths.lengths)
+    path = np.array(places)[paths.numbers]
     met, which = np.unique(row[each] * len(places) + path, return_inverse=True)
     of, place = np.divmod(met, len(places))
     column = np.arange(len(of)) - np.searchsorted(of, of)

@@ -17,11 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
 import torch
 
 from depthlm_ros.answer import AnswerForm
-from depthlm_ros.engines.digits import SYMBOLS, DigitTree, Grammar, Node
+from depthlm_ros.engines.digits import SYMBOLS, DigitTrees, Grammar
 from depthlm_ros.engines.local.free_decoding import Speaker, best_tokens, most_probable
+from depthlm_ros.engines.local.plan import Paths
 from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.models.loading import Loaded
 
@@ -65,21 +67,20 @@ class NumberReader:
         self._loaded = loaded
         self._grammar = grammar
         self._there = torch.tensor(loaded.symbol_ids, device=loaded.device)
+        self._ids = torch.tensor(loaded.symbol_ids)
         self._index = {token: index for index, token in enumerate(loaded.symbol_ids)}
 
     @torch.inference_mode()
-    def read(self, begun: Begun) -> list[tuple[DigitTree, int]]:
-        """(DigitTree, first token id) of each row; the id is the most probable token of all."""
+    def read(self, begun: Begun) -> tuple[DigitTrees, list[int]]:
+        """(the DigitTrees of all rows, first token id of each); the id is the most probable token
+        of all."""
         probabilities, best, top = self.probabilities(begun.hidden)
-        starts = zip(probabilities, best, strict=True)
-        trees = [DigitTree(self._grammar, p, b) for p, b in starts]
-        while any(tree.wanted for tree in trees):
-            self._round(begun, trees)
-        return list(zip(trees, top, strict=True))
+        trees = DigitTrees(self._grammar, probabilities, best, begun.rows.grown)
+        while len(trees.wanted):
+            trees.feed(*self.probabilities(self._hidden(begun, trees))[:2])
+        return trees, top
 
-    def probabilities(
-        self, hidden: torch.Tensor
-    ) -> tuple[list[list[float]], list[int], list[int]]:
+    def probabilities(self, hidden: torch.Tensor) -> tuple[np.ndarray, list[int], list[int]]:
         """For states (M, width): (M, 11) probabilities of the symbols over the full vocabulary,
         (M,) index of the most probable symbol or -1 if another token is, (M,) that token.
 
@@ -89,28 +90,19 @@ class NumberReader:
         for logits, tokens in most_probable(self._loaded, hidden):
             symbols = (logits[:, self._there] - logits.logsumexp(1, keepdim=True)).exp()
             found.append(torch.cat([symbols, tokens[:, None].float()], 1))
-        rows = torch.cat(found).tolist()
-        top = [int(row.pop()) for row in rows]
-        return rows, [self._index.get(token, -1) for token in top], top
+        rows = torch.cat(found).numpy(force=True)
+        top = rows[:, -1].astype(np.int64).tolist()
+        return rows[:, :-1], [self._index.get(token, -1) for token in top], top
 
-    def _round(self, begun: Begun, trees: list[DigitTree]) -> None:
-        """Feed what the trees want, tell them what the model said."""
-        pairs = [(row, node) for row, tree in enumerate(trees) for node in tree.wanted]
-        for column, (_, node) in enumerate(pairs, begun.rows.grown):
-            node.column = column
-        probabilities, best, _ = self.probabilities(self._hidden(begun, *zip(*pairs, strict=True)))
-        said = iter(zip(probabilities, best, strict=True))
-        for tree in trees:
-            if tree.wanted:
-                tree.feed(*zip(*islice(said, len(tree.wanted)), strict=True))
-
-    def _hidden(self, begun: Begun, rows: Sequence[int], nodes: Sequence[Node]) -> torch.Tensor:
-        """The states (M, width) after the nodes; a node stands as far behind as it is deep."""
-        paths = [node.path() for node in nodes]
-        depths = torch.tensor([len(path) - 1.0 for path in paths])
-        ids = torch.tensor([self._loaded.symbol_ids[node.symbol] for node in nodes])
-        positions = (begun.ends[list(rows)] + depths).expand(3, -1)
-        return begun.rows.grow(rows, paths, ids, positions)
+    def _hidden(self, begun: Begun, trees: DigitTrees) -> torch.Tensor:
+        """The states (M, width) after what the trees want; a token stands as far behind as it is
+        deep."""
+        wanted = trees.wanted
+        depths = torch.from_numpy(wanted.depth)
+        ids = self._ids[torch.from_numpy(wanted.symbols)]
+        positions = (begun.ends[torch.from_numpy(wanted.rows)] + depths).expand(3, -1)
+        paths = Paths(wanted.depth + 1, wanted.path[wanted.path >= 0])
+        return begun.rows.grow(wanted.rows.tolist(), paths, ids, positions)
 
 
 class Checker:
@@ -124,31 +116,31 @@ class Checker:
     def said(
         self,
         begun: Begun,
-        trees: list[DigitTree],
+        trees: DigitTrees,
         form: AnswerForm,
         rows: Sequence[int] | None = None,
     ) -> list[tuple[str, bool]]:
         """(text, whether it had to be decoded freely) of the whole answers of rows (numbers,
         ascending; None: all).
 
-        begun: with the states before each token of the opening; trees: its DigitTrees.
+        begun: with the states before each token of the opening; trees: its numbers.
         """
-        rows = range(len(trees)) if rows is None else rows
+        rows = range(len(trees.greedy)) if rows is None else rows
         agreed = self.agreed(begun, trees, form, rows)
         wrong = [row for row, fine in zip(rows, agreed, strict=True) if not fine]
         free = dict(zip(wrong, self._speaker.say(begun.rewound(), wrong), strict=True))
         return [
-            (free[row], True) if row in free else (self.worded(form, trees[row].greedy), False)
+            (free[row], True) if row in free else (self.worded(form, trees.greedy[row]), False)
             for row in rows
         ]
 
     def agreed(
-        self, begun: Begun, trees: list[DigitTree], form: AnswerForm, rows: Sequence[int]
+        self, begun: Begun, trees: DigitTrees, form: AnswerForm, rows: Sequence[int]
     ) -> list[bool]:
         """Whether each of the rows says freely the opening, its number and the closing, and
         ends."""
         opening = self._loaded.chat.encode(form.opening)
-        tails = [self._tail(trees[row], form) for row in rows]
+        tails = [self._tail(trees.greedy[row], form) for row in rows]
         together = TOGETHER_CPU if self._loaded.device.type == "cpu" else TOGETHER
         best = []
         if opening:
@@ -204,21 +196,21 @@ class Checker:
         ids = self._loaded.chat.encode(form.opening) + self.behind_opening(form, number)
         return self._loaded.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def _tail(self, tree: DigitTree, form: AnswerForm) -> list[int]:
+    def _tail(self, number: str, form: AnswerForm) -> list[int]:
         """The number's last token and the closing words; none where there is no number, or where
         free decoding would be cut off before the end."""
-        if not tree.greedy:
+        if not number:
             return []
         chat = self._loaded.chat
-        last = self._loaded.symbol_ids[SYMBOLS.index(tree.greedy[-1])]
-        closing = chat.encode(form.closing(tree.greedy))
-        length = len(chat.encode(form.opening)) + len(tree.greedy) + len(closing)
+        last = self._loaded.symbol_ids[SYMBOLS.index(number[-1])]
+        closing = chat.encode(form.closing(number))
+        length = len(chat.encode(form.opening)) + len(number) + len(closing)
         return [last, *closing] if length < self._speaker.longest else []
 
     def _best_after(
         self,
         begun: Begun,
-        trees: list[DigitTree],
+        trees: DigitTrees,
         rows: Sequence[int],
         tails: Sequence[list[int]],
     ) -> list[torch.Tensor]:
@@ -228,10 +220,10 @@ class Checker:
         paths: list[list[int]] = []
         places: list[float] = []
         for row, tail in zip(rows, tails, strict=True):
-            path = trees[row].tip.path()
-            place = float(begun.ends[row]) + len(trees[row].greedy) - 1
+            path = trees.path(row)
+            place = float(begun.ends[row]) + len(trees.greedy[row]) - 1
             for step in range(len(tail)):
-                path = [begun.rows.grown + len(paths), *path]
+                path = [*path, begun.rows.grown + len(paths)]
                 of.append(row)
                 paths.append(path)
                 places.append(place + step)
@@ -239,7 +231,7 @@ class Checker:
             return []
         ids = torch.tensor([token for tail in tails for token in tail])
         positions = torch.tensor(places).expand(3, -1)
-        return [self._best(begun.rows.grow(of, paths, ids, positions))]
+        return [self._best(begun.rows.grow(of, Paths.of_lists(paths), ids, positions))]
 
     def _best(self, hidden: torch.Tensor) -> torch.Tensor:
         """The most probable token after each of the states (M, width), on the device."""

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import torch
 
-from depthlm_ros.engines.local.cache import Block, Branches, NoPrompt, Prompt, Words
-from depthlm_ros.engines.local.plan import Plan, table
+from depthlm_ros.engines.local.cache import Block, Branches, Grown, NoPrompt, Prompt, Words
+from depthlm_ros.engines.local.plan import Paths, Plan, table
 from depthlm_ros.models.compat import KeysValues
 from depthlm_ros.models.decoder import run
 from depthlm_ros.models.loading import Loaded
@@ -34,7 +34,7 @@ class Rows:
         self._prompt = NoPrompt() if prompt is None else Prompt(prompt)
         self._blocks: list[Block] = []
         self._where: dict[int, tuple[int, int]] = {}  # row -> its block, and its index there
-        self._grown: dict[int, KeysValues] = {}
+        self._grown = Grown()
         self._places: list[int] = []  # of the tokens that grew, by number
 
     @property
@@ -75,20 +75,20 @@ class Rows:
     def grow(
         self,
         rows: Sequence[int],
-        paths: Sequence[list[int]],
+        paths: Paths,
         ids: torch.Tensor,
         positions: torch.Tensor,
     ) -> torch.Tensor:
         """Hidden states (M, width) of M more tokens, each the tip of a branch of its own.
 
-        rows: the row of each, ascending; paths: the tokens it sees of those that ever grew, by
-        their number, itself included; ids (M,); positions (3, M) float, both on the host.
+        rows: the row of each, ascending; paths: the tokens it sees of those that ever grew, itself
+        included; ids (M,); positions (3, M) float, both on the host.
         """
-        device = self._loaded.device
+        device, before = self._loaded.device, self.grown
         plan = Plan(table(self._where, rows, paths, self._places), device)
         if plan.order is not None:
             ids, positions = ids[plan.order], positions[:, plan.order]
-        branches = Branches(self._prompt, self._blocks, self._grown, plan)
+        branches = Branches(self._prompt, self._blocks, self._grown, before, plan)
         states = run(
             self._loaded,
             ids.to(device, non_blocking=True),

@@ -120,7 +120,7 @@ class Reader:
         begun = await self._next(server, starts)
         trees = [DigitTree(self._grammar, one.probabilities, one.best) for one in begun]
         while any(tree.wanted for tree in trees):
-            nodes = [(row, node.text) for row, tree in enumerate(trees) for node in tree.wanted]
+            nodes = [(row, text) for row, tree in enumerate(trees) for text in tree.wanted]
             wanted = [starts[row].going_on(text) for row, text in nodes]
             said = iter(await self._next(server, wanted))
             for tree in trees:

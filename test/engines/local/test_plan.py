@@ -6,12 +6,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from depthlm_ros.engines.local.plan import Plan, table
+from depthlm_ros.engines.local.plan import Paths, Plan, table
 
 # Row 3 is the first of block 0, row 1 the third of it; row 2 is in block 1.
 WHERE = {3: (0, 0), 0: (0, 1), 1: (0, 2), 2: (1, 0)}
 ROWS = [1, 1, 2, 3]
-PATHS = [[0], [1, 0], [2], [3]]
+PATHS = Paths.of_lists([[0], [1, 0], [2], [3]])
 
 
 def seen_by(made, places, token):
@@ -33,14 +33,14 @@ def test_every_token_sees_its_path_and_nothing_else():
 def test_a_later_round_sees_what_grew_before_it():
     places = []
     table(WHERE, ROWS, PATHS, places)
-    made = table(WHERE, [1, 3], [[4, 1, 0], [5, 3]], places)
+    made = table(WHERE, [1, 3], Paths.of_lists([[4, 1, 0], [5, 3]]), places)
     assert [seen_by(made, places, token) for token in range(2)] == [{0, 1, 4}, {3, 5}]
 
 
 def test_a_single_row_looks_at_all_that_grew_without_picking_it_out():
     places = []
-    table(WHERE, [2, 2, 2], [[0], [1, 0], [2]], places)
-    made = table(WHERE, [2], [[3, 2]], places)
+    table(WHERE, [2, 2, 2], Paths.of_lists([[0], [1, 0], [2]]), places)
+    made = table(WHERE, [2], Paths.of_lists([[3, 2]]), places)
     assert seen_by(made, places, 0) == {2, 3}
     assert Plan(made, torch.device("cpu"))._seen is None
 

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import DynamicCache
 
 from depthlm_ros.engines.local import rows as rows_module
+from depthlm_ros.engines.local.plan import Paths
 from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.models import attention, compat
 from depthlm_ros.models.attention import attend, folded, merged
@@ -67,7 +68,11 @@ def by_rows(loaded, prompt):
     rows = Rows(loaded, prompt)
     begun = rows.begin(*some_words(loaded), LENGTHS)
     of, paths, ids = GROWN
-    return begun, rows.grow(of, paths, torch.tensor(ids), grown_positions(paths)), rows
+    return (
+        begun,
+        rows.grow(of, Paths.of_lists(paths), torch.tensor(ids), grown_positions(paths)),
+        rows,
+    )
 
 
 def close(ours, theirs):
@@ -125,7 +130,7 @@ def test_branches_may_grow_in_rounds(scene_of, architecture):
         rows.begin(*some_words(loaded), LENGTHS)
         for start, stop in ((0, 1), (1, 2), (2, 5)):
             of, paths, ids = (part[start:stop] for part in GROWN)
-            found = rows.grow(of, paths, torch.tensor(ids), grown_positions(paths))
+            found = rows.grow(of, Paths.of_lists(paths), torch.tensor(ids), grown_positions(paths))
             assert close(found, together[start:stop])
 
 

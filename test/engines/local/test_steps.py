@@ -143,7 +143,7 @@ def test_a_step_that_is_killed_midway_leaves_the_next_ones_right(
     engine = engines("local", "qwen3_vl")
     pairs = asked(engine, style, 6)
     expected = texts(engine.step(pairs))
-    layer, calls = engine.loaded.base.language_model.layers[1].mlp, []
+    layer, calls = engine.loaded.base.language_model.layers[1].mlp.act_fn, []
 
     def killed(module, inputs):
         calls.append(1)
