@@ -43,7 +43,7 @@ EXPIRE_S = 0.1  # how often overdue questions are looked for
 LOOK_S = 0.1  # how often a signal to stop is looked for
 # The end of a node waits for refusals to leave: so long at most, or so many looks for what is to
 # be done where a busy machine grants few; and so many looks after the last. Each takes GLANCE_S.
-ANSWERS_S, LEAST_LOOKS, QUIET_LOOKS = 1.5, 100, 20
+ANSWERS_S, LEAST_LOOKS, QUIET_LOOKS = 2.5, 100, 20
 GLANCE_S = 0.005
 # Python's usual 5 ms are what every operation of a model waits for where callbacks keep the
 # interpreter busy, and every callback where a model does.
