@@ -43,7 +43,7 @@ def commands():
     """(page, whether it is a code line, program, words) of each command in a page."""
     found = []
     for page in PAGES:
-        text = page.read_text(encoding="utf-8")
+        text = re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8"))  # continued lines
         lines = [(True, line) for line in re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE)]
         lines += [
             (True, line)
