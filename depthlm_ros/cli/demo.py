@@ -22,6 +22,8 @@ def add(subparsers) -> None:
     parser.add_argument("--camera", metavar="YAML", help="or its camera_info file")
     parser.add_argument("--out", default="out/demo", help="output folder (default: out/demo)")
     add_grid_option(parser)
+    parser.set_defaults(grid=None)
+    parser.epilog = "Without --grid and --stride a checkpoint with a dense head shows its map."
     parser.add_argument(
         "--checkpoint", default="tiny", help="a checkpoint, as for the node (default: tiny)"
     )

@@ -24,15 +24,16 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from depthlm_ros.checkpoints import AVERAGES
+from depthlm_ros.checkpoints import AVERAGES, DENSE
 from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError
-from depthlm_ros.predict import NO_AVERAGE
+from depthlm_ros.predict import NO_AVERAGE, Predictor
 from depthlm_ros.ros.arguments import CAMERA_NAME, CAMERA_NAMES, LONGEST_NAME
 from depthlm_ros.ros.compat import given_parameters
 from depthlm_ros.scan import LARGEST_GRID
 from depthlm_ros.view import AXES
+from depthlm_ros.worker.requests import GRID_STYLE, Grid, Stride
 
 _WORDS = {
     str: "a text",
@@ -257,6 +258,18 @@ class Settings:
         problems = settings_problems(vars(self))
         if problems:
             raise InputError("; ".join(problems))
+
+    def grid(self, predictor: Predictor | None) -> tuple[Grid | Stride, str]:
+        """The pixels of the grid that is published, and the style in which they are asked.
+
+        A stride is read from the map of a checkpoint with a dense head, where the engine can use
+        that and no other style was chosen for grids.
+        """
+        if not self.grid_stride:
+            return Grid(self.grid_columns, self.grid_rows), GRID_STYLE
+        local = self.engine == "local" and not self.grid_style
+        has_map = local and predictor is not None and predictor.checkpoint.head is not None
+        return Stride(self.grid_stride), DENSE if has_map else GRID_STYLE
 
 
 class Own(NamedTuple):

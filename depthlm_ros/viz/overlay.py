@@ -142,9 +142,11 @@ def _with_text(image, pixels, metres, limits, radius, unsure) -> np.ndarray:
     """With the legend, and the metres beside some pixels."""
     drawn = Image.fromarray(image)
     draw = ImageDraw.Draw(drawn)
-    font = text_font(max(image.shape[0] // 32, 10))
+    size = max(image.shape[0] // 32, 10)
+    font = text_font(size)
     for index in labelled(image.shape[:2], pixels, metres):
         (u, v), value = pixels[index], metres[index]
+        v = min(max(v, size / 2 + 2), drawn.height - size / 2 - 2)  # all of the text inside
         text = f"{value:.2f} m{' ?' if unsure[index] else ''}" if np.isfinite(value) else "?"
         left = u > 0.85 * drawn.width  # no room on the right
         place = (u - radius - 4 if left else u + radius + 4, v)

@@ -50,6 +50,10 @@ class Pixels:
 
     values: np.ndarray
 
+    def shape(self, camera: Camera) -> tuple[int, int]:
+        """(columns, rows): one row, whatever the camera."""
+        return len(self.values), 1
+
     def on(self, camera: Camera) -> np.ndarray:
         """The list, whatever the camera."""
         return self.values
@@ -140,10 +144,15 @@ class PixelRequest:
 
     @classmethod
     def many(
-        cls, camera: str, frame: Frame | FrameSource, pixels: PixelSet, kind: str = "grid"
+        cls,
+        camera: str,
+        frame: Frame | FrameSource,
+        pixels: PixelSet,
+        style: str = GRID_STYLE,
+        kind: str = "grid",
     ) -> "PixelRequest":
         """A request for many pixels, which gives way to all others and has no deadline."""
-        return cls(camera, frame, pixels, GRID_STYLE, GRID_PRIORITY, kind=kind)
+        return cls(camera, frame, pixels, style, GRID_PRIORITY, kind=kind)
 
 
 @dataclass(frozen=True)

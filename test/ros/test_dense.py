@@ -159,11 +159,11 @@ def test_services_and_the_action_answer_as_the_streams_do(node):
     assert response.success and response.answers.distance[0] > 0
     client = ActionClient(node.node, action.ScanGrid, "/depthlm/scan_grid")
     assert client.wait_for_server(10)
-    sent = client.send_goal_async(action.ScanGrid.Goal(columns=80, rows=60))
+    sent = client.send_goal_async(action.ScanGrid.Goal())  # the grid that is published
     node.wait(sent.done)
     result = sent.result().get_result_async()
     node.wait(result.done)
     found = result.result().result
-    assert found.success and found.answered == 4800
+    assert found.success and (found.cloud.width, found.cloud.height) == (80, 60)
     assert np.allclose(np.array(found.answers.z).reshape(60, 80), z_m, rtol=1e-4)
     client.destroy()

@@ -8,9 +8,8 @@ image, and whether the chosen rate is kept is told.
 
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from depthlm_ros.checkpoints import DENSE
 from depthlm_ros.errors import DepthLMError, InputError
 from depthlm_ros.ros.camera.inputs import CameraImage
 from depthlm_ros.ros.publish.streams import Streams
@@ -151,16 +150,11 @@ class Outputs:
             self._pace.unwanted()
             return
         self._pace.wanted()
-        now = self._parameters.now
-        stride = now.grid_stride
-        pixels = Stride(stride) if stride else Grid(now.grid_columns, now.grid_rows)
+        pixels, style = self._parameters.now.grid(self._worker.predictor)
         if self._latest and self._latest[:2] == (image, pixels):  # it would be answered the same
             self._publish(*self._latest)
             return
-        request = PixelRequest.many(self._camera, image, pixels)
-        if stride and self._has_maps(now):
-            request = replace(request, style=DENSE)
-        pending = self._worker.submit(request)
+        pending = self._worker.submit(PixelRequest.many(self._camera, image, pixels, style))
         self._grid = grid = _Grid(image, pixels, pending, time.monotonic())
         pending.future.add_done_callback(lambda done: self._on_answered(grid, done))
 
@@ -173,12 +167,6 @@ class Outputs:
         except InputError:  # inputs.py says what is missing
             return None
         return None if self._is_old(image) else image
-
-    def _has_maps(self, now) -> bool:
-        """Whether a stride is read from maps: where the checkpoint has a dense head that the
-        engine can use, and no other style was chosen for grids."""
-        local = now.engine == "local" and not now.grid_style
-        return local and self._worker.predictor.checkpoint.head is not None
 
     def _is_old(self, image) -> bool:
         limit = self._parameters.now.grid_max_age

@@ -18,7 +18,7 @@ from depthlm_ros.ros.convert import cloud_message, fill_answers
 from depthlm_ros.ros.serve.queries import DEEP, interfaces, pixels_of, remark
 from depthlm_ros.ros.topic import STEADY
 from depthlm_ros.scan import gathered
-from depthlm_ros.worker.requests import Grid, PixelRequest, Pixels
+from depthlm_ros.worker.requests import GRID_STYLE, Grid, PixelRequest, Pixels
 
 LOOK_S = 0.05  # how often a cancel is looked for
 FEEDBACK_S = 0.25
@@ -65,41 +65,36 @@ class ScanAction:
 
     async def _scan(self, handle, result, began):
         goal, asking = handle.request, self._asking
-        shape = self._shape(goal)
         source = await asking.covered(goal, asking.enclosed if goal.image.width else asking.newest)
         result.header = source.header
-        pixels = _pixels(goal, shape)
-        request = PixelRequest.many(source.camera, source.image, pixels, kind="scan")
+        pixels, style = self._pixels(goal)
+        request = PixelRequest.many(source.camera, source.image, pixels, style, kind="scan")
         pending = asking.worker.submit(request)
-        watch = _Watch(self._node, handle, pending, source.header, shape, self._type.Feedback)
+        watch = _Watch(self._node, handle, pending, source.header, pixels, self._type.Feedback)
         try:
             answered = await asking.settled(pending, source)
         finally:
             watch.close()
         where = await asking.points(goal, source, answered.ranges)
+        shape = pixels.shape(answered.frame.camera)
         _fill(result, source.header, answered, shape, where)
         if handle.is_cancel_requested:
             text = f"cancelled after {pending.done} of {pending.total} pixels"
             return Problem(Code.CANCELLED, text)
         return remark(answered.ranges)
 
-    def _shape(self, goal):
-        """(columns, rows) of the cloud; a list is one row."""
-        if goal.columns or goal.rows:
-            return goal.columns, goal.rows
-        if goal.u or goal.v:
-            return len(pixels_of(goal)), 1
-        return self._asking.parameters.now.grid_columns, self._asking.parameters.now.grid_rows
-
-
-def _pixels(goal, shape):
-    """Which pixels a goal wants."""
-    if goal.u and not goal.columns and not goal.rows:
-        return Pixels(pixels_of(goal))
-    roi = goal.region
-    whole = not roi.width or not roi.height
-    region = None if whole else (roi.x_offset, roi.y_offset, roi.width, roi.height)
-    return Grid(*shape, region)
+    def _pixels(self, goal):
+        """(pixels, style) that a goal wants."""
+        is_grid = goal.columns or goal.rows
+        if (goal.u or goal.v) and not is_grid:
+            return Pixels(pixels_of(goal)), GRID_STYLE
+        now, roi = self._asking.parameters.now, goal.region
+        region = (roi.x_offset, roi.y_offset, roi.width, roi.height)
+        region = region if roi.width and roi.height else None
+        if not is_grid and region is None:
+            return now.grid(self._asking.worker.predictor)
+        size = (goal.columns, goal.rows) if is_grid else (now.grid_columns, now.grid_rows)
+        return Grid(*size, region), GRID_STYLE
 
 
 def _fill(result, header, answered, shape, where):
@@ -115,9 +110,9 @@ def _fill(result, header, answered, shape, where):
 class _Watch:
     """Looks after a scan under way: cancels it when asked to, and tells how far it is."""
 
-    def __init__(self, node, handle, pending, header, shape, feedback):
+    def __init__(self, node, handle, pending, header, pixels, feedback):
         self._node, self._handle, self._pending = node, handle, pending
-        self._header, self._shape = header, shape
+        self._header, self._pixels = header, pixels
         self._began = time.monotonic()
         self._told, self._again = 0, 0.0
         self._feedback = feedback
@@ -145,4 +140,5 @@ class _Watch:
 
     def _partial(self):
         answered = self._pending.snapshot()
-        return cloud_message(self._header, gathered(answered.ranges, answered.frame, *self._shape))
+        shape = self._pixels.shape(answered.frame.camera)
+        return cloud_message(self._header, gathered(answered.ranges, answered.frame, *shape))

@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm demo: the node and a camera as processes, asked over DDS; a table and images.
 
-A client of the node like any other: knows nothing about models. Everything it starts is stopped,
-and it talks to nothing but its own processes.
+A client of the node like any other: of its model it knows whether that has maps. Everything it
+starts is stopped, and it talks to nothing but its own processes.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from depthlm_ros.demo.scene import SCENE, demo_frame
 from depthlm_ros.errors import DepthLMError, EngineError, InputError
 from depthlm_ros.evaluation.metrics import best_constant, delta1
 from depthlm_ros.msgs.fields import cloud_points
+from depthlm_ros.predict import choose_checkpoint
 from depthlm_ros.ros.dds import environment, private_graph
 from depthlm_ros.ros.tools.call import print_answers, print_source, truth_columns
 from depthlm_ros.ros.tools.child import Child, undisturbed
@@ -26,6 +27,8 @@ from depthlm_ros.viz.files import output_folder, write_cloud, write_overlay
 from depthlm_ros.viz.progress import progress_bar
 
 ASKED = 4, 2  # columns and rows of the pixels in the table
+GRID = 32, 24  # of the cloud, where no map can be had
+STRIDE = 2  # of a map: fine enough for the eye
 _CAMERA = ("camera", "fx", "fy", "cx", "cy")
 
 
@@ -38,23 +41,33 @@ def main(args) -> int:
             raise InputError("the options of a camera belong to an image: give --image too")
         shown = {"image": args.image, **camera} if args.image else {}
         frame, out = demo_frame(args.image or "", **camera), output_folder(args.out)
+        stride = args.stride or (STRIDE if not args.grid and _has_map(args) else 0)
         with private_graph() as variables, environment(variables), contextlib.ExitStack() as stack:
             with undisturbed():
                 children = [
-                    stack.enter_context(_node(args, out / "node.log")),
+                    stack.enter_context(_node(args, stride, out / "node.log")),
                     stack.enter_context(_camera(shown, out / "camera.log")),
                 ]
             client = stack.enter_context(Client())
             truth = None if args.image else _truth()
-            _Demo(client, children, frame, truth, out, args.timeout).run(args.grid)
+            demo = _Demo(client, children, frame, truth, out, args.timeout)
+            demo.run((0, 0) if stride else args.grid or GRID)
     except DepthLMError as error:
         print(f"depthlm demo: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _node(args, log) -> Child:
-    parameters = {"checkpoint": args.checkpoint, "engine": args.engine}
+def _has_map(args) -> bool:
+    """Whether the node will have a map of every pixel; the node says what is wrong if it cannot
+    be told."""
+    with contextlib.suppress(DepthLMError):
+        return args.engine == "local" and choose_checkpoint(args.checkpoint).head is not None
+    return False
+
+
+def _node(args, stride, log) -> Child:
+    parameters = {"checkpoint": args.checkpoint, "engine": args.engine, "grid.stride": stride}
     remapped = ["-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info"]
     return Child("depthlm_ros.ros.node", ["--ros-args", *remapped, *_given(parameters)], log=log)
 
@@ -106,14 +119,15 @@ class _Demo:
         self._write(response.answers, result)
 
     def _scanned(self, columns, rows):
-        """The result of the action for a grid."""
+        """The result of the action for a grid; 0 and 0: the node's own, a map."""
         goal = self._client.action.ScanGrid.Goal(columns=columns, rows=rows)
         began = time.monotonic()
-        with progress_bar(f"scanning {columns} x {rows} pixels") as progress:
+        with progress_bar("scanning the image") as progress:
             result = self._client.scan(goal, progress, self._timeout)
         if not result.success:
             raise EngineError(f"the node says: {result.message}")
-        print(f"scan of {columns} x {rows} pixels: {time.monotonic() - began:.1f} s")
+        size = f"{result.cloud.width} x {result.cloud.height}"
+        print(f"scan of {size} pixels: {time.monotonic() - began:.1f} s")
         return result
 
     def _first(self, pixels):
