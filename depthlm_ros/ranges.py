@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -187,77 +187,11 @@ class Part(Protocol):
     def add_done_callback(self, callback: Callable[[object], None]) -> None: ...
 
 
-class Both:
-    """Two parts about the same pixels, of which every pixel needs both."""
+class _Parts:
+    """Several parts as one. Thread-safe."""
 
-    def __init__(self, first: Part, second: Part) -> None:
-        self._parts = first, second
-        self.total = first.total
-
-    @property
-    def done(self) -> int:
-        """How many pixels both have answered, as far as they answer in one order."""
-        return min(part.done for part in self._parts)
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more will come."""
-        return all(part.finished for part in self._parts)
-
-    @property
-    def error(self) -> Exception | None:
-        """What one of them raised, or None."""
-        return next((part.error for part in self._parts if part.error), None)
-
-    def cancel(self) -> None:
-        """Both."""
-        for part in self._parts:
-            part.cancel()
-
-    def expire(self) -> None:
-        """Both."""
-        for part in self._parts:
-            part.expire()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Until both are finished or `timeout` seconds are over; raises what one raised."""
-        wait_for(self._parts, timeout)
-
-    def add_done_callback(self, callback: Callable[["Both"], None]) -> None:
-        """Call callback(self) once both are finished; now if they are."""
-        countdown = _Countdown(len(self._parts), lambda: callback(self))
-        for part in self._parts:
-            part.add_done_callback(countdown)
-
-
-def wait_for(parts: Sequence[Part], timeout: float | None) -> None:
-    """Wait until all parts are finished or `timeout` seconds are over; raises what one raised."""
-    end = None if timeout is None else time.monotonic() + timeout
-    for part in parts:
-        part.wait(None if end is None else max(end - time.monotonic(), 0.0))
-
-
-class RangesJob:
-    """The answers to some pixels of a frame, on their way. Thread-safe.
-
-    parts: the jobs that it consists of; without any it is finished.
-    read: (report) -> Ranges as far as the parts are answered; what is not is NaN with TIMED_OUT
-        or CANCELLED. report: "greedy" or "median", "" for what the checkpoint says.
-    """
-
-    def __init__(self, parts: Sequence[Part], read: Callable[[str], Ranges]) -> None:
+    def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = tuple(parts)
-        self._read = read
-
-    @property
-    def total(self) -> int:
-        """How many pixels the model was given."""
-        return sum(part.total for part in self._parts)
-
-    @property
-    def done(self) -> int:
-        """How many of them are answered."""
-        return sum(part.done for part in self._parts)
 
     @property
     def finished(self) -> bool:
@@ -266,7 +200,7 @@ class RangesJob:
 
     @property
     def error(self) -> Exception | None:
-        """What the engine raised, or None."""
+        """What the engine raised in one of them, or None."""
         return next((part.error for part in self._parts if part.error), None)
 
     def cancel(self) -> None:
@@ -279,12 +213,7 @@ class RangesJob:
         for part in self._parts:
             part.expire()
 
-    def wait(self, timeout: float | None = None) -> Ranges:
-        """Ranges when finished or after `timeout` seconds; raises what the engine raised."""
-        wait_for(self._parts, timeout)
-        return self.snapshot()
-
-    def add_done_callback(self, callback: Callable[["RangesJob"], None]) -> None:
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Call callback(self) once all parts are finished, in the thread that finishes the last;
         now if they are."""
         if not self._parts:
@@ -293,6 +222,56 @@ class RangesJob:
         countdown = _Countdown(len(self._parts), lambda: callback(self))
         for part in self._parts:
             part.add_done_callback(countdown)
+
+    def _wait(self, timeout: float | None) -> None:
+        end = None if timeout is None else time.monotonic() + timeout
+        for part in self._parts:
+            part.wait(None if end is None else max(end - time.monotonic(), 0.0))
+
+
+class Both(_Parts):
+    """Two parts about the same pixels, of which every pixel needs both; itself a Part."""
+
+    def __init__(self, first: Part, second: Part) -> None:
+        super().__init__((first, second))
+        self.total = first.total
+
+    @property
+    def done(self) -> int:
+        """How many pixels both have answered, as far as they answer in one order."""
+        return min(part.done for part in self._parts)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Until both are finished or `timeout` seconds are over; raises what one raised."""
+        self._wait(timeout)
+
+
+class RangesJob(_Parts):
+    """The answers to some pixels of a frame, on their way. Thread-safe.
+
+    parts: the jobs that it consists of; without any it is finished.
+    read: (report) -> Ranges as far as the parts are answered; what is not is NaN with TIMED_OUT
+        or CANCELLED. report: "greedy" or "median", "" for what the checkpoint says.
+    """
+
+    def __init__(self, parts: Sequence[Part], read: Callable[[str], Ranges]) -> None:
+        super().__init__(parts)
+        self._read = read
+
+    @property
+    def total(self) -> int:
+        """How many pixels the model was given."""
+        return sum(part.total for part in self._parts)
+
+    @property
+    def done(self) -> int:
+        """How many of them are answered."""
+        return sum(part.done for part in self._parts)
+
+    def wait(self, timeout: float | None = None) -> Ranges:
+        """Ranges when finished or after `timeout` seconds; raises what the engine raised."""
+        self._wait(timeout)
+        return self.snapshot()
 
     def snapshot(self, report: str = "") -> Ranges:
         """Ranges so far. report: how to read the replies, instead of as the checkpoint says."""
