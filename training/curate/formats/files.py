@@ -57,12 +57,7 @@ def metres_of(path: Path, per_metre: float) -> np.ndarray:
 
 def raw_depth(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """(H, W) uint16 of a 16-bit grey PNG, of the given (width, height). Raises Skip."""
-    if not path.is_file():
-        raise Skip("no depth file", str(path))
-    try:
-        raw = read_raster(path)
-    except ImageError as error:
-        raise Skip("truncated depth", str(error)) from error
+    raw = _raster_of(path, "depth")
     if raw.ndim != 2 or raw.dtype != np.uint16:
         raise Skip("not a depth image", f"{path}: {raw.dtype} of shape {raw.shape}")
     _check_size(raw, size, path)
@@ -79,14 +74,19 @@ def in_metres(raw: np.ndarray, per_metre: float, unknown: Sequence[int] = (0,)) 
 
 def mask_of(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) bool of a mask of 1 or 8 bits, True where it is not black. Raises Skip."""
-    if not path.is_file():
-        raise Skip("no mask file", str(path))
-    try:
-        raster = read_raster(path)
-    except ImageError as error:
-        raise Skip("truncated mask", str(error)) from error
+    raster = _raster_of(path, "mask")
     _check_size(raster, size, path)
     return (raster if raster.ndim == 2 else raster[..., 0]) > 0
+
+
+def _raster_of(path: Path, what: str) -> np.ndarray:
+    """The stored values of an image file. what: it holds. Raises Skip."""
+    if not path.is_file():
+        raise Skip(f"no {what} file", str(path))
+    try:
+        return read_raster(path)
+    except ImageError as error:
+        raise Skip(f"truncated {what}", str(error)) from error
 
 
 def _check_size(raster: np.ndarray, size: tuple[int, int] | None, path: Path) -> None:
