@@ -226,6 +226,12 @@ def _averages(checkpoint: Checkpoint, average: str) -> dict[str, str]:
     return dict.fromkeys(checkpoint.styles, average) if average else checkpoint.average
 
 
+def has_map(checkpoint: Checkpoint, engine: str) -> bool:
+    """Whether a predictor of this checkpoint and engine has maps: a dense head, and the hidden
+    states that it reads."""
+    return engine == "local" and checkpoint.head is not None
+
+
 def _askable(checkpoint: Checkpoint, engine: str, style: str, grid_style: str) -> Checkpoint:
     """The entry with styles that the engine can do. style, grid_style: those that were wanted."""
     lacking = LACKING.get(engine, {})
@@ -258,7 +264,7 @@ def _asking(
     warm_up = warm_up and engine == "local"  # a fake needs none, and the yardstick is slow
     loading = span(progress, 0.0, 0.9 if warm_up else 1.0)
     found: Any = make_engine(engine, checkpoint, loading, **options)
-    if engine == "local" and checkpoint.head:
+    if has_map(checkpoint, engine):
         from depthlm_ros.dense.predictor import DensePredictor
 
         made: AskingPredictor = DensePredictor(found, checkpoint)

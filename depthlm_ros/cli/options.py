@@ -18,6 +18,7 @@ from depthlm_ros.predict import (
     PREDICTORS,
     Predictor,
     choose_checkpoint,
+    has_map,
     load_predictor,
 )
 from depthlm_ros.ranges import Ranges
@@ -160,9 +161,10 @@ def grid_of(args: argparse.Namespace, camera: Camera) -> tuple[int, int]:
 def grid_style_of(args: argparse.Namespace) -> str:
     """The style for a grid: --style; without it and with --stride that of maps, where the
     checkpoint has a dense head and the engine can use it; "" for the checkpoint's own."""
-    if args.style or not args.stride or args.engine != "local":
+    if args.style or not args.stride:
         return args.style
-    return DENSE if choose_checkpoint(args.checkpoint or "tiny", args.entry).head else ""
+    checkpoint = choose_checkpoint(args.checkpoint or "tiny", args.entry, engine=args.engine)
+    return DENSE if has_map(checkpoint, args.engine) else ""
 
 
 def predictor_from(

@@ -28,7 +28,7 @@ from depthlm_ros.checkpoints import AVERAGES, DENSE
 from depthlm_ros.engines import CHECKS, ENGINES
 from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError
-from depthlm_ros.predict import NO_AVERAGE, Predictor
+from depthlm_ros.predict import NO_AVERAGE, Predictor, has_map
 from depthlm_ros.ros.arguments import CAMERA_NAME, CAMERA_NAMES, LONGEST_NAME
 from depthlm_ros.ros.compat import given_parameters
 from depthlm_ros.scan import LARGEST_GRID
@@ -267,9 +267,9 @@ class Settings:
         """
         if not self.grid_stride:
             return Grid(self.grid_columns, self.grid_rows), GRID_STYLE
-        local = self.engine == "local" and not self.grid_style
-        has_map = local and predictor is not None and predictor.checkpoint.head is not None
-        return Stride(self.grid_stride), DENSE if has_map else GRID_STYLE
+        mapped = predictor is not None and has_map(predictor.checkpoint, self.engine)
+        is_read = mapped and not self.grid_style
+        return Stride(self.grid_stride), DENSE if is_read else GRID_STYLE
 
 
 class Own(NamedTuple):

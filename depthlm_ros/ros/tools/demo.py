@@ -17,7 +17,7 @@ from depthlm_ros.demo.scene import SCENE, demo_frame
 from depthlm_ros.errors import DepthLMError, EngineError, InputError
 from depthlm_ros.evaluation.metrics import best_constant, delta1
 from depthlm_ros.msgs.fields import cloud_points
-from depthlm_ros.predict import choose_checkpoint
+from depthlm_ros.predict import choose_checkpoint, has_map
 from depthlm_ros.ros.dds import environment, private_graph
 from depthlm_ros.ros.tools.call import print_answers, print_source, truth_columns
 from depthlm_ros.ros.tools.child import Child, undisturbed
@@ -62,7 +62,7 @@ def _has_map(args) -> bool:
     """Whether the node will have a map of every pixel; the node says what is wrong if it cannot
     be told."""
     with contextlib.suppress(DepthLMError):
-        return args.engine == "local" and choose_checkpoint(args.checkpoint).head is not None
+        return has_map(choose_checkpoint(args.checkpoint), args.engine)
     return False
 
 
