@@ -48,10 +48,10 @@ def _middles(columns: int, rows: int, region: Region) -> np.ndarray:
     return pixels
 
 
-def stride_shape(camera: Camera, stride: int) -> tuple[int, int]:
-    """(columns, rows) of the grid that holds about every stride-th pixel along both axes, and
-    with 1 every pixel."""
-    return max(round(camera.width / stride), 1), max(round(camera.height / stride), 1)
+def stride_shape(width: int, height: int, stride: int) -> tuple[int, int]:
+    """(columns, rows) of the grid that holds about every stride-th of width x height pixels along
+    both axes, and with 1 every pixel."""
+    return max(round(width / stride), 1), max(round(height / stride), 1)
 
 
 def grid_camera(camera: Camera, columns: int, rows: int) -> Camera:

@@ -67,7 +67,7 @@ def test_uncertain_points_are_left_out_and_those_of_unknown_deviation():
     ("stride", "shape"), [(1, (640, 480)), (2, (320, 240)), (3, (213, 160)), (1000, (1, 1))]
 )
 def test_a_stride_is_a_grid(stride, shape):
-    assert stride_shape(Camera(640, 480, 500.0, 500.0, 320.0, 240.0), stride) == shape
+    assert stride_shape(640, 480, stride) == shape
 
 
 def test_a_point_that_is_left_out_is_not_uncertain():

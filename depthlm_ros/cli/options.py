@@ -155,7 +155,7 @@ def add_grid_option(parser: argparse.ArgumentParser) -> None:
 
 def grid_of(args: argparse.Namespace, camera: Camera) -> tuple[int, int]:
     """(columns, rows) that the options say for images of a camera."""
-    return stride_shape(camera, args.stride) if args.stride else args.grid
+    return stride_shape(camera.width, camera.height, args.stride) if args.stride else args.grid
 
 
 def grid_style_of(args: argparse.Namespace) -> str:

@@ -31,7 +31,7 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.predict import NO_AVERAGE, Predictor, has_map
 from depthlm_ros.ros.arguments import CAMERA_NAME, CAMERA_NAMES, LONGEST_NAME
 from depthlm_ros.ros.compat import given_parameters
-from depthlm_ros.scan import LARGEST_GRID
+from depthlm_ros.scan import LARGEST_GRID, Region
 from depthlm_ros.view import AXES
 from depthlm_ros.worker.requests import GRID_STYLE, Grid, Stride
 
@@ -259,17 +259,21 @@ class Settings:
         if problems:
             raise InputError("; ".join(problems))
 
-    def grid(self, predictor: Predictor | None) -> tuple[Grid | Stride, str]:
+    def grid(
+        self, predictor: Predictor | None, region: Region | None = None
+    ) -> tuple[Grid | Stride, str]:
         """The pixels of the grid that is published, and the style in which they are asked.
+
+        region: the part of the image that it is to cover, None: all.
 
         A stride is read from the map of a checkpoint with a dense head, where the engine can use
         that and no other style was chosen for grids.
         """
         if not self.grid_stride:
-            return Grid(self.grid_columns, self.grid_rows), GRID_STYLE
+            return Grid(self.grid_columns, self.grid_rows, region), GRID_STYLE
         mapped = predictor is not None and has_map(predictor.checkpoint, self.engine)
         is_read = mapped and not self.grid_style
-        return Stride(self.grid_stride), DENSE if is_read else GRID_STYLE
+        return Stride(self.grid_stride, region), DENSE if is_read else GRID_STYLE
 
 
 class Own(NamedTuple):

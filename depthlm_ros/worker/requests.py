@@ -19,7 +19,7 @@ from depthlm_ros.errors import Code, DepthLMError, EngineError, InputError, Prob
 from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import Ranges, RangesJob
 from depthlm_ros.regions import box_pixels
-from depthlm_ros.scan import grid_pixels, stride_shape
+from depthlm_ros.scan import Region, grid_pixels, stride_shape
 from depthlm_ros.view import Frame
 
 GRID_STYLE = "grid"  # the checkpoint's style for grids, whichever that is
@@ -68,7 +68,7 @@ class Grid:
 
     columns: int
     rows: int
-    region: tuple[int, int, int, int] | None = None
+    region: Region | None = None
 
     def shape(self, camera: Camera) -> tuple[int, int]:
         """(columns, rows), whatever the camera."""
@@ -76,33 +76,41 @@ class Grid:
 
     def on(self, camera: Camera) -> np.ndarray:
         """(columns * rows, 2) middles of equal cells; InputError for a region that is wholly off
-        the image."""
-        if self.region is not None:
-            left, top, width, height = self.region
-            if left >= camera.width or top >= camera.height:
-                raise InputError(
-                    f"the region {width} x {height} at ({left}, {top}) is wholly off the image of"
-                    f" {camera.width} x {camera.height}"
-                )
+        the image, or too many cells."""
+        _check_region(camera, self.region)
         return grid_pixels(camera, self.columns, self.rows, self.region)
 
 
 @dataclass(frozen=True)
 class Stride:
-    """Every stride-th pixel of the image along both axes, as a grid.
+    """Every stride-th pixel along both axes, as a grid.
 
     stride: in pixels.
+    region: as of a Grid.
     """
 
     stride: int
+    region: Region | None = None
 
     def on(self, camera: Camera) -> np.ndarray:
-        """(columns * rows, 2) row by row; InputError where there are too many."""
-        return grid_pixels(camera, *self.shape(camera))
+        """(columns * rows, 2) as of a Grid of this shape."""
+        return Grid(*self.shape(camera), self.region).on(camera)
 
     def shape(self, camera: Camera) -> tuple[int, int]:
         """(columns, rows)."""
-        return stride_shape(camera, self.stride)
+        _, _, width, height = self.region or (0, 0, camera.width, camera.height)
+        return stride_shape(width, height, self.stride)
+
+
+def _check_region(camera: Camera, region: Region | None) -> None:
+    if region is None:
+        return
+    left, top, width, height = region
+    if left >= camera.width or top >= camera.height:
+        raise InputError(
+            f"the region {width} x {height} at ({left}, {top}) is wholly off the image of"
+            f" {camera.width} x {camera.height}"
+        )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ pytest.importorskip("rclpy")
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from rclpy.action import ActionClient
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, RegionOfInterest
 
 from depthlm_ros.checkpoints import Checkpoint
@@ -100,6 +101,15 @@ def test_without_grid_and_list_it_is_the_grid_of_the_node(scanner):
     scanner.robot.show()
     _, result = scanner.run()
     assert (result.cloud.width, result.cloud.height) == (6, 5)
+
+
+def test_a_region_without_a_grid_is_covered_by_the_stride_of_the_node(scanner):
+    scanner.robot.show()
+    region = RegionOfInterest(x_offset=100, y_offset=60, width=40, height=20)
+    scanner.node.set_parameters([Parameter("grid.stride", value=10)])
+    _, result = scanner.run(region=region)
+    assert (result.cloud.width, result.cloud.height) == (4, 2)
+    assert list(result.answers.asked_u) == [104, 114, 124, 134] * 2
 
 
 def test_an_image_in_the_goal_is_measured_instead_of_the_newest(scanner):

@@ -12,7 +12,7 @@ from depthlm_ros.errors import CameraError, Code, DepthLMError, EngineError, Inp
 from depthlm_ros.predict import Status
 from depthlm_ros.view import Frame
 from depthlm_ros.worker import worker as worker_module
-from depthlm_ros.worker.requests import Boxes, Grid, Pending, PixelRequest
+from depthlm_ros.worker.requests import Boxes, Grid, Pending, PixelRequest, Stride
 
 
 def by_column(view, pixel):
@@ -189,6 +189,14 @@ def test_a_grid_covers_its_region_and_none_that_is_off_the_image():
         Grid(2, 1, (80, 0, 20, 10)).on(CAMERA)
     with pytest.raises(InputError):
         Grid(2, 0).on(CAMERA)
+
+
+def test_a_stride_covers_its_region_and_none_that_is_off_the_image():
+    stride = Stride(10, (40, 30, 20, 10))
+    assert stride.shape(CAMERA) == (2, 1)
+    assert stride.on(CAMERA).tolist() == [[44, 34], [54, 34]]
+    with pytest.raises(InputError):
+        Stride(10, (80, 0, 20, 10)).on(CAMERA)
 
 
 def test_boxes_off_the_image_ask_nothing():

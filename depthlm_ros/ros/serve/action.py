@@ -85,16 +85,14 @@ class ScanAction:
 
     def _pixels(self, goal):
         """(pixels, style) that a goal wants."""
-        is_grid = goal.columns or goal.rows
-        if (goal.u or goal.v) and not is_grid:
-            return Pixels(pixels_of(goal)), GRID_STYLE
-        now, roi = self._asking.parameters.now, goal.region
+        roi = goal.region
         region = (roi.x_offset, roi.y_offset, roi.width, roi.height)
         region = region if roi.width and roi.height else None
-        if not is_grid and region is None:
-            return now.grid(self._asking.worker.predictor)
-        size = (goal.columns, goal.rows) if is_grid else (now.grid_columns, now.grid_rows)
-        return Grid(*size, region), GRID_STYLE
+        if goal.columns or goal.rows:
+            return Grid(goal.columns, goal.rows, region), GRID_STYLE
+        if goal.u or goal.v:
+            return Pixels(pixels_of(goal)), GRID_STYLE
+        return self._asking.parameters.now.grid(self._asking.worker.predictor, region)
 
 
 def _fill(result, header, answered, shape, where):
