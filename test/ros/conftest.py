@@ -31,6 +31,7 @@ else:
     from depthlm_ros.ros.serve.queries import interfaces
     from depthlm_ros.ros.tools.child import Child
 
+PATIENCE_S = 60.0  # of a test, on machines that are busy with others
 CAMERA = Camera(320, 240, 250.0, 250.0, 160.0, 120.0)
 
 
@@ -75,9 +76,19 @@ def node_process(graph, tmp_path_factory):
         started.append(Child(module, ["--ros-args", *ros_arguments], log=log))
         return started[-1]
 
+    start.started = started
     yield start
     for child in started:
         child.stop()
+
+
+@pytest.fixture(autouse=True)
+def what_the_nodes_say(request):
+    """Shows the output of a module's node processes beside a test of them that fails."""
+    yield
+    if "node_process" in request.fixturenames:
+        for child in request.getfixturevalue("node_process").started:
+            print(f"--- process {child.pid}, exit status {child.status}\n{child.output()}")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +138,7 @@ class Robot:
     def info(self, camera=CAMERA):
         return camera_info_message(Header(frame_id="robot_eye"), camera)
 
-    def wait(self, condition, seconds=30.0):
+    def wait(self, condition, seconds=PATIENCE_S):
         """What condition() returns once it is true; fails after some seconds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -137,9 +148,9 @@ class Robot:
                 return result
         raise AssertionError(f"waited {seconds} s in vain")
 
-    def call(self, client, request, seconds=30.0):
+    def call(self, client, request, seconds=PATIENCE_S):
         """The response, which must come within some seconds."""
-        assert client.wait_for_service(seconds), f"no service {client.srv_name}"
+        assert client.wait_for_service(PATIENCE_S), f"no service {client.srv_name}"
         future = client.call_async(request)
         self.executor.spin_until_future_complete(future, timeout_sec=seconds)
         assert future.done(), f"no response of {client.srv_name} within {seconds} s"
@@ -153,14 +164,17 @@ class Robot:
         """Publish until the node's newest image is this one; the response that said so."""
         image, info = image or self.new_image(), info or self.info()
         info.header.stamp = image.header.stamp  # as cameras do
+        assert self.distance.wait_for_service(PATIENCE_S), "no service"
 
         def seen():
             self.infos.publish(info)
             self.infos.wait_for_all_acked(Duration(seconds=1))  # else the image may overtake it
             self.images.publish(image)
-            response = self.ask()
-            same = response.header == image.header and response.code != Code.LOADING
-            return response if same else None
+            future = self.distance.call_async(self.query_distance.Request(u=[160.0], v=[120.0]))
+            self.executor.spin_until_future_complete(future, timeout_sec=20.0)
+            response = future.result()  # None: DDS lost one of a node that was just discovered
+            same = response and response.header == image.header
+            return response if same and response.code != Code.LOADING else None
 
         return self.wait(seen)
 
