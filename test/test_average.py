@@ -49,10 +49,10 @@ def test_both_halves_ask_about_the_same_place_of_the_image(style, camera, larges
         return 2.0
 
     predictor, frame = asking(answer, camera, largest_view=largest)
-    told = predictor.ranges(frame, PIXELS, style=style)
-    assert np.isfinite(told.distance_m).all()
+    ranges = predictor.ranges(frame, PIXELS, style=style)
+    assert np.isfinite(ranges.distance_m).all()
     assert len(seen[False]) == len(PIXELS) and sorted(seen[False]) == sorted(seen[True])
-    assert np.allclose(camera.pixels(told.points), told.asked, atol=0.02)
+    assert np.allclose(camera.pixels(ranges.points), ranges.asked, atol=0.02)
 
 
 def test_the_mean_is_that_of_logarithms_of_value_and_quantiles():
@@ -63,8 +63,10 @@ def test_the_mean_is_that_of_logarithms_of_value_and_quantiles():
     predictor, frame = asking(None)
     predictor.engine.step = lambda batch: [replies[scene.view.is_mirrored] for scene, _ in batch]
     job = predictor.start(frame, [(80, 60)])
-    told = job.wait()
-    assert [told.distance_m[0], told.lower_m[0], told.upper_m[0]] == pytest.approx([4.0, 2.0, 9.0])
+    ranges = job.wait()
+    assert [ranges.distance_m[0], ranges.lower_m[0], ranges.upper_m[0]] == pytest.approx(
+        [4.0, 2.0, 9.0]
+    )
     assert job.snapshot("median").distance_m[0] == pytest.approx(5.0)
 
 
@@ -80,9 +82,9 @@ def test_both_halves_share_a_step_and_a_pixel_counts_once():
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_half_without_a_number_is_a_pixel_without_one(lost):
     predictor, frame = asking(lambda view, pixel: nan if view.is_mirrored is lost else 2.0)
-    told = predictor.ranges(frame, [(80, 60)])
-    assert told.status.tolist() == [Status.NO_NUMBER]
-    assert np.isnan([told.distance_m[0], told.lower_m[0], told.points[0, 2]]).all()
+    ranges = predictor.ranges(frame, [(80, 60)])
+    assert ranges.status.tolist() == [Status.NO_NUMBER]
+    assert np.isnan([ranges.distance_m[0], ranges.lower_m[0], ranges.points[0, 2]]).all()
 
 
 @pytest.mark.parametrize(
@@ -97,9 +99,9 @@ def test_what_only_one_half_has_answered_is_not_an_answer(end, status):
     predictor.run_once()  # and of the second
     assert job.done == 3
     getattr(job, end)()
-    told = job.wait()
-    assert told.status.tolist() == [Status.OK] * 3 + [status]
-    assert np.isfinite(told.distance_m).tolist() == [True] * 3 + [False]
+    ranges = job.wait()
+    assert ranges.status.tolist() == [Status.OK] * 3 + [status]
+    assert np.isfinite(ranges.distance_m).tolist() == [True] * 3 + [False]
 
 
 def test_a_deadline_ends_both_halves():
@@ -153,8 +155,8 @@ def test_a_calibration_holds_for_what_it_was_fitted_on_alone():
     plain = entry(average={}, calibration=fits)
     frame, widths = Frame(NOISE, CAMERA), []
     for checkpoint in (plain, choose_checkpoint(plain, average="mirror")):
-        told = AskingPredictor(ScriptedEngine(2.0), checkpoint).ranges(frame, [(80, 60)])
-        widths.append(np.log(told.upper_m[0] / told.lower_m[0]))
+        ranges = AskingPredictor(ScriptedEngine(2.0), checkpoint).ranges(frame, [(80, 60)])
+        widths.append(np.log(ranges.upper_m[0] / ranges.lower_m[0]))
     assert np.diff(widths)[0] == pytest.approx(0.4)
     alone = choose_checkpoint(entry(average={}, calibration={"marker": Calibration(0.1)}))
     assert alone.is_calibrated("marker")

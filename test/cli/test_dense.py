@@ -157,17 +157,17 @@ def test_eval_by_protocol_measures_whole_maps(run, maps, folder, tmp_path):
     asked = ("eval", maps, "--protocol", "depthvlm", "--checkpoint", folder)
     code, out, _ = run(*asked, "--json", report)
     assert code == 0
-    told = json.loads(report.read_text())
-    assert f"{told['delta1']:.3f}" in out and f"{told['points_published']:.3f}" in out
-    assert (told["images"], told["pixels"]) == (1, 48 * 64)
+    values = json.loads(report.read_text())
+    assert f"{values['delta1']:.3f}" in out and f"{values['points_published']:.3f}" in out
+    assert (values["images"], values["pixels"]) == (1, 48 * 64)
     lens = ("--fx", 50, "--checkpoint", folder)
     run("ask", image, *lens, "--map", tmp_path / "m.npy")
     z_m = np.load(tmp_path / "m.npy")
     u, v = np.meshgrid((np.arange(64) - 31.5) / 50, (np.arange(48) - 23.5) / 50)
     ratio = z_m * np.sqrt(1 + u**2 + v**2) / 2.5
     right = np.maximum(ratio, 1 / ratio) < 1.25
-    assert told["delta1"] == pytest.approx(right.mean(), abs=1e-3)
-    assert told["abs_rel"] == pytest.approx(np.abs(ratio - 1).mean(), rel=1e-3)
+    assert values["delta1"] == pytest.approx(right.mean(), abs=1e-3)
+    assert values["abs_rel"] == pytest.approx(np.abs(ratio - 1).mean(), rel=1e-3)
 
 
 def test_eval_by_protocol_counts_the_labels_of_the_named_set(run, maps, folder, tmp_path):

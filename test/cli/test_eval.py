@@ -73,19 +73,19 @@ def test_eval_against_compares_two_ways_image_by_image(run, records, monkeypatch
         "_reply",
         lambda engine, scene, question: Reply(4.0 if scene.view.is_mirrored else 2.0, ""),
     )
-    told = ("eval", records, "--kind", "distance", *FAKE, "--average", "mirror", "--against")
-    code, out, _ = run(*told, "coordinates")
+    arguments = ("eval", records, "--kind", "distance", *FAKE, "--average", "mirror", "--against")
+    code, out, _ = run(*arguments, "coordinates")
     head, raw, aligned = out.splitlines()[-3:]
     names = ["facebook/VLM3-depth (coordinates+mirror)", "facebook/VLM3-depth (coordinates)"]
     assert code == 0 and all(name in head for name in names)
     assert raw.split()[1:] == ["0.000", "1.000", "-1.000", "-1.000", "to", "-1.000"]
     assert aligned.split()[2:] == ["1.000", "1.000", "+0.000", "+0.000", "to", "+0.000"]
-    same = run(*told, "coordinates+mirror")[1].splitlines()[-2]
+    same = run(*arguments, "coordinates+mirror")[1].splitlines()[-2]
     assert same.split()[1:4] == ["0.000", "0.000", "+0.000"]
-    assert run(*told, "coordinates+flip")[0] == 2 and run(*told, "marker")[0] == 2
+    assert run(*arguments, "coordinates+flip")[0] == 2 and run(*arguments, "marker")[0] == 2
     constant = ("eval", records, "--constant", 2, "--against", "coordinates")
     assert run(*constant)[0] == 2
-    assert run(*told, "coordinates", "--protocol", "depthvlm")[0] == 2
+    assert run(*arguments, "coordinates", "--protocol", "depthvlm")[0] == 2
     task = ("eval", records, "--kind", "distance", *FAKE, "--task", "points")
     assert [run(*task)[0], run(*task, "--average", "mirror")[0]] == [0, 2]
 

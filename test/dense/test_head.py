@@ -225,12 +225,12 @@ def test_blending_puts_each_neighbour_where_it_lies():
 
 
 def test_logarithms_and_metres_are_one_map():
-    told = DepthMap(torch.tensor([[[0.0, 1.0]]]), None, is_log=True)
-    assert torch.allclose(told.metres, torch.tensor([1.0, 2.7182817]))
-    linear = DepthMap(told.metres, None, is_log=False)
-    assert torch.allclose(linear.log_m, told.log_m, atol=1e-6)
-    assert told.resized((1, 2)) is told
-    assert told.resized((1, 4)).value[0, 0].tolist() == [0.0, 0.25, 0.75, 1.0]  # half pixels
+    depth_map = DepthMap(torch.tensor([[[0.0, 1.0]]]), None, is_log=True)
+    assert torch.allclose(depth_map.metres, torch.tensor([1.0, 2.7182817]))
+    linear = DepthMap(depth_map.metres, None, is_log=False)
+    assert torch.allclose(linear.log_m, depth_map.log_m, atol=1e-6)
+    assert depth_map.resized((1, 2)) is depth_map
+    assert depth_map.resized((1, 4)).value[0, 0].tolist() == [0.0, 0.25, 0.75, 1.0]  # half pixels
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,8 @@ def test_deepstack_maps_are_what_the_model_adds_to_its_states(loaded_of, view_of
     images = loaded.vision.prepare([view_of(5).image])
     dense = DenseModel(loaded, torch.nn.Identity(), replace(SPEC, taps=(Tap("deepstack", 0),)))
     (found,) = dense.features(images)
-    told = loaded.base.get_image_features(**images.tensors, return_dict=True)
-    expected = torch.cat(list(told.deepstack_features[0]))
+    features = loaded.base.get_image_features(**images.tensors, return_dict=True)
+    expected = torch.cat(list(features.deepstack_features[0]))
     assert torch.allclose(found[0].flatten(1).T, expected, atol=1e-5)
 
 
@@ -197,9 +197,9 @@ def test_a_saved_head_tells_the_same_and_the_rest_loads_anywhere(loaded_of, copy
     assert set(entry.styles) == {*entry.wording, "dense"}
     again = load_dense(load(entry, "cpu"))
     assert torch.equal(again.depth(view_of(5)).value, dense.depth(view_of(5)).value)
-    stock, told = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True)
-    assert not told["missing_keys"]
-    assert all(name.startswith("depth_head.") for name in told["unexpected_keys"])
+    stock, report = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert all(name.startswith("depth_head.") for name in report["unexpected_keys"])
     for name, weight in dense.loaded.model.state_dict().items():
         assert torch.equal(stock.state_dict()[name], weight), name
     save_with_head(folder, restless(dense, 50).head, dense.loaded)  # another one in its place

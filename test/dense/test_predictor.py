@@ -279,8 +279,10 @@ def test_the_mirrored_half_of_a_map_shows_the_same_places(predictor, largest):
     frame = frame_of(150, 110, 100.0, image=ramp(150, 110, 0), lens=LENS)
     with_head(predictor, lambda image, size: 1 + image[:, 0] * 255, largest_view=largest, **MIRROR)
     pixels = np.random.default_rng(2).uniform(8, 100, (200, 2))
-    told = predictor.ranges(frame, pixels, style="dense").distance_m - 1
-    assert np.abs(told - pixels[:, 0]).max() < 1.0 and abs(np.mean(told - pixels[:, 0])) < 0.06
+    columns = predictor.ranges(frame, pixels, style="dense").distance_m - 1
+    assert (
+        np.abs(columns - pixels[:, 0]).max() < 1.0 and abs(np.mean(columns - pixels[:, 0])) < 0.06
+    )
     whole = predictor.map(frame).distance_m - 1
     assert np.abs(whole[8:-8, 8:-8] - ramp(150, 110, 0)[8:-8, 8:-8, 0]).max() < 1.0
 
@@ -297,11 +299,11 @@ def test_both_halves_of_a_map_count_alike_and_a_hole_in_one_is_a_hole(predictor)
     with_head(predictor, tell, log_scale=-1.0, **MIRROR)
     holes = [(96 - 1 - 12, 30), (12, 30)]
     job = predictor.start(frame, holes, style="dense")
-    told = job.wait()
+    ranges = job.wait()
     assert (job.total, job.done, len(halves)) == (2, 2, 2)
-    assert [Status(s).name for s in told.status] == ["NO_NUMBER", "OK"]
-    assert told.distance_m[1] == pytest.approx(4.0, rel=1e-5)
-    width = np.log(told.upper_m[1] / told.lower_m[1])
+    assert [Status(s).name for s in ranges.status] == ["NO_NUMBER", "OK"]
+    assert ranges.distance_m[1] == pytest.approx(4.0, rel=1e-5)
+    width = np.log(ranges.upper_m[1] / ranges.lower_m[1])
     assert width == pytest.approx(2 * np.exp(-1) * np.log(10), rel=1e-5)
 
 
@@ -311,8 +313,8 @@ def test_a_map_whose_mirrored_half_is_missing_is_no_map(predictor):
     predictor.run_once()
     assert not job.finished and job.done == 0
     job.cancel()
-    told = job.wait()
-    assert told.status.tolist() == [Status.CANCELLED] and np.isnan(told.distance_m).all()
+    ranges = job.wait()
+    assert ranges.status.tolist() == [Status.CANCELLED] and np.isnan(ranges.distance_m).all()
 
 
 def test_wide_intervals_are_uncertain_in_pixels_and_maps(predictor):

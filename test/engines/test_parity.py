@@ -142,8 +142,8 @@ def trees(monkeypatch):
 
         def feed(self, probabilities, best):
             fed = zip(self.wanted.rows, self.wanted.texts, probabilities, strict=True)
-            for row, text, told in fed:
-                self.rows[row].said[text] = np.array(told)
+            for row, text, values in fed:
+                self.rows[row].said[text] = np.array(values)
             super().feed(probabilities, best)
 
     monkeypatch.setattr("depthlm_ros.engines.local.reader.DigitTrees", Recording)

@@ -103,13 +103,13 @@ STREAMS = {
 
 
 def test_cloud_depth_and_deviation_have_the_size_of_the_stride(node):
-    told = heard(node, STREAMS)
-    cloud, info = told["points"], told["depth/camera_info"]
-    sizes = {(m.width, m.height) for m in told.values()}
+    messages = heard(node, STREAMS)
+    cloud, info = messages["points"], messages["depth/camera_info"]
+    sizes = {(m.width, m.height) for m in messages.values()}
     assert sizes == {(80, 60)} and cloud.is_dense
     points, _ = cloud_points(cloud)
     z_m, stddev = (
-        np.frombuffer(told[f"depth/{name}"].data, np.float32).reshape(60, 80)
+        np.frombuffer(messages[f"depth/{name}"].data, np.float32).reshape(60, 80)
         for name in ("image", "stddev")
     )
     assert np.array_equal(points[..., 2], z_m) and z_m.std() > 0.01
@@ -131,10 +131,10 @@ def test_a_stride_is_read_from_the_map_where_grids_are_asked_otherwise(positione
 def test_every_pixel_at_stride_one_and_holes_where_points_are_doubted(node):
     settings = {"grid.stride": 1, "points.max_edge": 0.006, "points.max_stddev": 0.0}
     node.parameters.set_parameters([Parameter(n, value=v) for n, v in settings.items()])
-    told = heard(
+    messages = heard(
         node, {"points": PointCloud2, "depth/image": Image, "depth/camera_info": CameraInfo}
     )
-    cloud, depth, info = (told[n] for n in ("points", "depth/image", "depth/camera_info"))
+    cloud, depth, info = (messages[n] for n in ("points", "depth/image", "depth/camera_info"))
     assert (cloud.width, cloud.height, depth.width, info.width) == (320, 240, 320, 320)
     assert camera_from(info, 320, 240) == LENS
     z_m = np.frombuffer(depth.data, np.float32).reshape(240, 320)
@@ -146,8 +146,8 @@ def test_every_pixel_at_stride_one_and_holes_where_points_are_doubted(node):
 
 
 def test_services_and_the_action_answer_as_the_streams_do(node):
-    told = heard(node, {"depth/image": Image})
-    z_m = np.frombuffer(told["depth/image"].data, np.float32).reshape(60, 80)
+    messages = heard(node, {"depth/image": Image})
+    z_m = np.frombuffer(messages["depth/image"].data, np.float32).reshape(60, 80)
     u, v = [6.0, 162.0, 318.0], [6.0, 122.0, 238.0]  # middles of cells, to whole pixels
     answers = node.ask(u, v).answers
     assert list(answers.status) == [Status.OK] * 3

@@ -62,9 +62,9 @@ class Topics:
     """A node's topics: what is subscribed, and what was published."""
 
     def __init__(self):
-        self.callbacks, self.sent, self.told = {}, [], []
+        self.callbacks, self.sent, self.logged = {}, [], []
         self.listeners = 1
-        self.tell_once = self.told.append
+        self.tell_once = self.logged.append
         self.timers = []
 
     def create_publisher(self, kind, name, qos):
@@ -90,7 +90,7 @@ class Topics:
         return f"/{name}"
 
     def get_logger(self):
-        return SimpleNamespace(debug=self.told.append)
+        return SimpleNamespace(debug=self.logged.append)
 
 
 class Immediate(Asking):
@@ -141,11 +141,11 @@ def brightness(view, pixel):
 
 
 class Detector:
-    """Sends images and boxes; sent: the arrays of things, told: the warnings."""
+    """Sends images and boxes; sent: the arrays of things, logged: the warnings."""
 
     def __init__(self, topics, port):
         self.topics, self.inputs = topics, port.inputs
-        self.sent, self.told = topics.sent, topics.told
+        self.sent, self.logged = topics.sent, topics.logged
 
     def show(self, second, grey):
         """An image, and the camera_info of its stamp."""
@@ -214,7 +214,7 @@ def test_boxes_of_no_image_are_refused_by_name_and_the_next_ones_are_measured(
     detector.show(1, 3)
     detector.send(9, CUP)
     assert detector.sent == []
-    (refused,) = map(str, detector.told)
+    (refused,) = map(str, detector.logged)
     assert all(part in refused for part in ("/left/detections", "9.000000000", "/left/image"))
     detector.send(1, CUP)
     assert len(detector.sent) == 1
@@ -229,7 +229,7 @@ def test_images_are_kept_for_a_while_only_and_only_while_somebody_listens(detect
     detector.show(2, 5)
     detector.show(3, 6)
     detector.send(1, CUP)
-    assert detector.sent == [] and len(detector.told) == 1
+    assert detector.sent == [] and len(detector.logged) == 1
     detector.topics.listeners = 0
     detector.look()
     detector.show(4, 7)
@@ -240,7 +240,7 @@ def test_without_a_listener_nothing_is_measured(detector):
     detector.topics.listeners = 0
     detector.show(1, 3)
     detector.send(1, CUP)
-    assert detector.sent == [] and detector.told == []
+    assert detector.sent == [] and detector.logged == []
 
 
 def test_images_that_cannot_be_measured_are_told_and_the_next_ones_are(detector):
@@ -251,7 +251,7 @@ def test_images_that_cannot_be_measured_are_told_and_the_next_ones_are(detector)
     detector.show(1, 3)
     detector.topics.callbacks["left/image", type(odd)](odd)
     detector.send(1, CUP)
-    assert detector.sent == [] and "vendor8" in str(detector.told[0])
+    assert detector.sent == [] and "vendor8" in str(detector.logged[0])
     detector.show(2, 5)
     detector.send(2, CUP)
     assert len(detector.sent) == 1
@@ -261,4 +261,4 @@ def test_without_vision_msgs_there_is_no_such_topic(monkeypatch):
     monkeypatch.setitem(sys.modules, "vision_msgs", None)
     topics = Topics()
     assert open_detections(topics, [None], None) == []
-    assert topics.callbacks == {} and "vision_msgs" in topics.told[0]
+    assert topics.callbacks == {} and "vision_msgs" in topics.logged[0]

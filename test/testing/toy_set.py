@@ -69,17 +69,17 @@ class Toy:
         v, u = np.mgrid[: camera.height, : camera.width].reshape(2, -1)
         rays = camera.rays(np.stack([u, v], 1))
         points = rays * (plane_z(rays) / rays[:, 2])[:, None]
-        told = {"points": np.concatenate([points, 3 * points + [0, 0.001, 0]])}
+        content = {"points": np.concatenate([points, 3 * points + [0, 0.001, 0]])}
         if form == "map":
             metres = plane_of(kind, camera, np.stack([u, v], 1)).astype(np.float32)
             metres = metres.reshape(camera.height, camera.width)
             metres[0], metres[1] = np.nan, 25.0
-            told = {"depth": metres}
+            content = {"depth": metres}
         if "empty" in fault:
-            told = {"points": np.empty((0, 3))}
+            content = {"points": np.empty((0, 3))}
         scene = f"scene {int(path.stem.split('-')[1]) % 3}"
         return Sample(
-            f"{scene}/{path.stem}", scene, path, camera, **told, kind=kind, time_gap_s=0.01
+            f"{scene}/{path.stem}", scene, path, camera, **content, kind=kind, time_gap_s=0.01
         )
 
 

@@ -135,9 +135,11 @@ def test_what_is_shipped_tells_maps_and_answers(head_alone, shot):
     assert entry.grid_style == "dense" and entry.head.widths == (8, 8, 4)
     frame = shot(1).frame
     with closing(load_predictor(str(head_alone), warm_up=False)) as predictor:
-        told = predictor.map(frame)
-        assert told.distance_m.shape == frame.image.shape[:2]
-        assert (told.lower_m < told.distance_m).all() and (told.upper_m > told.distance_m).all()
+        predicted = predictor.map(frame)
+        assert predicted.distance_m.shape == frame.image.shape[:2]
+        assert (predicted.lower_m < predicted.distance_m).all() and (
+            predicted.upper_m > predicted.distance_m
+        ).all()
         asked = predictor.ranges(frame, [[30, 40]], style="position")
         assert len(asked) == 1
 
@@ -150,12 +152,12 @@ def test_a_head_learns_the_distances_of_an_image(written, shot, tmp_path):
     dense.main([str(path)])
     shipped = path.parent / "run" / "checkpoint"
     with closing(load_predictor(str(shipped), warm_up=False)) as predictor:
-        told = predictor.map(one.frame).distance_m
+        predicted = predictor.map(one.frame).distance_m
 
     def right(metres):
         return np.mean(np.abs(np.log(metres / one.distance_m)) < np.log(1.25))
 
-    assert right(told) > 0.8
+    assert right(predicted) > 0.8
     assert right(2.5) < 0.4  # what an untrained head says
 
 
@@ -192,11 +194,11 @@ def test_the_reply_is_learnt_beside_the_map_in_one_pass(written):
     collator = MapCollator(parts)
     row = rows[0]
     assert [a.question.text for a in row.asked][-1] == DPT["prompt"]
-    told = model(**collator([row]))
-    words, alone = told["text_loss"], model(**collator([replace(row, asked=())]))
-    assert alone["depth_loss"].item() == pytest.approx(told["depth_loss"].item(), rel=1e-5)
-    both = words.item() + told["depth_loss"].item()
-    assert told["loss"].item() == pytest.approx(both, rel=1e-5)
+    losses = model(**collator([row]))
+    words, alone = losses["text_loss"], model(**collator([replace(row, asked=())]))
+    assert alone["depth_loss"].item() == pytest.approx(losses["depth_loss"].item(), rel=1e-5)
+    both = words.item() + losses["depth_loss"].item()
+    assert losses["loss"].item() == pytest.approx(both, rel=1e-5)
     assert "text_loss" not in alone
 
 
@@ -311,11 +313,11 @@ def test_a_base_with_the_same_head_is_gone_on_from(written, head_alone):
 
 def test_a_model_that_learns_on_has_no_head_any_more(head_alone, shards, tmp_path):
     """Its states are others than those that the head was made for; words can still be learnt."""
-    told = {"data": str(shards), "out": str(tmp_path), "base": str(head_alone), "steps": 1}
-    entry = TypeAdapter(GrpoConfig).validate_python(told).entry(tmp_path)
+    settings = {"data": str(shards), "out": str(tmp_path), "base": str(head_alone), "steps": 1}
+    entry = TypeAdapter(GrpoConfig).validate_python(settings).entry(tmp_path)
     assert (entry.head, entry.grid_style) == (None, "position")
     parts = load_parts(replace(entry, model=str(head_alone)))
-    assert load_model(TypeAdapter(GrpoConfig).validate_python(told), parts, head_alone)
+    assert load_model(TypeAdapter(GrpoConfig).validate_python(settings), parts, head_alone)
 
 
 def test_a_deeper_model_tells_the_same_map(head_alone, shot, tmp_path):

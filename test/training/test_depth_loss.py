@@ -23,9 +23,9 @@ def test_silog_is_the_published_formula():
 
 
 def test_silog_has_a_gradient_where_nothing_is_wrong():
-    told = TRUTH.nan_to_num().clone().requires_grad_()
-    silog(told, TRUTH).backward()
-    assert told.grad.isfinite().all()
+    predicted = TRUTH.nan_to_num().clone().requires_grad_()
+    silog(predicted, TRUTH).backward()
+    assert predicted.grad.isfinite().all()
 
 
 def test_log_l1_is_a_mean_over_what_is_known():
@@ -34,48 +34,48 @@ def test_log_l1_is_a_mean_over_what_is_known():
 
 def step(size=4):
     """An error of 1 in the right half of a map of log metres, none in the left."""
-    told = torch.zeros(size, size)
-    told[:, size // 2 :] = 1.0
-    return told, torch.zeros(size, size)
+    predicted = torch.zeros(size, size)
+    predicted[:, size // 2 :] = 1.0
+    return predicted, torch.zeros(size, size)
 
 
 def test_gradient_l1_counts_how_the_error_changes_at_each_scale():
     """Single pixels: 4 of 24 pairs differ by 1. Cells of 2 x 2: 2 of 4. No larger cell fits."""
     assert gradient_l1(*step()).item() == pytest.approx((4 / 24 + 2 / 4) / 2)
-    told, truth = step()
-    assert gradient_l1(told + 3.0, truth + 3.0).item() == pytest.approx((4 / 24 + 2 / 4) / 2)
+    predicted, truth = step()
+    assert gradient_l1(predicted + 3.0, truth + 3.0).item() == pytest.approx((4 / 24 + 2 / 4) / 2)
     assert gradient_l1(truth + 3.0, truth).item() == 0.0
 
 
 def test_gradient_l1_passes_over_what_is_unknown():
     """A row without truth: 3 x 3 pairs across with 3 steps, 2 x 4 down; cells of 2 x 2 as before,
     each the mean of what it knows."""
-    told, truth = step()
+    predicted, truth = step()
     truth[3] = nan
-    told[3] = 100.0
-    assert gradient_l1(told, truth).item() == pytest.approx((3 / 17 + 2 / 4) / 2)
+    predicted[3] = 100.0
+    assert gradient_l1(predicted, truth).item() == pytest.approx((3 / 17 + 2 / 4) / 2)
 
 
 def test_gradient_l1_is_not_asked_of_sparse_maps():
-    told, truth = step(16)
+    predicted, truth = step(16)
     rng = np.random.default_rng(0)
     truth[torch.from_numpy(rng.random((16, 16)) < 0.7)] = nan
-    assert not is_dense(truth) and gradient_l1(told, truth).item() == 0.0
+    assert not is_dense(truth) and gradient_l1(predicted, truth).item() == 0.0
     sky = step(16)[1]
     sky[:10] = nan  # much is unknown, and what is known is dense
     assert is_dense(sky)
 
 
 def test_doubt_is_least_at_the_size_of_the_error_and_leaves_the_value_alone():
-    told, truth = TOLD.clone().requires_grad_(), TRUTH
+    predicted, truth = TOLD.clone().requires_grad_(), TRUTH
     off = 2 / 3 * log(2)
 
     def at(scale):
-        return doubt(torch.full((2, 2), scale), told, truth)
+        return doubt(torch.full((2, 2), scale), predicted, truth)
 
     assert at(-1.0).item() == pytest.approx(off * exp(1.0) - 1.0)
     best = log(off)
     assert at(best).item() < min(at(best - 0.1).item(), at(best + 0.1).item())
     log_scale = torch.zeros(2, 2, requires_grad=True)
-    doubt(log_scale, told, truth).backward()
-    assert told.grad is None and log_scale.grad.abs().sum() > 0
+    doubt(log_scale, predicted, truth).backward()
+    assert predicted.grad is None and log_scale.grad.abs().sum() > 0

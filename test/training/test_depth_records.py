@@ -64,9 +64,9 @@ def test_a_coarser_map_tells_the_place_that_the_image_shows(pair, tmp_path):
     Image.fromarray(np.nan_to_num(coarse).astype(np.uint16)).save(folder / "d.png")
     view = unify_focal(record.frame(), record.camera.fx)
     fine = np.array([[40, 60], [41, 61], [40, 61], [129, 99]])
-    told = of_record(record).metres(view, fine)
-    np.testing.assert_allclose(told[:3], shot.distance_m[60, 40], rtol=1e-6)
-    np.testing.assert_allclose(told[3], shot.distance_m[98, 128], rtol=1e-6)
+    metres = of_record(record).metres(view, fine)
+    np.testing.assert_allclose(metres[:3], shot.distance_m[60, 40], rtol=1e-6)
+    np.testing.assert_allclose(metres[3], shot.distance_m[98, 128], rtol=1e-6)
 
 
 def test_z_is_taught_as_the_distance_that_it_is(pair):

@@ -61,8 +61,8 @@ def test_a_slope_is_no_grid():
 
 def test_bias_is_told_by_true_distance():
     true = np.log(np.array([[0.5, 3.0, 3.0, 6.0]]))
-    told = true + np.log([[1.2, 0.9, 0.9, 0.5]])
-    assert bias([(told, true)]) == [
+    predicted = true + np.log([[1.2, 0.9, 0.9, 0.5]])
+    assert bias([(predicted, true)]) == [
         ("0 to 1 m", pytest.approx(np.log(1.2)), 1),
         ("2 to 4 m", pytest.approx(np.log(0.9)), 2),
         ("4 to 8 m", pytest.approx(np.log(0.5)), 1),
@@ -73,8 +73,8 @@ def test_maps_are_compared_on_whole_tokens_of_the_view(shot):
     """The frame is twice as fine as the view: 260 x 200 become 130 x 100 become 128 x 96."""
     one = shot(0, width=260, height=200)
     row = Checkpoint("t", "", "none", 55.0, "marker", "marker", {"marker": "tags"})
-    told = np.full((96, 128), 3.0)
-    ((found, true),) = maps_of(ArrayPredictor(told, row), [one], 32)
+    predicted = np.full((96, 128), 3.0)
+    ((found, true),) = maps_of(ArrayPredictor(predicted, row), [one], 32)
     assert found.shape == true.shape == (96, 128)
     assert np.exp(true[:, 0]) == pytest.approx(one.distance_m[1:193:2, 0], rel=0.01)
     assert isinstance(one, Shot) and "edge" in report([(found, true)], 32)

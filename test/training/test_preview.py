@@ -59,8 +59,8 @@ def test_a_dense_config_shows_the_true_map_beside_each_image(shards, tmp_path):
 
 def test_a_map_without_a_known_pixel_is_described_as_that():
     assert preview.described_map(np.full((2, 3), np.nan)) == "no pixel known"
-    told = preview.described_map(np.array([[2.0, np.nan], [2.0, 2.0]]))
-    assert told.startswith("75% known") and told.count("2.00 m") == 3
+    description = preview.described_map(np.array([[2.0, np.nan], [2.0, 2.0]]))
+    assert description.startswith("75% known") and description.count("2.00 m") == 3
 
 
 def test_a_base_that_is_not_there_is_one_sentence(shards):

@@ -53,34 +53,34 @@ def test_numbers_are_read_back_once_a_round(
     engines, asked, monkeypatch, passes, architecture, count
 ):
     engine = engines("local", architecture)
-    pairs, read, told = asked(engine, "marker", count), engine.reader.read, []
+    pairs, read, counts = asked(engine, "marker", count), engine.reader.read, []
 
     def counted(begun):
         with reads(monkeypatch) as seen:
             found = read(begun)
-        told.append((len(seen), len(passes)))
+        counts.append((len(seen), len(passes)))
         return found
 
     monkeypatch.setattr(engine.reader, "read", counted)
     engine.step(pairs)
-    ((seen, rounds),) = told
+    ((seen, rounds),) = counts
     assert rounds >= 2 and seen == 1 + rounds
 
 
 @pytest.mark.parametrize("count", [1, 6])
 def test_a_check_is_read_back_once(checkpoints, asked, monkeypatch, count):
     engine = LocalEngine(checkpoints("qwen2_5_vl"), "cpu", check="on")
-    agreed, told = engine.checker.agreed, []
+    agreed, counts = engine.checker.agreed, []
 
     def counted(begun, *given):
         with reads(monkeypatch) as seen:
             found = agreed(begun, *given)
-        told.append([name for name in seen if name != "__float__"])  # of places, on the host
+        counts.append([name for name in seen if name != "__float__"])  # of places, on the host
         return found
 
     monkeypatch.setattr(engine.checker, "agreed", counted)
     engine.step(asked(engine, "marker", count))
-    assert told == [["tolist"]]
+    assert counts == [["tolist"]]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -144,9 +144,9 @@ def test_the_questions_of_a_step_are_asked_in_pieces_that_overlap(
         under_way.append(len(body["messages"]))
         most.append(list(under_way))
         time.sleep(0.3)
-        told = said(method, path, body)
+        answer = said(method, path, body)
         under_way.remove(len(body["messages"]))
-        return told
+        return answer
 
     station.answer = slow
     found = numbers(replies(engine, view, some, "coordinates"))

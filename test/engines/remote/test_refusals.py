@@ -190,9 +190,9 @@ def test_a_server_with_the_top_tokens_alone_gives_coarser_intervals(
         status, text = said(method, path, {**body, "logprob_token_ids": symbols})
         reply = json.loads(text)
         for choice in reply.get("choices", ()):
-            told = choice["logprobs"]["content"][0]
-            told["top_logprobs"].sort(key=lambda entry: -entry["logprob"])
-            del told["top_logprobs"][kept:]
+            token = choice["logprobs"]["content"][0]
+            token["top_logprobs"].sort(key=lambda entry: -entry["logprob"])
+            del token["top_logprobs"][kept:]
         return status, json.dumps(reply)
 
     station.answer = older
@@ -222,8 +222,8 @@ def test_grids_are_asked_in_a_style_that_servers_take(station, run, caplog):
     predictor.close()
     assert predictor.checkpoint.style == "marker"
     assert predictor.checkpoint.grid_style == "coordinates"
-    (told,) = [r.getMessage() for r in caplog.records if "position" in r.getMessage()]
-    assert "grid.style is coordinates" in told
+    (message,) = [r.getMessage() for r in caplog.records if "position" in r.getMessage()]
+    assert "grid.style is coordinates" in message
 
 
 @pytest.mark.parametrize("style", ["position", "dense"])

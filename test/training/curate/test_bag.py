@@ -45,9 +45,9 @@ SENSORS = {
 def test_labels_are_the_wall_where_the_camera_sees_it_at_the_time_of_the_image(sensor, tmp_path):
     storage = StoragePlugin.SQLITE3 if sensor == "16UC1" else StoragePlugin.MCAP
     recording = write_robot(tmp_path / "drive", sensor, storage=storage)
-    records, told = curated(recording, tmp_path / "out", "--depth")
-    assert len(records) == 6 and not told["skipped"]
-    assert told["longest_time_gap_s"] == pytest.approx(
+    records, manifest = curated(recording, tmp_path / "out", "--depth")
+    assert len(records) == 6 and not manifest["skipped"]
+    assert manifest["longest_time_gap_s"] == pytest.approx(
         0.0 if ";" in sensor or "C1" in sensor else 0.03
     )
     for i, record in enumerate(records):
@@ -145,9 +145,9 @@ def test_a_broken_message_is_skipped_with_its_reason(topic, damage, reason, tmp_
     spoilt = list(messages("lidar"))
     damage([message for _, where, message in spoilt if where == topic][3])
     recording = write_robot(tmp_path / "drive", "lidar", TOPICS, more=spoilt)
-    records, told = curated(recording, tmp_path / "out")
-    assert len(records) == 5 and told["skipped"] == {reason: 1}
-    assert told["examples"][reason][0]
+    records, manifest = curated(recording, tmp_path / "out")
+    assert len(records) == 5 and manifest["skipped"] == {reason: 1}
+    assert manifest["examples"][reason][0]
 
 
 def test_a_transform_that_is_no_rotation_is_left_out(tmp_path):
@@ -155,8 +155,8 @@ def test_a_transform_that_is_no_rotation_is_left_out(tmp_path):
     for number, message in enumerate(m for _, topic, m in spoilt if topic == "/tf"):
         message.transforms[0].transform.rotation.x = np.nan if number % 2 else 0.0
     recording = write_robot(tmp_path / "drive", "lidar", TOPICS, more=spoilt)
-    records, told = curated(recording, tmp_path / "out")
-    assert len(records) == 6 and not told["skipped"]  # between those that are left
+    records, manifest = curated(recording, tmp_path / "out")
+    assert len(records) == 6 and not manifest["skipped"]  # between those that are left
 
 
 def test_messages_that_cannot_be_decoded_are_counted(tmp_path, monkeypatch, capsys):
@@ -169,8 +169,8 @@ def test_messages_that_cannot_be_decoded_are_counted(tmp_path, monkeypatch, caps
     size = len(encoded) + 1
     assert whole[at - 4 : at] == size.to_bytes(4, "little")
     storage.write_bytes(whole[: at - 4] + (1 << 30).to_bytes(4, "little") + whole[at:])
-    _, told = curated(recording, tmp_path / "out")
-    assert told["arguments"]["unreadable_messages"] == 1
+    _, manifest = curated(recording, tmp_path / "out")
+    assert manifest["arguments"]["unreadable_messages"] == 1
     assert "1 messages" in capsys.readouterr().out
 
 

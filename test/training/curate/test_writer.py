@@ -102,15 +102,18 @@ def test_a_pinhole_image_stays_the_same_file(root, tmp_path):
 
 def test_the_manifest_counts_what_was_kept_and_dropped(root, tmp_path):
     curated(root, tmp_path)
-    told = json.loads((tmp_path / "manifest.json").read_text())
-    assert told["images"] == 16 and told["labels"] == 1600 and told["scenes"] == 3
-    assert told["skipped"] == {reason: 1 for reason in FAULTS.values()}
-    assert told["examples"]["no depth file"] == ["z_points_pinhole_nodepth-0016.jpg"]
-    assert told["kinds"] == ["distance", "z"] and told["licence"] == Toy.licence
-    assert told["dropped"]["behind another"] > 0 and told["dropped"]["out of range"] > 0
-    assert told["longest_time_gap_s"] == 0.01
-    assert told["arguments"]["as_published"] == ""
-    assert told["arguments"]["root"] == str(root) and told["versions"]["numpy"] == np.__version__
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["images"] == 16 and manifest["labels"] == 1600 and manifest["scenes"] == 3
+    assert manifest["skipped"] == {reason: 1 for reason in FAULTS.values()}
+    assert manifest["examples"]["no depth file"] == ["z_points_pinhole_nodepth-0016.jpg"]
+    assert manifest["kinds"] == ["distance", "z"] and manifest["licence"] == Toy.licence
+    assert manifest["dropped"]["behind another"] > 0 and manifest["dropped"]["out of range"] > 0
+    assert manifest["longest_time_gap_s"] == 0.01
+    assert manifest["arguments"]["as_published"] == ""
+    assert (
+        manifest["arguments"]["root"] == str(root)
+        and manifest["versions"]["numpy"] == np.__version__
+    )
 
 
 def test_even_labels_show_the_far_end_more_often(tmp_path):
@@ -124,8 +127,11 @@ def test_even_labels_show_the_far_end_more_often(tmp_path):
 
 def test_limit_spreads_over_the_set(root, tmp_path):
     records = curated(root, tmp_path, "--limit", "3")
-    told = json.loads((tmp_path / "manifest.json").read_text())
-    assert told["images"] + sum(told["skipped"].values()) == 3 and len(records) == told["images"]
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert (
+        manifest["images"] + sum(manifest["skipped"].values()) == 3
+        and len(records) == manifest["images"]
+    )
     names = sorted(Toy(root).keys())
     assert records[0].image.name == names[0]
 
@@ -238,7 +244,7 @@ def test_a_full_disk_ends_the_run_instead_of_skipping_images(root, tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, named",
     [
         (["unheardof", "--root", "."], "unheardof"),
         (["toy"], "--root"),
@@ -248,12 +254,12 @@ def test_a_full_disk_ends_the_run_instead_of_skipping_images(root, tmp_path, mon
         (["toy", "--root", ".", "--workers", "0"], "workers"),
     ],
 )
-def test_what_cannot_be_is_refused_in_words(arguments, told, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_is_refused_in_words(arguments, named, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         command.main([*arguments, "--out", "out"])
     assert end.value.code != 0
-    assert told in capsys.readouterr().err + str(end.value)
+    assert named in capsys.readouterr().err + str(end.value)
 
 
 @pytest.mark.parametrize(
