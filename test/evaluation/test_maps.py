@@ -16,9 +16,9 @@ from depthlm_ros.evaluation.maps import (
     MappedScene,
     drawn,
     measure_maps,
-    of_records,
     published_place,
     read_map,
+    scene_of,
 )
 from depthlm_ros.view import Frame
 
@@ -108,10 +108,10 @@ def maps(tmp_path):
 
 
 def test_records_bring_their_maps_and_points(maps):
-    (scene,) = of_records(Records(maps))
+    (scene,) = map(scene_of, Records(maps))
     assert (scene.distance_m == 2).all() and scene.points is None
     plain = {"depth_path": None, "pixel_coords": [[1, 2]], "depth": [1.0]}
     content = json.loads(maps.read_text()) | plain
     maps.write_text(json.dumps(content))
     with pytest.raises(RecordError, match=r"r\.jsonl:1: "):
-        list(of_records(Records(maps)))
+        list(map(scene_of, Records(maps)))

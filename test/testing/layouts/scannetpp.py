@@ -34,8 +34,9 @@ def phone_rays(k=K):
     return np.stack([(u - cx) / fx, (v - cy) / fy, np.ones_like(u)], axis=1)
 
 
-def write(root, size=(WIDTH // 40, HEIGHT // 40)):
-    """size: of the images, which the reader does not open; the layout's own is WIDTH, HEIGHT."""
+def write(root, size=(WIDTH // 40, HEIGHT // 40), far=1.0):
+    """size: of the images, which the reader does not open; the layout's own is WIDTH, HEIGHT.
+    far: moves everything away, times."""
     (root / "splits").mkdir()
     for split, scenes in SCENES.items():
         (root / "splits" / f"nvs_sem_{split}.txt").write_text("\n".join(scenes) + "\n")
@@ -51,7 +52,7 @@ def write(root, size=(WIDTH // 40, HEIGHT // 40)):
                 frames[name] = {"intrinsic": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], "pose": []}
             (folder / "pose_intrinsic_imu.json").write_text(json.dumps(frames))
             for frame in EYE:
-                raw = np.round(z_of(frame, phone_rays()) * 1000).reshape(CELLS[::-1])
+                raw = np.round(far * z_of(frame, phone_rays()) * 1000).reshape(CELLS[::-1])
                 raw[:2] = 0
                 path = folder / "depth" / f"frame_{frame}.png"
                 Image.fromarray(raw.astype(np.uint16)).save(path)
