@@ -145,14 +145,15 @@ def _run_protocol(args) -> int:
         raise InputError("--protocol goes with one folder of curated sets: leave the others out")
     there, count = protocol.there(root), args.limit or protocol.samples
     who, name = _map_asker(args) if of_maps else _point_asker(args)
+    settings = _settings(args) if args.json else {}
     measured, files = {}, []
     for part, records in there.items():
         with ExitStack() as stack:
             ask = protocol.asker(part, who)
             if args.json:
                 path = _answers_of(args.json, part.dataset)
-                settings = _settings(args, records.files) | {"samples": count}
-                ask = stack.enter_context(protocol.saved(ask, path, settings))
+                of_part = {"samples": count, "records": _contents(records.files)}
+                ask = stack.enter_context(protocol.saved(ask, path, settings | of_part))
                 files.append(ask)
             progress = stack.enter_context(progress_bar(part.title))
             chosen = protocol.chosen(records, part, count)
@@ -194,7 +195,8 @@ def _run_maps(args) -> int:
     with ExitStack() as stack:
         ask = measured
         if args.json:
-            settings = _settings(args, records.files) | {"dataset": args.dataset}
+            settings = _settings(args) | {"dataset": args.dataset}
+            settings["records"] = _contents(records.files)
             ask = stack.enter_context(SavedMaps(measured, _answers_of(args.json), settings))
         progress = stack.enter_context(progress_bar("images"))
         some = _watched(islice(records, total), predictor.checkpoint)
@@ -296,7 +298,8 @@ def _answerer(args: argparse.Namespace) -> Iterator[Answerer]:
         yield asked
         return
     path = _answers_of(args.json)
-    with SavedAnswers(asked, path, _settings(args, Records(args.records).files)) as saved:
+    settings = _settings(args) | {"records": _contents(Records(args.records).files)}
+    with SavedAnswers(asked, path, settings) as saved:
         yield saved
     if saved.reused:
         print(f"depthlm: {saved.reused} images were answered before, in {path}", file=sys.stderr)
@@ -313,10 +316,14 @@ def _answers_of(report: Path, *more: str) -> Path:
     return report.with_name(".".join([report.name, *more, "answers.jsonl"]))
 
 
-def _settings(args, files) -> dict:
-    """Everything that the answers depend on; files: of the records."""
+def _contents(files: Iterable[Path]) -> list[list[str]]:
+    """[name, hash] of each file of records."""
+    return [[path.name, sha256(path)] for path in files]
+
+
+def _settings(args) -> dict:
+    """Everything that the answers depend on but the records; reads all weights."""
     found = {name: value for name, value in vars(args).items() if name not in _IDLE}
-    found["records"] = [[Path(path).name, sha256(path)] for path in files]
     if args.constant is None:
         entry = _entry(args)
         found["checkpoint"] = {k: v for k, v in asdict(entry).items() if k != "model"}
