@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from depthlm_ros.checkpoints import AVERAGES, OVER, Checkpoint, weights_sha256
+from depthlm_ros.checkpoints import AVERAGES, DENSE, OVER, Checkpoint, weights_sha256
 from depthlm_ros.cli.options import (
     Doubts,
     add_model_options,
@@ -27,18 +27,17 @@ from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.compare import Comparison, compared
 from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
-from depthlm_ros.evaluation.maps import KEPT_M, measure_maps, of_records
-from depthlm_ros.evaluation.protocol import PROTOCOLS, curated, samples, table
+from depthlm_ros.evaluation.maps import KEPT_M, limits, mean_of_images, measure_map, scene_of
+from depthlm_ros.evaluation.protocol import PROTOCOLS, MapProtocol
 from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
-from depthlm_ros.evaluation.resume import SavedAnswers
+from depthlm_ros.evaluation.resume import SavedAnswers, SavedMaps
 from depthlm_ros.evaluation.worst import sheet_path, write_sheet
-from depthlm_ros.predict import NO_AVERAGE, choose_checkpoint
+from depthlm_ros.predict import NO_AVERAGE, Predictor, choose_checkpoint
 from depthlm_ros.tasks import TASKS
 from depthlm_ros.tasks.evaluation import evaluate_task
 from depthlm_ros.viz.progress import progress_bar
 
-MAPS = "depthvlm"  # the protocol that measures whole maps
 # Options that do not change what is answered; all others must be the same when a run continues.
 _IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "threads", "against")
 
@@ -60,28 +59,28 @@ def add(subparsers) -> None:
         "--limit",
         type=count,
         metavar="N",
-        help="only the first N images; with --protocol N samples of each set",
+        help="only the first N images; with --protocol N samples or images of each set",
     )
     parser.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
         help="write the whole report; a run that is interrupted continues from the answers in"
-        " FILE.answers.jsonl when it is repeated",
+        " FILE.answers.jsonl (FILE.SET.answers.jsonl) when it is repeated",
     )
     parser.add_argument(
         "--dataset",
         choices=DATASETS,
-        help="print what others have published for this data set; with --protocol depthvlm count"
-        " the labels that the protocol counts of it",
+        help="print what others have published for this data set; with --protocol depthvlm and"
+        " files count the labels that the protocol counts of it",
     )
     parser.add_argument(
         "--protocol",
-        choices=(*PROTOCOLS, MAPS),
-        help="a published protocol. depthlm: points of several data sets; RECORDS is the folder"
-        " that holds them, curated as FOLDER/SET/SPLIT by python -m training.curate. depthvlm:"
-        " whole maps against RECORDS with depth images, every known pixel, and ten points per"
-        " image as DepthVLM draws them; means over images",
+        choices=PROTOCOLS,
+        help="a published protocol over several data sets: RECORDS is the folder that holds them,"
+        " curated as FOLDER/SET/SPLIT by python -m training.curate. depthlm: points of eight sets."
+        " depthvlm: whole maps of nine sets, every known pixel, and ten points per image as"
+        " DepthVLM draws them, means over images; RECORDS may be files with depth images",
     )
     parser.add_argument(
         "--worst",
@@ -127,43 +126,57 @@ def run(args: argparse.Namespace) -> int:
     if args.average in AVERAGES and args.task:
         raise InputError("--average is of distances of pixels: leave it or --task out")
     if args.protocol:
-        return _run_maps(args) if args.protocol == MAPS else _run_protocol(args)
+        return _run_protocol(args)
     return _run_task(args) if args.task else _run_distances(args)
 
 
 def _run_protocol(args) -> int:
-    """One table; with --json an interrupted run continues, set by set."""
-    if args.task or args.worst or args.dataset or len(args.records) > 1:
-        raise InputError("--protocol goes with one folder of curated sets: leave the others out")
-    root, protocol = Path(args.records[0]), PROTOCOLS[args.protocol]
-    there = {part: records for part in protocol.parts if (records := curated(part, root))}
-    if not there:
-        commands = "\n  ".join(part.command(root) for part in protocol.parts)
+    """One table of several sets; with --json an interrupted run continues, set by set."""
+    protocol, root = PROTOCOLS[args.protocol], Path(args.records[0])
+    of_maps = isinstance(protocol, MapProtocol)
+    if args.task or args.worst or (of_maps and args.constant is not None):
         raise InputError(
-            f"{root} holds none of the curated sets of {args.protocol}:\n  {commands}"
+            "--protocol says itself what is asked: leave --task, --worst and, for maps, --constant"
+            " out"
         )
-    asked, reports, saved = _asked(args), {}, []
+    if of_maps and not root.is_dir():
+        return _run_maps(args)
+    if args.dataset or len(args.records) > 1:
+        raise InputError("--protocol goes with one folder of curated sets: leave the others out")
+    there, count = protocol.there(root), args.limit or protocol.samples
+    who, name = _map_asker(args) if of_maps else _point_asker(args)
+    settings = _settings(args) if args.json else {}
+    measured, files = {}, []
     for part, records in there.items():
-        begin = time.monotonic()
         with ExitStack() as stack:
-            answerer = asked
+            ask = protocol.asker(part, who)
             if args.json:
-                path = args.json.with_name(f"{args.json.name}.{part.dataset}.answers.jsonl")
-                wanted = {"samples": args.limit or protocol.samples}
-                settings = _settings(args, records.files) | wanted
-                answerer = stack.enter_context(SavedAnswers(asked, path, settings))
-                saved.append(answerer)
+                path = _answers_of(args.json, part.dataset)
+                of_part = {"samples": count, "records": _contents(records.files)}
+                ask = stack.enter_context(protocol.saved(ask, path, settings | of_part))
+                files.append(ask)
             progress = stack.enter_context(progress_bar(part.title))
-            chosen = list(samples(records, part, args.limit or protocol.samples))
-            points = evaluate(chosen, answerer, partial(_told, progress, len(chosen)))
-        reports[part.dataset] = report_on(points, answerer, time.monotonic() - begin)
-    print(table(protocol, reports, root, asked.name))
+            chosen = protocol.chosen(records, part, count)
+            told = partial(_told, progress, len(chosen))
+            measured[part.dataset] = protocol.measured(part, chosen, ask, name, told)
+    print(protocol.table(measured, root))
     if args.json:
-        content = {"protocol": args.protocol, "sets": {n: asdict(r) for n, r in reports.items()}}
+        content = {"protocol": args.protocol, "sets": {n: m.content for n, m in measured.items()}}
         _write(args.json, strict_json(content) + "\n")
-        for answerer in saved:
-            answerer.remove()
+        for one in files:
+            one.remove()
     return 0
+
+
+def _point_asker(args) -> tuple[Answerer, str]:
+    asked = _asked(args)
+    return asked, asked.name
+
+
+def _map_asker(args) -> tuple[Predictor, str]:
+    predictor = predictor_from(args)
+    checkpoint = predictor.checkpoint
+    return predictor, f"{checkpoint.name} ({checkpoint.calibration_key(DENSE)})"
 
 
 def _told(progress, total, done) -> None:
@@ -171,17 +184,29 @@ def _told(progress, total, done) -> None:
 
 
 def _run_maps(args) -> int:
-    if args.constant is not None or args.worst or args.task:
-        raise InputError("--protocol measures maps: leave --constant, --worst and --task out")
+    """The maps of records, whatever set they are of."""
     records = Records(args.records, args.kind)
     total, predictor = _total(records, args), predictor_from(args)
-    with progress_bar("images") as progress:
+    kept_m = KEPT_M[args.dataset] if args.dataset else None
+
+    def measured(record, number):
+        return measure_map(scene_of(record, kept_m), predictor, number)
+
+    with ExitStack() as stack:
+        ask = measured
+        if args.json:
+            settings = _settings(args) | {"dataset": args.dataset}
+            settings["records"] = _contents(records.files)
+            ask = stack.enter_context(SavedMaps(measured, _answers_of(args.json), settings))
+        progress = stack.enter_context(progress_bar("images"))
         some = _watched(islice(records, total), predictor.checkpoint)
-        scenes = of_records(some, KEPT_M[args.dataset] if args.dataset else None)
-        found = measure_maps(scenes, predictor, lambda n: progress(n, total))
+        each = (ask(record, number) for number, record in enumerate(some))
+        of = limits(records[0], kept_m)
+        found = mean_of_images(each, partial(_told, progress, total), of)
     print(found.table())
     if args.json:
         _write(args.json, strict_json(asdict(found)) + "\n")
+        ask.remove()
     return 0
 
 
@@ -272,8 +297,9 @@ def _answerer(args: argparse.Namespace) -> Iterator[Answerer]:
     if not args.json:
         yield asked
         return
-    path = args.json.with_name(args.json.name + ".answers.jsonl")
-    with SavedAnswers(asked, path, _settings(args, Records(args.records).files)) as saved:
+    path = _answers_of(args.json)
+    settings = _settings(args) | {"records": _contents(Records(args.records).files)}
+    with SavedAnswers(asked, path, settings) as saved:
         yield saved
     if saved.reused:
         print(f"depthlm: {saved.reused} images were answered before, in {path}", file=sys.stderr)
@@ -285,10 +311,19 @@ def _asked(args: argparse.Namespace) -> Answerer:
     return ConstantAnswers(args.constant)
 
 
-def _settings(args, files) -> dict:
-    """Everything that the answers depend on; files: of the records."""
+def _answers_of(report: Path, *more: str) -> Path:
+    """Where answers are saved until the report is written."""
+    return report.with_name(".".join([report.name, *more, "answers.jsonl"]))
+
+
+def _contents(files: Iterable[Path]) -> list[list[str]]:
+    """[name, hash] of each file of records."""
+    return [[path.name, sha256(path)] for path in files]
+
+
+def _settings(args) -> dict:
+    """Everything that the answers depend on but the records; reads all weights."""
     found = {name: value for name, value in vars(args).items() if name not in _IDLE}
-    found["records"] = [[Path(path).name, sha256(path)] for path in files]
     if args.constant is None:
         entry = _entry(args)
         found["checkpoint"] = {k: v for k, v in asdict(entry).items() if k != "model"}

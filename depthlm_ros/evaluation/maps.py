@@ -5,8 +5,9 @@ delta1 compares ratios, which are the same along the ray and along the optical a
 told is wrong. Figures are means over images, as DepthVLM's (arXiv 2605.15876, appendix B).
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
@@ -42,52 +43,64 @@ class MappedScene(NamedTuple):
     distance_m: (h, w) metres along the ray, NaN unknown; the corners are the frame's.
     points: (N, 2) pixels of the frame that the benchmark names, None to draw them; those of
         unknown distance are left out.
+    kind: of the metres that the file holds, "distance" | "z".
     """
 
     frame: Frame
     distance_m: np.ndarray
     points: np.ndarray | None = None
+    kind: str = "distance"
 
 
-def of_records(
-    records: Iterable[Record], kept_m: tuple[float, float] | None = None
-) -> Iterator[MappedScene]:
-    """The scenes of records with depth images.
+def scene_of(record: Record, kept_m: tuple[float, float] | None = None) -> MappedScene:
+    """The scene of a record with a depth image; RecordError where it has none.
 
     kept_m: the least and the most metres, in the record's own kind, that count as measured, see
         KEPT_M; None for all.
-
-    RecordError where a record has no depth image, or nothing of it counts.
     """
-    for record in records:
-        points = record.pixels if len(record) else None
-        distance_m = record.depth_map_as("distance")
-        if kept_m:
-            with np.errstate(invalid="ignore"):
-                own = record.depth_map()
-                distance_m = np.where((own >= kept_m[0]) & (own <= kept_m[1]), distance_m, np.nan)
-            if not np.isfinite(distance_m).any():
-                raise RecordError(
-                    f"{record.where}: no pixel of its depth image lies within {kept_m[0]:g} to"
-                    f" {kept_m[1]:g} m, which the protocol counts: is it of another data set?"
-                )
-        yield MappedScene(record.frame(), distance_m, points)
+    distance_m = record.depth_map_as("distance")
+    if kept_m:
+        with np.errstate(invalid="ignore"):
+            own = record.depth_map()
+            distance_m = np.where((own >= kept_m[0]) & (own <= kept_m[1]), distance_m, np.nan)
+    points = record.pixels if len(record) else None
+    return MappedScene(record.frame(), distance_m, points, record.stated_kind())
+
+
+def limits(record: Record, kept_m: tuple[float, float] | None) -> str:
+    """Where records begin and which of their metres count, in words."""
+    told = f", of which {kept_m[0]:g} to {kept_m[1]:g} m count" if kept_m else ""
+    return f"{record.where}{told}"
+
+
+@dataclass(frozen=True)
+class ImageMeasures:
+    """The part of one image in MapMeasures, see there. Without a known pixel all else is NaN."""
+
+    pixels: int
+    delta1: float = nan
+    abs_rel: float = nan
+    inside: float = nan
+    log_width: float = nan
+    points: float = nan
+    points_published: float = nan
 
 
 @dataclass(frozen=True)
 class MapMeasures:
     """Means over images; shares in [0, 1].
 
-    images: how many. pixels: known ones, in all.
+    images: how many. left_out: those besides of which no pixel counts. pixels: known ones, in all.
     delta1: of all known pixels; interval: 95 % of it by bootstrap over images.
     abs_rel: mean of |told - true| / true of those that are told.
     inside: share of the true values in the 90 % interval, NaN where no pixel has one; log_width:
         median of log(upper / lower) within an image.
-    points: delta1 of POINTS an image, read where they are; points_published: read as the released
-        evaluation indexes them, see published_place.
+    points: delta1 of POINTS an image, read where they are; points_published: read and counted as
+        the released evaluation does, see _published.
     """
 
     images: int
+    left_out: int
     pixels: int
     delta1: float
     interval: tuple[float, float]
@@ -105,12 +118,16 @@ class MapMeasures:
             (f"{POINTS} points an image", f"{self.points:.3f}", ""),
             ("the same, indexed as published", f"{self.points_published:.3f}", ""),
         ]
-        head = (f"{self.images} images, {self.pixels} pixels", "delta1", "(95 %)")
-        table = text_table(head, rows)
+        table = text_table((self.counts(), "delta1", "(95 %)"), rows)
         return (
             f"{table}\n\nabs_rel {self.abs_rel:.3f}; true value inside the 90 % interval"
             f" {self.inside:.3f}, median log(upper/lower) {self.log_width:.2f}"
         )
+
+    def counts(self) -> str:
+        """How much was measured, in words."""
+        without = f", {self.left_out} without one left out" if self.left_out else ""
+        return f"{self.images} images, {self.pixels} pixels{without}"
 
 
 def measure_maps(
@@ -118,57 +135,80 @@ def measure_maps(
     predictor: Predictor,
     progress: Callable[[int], object] | None = None,
 ) -> MapMeasures:
-    """The measures of a predictor's maps. Raises UnsupportedError where it has none.
+    """The measures of a predictor's maps. Raises UnsupportedError where it has none, RecordError
+    where no pixel of any scene is known.
 
     progress(images): called after each.
     """
-    rows, pixels = [], 0
-    for number, scene in enumerate(scenes):
-        answer = predictor.map(scene.frame)
-        known = np.isfinite(scene.distance_m)
-        if not known.any():
-            raise RecordError(f"image {number}: no pixel of its depth image is known")
-        pixels += int(known.sum())
-        rows.append(_of_image(scene, answer, known, number, predictor))
+    each = (measure_map(scene, predictor, number) for number, scene in enumerate(scenes))
+    return mean_of_images(each, progress)
+
+
+def mean_of_images(
+    each: Iterable[ImageMeasures],
+    progress: Callable[[int], object] | None = None,
+    of: str = "these images",
+) -> MapMeasures:
+    """The measures of images, see measure_maps. of: which, for the error."""
+    rows = []
+    for row in each:
+        rows.append(row)
         if progress:
-            progress(number + 1)
-    table = np.array(rows, np.float64).reshape(-1, 6)
+            progress(len(rows))
+    known = [row for row in rows if row.pixels]
+    if rows and not known:
+        raise RecordError(f"no pixel of the depth image counts in any of {len(rows)} images: {of}")
+    table = {
+        field.name: np.array([getattr(row, field.name) for row in known], np.float64)
+        for field in fields(ImageMeasures)
+    }
+    pixels = int(table.pop("pixels").sum())
 
     def mean(times: np.ndarray) -> float:
-        return float(times @ table[:, 0] / times.sum())
+        return float(times @ table["delta1"] / times.sum())
 
-    means = [_mean(column) for column in table.T]
-    interval = bootstrap_interval(mean, len(table))
-    return MapMeasures(len(table), pixels, means[0], interval, *means[1:])
+    interval = bootstrap_interval(mean, len(known))
+    means = {name: _mean(column) for name, column in table.items()}
+    return MapMeasures(len(known), len(rows) - len(known), pixels, interval=interval, **means)
 
 
 def _mean(values: np.ndarray) -> float:
     values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else np.nan
+    return float(values.mean()) if len(values) else nan
 
 
-def _of_image(
-    scene: MappedScene, answer: RangeMap, known: np.ndarray, number: int, predictor: Predictor
-) -> tuple[float, ...]:
-    """The columns of MapMeasures from delta1 on, without its interval."""
+def measure_map(scene: MappedScene, predictor: Predictor, number: int) -> ImageMeasures:
+    """The measures of a predictor's map of image `number`, from 0, which decides about the points
+    that are drawn. Raises UnsupportedError where the predictor has no maps."""
+    known = np.isfinite(scene.distance_m)
+    if not known.any():
+        return ImageMeasures(0)
+    answer = predictor.map(scene.frame)
     size = known.shape[::-1]
     v, u = np.nonzero(known)
     places = on_image(np.stack([u, v], 1), scene.frame.camera, size)
     truth = scene.distance_m[known].astype(np.float64)
     value, lower, upper = read(answer, places)
     with np.errstate(divide="ignore", invalid="ignore"):
-        inside = np.where(np.isfinite(lower), (lower <= truth) & (truth <= upper), np.nan)
+        inside = np.where(np.isfinite(lower), (lower <= truth) & (truth <= upper), nan)
         width = np.log(upper / lower)
         off = np.abs(value - truth) / truth
-    right = delta1(value, truth).mean()
-    interval = (_mean(inside), float(np.median(width)) if np.isfinite(width).all() else np.nan)
-    return (right, _mean(off), *interval, *_points(scene, answer, known, number, predictor))
+    points, published = _points(scene, answer, known, number, predictor)
+    return ImageMeasures(
+        pixels=len(truth),
+        delta1=float(delta1(value, truth).mean()),
+        abs_rel=_mean(off),
+        inside=_mean(inside),
+        log_width=float(np.median(width)) if np.isfinite(width).all() else nan,
+        points=points,
+        points_published=published,
+    )
 
 
 def _points(
     scene: MappedScene, answer: RangeMap, known: np.ndarray, number: int, predictor: Predictor
 ) -> tuple[float, float]:
-    """(delta1 of an image's points, the same as indexed by the released evaluation)."""
+    """(delta1 of an image's points, the same as the released evaluation counts)."""
     camera = scene.frame.camera
     places = scene.points
     if places is None:
@@ -177,13 +217,38 @@ def _points(
     is_known = np.isfinite(truth)
     places, truth = places[is_known], truth[is_known]
     if not len(places):
-        return np.nan, np.nan
+        return nan, nan
     hit = delta1(read(answer, places)[0], truth)
-    shifted = published_place(scene.frame, places, predictor)
-    known_places = camera.contains(shifted)
-    published = np.full(len(places), np.nan)
-    published[known_places] = read(answer, shifted[known_places])[0]
-    return float(hit.mean()), float(delta1(published, truth).mean())
+    return float(hit.mean()), float(_published(scene, answer, places, truth, predictor).mean())
+
+
+def _published(
+    scene: MappedScene,
+    answer: RangeMap,
+    places: np.ndarray,
+    truth: np.ndarray,
+    predictor: Predictor,
+) -> np.ndarray:
+    """(N,) bool: which points (N, 2) of known distance (N,) are right as the release counts.
+
+    It takes pixels of the depth image for pixels of the image, whatever their sizes (those of
+    ScanNet++, 256 x 192 for 1920 x 1440, all come to lie in the top-left 13 % of both sides),
+    reads label and answer there, the answer beside it (see published_place), and compares z with
+    the number in the file, also where that is a distance (Argoverse 2, Waymo).
+    """
+    camera = scene.frame.camera
+    height, width = scene.distance_m.shape
+    taken = (places + 0.5) * (width / camera.width, height / camera.height) - 0.5
+    label = read_map(scene.distance_m, taken, camera)
+    lost = ~np.isfinite(label)
+    label, at = np.where(lost, truth, label), np.where(lost[:, None], places, taken)
+    if scene.kind == "z":
+        label = camera.z_from_distance(at, label)
+    shifted = published_place(scene.frame, taken, predictor)
+    inside = camera.contains(shifted)
+    z_m = np.full(len(places), nan)
+    z_m[inside] = camera.z_from_distance(shifted[inside], read(answer, shifted[inside])[0])
+    return delta1(z_m, label)
 
 
 def drawn(known: np.ndarray, number: int) -> np.ndarray:
@@ -208,7 +273,7 @@ def published_place(frame: Frame, pixels: np.ndarray, predictor: Predictor) -> n
     seen = size
     for multiple in RESIZED:
         seen = np.maximum(np.round(seen / multiple), 1) * multiple
-    rounded = np.round((pixels + 0.5) * view.scale - 0.5)
+    rounded = np.round(pixels * view.scale)
     return (rounded + 0.5) * (size / seen) / view.scale - 0.5
 
 

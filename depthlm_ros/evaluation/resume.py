@@ -1,35 +1,47 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""An answerer whose answers are saved to a file, so that an interrupted run can continue.
+"""What was found out about records, saved to a file, so that an interrupted run can continue.
 
-One JSON object per line: first the settings that the answers depend on, then the answers to one
+One JSON object per line: first the settings that the results depend on, then the result of one
 record each, in order.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
-from math import isnan
+from math import isnan, nan
 from os import PathLike
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from depthlm_ros.data.records import Record
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Answerer, Answers
+from depthlm_ros.evaluation.maps import ImageMeasures
+
+Result = TypeVar("Result")
 
 
-class SavedAnswers:
-    """Asks another answerer for what is not in the file yet; a context manager.
+class Saved(Generic[Result]):
+    """Asks for what is not in the file yet; a context manager.
 
-    path: the file, created where it does not exist. settings: a dict that JSON can hold; a file
-    of other settings is refused with an InputError that names them. reused: how many answers the
-    file held.
+    ask: (record, ...) -> a dataclass of numbers and arrays; read: the same from its names and
+    values, lists of numbers or numbers, NaN where unknown. path: the file, created where it does
+    not exist. settings: a dict that JSON can hold; a file of other settings is refused with an
+    InputError that names them. reused: how many results the file held.
     """
 
-    def __init__(self, answerer: Answerer, path: str | PathLike, settings: dict):
-        self.name, self.kind, self.report = answerer.name, answerer.kind, answerer.report
+    def __init__(
+        self,
+        ask: Callable[..., Result],
+        read: Callable[[dict[str, Any]], Result],
+        path: str | PathLike[str],
+        settings: dict[str, Any],
+    ):
         self.reused = 0
-        self._answerer = answerer
+        self._ask, self._read = ask, read
         self._path = Path(path)
         try:
             self._file = open(path, "a+b")  # noqa: SIM115 - until __exit__; appends
@@ -41,31 +53,40 @@ class SavedAnswers:
             self._file.close()
             raise
 
-    def __call__(self, record: Record) -> Answers:
+    def __call__(self, record: Record, *more: Any) -> Result:
         name = Path(record.where).name
         content = self._next()
         if content is None:
-            answers = self._answerer(record)
-            self._write({"record": name, **_columns(answers)})
-            return answers
+            result = self._ask(record, *more)
+            values = asdict(result)  # type: ignore[call-overload]
+            self._write({"record": name, **{n: _plain(value) for n, value in values.items()}})
+            return result
         if content.pop("record", None) != name:
             raise InputError(
                 f"{self._path} holds the answers to other records than {name}: delete it"
             )
         self.reused += 1
-        return _answers(content)
+        try:
+            return self._read({n: _number(value) for n, value in content.items()})
+        except (KeyError, TypeError) as error:
+            raise self._unreadable(error) from error
 
-    def __enter__(self):
+    def __enter__(self) -> "Saved[Result]":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._file.close()
 
     def remove(self) -> None:
         """Delete the file, when the run is complete."""
         self._path.unlink()
 
-    def _begin(self, settings) -> None:
+    def _begin(self, settings: dict[str, Any]) -> None:
         self._file.seek(0)
         found = self._next()
         if found is None:
@@ -79,7 +100,7 @@ class SavedAnswers:
                 f" ({', '.join(differ)}): repeat that command, or delete the file"
             )
 
-    def _next(self):
+    def _next(self) -> dict[str, Any] | None:
         """The next object, None at the end; half a line, left by a killed run, is removed."""
         start = self._file.tell()
         line = self._file.readline()
@@ -89,12 +110,15 @@ class SavedAnswers:
         try:
             return dict(json.loads(line))
         except (ValueError, TypeError) as error:
-            raise InputError(
-                f"{self._path} is not a file of saved answers ({error}): delete it, or give"
-                " another --json"
-            ) from error
+            raise self._unreadable(error) from error
 
-    def _write(self, content) -> None:
+    def _unreadable(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self._path} is not a file of saved answers ({error}): delete it, or give another"
+            " --json"
+        )
+
+    def _write(self, content: dict[str, Any]) -> None:
         try:
             self._file.write(json.dumps(content).encode() + b"\n")
             self._file.flush()
@@ -102,12 +126,40 @@ class SavedAnswers:
             raise InputError(f"{self._path} cannot be written: {error}") from error
 
 
-def _columns(answers) -> dict:
-    """name -> list; null where a number is not known."""
-    columns = asdict(answers).items()
-    return {n: [None if isnan(x) else x for x in column.tolist()] for n, column in columns}
+class SavedAnswers(Saved[Answers]):
+    """An answerer whose answers are saved."""
+
+    def __init__(self, answerer: Answerer, path: str | PathLike[str], settings: dict[str, Any]):
+        super().__init__(answerer, _answers, path, settings)
+        self.name, self.kind, self.report = answerer.name, answerer.kind, answerer.report
 
 
-def _answers(columns) -> Answers:
+class SavedMaps(Saved[ImageMeasures]):
+    """Measures of maps, (record, its number) -> ImageMeasures, that are saved."""
+
+    def __init__(
+        self,
+        measure: Callable[[Record, int], ImageMeasures],
+        path: str | PathLike[str],
+        settings: dict[str, Any],
+    ):
+        super().__init__(measure, lambda values: ImageMeasures(**values), path, settings)
+
+
+def _plain(value: Any) -> Any:
+    """A number, or a list of an array's; null where it is not known."""
+    if isinstance(value, np.ndarray):
+        return [_plain(one) for one in value.tolist()]
+    return None if isnan(value) else value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_number(one) for one in value]
+    return nan if value is None else value
+
+
+def _answers(columns: dict[str, Any]) -> Answers:
     arrays = {name: np.array(column, np.float64) for name, column in columns.items()}
-    return Answers(**{**arrays, "status": arrays["status"].astype(np.uint8)})
+    arrays["status"] = arrays["status"].astype(np.uint8)
+    return Answers(**arrays)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.data.records import Record, Records, write_records
-from depthlm_ros.evaluation.protocol import PROTOCOLS, samples
+from depthlm_ros.evaluation.protocol import PROTOCOLS, images, samples
 
 FAKE = ["--engine", "scripted", "--checkpoint", "facebook/VLM3-depth"]  # answers 2 m everywhere
 CAMERA = Camera(64, 48, 40, 40, 31.5, 23.5)
@@ -99,6 +99,15 @@ def test_samples_are_a_pixel_of_every_image_in_turn_of_ten_scenes(root):
     assert all(len(np.unique(record.pixels, axis=0)) == len(record) for record in chosen)
     again = list(samples(records, PARTS["nuscenes"], 50))
     assert all((a.pixels == b.pixels).all() for a, b in zip(chosen, again, strict=True))
+
+
+def test_images_are_spread_evenly_and_numbered_as_the_release_shuffles_them(root):
+    records = Records(f"{root}/nuscenes/val/*.jsonl")
+    chosen = list(images(records, PARTS["ddad"], 10))
+    numbers = [int(record.where.rpartition(":")[2]) - 1 for record in chosen]
+    assert numbers == [28, 12, 8, 32, 20, 24, 36, 16, 0, 4]
+    assert not any(len(record) for record in chosen)
+    assert len(list(images(records, PARTS["ddad"], 1000))) == 40
 
 
 def test_a_folder_without_any_set_names_all_commands(run, tmp_path):

@@ -16,9 +16,9 @@ from depthlm_ros.evaluation.maps import (
     MappedScene,
     drawn,
     measure_maps,
-    of_records,
     published_place,
     read_map,
+    scene_of,
 )
 from depthlm_ros.view import Frame
 
@@ -96,6 +96,35 @@ def test_published_indexing_looks_beside_the_point():
     assert 491 < found[0, 1] < 492
 
 
+def test_the_number_in_the_file_is_compared_with_z_as_published():
+    """Far to the left z is 0.6 of the distance."""
+    wide = Camera(60, 40, 20.0, 20.0, 29.5, 19.5)
+    frame, points = Frame(FRAME.image, wide), np.array([[2.0, 20.0]])
+    shares = {}
+    for kind in ("z", "distance"):
+        scene = MappedScene(frame, np.full((40, 60), 2.0), points, kind)
+        found = measure_maps([scene], ArrayPredictor(np.full((40, 60), 2.0)))
+        shares[kind] = found.points, found.points_published
+    assert shares == {"z": (1.0, 1.0), "distance": (1.0, 0.0)}
+
+
+def test_pixels_of_a_coarser_depth_image_are_taken_for_pixels_of_the_image_as_published():
+    """So all of 20 x 13 lie in the top-left third, beyond which the answer is wrong here."""
+    answer = np.full((40, 60), 9.0)
+    answer[:14, :21] = 2.0
+    scene = MappedScene(FRAME, np.full((13, 20), 2.0))
+    found = measure_maps([scene], ArrayPredictor(answer))
+    assert found.points < 0.5 and found.points_published == 1.0
+
+
+def test_an_image_of_which_nothing_counts_is_left_out_and_counted():
+    unknown = np.full_like(TRUTH, np.nan)
+    found = measured(TRUTH, unknown, TRUTH)
+    assert (found.images, found.left_out, found.delta1, found.points) == (1, 1, 1.0, 1.0)
+    with pytest.raises(RecordError):
+        measured(TRUTH, unknown, unknown)
+
+
 @pytest.fixture
 def maps(tmp_path):
     """A records file of one image of 64 x 48 with a depth image of 2 m along the ray."""
@@ -108,10 +137,10 @@ def maps(tmp_path):
 
 
 def test_records_bring_their_maps_and_points(maps):
-    (scene,) = of_records(Records(maps))
+    (scene,) = map(scene_of, Records(maps))
     assert (scene.distance_m == 2).all() and scene.points is None
     plain = {"depth_path": None, "pixel_coords": [[1, 2]], "depth": [1.0]}
     content = json.loads(maps.read_text()) | plain
     maps.write_text(json.dumps(content))
     with pytest.raises(RecordError, match=r"r\.jsonl:1: "):
-        list(of_records(Records(maps)))
+        list(map(scene_of, Records(maps)))

@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from depthlm_ros.checkpoints import HEAD_PREFIX, from_folder
 from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
-from depthlm_ros.evaluation.maps import MappedScene, measure_maps, of_records
+from depthlm_ros.evaluation.maps import MappedScene, measure_maps, scene_of
 from depthlm_ros.evaluation.metrics import bootstrap_interval
 from depthlm_ros.models.weights import read_tensors
 from depthlm_ros.predict import Predictor, load_predictor
@@ -135,7 +135,7 @@ class HeldOutSet:
     def _scenes(self):
         chosen = (self._items[number] for number in self._chosen)
         if not self.is_rendered:
-            return of_records(chosen)
+            return map(scene_of, chosen)
         return (MappedScene(one.frame, one.distance_m) for one in chosen)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, first_line
-from training.curate.formats.files import json_of
+from training.curate.formats.files import json_of, needed
 from training.curate.geometry import pose
 from training.curate.sample import Skip
 
@@ -44,8 +44,7 @@ def world_from(datum: dict[str, Any], where: Path) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _calibration(path: Path) -> dict[str, dict[str, float]]:
-    if not path.is_file():
-        raise Skip("no calibration", str(path))
+    needed(path, "no calibration")
     content = json_of(path)
     return dict(zip(content["names"], content["intrinsics"], strict=True))
 

@@ -30,6 +30,12 @@ def check_there(path: Path, layout: str) -> Path:
     return path
 
 
+def needed(path: Path, reason: str) -> None:
+    """Raises Skip(reason) where there is no such file, without which an image cannot be used."""
+    if not path.is_file():
+        raise Skip(reason, str(path))
+
+
 def json_of(path: Path, **how: Any) -> Any:
     """The content of a JSON file. how: of json.load. Raises InputError."""
     try:
@@ -81,8 +87,7 @@ def mask_of(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 def _raster_of(path: Path, what: str) -> np.ndarray:
     """The stored values of an image file. what: it holds. Raises Skip."""
-    if not path.is_file():
-        raise Skip(f"no {what} file", str(path))
+    needed(path, f"no {what} file")
     try:
         return read_raster(path)
     except ImageError as error:
@@ -98,8 +103,7 @@ def _check_size(raster: np.ndarray, size: tuple[int, int] | None, path: Path) ->
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) that the head of an image file tells. Raises Skip."""
-    if not path.is_file():
-        raise Skip("no image file", str(path))
+    needed(path, "no image file")
     try:
         with Image.open(path) as image:
             return image.size

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from depthlm_ros.errors import InputError, first_line
+from training.curate.formats.files import needed
 from training.curate.sample import Skip
 
 STAMP, CAMERA, LASER = "key.frame_timestamp_micros", "key.camera_name", "key.laser_name"
@@ -57,8 +58,7 @@ def index_of(path: Path, name: str = "") -> dict[tuple[int, int], int]:
 
     name: a column that the file must have. Raises Skip, or InputError where that is missing.
     """
-    if not path.is_file():
-        raise Skip(f"no {path.parent.name}", str(path))
+    needed(path, f"no {path.parent.name}")
     try:
         names = parquet.read_schema(path).names
         wanted = [one for one in (STAMP, CAMERA, LASER) if one in names]

@@ -19,14 +19,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import feather
-from scipy.spatial.transform import Rotation
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, first_line
-from training.curate.formats.files import check_split, known_points
-from training.curate.geometry import NS, Track, inverse, pose, transformed
+from training.curate.formats.argoverse2_tables import poses_of, table_of, track_of
+from training.curate.formats.files import check_split, known_points, needed
+from training.curate.geometry import NS, inverse, pose, transformed
 from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
 
@@ -70,13 +68,12 @@ class Argoverse2:
         log, name, stamp = key
         folder = self._logs / log
         image = folder / "sensors" / "cameras" / name / f"{stamp}.jpg"
-        if not image.is_file():
-            raise Skip("no image file", str(image))
+        needed(image, "no image file")
         camera, car_from_camera = _calibration(folder, name)
         sweep = _nearest(_sweeps(folder / "sensors" / "lidar"), stamp)
         if sweep is None:
             raise Skip("no sweep at this time", f"{folder}/sensors/lidar, {stamp}")
-        track = _track(folder / "city_SE3_egovehicle.feather")
+        track = track_of(folder / "city_SE3_egovehicle.feather")
         camera_from_city = inverse(track.at(stamp) @ car_from_camera)
         points = transformed(_cloud(folder, sweep), camera_from_city @ track.at(sweep))
         told = f"{log}/{name}/{stamp}", log, image, camera
@@ -107,46 +104,12 @@ def _nearest(stamps: np.ndarray, wanted: int) -> int | None:
     return found if abs(found - wanted) <= FARTHEST_NS else None
 
 
-def _table(path: Path, reason: str) -> dict[str, np.ndarray]:
-    """The columns of a feather file. Raises Skip(reason)."""
-    try:
-        table = feather.read_table(path, memory_map=False)
-    except (OSError, pa.ArrowException) as error:
-        raise Skip(reason, f"{path}: {first_line(error)}") from error
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _poses(path: Path, reason: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The columns, and (N, 7) of them: a quaternion (w, x, y, z) and metres."""
-    table = _table(path, reason)
-    try:
-        columns = [table[name] for name in ("qw", "qx", "qy", "qz", "tx_m", "ty_m", "tz_m")]
-    except KeyError as error:
-        raise Skip(reason, f"{path}: no column {error}") from error
-    return table, np.stack(columns, axis=1).astype(np.float64)
-
-
-@lru_cache(maxsize=4)
-def _track(path: Path) -> Track:
-    """The car in the city."""
-    table, rows = _poses(path, "no poses")
-    if not len(rows) or "timestamp_ns" not in table:
-        raise Skip("no poses", f"{path}: no rows, or no column timestamp_ns")
-    broken = ~np.isfinite(rows).all(axis=1) | (np.linalg.norm(rows[:, :4], axis=1) < 1e-6)
-    if broken.any():
-        raise Skip("broken pose", f"{path}, row {np.flatnonzero(broken)[0]}")
-    poses = np.tile(np.eye(4), (len(rows), 1, 1))
-    poses[:, :3, :3] = Rotation.from_quat(rows[:, [1, 2, 3, 0]]).as_matrix()
-    poses[:, :3, 3] = rows[:, 4:]
-    return Track(table["timestamp_ns"].tolist(), poses)
-
-
 @lru_cache(maxsize=32)
 def _calibration(log: Path, name: str) -> tuple[Camera, np.ndarray]:
     """The camera, and the car from its optical frame."""
     folder = log / "calibration"
-    lenses = _table(folder / "intrinsics.feather", "no calibration")
-    table, poses = _poses(folder / "egovehicle_SE3_sensor.feather", "no calibration")
+    lenses = table_of(folder / "intrinsics.feather", "no calibration")
+    table, poses = poses_of(folder / "egovehicle_SE3_sensor.feather", "no calibration")
     try:
         row = lenses["sensor_name"].tolist().index(name)
         mount = poses[table["sensor_name"].tolist().index(name)]
@@ -161,7 +124,7 @@ def _calibration(log: Path, name: str) -> tuple[Camera, np.ndarray]:
 def _cloud(log: Path, stamp: int) -> np.ndarray:
     """(N, 3) metres in the frame of the car at the sweep's stamp."""
     path = log / "sensors" / "lidar" / f"{stamp}.feather"
-    table = _table(path, "broken sweep")
+    table = table_of(path, "broken sweep")
     try:
         points = np.stack([table[axis] for axis in "xyz"], axis=1).astype(np.float64)
     except KeyError as error:

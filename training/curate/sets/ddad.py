@@ -27,7 +27,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_raster
 from depthlm_ros.errors import InputError, first_line
 from training.curate.formats.dgp import camera_of, scene_of, stamp_of, world_from
-from training.curate.formats.files import check_split, json_of, known_points
+from training.curate.formats.files import check_split, json_of, known_points, needed
 from training.curate.geometry import inverse, transformed
 from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
@@ -82,8 +82,7 @@ class Ddad:
         datum, shot = sensors[name], sensors[name]["datum"]["image"]
         sweep = sensors["LIDAR"]["datum"]["point_cloud"]
         image = folder / shot["filename"]
-        if not image.is_file():
-            raise Skip("no image file", str(image))
+        needed(image, "no image file")
         camera = camera_of(folder / "calibration" / f"{datum['calibration']}.json", name, shot)
         camera_from_lidar = inverse(world_from(shot, image)) @ world_from(sweep, folder)
         points = transformed(_cloud(folder / sweep["filename"]), camera_from_lidar)

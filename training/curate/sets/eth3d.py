@@ -24,7 +24,7 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
 from training.curate.formats.colmap import Model, read_images, read_models
-from training.curate.formats.files import check_split, rgb_of
+from training.curate.formats.files import check_split, needed, rgb_of
 from training.curate.sample import Sample, Skip
 
 
@@ -66,8 +66,7 @@ class Eth3d:
         z_m = _z_map(depth, models[0].width, models[0].height)
         taken = "dslr_images_undistorted" if self._on_undistorted else "dslr_images"
         path = folder / "images" / taken / file_name
-        if not path.is_file():
-            raise Skip("no image file", str(path))
+        needed(path, "no image file")
         if self._published == "depthlm":
             image, camera, distance_m = _as_depthlm(models[0], path, z_m)
             return Sample(name, scene, image, camera, depth=distance_m, kind="distance")
@@ -96,8 +95,7 @@ def _cameras(path: Path) -> dict[str, str]:
 
 def _z_map(path: Path, width: int, height: int) -> np.ndarray:
     """(height, width) float32 metres, NaN where nothing was measured."""
-    if not path.is_file():
-        raise Skip("no depth file", str(path))
+    needed(path, "no depth file")
     z_m = np.fromfile(path, "<f4")
     if z_m.size != width * height or path.stat().st_size % 4:
         raise Skip("truncated depth", f"{path}: {z_m.size} values, not {width} x {height}")

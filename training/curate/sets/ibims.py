@@ -33,6 +33,7 @@ from training.curate.formats.files import (
     in_metres,
     mask_of,
     mat_fields,
+    needed,
     pinhole,
     raw_depth,
 )
@@ -83,8 +84,7 @@ class Ibims:
         size = image_size(image)
         raw = raw_depth(self._root / "depth" / f"{key}.png", size)
         calib = self._root / "calib" / f"{key}.txt"
-        if not calib.is_file():
-            raise Skip("no calibration", str(calib))
+        needed(calib, "no calibration")
         try:
             intrinsics = [float(word) for word in calib.read_text().split(",")]
         except ValueError as error:

@@ -21,7 +21,7 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
-from training.curate.formats.files import check_split, known_points
+from training.curate.formats.files import check_split, known_points, needed
 from training.curate.formats.nuscenes_tables import Shown, by_token, keyframes, rows_of
 from training.curate.geometry import inverse, pose, transformed
 from training.curate.published import sparse_map
@@ -80,8 +80,7 @@ class Nuscenes:
         """Raises Skip."""
         scene, token, name, shot, sweep = key
         image = self._root / shot.file
-        if not image.is_file():
-            raise Skip("no image file", str(image))
+        needed(image, "no image file")
         if not shot.car or not sweep.car:
             raise Skip("no pose", f"{self._tables}/ego_pose.json: of {shot.file} or {sweep.file}")
         camera, car_from_camera = self._camera(shot)
@@ -134,8 +133,7 @@ class Nuscenes:
 @lru_cache(maxsize=2)
 def _cloud(path: Path) -> np.ndarray:
     """(N, 3) metres in the frame of the lidar."""
-    if not path.is_file():
-        raise Skip("no sweep", str(path))
+    needed(path, "no sweep")
     values = np.fromfile(path, "<f4")
     if values.size % 5 or path.stat().st_size % 4:
         raise Skip("truncated sweep", f"{path}: {values.size} values, not a multiple of 5")

@@ -27,7 +27,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_raster
 from depthlm_ros.errors import ImageError, InputError, first_line
 from training.curate.formats.colmap import read_models
-from training.curate.formats.files import check_split, json_of, metres_of
+from training.curate.formats.files import check_split, json_of, metres_of, needed
 from training.curate.sample import Sample, Skip
 
 SIZE = 1920, 1440
@@ -75,8 +75,7 @@ class Scannetpp:
         scene, frame = key
         folder = self._folder(scene)
         image = folder / "rgb" / f"{frame}.jpg"
-        if not image.is_file():
-            raise Skip("no image file", str(image))
+        needed(image, "no image file")
         rendered = folder / "render_depth" / f"{frame}.png"
         path, camera = rendered, _lens(folder / "colmap" / "cameras.txt")
         if self._published or camera is None or not rendered.is_file():
@@ -118,8 +117,7 @@ def _lens(path: Path) -> Camera | None:
 @lru_cache(maxsize=2)
 def _frames(path: Path) -> dict[str, object]:
     """The camera matrix of each frame."""
-    if not path.is_file():
-        raise Skip("no calibration", str(path))
+    needed(path, "no calibration")
     return {name: content.get("intrinsic") for name, content in json_of(path).items()}
 
 

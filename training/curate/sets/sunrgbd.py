@@ -31,6 +31,7 @@ from training.curate.formats.files import (
     image_size,
     in_metres,
     mat_fields,
+    needed,
     pinhole,
     raw_depth,
 )
@@ -117,8 +118,7 @@ def _only_file(folder: Path, reason: str) -> Path:
 
 
 def _camera(path: Path, size: tuple[int, int]) -> Camera:
-    if not path.is_file():
-        raise Skip("no calibration", str(path))
+    needed(path, "no calibration")
     try:
         fx, _, cx, _, fy, cy, *_ = map(float, path.read_text().split())
     except ValueError as error:

@@ -17,12 +17,8 @@ Licences: Taskonomy and Matterport allow research alone, and no passing on of th
 """
 
 import csv
-import json
-import re
 from collections.abc import Iterator, Sequence
-from math import isfinite, pi, tan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -36,13 +32,11 @@ from training.curate.formats.files import (
     pinhole,
     raw_depth,
 )
-from training.curate.sample import Sample, Skip
+from training.curate.formats.omnidata import View, focal_of, views_of
+from training.curate.sample import Sample
 
-_RGB = re.compile(r"point_(\d+)_view_(\d+)_domain_rgb\.png")
 _UNITS = 512  # per metre
 _UNKNOWN = (0, 65535)
-
-View = tuple[str, int, int]  # building, point, view
 
 
 class Taskonomy:
@@ -73,13 +67,8 @@ class Taskonomy:
 
     def keys(self) -> Sequence[View]:
         """(building, point, view) of each image, by name and number."""
-        found = []
-        for building in self._buildings:
-            folder = self._root / "rgb" / self.name / building
-            names = (_RGB.fullmatch(path.name) for path in folder.glob("*.png"))
-            numbers = sorted((int(name[1]), int(name[2])) for name in names if name)
-            found.append((building, np.array(numbers, np.int32).reshape(-1, 2)))
-        return _Views(found)
+        rgb = self._root / "rgb" / self.name
+        return views_of(rgb / building for building in self._buildings)
 
     def _listed(self, path: Path) -> Iterator[str]:
         """The buildings of the split that are there."""
@@ -103,7 +92,7 @@ class Taskonomy:
         size = image_size(image)
         raw = raw_depth(self._file("depth_zbuffer", building, stem, "depth_zbuffer.png"), size)
         info = self._file("point_info", building, stem, f"{self._info}.json")
-        focal = _focal(info, size)
+        focal = focal_of(info, size)
         centre = (size[0] - 1) / 2
         depth = in_metres(raw, _UNITS, _UNKNOWN)
         if self._masked:
@@ -130,42 +119,3 @@ class Hm3d(Taskonomy):
     _info = "fixatedpose"
     _mask = "mask_valid"
     _list = "metadata.csv"
-
-
-class _Views(Sequence[View]):
-    """The keys of millions of images, 8 bytes each. buildings: name and (N, 2) point, view."""
-
-    def __init__(self, buildings: list[tuple[str, np.ndarray]]):
-        self._buildings = buildings
-        self._ends = np.cumsum([len(numbers) for _, numbers in buildings])
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    def __getitem__(self, i: Any) -> Any:
-        if isinstance(i, slice):
-            return [self[j] for j in range(*i.indices(len(self)))]
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"{len(self)} images, asked for number {i}")
-        i %= len(self)
-        which = int(np.searchsorted(self._ends, i, side="right"))
-        name, numbers = self._buildings[which]
-        point, view = numbers[i - int(self._ends[which])]  # counts from the end
-        return name, int(point), int(view)
-
-
-def _focal(path: Path, size: tuple[int, int]) -> float:
-    """Pixels; of a square image, whose field of view goes from edge to edge."""
-    if not path.is_file():
-        raise Skip("no calibration", str(path))
-    try:
-        angle = float(json.loads(path.read_text())["field_of_view_rads"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise Skip("broken calibration", f"{path}: field_of_view_rads: {error}") from error
-    if not (isfinite(angle) and 0 < angle < pi) or size[0] != size[1]:
-        raise Skip(
-            "broken calibration",
-            f"{path}: field_of_view_rads is {angle:g} for an image of {size[0]} x {size[1]};"
-            " needed is an angle between 0 and pi, and a square image",
-        )
-    return size[0] / (2 * tan(angle / 2))

@@ -7,14 +7,12 @@ waymo.com/open, Perception Dataset v2 (its own non-commercial licence), a file f
     ROOT/SPLIT/{lidar,lidar_calibration,lidar_pose,vehicle_pose}/SEGMENT.parquet
     ROOT/SPLIT/lidar_camera_projection/SEGMENT.parquet          for published labels alone
 
-Traps: a range image holds ranges of rays whose angles follow from row and column, the first row
-is the highest; the top lidar turns while the car drives and has a pose for each pixel; camera
-frames look along x; images are distorted, count pixels from a corner and are exposed row by row
-or column by column, so a point is placed where the camera was when it saw it.
+Traps: those of range images, see formats/waymo_lidar.py; camera frames look along x; images are
+distorted, count pixels from a corner and are exposed row by row or column by column, so a point is
+placed where the camera was when it saw it.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -23,14 +21,14 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
-from training.curate.formats.files import check_split, known_points, rgb_of
-from training.curate.formats.waymo_rows import CAMERA, LASER, Row, index_of, raster_of, row_of
-from training.curate.geometry import OPTICAL_FROM_FORWARD, inverse, pose, transformed
+from training.curate.formats.files import check_split, rgb_of
+from training.curate.formats.waymo_lidar import TOP, cloud_of, lidar_points, matrix_of
+from training.curate.formats.waymo_rows import CAMERA, Row, index_of, raster_of, row_of
+from training.curate.geometry import OPTICAL_FROM_FORWARD, inverse, transformed
 from training.curate.published import sparse_map
 from training.curate.rolling import Shutter, as_exposed, may_be_seen
-from training.curate.sample import Sample, Skip
+from training.curate.sample import Sample
 
-TOP = 1
 COMPONENTS = ("camera_image", "camera_calibration", "lidar", "lidar_calibration", "lidar_pose",
               "vehicle_pose")  # fmt: skip
 # Where along the readout a pixel is exposed: rolling_shutter_direction -> axis, backwards.
@@ -78,8 +76,8 @@ class Waymo:
         if self._published:
             image, camera, depth = self._as_published(key, image, camera, car_from_camera)
             return Sample(name, segment, image, camera, depth=depth, kind="distance")
-        car = _matrix(shot["pose.transform"])
-        points = _cloud(self._folder, segment, stamp)
+        car = matrix_of(shot["pose.transform"])
+        points = cloud_of(self._folder, segment, stamp)
         seen = _exposed(points, camera, car, car_from_camera, shot, found)
         gap = abs(shot["pose_timestamp"] - stamp / 1e6)
         return Sample(name, segment, image, camera, points=seen, time_gap_s=gap)
@@ -91,11 +89,11 @@ class Waymo:
         self, key: Key, image: np.ndarray, camera: Camera, car_from_camera: np.ndarray
     ) -> tuple[np.ndarray, Camera, np.ndarray]:
         segment, stamp, number = key
-        car = _matrix(
+        car = matrix_of(
             self._row("vehicle_pose", segment, (stamp, 0))["world_from_vehicle.transform"]
         )
         row = self._row("lidar_camera_projection", segment, (stamp, TOP))
-        world, measured = _lidar(self._folder, segment, stamp, TOP)
+        world, measured = lidar_points(self._folder, segment, stamp, TOP)
         at = raster_of(row, "range_image_return1")[measured]
         first, second = at[:, 0] == number, at[:, 3] == number
         at = np.where(first[:, None], at[:, 1:3], at[:, 4:6])[first | second]
@@ -153,56 +151,6 @@ def _exposed(
     return as_exposed(points, camera, shutter, drift, spin)
 
 
-@lru_cache(maxsize=1)
-def _cloud(folder: Path, segment: str, stamp: int) -> np.ndarray:
-    """(N, 3) metres in the world: first returns of all lidars."""
-    rows = index_of(folder / "lidar" / f"{segment}.parquet", LASER)
-    lasers = [laser for when, laser in rows if when == stamp]
-    clouds = [_lidar(folder, segment, stamp, laser)[0] for laser in lasers]
-    points = np.concatenate([np.empty((0, 3)), *clouds])
-    return known_points(points, f"{folder}/lidar/{segment}.parquet, {stamp}")
-
-
-def _lidar(folder: Path, segment: str, stamp: int, laser: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 3) first returns in the world, and (H, W) where in the range image they stand."""
-
-    def row(component: str, number: tuple[int, int]) -> Row:
-        return row_of(folder / component / f"{segment}.parquet", number)
-
-    raster = raster_of(row("lidar", (stamp, laser)), "range_image_return1")
-    ranges = raster[..., 0].astype(np.float64)
-    told = row("lidar_calibration", (0, laser))
-    mount = _matrix(told["extrinsic.transform"])
-    high, wide = ranges.shape
-    up = told["beam_inclination.values"]
-    if up is None or not len(up):
-        low, top = told["beam_inclination.min"], told["beam_inclination.max"]
-        up = low + (np.arange(high) + 0.5) / high * (top - low)
-    if len(up) != high:
-        raise Skip("broken range image", f"{folder}/lidar/{segment}: {high} rows, {len(up)} beams")
-    measured = np.isfinite(ranges) & (ranges > 0)
-    v, u = np.nonzero(measured)
-    up = np.asarray(up)[::-1][v]
-    around = np.pi * (1 - (2 * u + 1) / wide) - np.arctan2(mount[1, 0], mount[0, 0])
-    flat = [np.cos(around) * np.cos(up), np.sin(around) * np.cos(up), np.sin(up)]
-    in_car = transformed(np.stack(flat, axis=1) * ranges[measured][:, None], mount)
-    if laser != TOP:
-        car = _matrix(row("vehicle_pose", (stamp, 0))["world_from_vehicle.transform"])
-        return transformed(in_car, car), measured
-    poses = raster_of(row("lidar_pose", (stamp, laser)), "range_image_return1")
-    poses = poses[measured].astype(np.float64)
-    return _turned(in_car, poses[:, :3]) + poses[:, 3:], measured
-
-
-def _turned(points: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """(N, 3), each turned by its own roll, then pitch, then yaw (N, 3)."""
-    (x, y, z), cos, sin = points.T, np.cos(angles.T), np.sin(angles.T)
-    y, z = cos[0] * y - sin[0] * z, sin[0] * y + cos[0] * z
-    x, z = cos[1] * x + sin[1] * z, cos[1] * z - sin[1] * x
-    x, y = cos[2] * x - sin[2] * y, sin[2] * x + cos[2] * y
-    return np.stack([x, y, z], axis=1)
-
-
 def _camera(told: Row) -> tuple[Camera, np.ndarray]:
     """The camera, and the car from its frame, which looks along x."""
     f_u, f_v, c_u, c_v, *lens = (
@@ -211,9 +159,4 @@ def _camera(told: Row) -> tuple[Camera, np.ndarray]:
     )
     size = told["width"], told["height"]
     camera = Camera(*size, f_u, f_v, c_u - 0.5, c_v - 0.5, "plumb_bob", tuple(lens))
-    return camera, _matrix(told["extrinsic.transform"])
-
-
-def _matrix(values: np.ndarray) -> np.ndarray:
-    matrix = np.reshape(values, (4, 4)).astype(np.float64)
-    return pose(matrix[:3, :3], matrix[:3, 3])
+    return camera, matrix_of(told["extrinsic.transform"])
