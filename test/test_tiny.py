@@ -30,7 +30,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def asked():
-    return list(questions(40, 8))
+    return list(questions(40, 4))
 
 
 def test_the_folder_is_small_enough_to_ship():

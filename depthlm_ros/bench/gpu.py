@@ -53,13 +53,17 @@ SMALL = {
 }
 
 
+SQUARE = (2, 130, 130, True)  # a prompt, which sees what came before
+
+
 @dataclass(frozen=True)
 class Plan:
     """Which sizes stand for what, and how many questions: a GPU's own, or tiny ones to try it.
 
     main, heavy, further: names of shapes.SIZES; counts: style -> numbers of questions of the main
     size; few: those of the others; profiled: style -> steps to look into; batches: at which
-    devices are compared; reference: published answers to time.
+    devices are compared; reference: published answers to time; attended: (batch, queries, keys,
+    whether causal) of the attention that is compared.
     """
 
     main: str = "qwen2.5-vl-3b"
@@ -72,6 +76,7 @@ class Plan:
     profiled: dict = field(default_factory=lambda: PROFILED)
     batches: tuple = BATCHES
     reference: int = 2
+    attended: tuple = ((1, 1, 1300, False), (3, 7, 257, False), (2, 300, 1024, False), SQUARE)
 
 
 TINY = Plan(
@@ -83,6 +88,7 @@ TINY = Plan(
     profiled={"marker": (1,), "position": (2,)},
     batches=(1, 3),
     reference=1,
+    attended=((1, 1, 257, False), (3, 7, 33, False), SQUARE),
 )
 
 
@@ -302,12 +308,7 @@ def _attention(bench):
     shapes = [
         (batch, heads, groups, queries, keys, width, causal)
         for heads, groups, width in ((16, 2, 128), (32, 8, 128), (16, 16, 80), (5, 5, 32))
-        for batch, queries, keys, causal in (
-            (1, 1, 1300, False),
-            (3, 7, 257, False),
-            (2, 300, 1024, False),
-            (2, 130, 130, True),
-        )
+        for batch, queries, keys, causal in bench.plan.attended
     ]
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
         worst = {"found": 0.0, "log_sum": 0.0, "fused_calls": 0, "calls": 0}
