@@ -22,6 +22,8 @@ from testing.plane_and_box import cast, curated
 
 from depthlm_ros.cli import main
 from depthlm_ros.data.records import Records
+from depthlm_ros.engines.engine import Reply
+from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.evaluation.metrics import delta1
 from depthlm_ros.evaluation.protocol import PROTOCOLS
 from depthlm_ros.predict import load_predictor
@@ -31,15 +33,14 @@ TITLES = ["AV2", "Waymo", "DDAD", "nuSc", "ETH3D", "SN++", "SUN", "iBims", "NYU"
 FAR = {"corridor_01": 0.02, "corridor_02": 0.025, "office_01": 0.03, "office_02": 0.2, "store": 1}
 KILLED = """
 import os, signal, sys
-from depthlm_ros.evaluation import protocol
-real, left = protocol.measure_map, [4]
+from depthlm_ros.cli import evaluate, main
+real, left = evaluate.measure_map, [4]
 def killed(*given):
     left[0] -= 1
     if left[0] < 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*given)
-protocol.measure_map = killed
-from depthlm_ros.cli import main
+evaluate.measure_map = killed
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -225,5 +226,29 @@ def test_both_protocols_read_the_same_folder_and_refuse_the_same(run, root, tmp_
         for more in (("--task", "axis"), ("--dataset", "nyuv2"), (tmp_path,)):
             code, out, err = run("eval", root, *more, "--protocol", protocol)
             assert (code, out) == (2, "") and err.startswith("depthlm: ")
-    assert run("eval", root, "--protocol", "depthvlm", "--constant", 2)[0] == 2
-    assert run("eval", root, "--protocol", "depthvlm", *fake)[0] == 2  # it has no maps
+    assert run("eval", root, "--protocol", "depthvlm", *fake, "--style", "dense")[0] == 2
+
+
+def test_who_has_no_maps_is_asked_about_the_points(run, root, tmp_path, monkeypatch):
+    """The fake says metres along the ray, the constant is of whatever kind the label is."""
+    (record,) = Records(f"{root}/argoverse2/test/*.jsonl")
+    truth = record.depth_map()
+    there = np.argwhere(np.isfinite(truth))
+    v, u = there[np.random.RandomState(42).choice(len(there), 10, replace=False)].T
+    label = truth[v, u]  # distances, as published
+    metres = 15.0
+    monkeypatch.setattr(ScriptedEngine, "_reply", lambda *_: Reply(metres, ""))
+    report, found = tmp_path / "report.json", {}
+    asked = ("eval", root, "--protocol", "depthvlm", "--json", report)
+    fake = ("--engine", "scripted", "--checkpoint", "facebook/VLM3-depth")
+    for name, more in (("fake", fake), ("constant", ("--constant", metres))):
+        code, out, _ = run(*asked, *more)
+        assert code == 0 and "all known pixels" not in out
+        found[name] = json.loads(report.read_text())["sets"]["argoverse2"]
+        assert found[name]["delta1"] is None
+    z_m = record.camera.z_from_distance(np.stack([u, v], 1), np.full(10, metres))
+    share, as_z = delta1(metres, label).mean(), delta1(z_m, label).mean()
+    assert 0 < share != as_z
+    assert found["fake"]["points"] == found["constant"]["points"] == share
+    assert found["fake"]["points_published"] == as_z
+    assert found["constant"]["points_published"] == share
