@@ -34,14 +34,15 @@ FAR = {"corridor_01": 0.02, "corridor_02": 0.025, "office_01": 0.03, "office_02"
 KILLED = """
 import os, signal, sys
 from depthlm_ros.cli import evaluate, main
-real, left = evaluate.measure_map, [4]
+name, left = sys.argv[1], [4]
+real = getattr(evaluate, name)
 def killed(*given):
     left[0] -= 1
     if left[0] < 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*given)
-evaluate.measure_map = killed
-sys.exit(main(sys.argv[1:]))
+setattr(evaluate, name, killed)
+sys.exit(main(sys.argv[2:]))
 """
 
 
@@ -180,11 +181,20 @@ def test_points_of_scannetpp_are_looked_up_in_a_corner_as_published(evaluated, p
     assert found["points"] == pytest.approx(aligned.mean()) and hit.mean() != aligned.mean()
 
 
-def test_a_killed_run_goes_on_and_tells_the_same(evaluated, root, tmp_path, capsys):
-    copied, report = tmp_path / "curated", tmp_path / "report.json"
+@pytest.mark.parametrize(
+    ("measure", "who"),
+    [
+        ("measure_points", ("--constant", "15")),
+        pytest.param("measure_map", ("--checkpoint", "tiny"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_goes_on_and_tells_the_same(run, root, tmp_path, measure, who):
+    copied, report, whole = tmp_path / "curated", tmp_path / "report.json", tmp_path / "whole.json"
     shutil.copytree(root, copied)
-    line = [sys.executable, "-c", KILLED, *command(copied, report)]
-    done = subprocess.run(line, capture_output=True, check=False)
+    asked = ("eval", str(copied), "--protocol", "depthvlm", *who, "--json")
+    out = run(*asked, whole)[1]
+    line = [sys.executable, "-c", KILLED, measure, *asked, str(report)]
+    done = subprocess.run(line, check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     lines = {
         path.name.split(".")[2]: path.read_bytes().count(b"\n")
@@ -195,13 +205,11 @@ def test_a_killed_run_goes_on_and_tells_the_same(evaluated, root, tmp_path, caps
         file.write(b'{"record": "0000')  # as if it had been killed while it wrote
     for image in (copied / "scannetpp").rglob("*.jpg"):
         image.unlink()  # not read again
-    assert main(command(copied, report, "--limit", 3)) == 2  # other images, other answers
-    capsys.readouterr()
-    assert main(command(copied, report)) == 0
-    out, content = evaluated
-    assert capsys.readouterr().out == out.replace(str(root), str(copied))
-    assert json.loads(report.read_text()) == content
-    assert sorted(os.listdir(tmp_path)) == ["curated", "report.json"]
+    code, _, err = run(*asked, report, "--limit", 3)  # other images, other answers
+    assert code == 2 and "samples" in err
+    assert run(*asked, report)[:2] == (0, out)
+    assert report.read_bytes() == whole.read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["curated", "report.json", "whole.json"]
 
 
 def test_folders_without_depth_images_are_named_with_the_command(run, tmp_path, capsys):
