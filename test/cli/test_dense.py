@@ -160,6 +160,7 @@ def test_eval_by_protocol_measures_whole_maps(run, maps, folder, tmp_path):
     told = json.loads(report.read_text())
     assert f"{told['delta1']:.3f}" in out and f"{told['points_published']:.3f}" in out
     assert (told["images"], told["pixels"]) == (1, 48 * 64)
+    assert not list(tmp_path.glob("*.answers.jsonl"))
     lens = ("--fx", 50, "--checkpoint", folder)
     run("ask", image, *lens, "--map", tmp_path / "m.npy")
     z_m = np.load(tmp_path / "m.npy")
