@@ -27,13 +27,20 @@ from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.compare import Comparison, compared
 from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
-from depthlm_ros.evaluation.maps import KEPT_M, limits, mean_of_images, measure_map, scene_of
-from depthlm_ros.evaluation.protocol import PROTOCOLS, MapProtocol
+from depthlm_ros.evaluation.maps import (
+    KEPT_M,
+    limits,
+    mean_of_images,
+    measure_map,
+    measure_points,
+    scene_of,
+)
+from depthlm_ros.evaluation.protocol import PROTOCOLS, MapMeasure, MapProtocol
 from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
 from depthlm_ros.evaluation.resume import SavedAnswers, SavedMaps
 from depthlm_ros.evaluation.worst import sheet_path, write_sheet
-from depthlm_ros.predict import NO_AVERAGE, Predictor, choose_checkpoint
+from depthlm_ros.predict import NO_AVERAGE, choose_checkpoint, has_map
 from depthlm_ros.tasks import TASKS
 from depthlm_ros.tasks.evaluation import evaluate_task
 from depthlm_ros.viz.progress import progress_bar
@@ -80,7 +87,8 @@ def add(subparsers) -> None:
         help="a published protocol over several data sets: RECORDS is the folder that holds them,"
         " curated as FOLDER/SET/SPLIT by python -m training.curate. depthlm: points of eight sets."
         " depthvlm: whole maps of nine sets, every known pixel, and ten points per image as"
-        " DepthVLM draws them, means over images; RECORDS may be files with depth images",
+        " DepthVLM draws them, means over images; the points alone of a checkpoint without maps,"
+        " --style or --constant; RECORDS may be files with depth images",
     )
     parser.add_argument(
         "--worst",
@@ -134,11 +142,8 @@ def _run_protocol(args) -> int:
     """One table of several sets; with --json an interrupted run continues, set by set."""
     protocol, root = PROTOCOLS[args.protocol], Path(args.records[0])
     of_maps = isinstance(protocol, MapProtocol)
-    if args.task or args.worst or (of_maps and args.constant is not None):
-        raise InputError(
-            "--protocol says itself what is asked: leave --task, --worst and, for maps, --constant"
-            " out"
-        )
+    if args.task or args.worst:
+        raise InputError("--protocol says itself what is asked: leave --task and --worst out")
     if of_maps and not root.is_dir():
         return _run_maps(args)
     if args.dataset or len(args.records) > 1:
@@ -173,10 +178,22 @@ def _point_asker(args) -> tuple[Answerer, str]:
     return asked, asked.name
 
 
-def _map_asker(args) -> tuple[Predictor, str]:
-    predictor = predictor_from(args)
-    checkpoint = predictor.checkpoint
-    return predictor, f"{checkpoint.name} ({checkpoint.calibration_key(DENSE)})"
+def _map_asker(args) -> tuple[MapMeasure, str]:
+    """Who is asked: a map where there is one and no style of questions is named, else points."""
+    if args.constant is None and args.style in ("", DENSE) and has_map(_entry(args), args.engine):
+        predictor = predictor_from(args)
+        checkpoint = predictor.checkpoint
+
+        def of_map(record, number, kept_m):
+            return measure_map(scene_of(record, kept_m), predictor, number)
+
+        return of_map, f"{checkpoint.name} ({checkpoint.calibration_key(DENSE)})"
+    answerer = _asked(args)
+
+    def of_points(record, number, kept_m):
+        return measure_points(record, answerer, number, kept_m)
+
+    return of_points, answerer.name
 
 
 def _told(progress, total, done) -> None:
@@ -185,6 +202,8 @@ def _told(progress, total, done) -> None:
 
 def _run_maps(args) -> int:
     """The maps of records, whatever set they are of."""
+    if args.constant is not None:
+        raise InputError("--protocol depthvlm measures maps of files: leave --constant out")
     records = Records(args.records, args.kind)
     total, predictor = _total(records, args), predictor_from(args)
     kept_m = KEPT_M[args.dataset] if args.dataset else None

@@ -6,15 +6,16 @@ told is wrong. Figures are means over images, as DepthVLM's (arXiv 2605.15876, a
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import nan
 from typing import NamedTuple
 
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.data.records import Record, on_image
+from depthlm_ros.data.records import KINDS, Record, on_image
 from depthlm_ros.errors import RecordError
+from depthlm_ros.evaluation.evaluate import Answerer
 from depthlm_ros.evaluation.metrics import bootstrap_interval, delta1
 from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import RangeMap
@@ -96,7 +97,8 @@ class MapMeasures:
     inside: share of the true values in the 90 % interval, NaN where no pixel has one; log_width:
         median of log(upper / lower) within an image.
     points: delta1 of POINTS an image, read where they are; points_published: read and counted as
-        the released evaluation does, see _published.
+        the released evaluation does, see _as_published and
+        published_place.
     """
 
     images: int
@@ -193,48 +195,66 @@ def measure_map(scene: MappedScene, predictor: Predictor, number: int) -> ImageM
         inside = np.where(np.isfinite(lower), (lower <= truth) & (truth <= upper), nan)
         width = np.log(upper / lower)
         off = np.abs(value - truth) / truth
-    points, published = _points(scene, answer, known, number, predictor)
+    places, label = _points(scene, known, number)
+    taken, published = _as_published(scene, places, label)
+    at_points, at_published = read(answer, places)[0], _told_there(scene, answer, taken, predictor)
     return ImageMeasures(
         pixels=len(truth),
         delta1=float(delta1(value, truth).mean()),
         abs_rel=_mean(off),
         inside=_mean(inside),
         log_width=float(np.median(width)) if np.isfinite(width).all() else nan,
-        points=points,
-        points_published=published,
+        points=_mean(delta1(at_points, label)),
+        points_published=_mean(delta1(at_published, published)),
     )
 
 
-def _points(
-    scene: MappedScene, answer: RangeMap, known: np.ndarray, number: int, predictor: Predictor
-) -> tuple[float, float]:
-    """(delta1 of an image's points, the same as the released evaluation counts)."""
-    camera = scene.frame.camera
-    places = scene.points
+def measure_points(
+    record: Record, answerer: Answerer, number: int, kept_m: tuple[float, float] | None = None
+) -> ImageMeasures:
+    """The points of image `number` alone, asked one by one: for who has no maps. pixels are those
+    that are known of the depth image. kept_m: see scene_of."""
+    scene = scene_of(record, kept_m)
+    known = np.isfinite(scene.distance_m)
+    if not known.any():
+        return ImageMeasures(0)
+    places, label = _points(scene, known, number)
+    taken, published = _as_published(scene, places, label)
+    asked, back = np.unique(np.concatenate([places, taken]), axis=0, return_inverse=True)
+    answers = answerer(replace(record, pixels=asked, label_m=np.ones(len(asked)))).answer_m
+    camera, is_z = record.camera, record.stated_kind() == "z"
+    distance_m = camera.distance_from_z(asked, answers) if is_z else answers
+    z_m = answers if is_z else camera.z_from_distance(asked, answers)
+    if answerer.kind not in KINDS:  # a constant is of whichever kind the label is
+        z_m = answers
+    back = back.ravel()
+    return ImageMeasures(
+        pixels=int(known.sum()),
+        points=_mean(delta1(distance_m[back[: len(places)]], label)),
+        points_published=_mean(delta1(z_m[back[len(places) :]], published)),
+    )
+
+
+def _points(scene: MappedScene, known: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 2) pixels of an image's points and (N,) their metres along the ray."""
+    camera, places = scene.frame.camera, scene.points
     if places is None:
         places = on_image(drawn(known, number), camera, known.shape[::-1])
-    truth = read_map(scene.distance_m, places, camera)
-    is_known = np.isfinite(truth)
-    places, truth = places[is_known], truth[is_known]
-    if not len(places):
-        return nan, nan
-    hit = delta1(read(answer, places)[0], truth)
-    return float(hit.mean()), float(_published(scene, answer, places, truth, predictor).mean())
+    label = read_map(scene.distance_m, places, camera)
+    is_known = np.isfinite(label)
+    return places[is_known], label[is_known]
 
 
-def _published(
-    scene: MappedScene,
-    answer: RangeMap,
-    places: np.ndarray,
-    truth: np.ndarray,
-    predictor: Predictor,
-) -> np.ndarray:
-    """(N,) bool: which points (N, 2) of known distance (N,) are right as the release counts.
+def _as_published(
+    scene: MappedScene, places: np.ndarray, truth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 2) pixels at which the released evaluation looks for points (N, 2) of known distance
+    (N,), and (N,) the numbers with which it compares z there.
 
     It takes pixels of the depth image for pixels of the image, whatever their sizes (those of
     ScanNet++, 256 x 192 for 1920 x 1440, all come to lie in the top-left 13 % of both sides),
-    reads label and answer there, the answer beside it (see published_place), and compares z with
-    the number in the file, also where that is a distance (Argoverse 2, Waymo).
+    reads the label there, or takes the point's own where none is known, and takes the number in
+    the file for z, also where it is a distance (Argoverse 2, Waymo).
     """
     camera = scene.frame.camera
     height, width = scene.distance_m.shape
@@ -242,13 +262,19 @@ def _published(
     label = read_map(scene.distance_m, taken, camera)
     lost = ~np.isfinite(label)
     label, at = np.where(lost, truth, label), np.where(lost[:, None], places, taken)
-    if scene.kind == "z":
-        label = camera.z_from_distance(at, label)
+    return taken, camera.z_from_distance(at, label) if scene.kind == "z" else label
+
+
+def _told_there(
+    scene: MappedScene, answer: RangeMap, taken: np.ndarray, predictor: Predictor
+) -> np.ndarray:
+    """(N,) z that the released evaluation takes from a map at pixels (N, 2), NaN outside of it."""
+    camera = scene.frame.camera
     shifted = published_place(scene.frame, taken, predictor)
     inside = camera.contains(shifted)
-    z_m = np.full(len(places), nan)
+    z_m = np.full(len(taken), nan)
     z_m[inside] = camera.z_from_distance(shifted[inside], read(answer, shifted[inside])[0])
-    return delta1(z_m, label)
+    return z_m
 
 
 def drawn(known: np.ndarray, number: int) -> np.ndarray:

@@ -33,13 +33,10 @@ from depthlm_ros.evaluation.maps import (
     ImageMeasures,
     limits,
     mean_of_images,
-    measure_map,
-    scene_of,
 )
 from depthlm_ros.evaluation.published import rows
 from depthlm_ros.evaluation.report import Report, report_on
 from depthlm_ros.evaluation.resume import Saved, SavedAnswers, SavedMaps
-from depthlm_ros.predict import Predictor
 from depthlm_ros.viz.tables import text_table
 
 SEED = 42
@@ -47,6 +44,7 @@ NYU = "kv1/NYUdata/"  # the scenes of SUN RGB-D that are NYUv2's, a set of its o
 MANIFEST = "manifest.json"
 Progress = Callable[[int], object]
 MapAsker = Callable[[Record, int], ImageMeasures]  # a record and its number
+MapMeasure = Callable[[Record, int, tuple[float, float]], ImageMeasures]  # and what counts
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def asker(self, part: Part, who: Any) -> Callable[..., Any]:
-        """What is saved of each record, see `saved`. who: an Answerer or a Predictor."""
+        """What is saved of each record, see `saved`. who: an Answerer, or a MapMeasure."""
 
     @abstractmethod
     def saved(self, ask: Any, path: Path, settings: dict[str, Any]) -> Saved[Any]:
@@ -226,7 +224,8 @@ class PointProtocol(Protocol):
 
 
 class MapProtocol(Protocol):
-    """Whole maps of several sets and points of them, means over images."""
+    """Whole maps of several sets and points of them, means over images; points alone of who has no
+    maps."""
 
     def command(self, part: Part, root: Path) -> str:
         # What is left out later is among the limit.
@@ -241,10 +240,8 @@ class MapProtocol(Protocol):
     def chosen(self, records: Sequence[Record], part: Part, count: int) -> list[Record]:
         return list(images(records, part, count))
 
-    def asker(self, part: Part, who: Predictor) -> MapAsker:
-        return lambda record, number: measure_map(
-            scene_of(record, KEPT_M[part.dataset]), who, number
-        )
+    def asker(self, part: Part, who: MapMeasure) -> MapAsker:
+        return lambda record, number: who(record, number, KEPT_M[part.dataset])
 
     def saved(self, ask: MapAsker, path: Path, settings: dict[str, Any]) -> Saved[Any]:
         return SavedMaps(ask, path, settings)
@@ -260,7 +257,8 @@ class MapProtocol(Protocol):
             f"{name}, {POINTS} points an image": found.points,
             "  the same points, indexed and counted as published": found.points_published,
         }
-        return Measured(delta1, found.counts(), asdict(found))
+        known = {title: value for title, value in delta1.items() if np.isfinite(value)}
+        return Measured(known, found.counts(), asdict(found))
 
 
 PROTOCOLS: dict[str, Protocol] = {

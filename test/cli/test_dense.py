@@ -160,6 +160,7 @@ def test_eval_by_protocol_measures_whole_maps(run, maps, folder, tmp_path):
     values = json.loads(report.read_text())
     assert f"{values['delta1']:.3f}" in out and f"{values['points_published']:.3f}" in out
     assert (values["images"], values["pixels"]) == (1, 48 * 64)
+    assert not list(tmp_path.glob("*.answers.jsonl"))
     lens = ("--fx", 50, "--checkpoint", folder)
     run("ask", image, *lens, "--map", tmp_path / "m.npy")
     z_m = np.load(tmp_path / "m.npy")

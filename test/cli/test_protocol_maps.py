@@ -22,6 +22,8 @@ from testing.plane_and_box import cast, curated
 
 from depthlm_ros.cli import main
 from depthlm_ros.data.records import Records
+from depthlm_ros.engines.engine import Reply
+from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.evaluation.metrics import delta1
 from depthlm_ros.evaluation.protocol import PROTOCOLS
 from depthlm_ros.predict import load_predictor
@@ -31,16 +33,16 @@ TITLES = ["AV2", "Waymo", "DDAD", "nuSc", "ETH3D", "SN++", "SUN", "iBims", "NYU"
 FAR = {"corridor_01": 0.02, "corridor_02": 0.025, "office_01": 0.03, "office_02": 0.2, "store": 1}
 KILLED = """
 import os, signal, sys
-from depthlm_ros.evaluation import protocol
-real, left = protocol.measure_map, [4]
+from depthlm_ros.cli import evaluate, main
+name, left = sys.argv[1], [4]
+real = getattr(evaluate, name)
 def killed(*given):
     left[0] -= 1
     if left[0] < 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*given)
-protocol.measure_map = killed
-from depthlm_ros.cli import main
-sys.exit(main(sys.argv[1:]))
+setattr(evaluate, name, killed)
+sys.exit(main(sys.argv[2:]))
 """
 
 
@@ -179,11 +181,20 @@ def test_points_of_scannetpp_are_looked_up_in_a_corner_as_published(evaluated, p
     assert found["points"] == pytest.approx(aligned.mean()) and hit.mean() != aligned.mean()
 
 
-def test_a_killed_run_goes_on_and_tells_the_same(evaluated, root, tmp_path, capsys):
-    copied, report = tmp_path / "curated", tmp_path / "report.json"
+@pytest.mark.parametrize(
+    ("measure", "who"),
+    [
+        ("measure_points", ("--constant", "15")),
+        pytest.param("measure_map", ("--checkpoint", "tiny"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_goes_on_and_tells_the_same(run, root, tmp_path, measure, who):
+    copied, report, whole = tmp_path / "curated", tmp_path / "report.json", tmp_path / "whole.json"
     shutil.copytree(root, copied)
-    line = [sys.executable, "-c", KILLED, *command(copied, report)]
-    done = subprocess.run(line, capture_output=True, check=False)
+    asked = ("eval", str(copied), "--protocol", "depthvlm", *who, "--json")
+    out = run(*asked, whole)[1]
+    line = [sys.executable, "-c", KILLED, measure, *asked, str(report)]
+    done = subprocess.run(line, check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     lines = {
         path.name.split(".")[2]: path.read_bytes().count(b"\n")
@@ -194,13 +205,11 @@ def test_a_killed_run_goes_on_and_tells_the_same(evaluated, root, tmp_path, caps
         file.write(b'{"record": "0000')  # as if it had been killed while it wrote
     for image in (copied / "scannetpp").rglob("*.jpg"):
         image.unlink()  # not read again
-    assert main(command(copied, report, "--limit", 3)) == 2  # other images, other answers
-    capsys.readouterr()
-    assert main(command(copied, report)) == 0
-    out, content = evaluated
-    assert capsys.readouterr().out == out.replace(str(root), str(copied))
-    assert json.loads(report.read_text()) == content
-    assert sorted(os.listdir(tmp_path)) == ["curated", "report.json"]
+    code, _, err = run(*asked, report, "--limit", 3)  # other images, other answers
+    assert code == 2 and "samples" in err
+    assert run(*asked, report)[:2] == (0, out)
+    assert report.read_bytes() == whole.read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["curated", "report.json", "whole.json"]
 
 
 def test_folders_without_depth_images_are_named_with_the_command(run, tmp_path, capsys):
@@ -225,5 +234,29 @@ def test_both_protocols_read_the_same_folder_and_refuse_the_same(run, root, tmp_
         for more in (("--task", "axis"), ("--dataset", "nyuv2"), (tmp_path,)):
             code, out, err = run("eval", root, *more, "--protocol", protocol)
             assert (code, out) == (2, "") and err.startswith("depthlm: ")
-    assert run("eval", root, "--protocol", "depthvlm", "--constant", 2)[0] == 2
-    assert run("eval", root, "--protocol", "depthvlm", *fake)[0] == 2  # it has no maps
+    assert run("eval", root, "--protocol", "depthvlm", *fake, "--style", "dense")[0] == 2
+
+
+def test_who_has_no_maps_is_asked_about_the_points(run, root, tmp_path, monkeypatch):
+    """The fake says metres along the ray, the constant is of whatever kind the label is."""
+    (record,) = Records(f"{root}/argoverse2/test/*.jsonl")
+    truth = record.depth_map()
+    there = np.argwhere(np.isfinite(truth))
+    v, u = there[np.random.RandomState(42).choice(len(there), 10, replace=False)].T
+    label = truth[v, u]  # distances, as published
+    metres = 15.0
+    monkeypatch.setattr(ScriptedEngine, "_reply", lambda *_: Reply(metres, ""))
+    report, found = tmp_path / "report.json", {}
+    asked = ("eval", root, "--protocol", "depthvlm", "--json", report)
+    fake = ("--engine", "scripted", "--checkpoint", "facebook/VLM3-depth")
+    for name, more in (("fake", fake), ("constant", ("--constant", metres))):
+        code, out, _ = run(*asked, *more)
+        assert code == 0 and "all known pixels" not in out
+        found[name] = json.loads(report.read_text())["sets"]["argoverse2"]
+        assert found[name]["delta1"] is None
+    z_m = record.camera.z_from_distance(np.stack([u, v], 1), np.full(10, metres))
+    share, as_z = delta1(metres, label).mean(), delta1(z_m, label).mean()
+    assert 0 < share != as_z
+    assert found["fake"]["points"] == found["constant"]["points"] == share
+    assert found["fake"]["points_published"] == as_z
+    assert found["constant"]["points_published"] == share
