@@ -1,7 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm bench: how long conversions and answers take on this machine; with --size, engines
-side by side on a model of random weights; with --gpu, all that only a GPU can tell; with --ros,
-what the node costs by itself; with --remote, servers beside this process."""
+side by side on a model of random weights; with --gpu, all that only a GPU can tell; with --host,
+what a GPU would wait for; with --ros, what the node costs by itself; with --remote, servers beside
+this process."""
 
 import argparse
 import os
@@ -12,7 +13,7 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import gpu, latency, predictors, remote, report
+from depthlm_ros.bench import gpu, host, latency, predictors, remote, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.bench.timing import memory_of
@@ -53,6 +54,11 @@ def add(subparsers) -> None:
         "--ros", action="store_true", help="queries, clouds and services of the node instead"
     )
     parser.add_argument(
+        "--host",
+        action="store_true",
+        help="what a GPU would wait for instead: the time of the host, on a thin model",
+    )
+    parser.add_argument(
         "--remote",
         action="store_true",
         help="the servers of --remote-urls beside this process instead (--n, --styles)",
@@ -61,7 +67,7 @@ def add(subparsers) -> None:
         "--times", type=count, default=200, help="repetitions with --ros (default: 200)"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the figures of --size or --ros"
+        "--json", type=Path, metavar="FILE", help="write the figures of --size, --host or --ros"
     )
     _add_comparison_options(parser)
     _add_gpu_options(parser)
@@ -120,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
         return _gpu(args)
     if args.size:
         return _compare(args)
+    if args.host:
+        return _host(args)
     if args.remote:
         return _remote(args)
     if args.ros:
@@ -169,6 +177,13 @@ def _ros(args) -> int:
     setting, rows = measured(args.times)
     print(*report.warnings(setting.load_before), latency.HEADER, sep="\n", flush=True)
     _told(args, setting, rows, latency.Latency.line)
+    return 0
+
+
+def _host(args) -> int:
+    setting, rows = host.measured()
+    print(*report.warnings(setting.load_before), host.HEADER, sep="\n", flush=True)
+    _told(args, setting, rows, host.HostRow.line)
     return 0
 
 
