@@ -22,12 +22,12 @@ from depthlm_ros.bench.shapes import Size, Text, Vision, build, view_of
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.view import SharedFrame
 
-# A view of 5 x 5 image tokens: like any usual one it is cut into windows of four sizes.
+# A view of 5 x 6 image tokens: like any usual one it is cut into windows of four sizes.
 THIN_3B = Size(
     "qwen2_5_vl",
     Text(128, 36, 16, 2, 8, 64, 1024),
     Vision(64, 32, 16, 96, (7, 15, 23, 31)),
-    (140, 140, 1000.0),
+    (168, 140, 1000.0),
 )
 QUESTIONS = {"position": 1000, "coordinates": 512}
 GOALS_MS = {"pass": 6.0, "position": 0.05, "coordinates": 0.15, "windows": 6.0}
@@ -168,33 +168,47 @@ def _windows(engine: Any, size: Size, times: int) -> HostRow:
 class _Clock:
     """How long an engine is inside of its model, and how often.
 
-    inside: seconds in the layers of the language model and in the head. passes: through these
-        layers.
+    inside: seconds in the layers of the language model, in the head and in the probabilities that
+        are read back. passes: through the layers.
     """
 
     def __init__(self, engine: Any):
-        self._loaded = engine.loaded
+        self._decoder, self._reader = engine.loaded.decoder, engine.reader
         self.inside, self.passes, self._begun = 0.0, 0, 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Listen to the model, from 0 on."""
-        text, head = self._loaded.decoder, self._loaded.head
+        read = self._reader.probabilities
+
+        def timed(hidden: Any) -> Any:
+            self._begin()
+            answer = read(hidden)
+            self._end()
+            return answer
+
         self.inside, self.passes = 0.0, 0
-        handles = [part.register_forward_pre_hook(self._begin) for part in (text.embedding, head)]
-        handles += [part.register_forward_hook(self._end) for part in (text.norm, head)]
+        self._reader.probabilities = timed
+        handles = [
+            self._decoder.embedding.register_forward_pre_hook(self._begin),
+            self._decoder.norm.register_forward_hook(self._end),
+            self._decoder.norm.register_forward_hook(self._count),
+        ]
         try:
             yield
         finally:
+            self._reader.probabilities = read
             for handle in handles:
                 handle.remove()
 
-    def _begin(self, part: Any, _: Any) -> None:
+    def _begin(self, *_: Any) -> None:
         self._begun = time.thread_time()
-        self.passes += part is self._loaded.decoder.embedding
 
     def _end(self, *_: Any) -> None:
         self.inside += time.thread_time() - self._begun
+
+    def _count(self, *_: Any) -> None:
+        self.passes += 1
 
 
 def _operations(action: Callable[[], Any]) -> tuple[int, Any]:
