@@ -30,6 +30,7 @@ THIN_3B = Size(
     (168, 140, 1000.0),
 )
 QUESTIONS = {"position": 1000, "coordinates": 512}
+TIMES = 10  # that each row is measured
 GOALS_MS = {"pass": 6.0, "position": 0.05, "coordinates": 0.15, "windows": 6.0}
 HEADER = f"{'milliseconds':<46}{'times':>6}{'least':>9}{'median':>9}{'goal':>8}{'op/layer':>10}"
 LONG_S = 1000.0  # of a step, so that it takes all questions
@@ -63,16 +64,10 @@ class HostSetting:
     load_before: float
 
 
-def measured(
-    size: Size = THIN_3B, questions: dict[str, int] | None = None, times: int = 20
-) -> tuple[HostSetting, Iterator[HostRow]]:
-    """(HostSetting, an iterator over HostRows that measures as it goes).
-
-    questions: style -> how many are asked at once. times: repetitions of each row.
-    """
-    questions = questions or QUESTIONS
-    setting = HostSetting(size, questions, os.getloadavg()[0])
-    return setting, _rows(size, questions, times)
+def measured() -> tuple[HostSetting, Iterator[HostRow]]:
+    """(HostSetting, an iterator over HostRows that measures as it goes)."""
+    setting = HostSetting(THIN_3B, QUESTIONS, os.getloadavg()[0])
+    return setting, _rows(THIN_3B, QUESTIONS, TIMES)
 
 
 def _rows(size: Size, questions: dict[str, int], times: int) -> Iterator[HostRow]:

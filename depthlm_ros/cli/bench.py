@@ -138,10 +138,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _gpu(args) -> int:
-    if args.size or args.checkpoint or args.growth or args.drift or args.ros or args.style:
+    others = args.size, args.checkpoint, args.growth, args.drift, args.ros, args.host, args.style
+    if any(others):
         raise InputError(
             "--gpu brings its own models: give --out, --minutes, --parts and --device, and no"
-            " --size, --checkpoint, --style, --growth, --drift or --ros"
+            " --size, --checkpoint, --style, --growth, --drift, --host or --ros"
         )
     for line in gpu.run(args.out, args.minutes, args.device or "auto", args.parts):
         print(line, flush=True)
@@ -201,10 +202,11 @@ def _remote(args) -> int:
 
 
 def _compare(args) -> int:
-    if args.entry or args.style or args.growth or args.drift or args.ros or args.engine != "local":
+    others = args.entry, args.style, args.growth, args.drift, args.ros, args.host
+    if any(others) or args.engine != "local":
         raise InputError(
             "--size asks both engines: give --styles, not --style, --engine, --entry, --growth,"
-            " --drift or --ros"
+            " --drift, --host or --ros"
         )
     setting, rows = compare(
         args.size, args.styles, args.n, args.limit, args.device or "auto", args.check or "auto"
