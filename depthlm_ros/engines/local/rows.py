@@ -117,7 +117,8 @@ class Rows:
         sizes, counts = np.unique(lengths.numpy(), return_counts=True)
         equal = rows.split(counts.tolist())
         blocks = [
-            Block(own.tolist(), length) for own, length in zip(equal, sizes.tolist(), strict=True)
+            Block(some.tolist(), length)
+            for some, length in zip(equal, sizes.tolist(), strict=True)
         ]
         for block in blocks:
             self._add(block)
