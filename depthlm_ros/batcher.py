@@ -114,14 +114,14 @@ class Job:
                 return
         callback(self)
 
-    def _take(self, room: int, turn: int) -> list[int]:
+    def _take(self, room: int, turn: int) -> range:
         """Indices of the next questions, `room` at most."""
-        taken = list(range(self._next, min(self._next + room, self.total)))
+        taken = range(self._next, min(self._next + room, self.total))
         self._next += len(taken)
         self._turn = turn
         return taken
 
-    def _answer(self, indices: list[int], replies: list[Any]) -> None:
+    def _answer(self, indices: range, replies: list[Any]) -> None:
         if not self.finished:
             for index, reply in zip(indices, replies, strict=True):
                 self._replies[index] = reply
@@ -204,13 +204,13 @@ class Batcher:
         finally:
             self._stepping.release()
 
-    def _fill(self) -> list[tuple[Job, list[int]]]:
+    def _fill(self) -> list[tuple[Job, range]]:
         """What the next step takes, as (job, indices of its questions)."""
         self._drop_over()
         with self._queue:
             now = time.monotonic()
             self._turn += 1
-            taken: list[tuple[Job, list[int]]] = []
+            taken: list[tuple[Job, range]] = []
             used, room = 0, inf
             for job in self._ordered(now):
                 room = min(room, self._room(job, now))
@@ -258,8 +258,12 @@ class Batcher:
         with self._queue:
             self._jobs = [j for j in self._jobs if not j.finished]
 
-    def _step(self, taken: list[tuple[Job, list[int]]]) -> None:
-        batch = [(job.scene, job.questions[index]) for job, indices in taken for index in indices]
+    def _step(self, taken: list[tuple[Job, range]]) -> None:
+        batch = [
+            (job.scene, question)
+            for job, indices in taken
+            for question in job.questions[indices.start : indices.stop]
+        ]
         self.batch_size = len(batch)
         begun = time.monotonic()
         try:
@@ -278,7 +282,7 @@ class Batcher:
             job._answer(indices, replies[: len(indices)])
             replies = replies[len(indices) :]
 
-    def _fail(self, taken: list[tuple[Job, list[int]]], error: Exception) -> None:
+    def _fail(self, taken: list[tuple[Job, range]], error: Exception) -> None:
         for job, _ in taken:
             job._finish(error)
         with self._queue:

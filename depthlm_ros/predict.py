@@ -552,7 +552,10 @@ class _Questions(Sequence[Question]):
     def __getitem__(self, index: int | slice) -> "Question | _Questions":
         if isinstance(index, slice):
             return replace(self, indices=self.indices[index], places=self.places[index])
-        return self.style.question(self.view, self.places[index].tolist())
+        return self.style.question(self.view, self.places[index])
+
+    def __iter__(self) -> Iterator[Question]:
+        return iter(self.style.questions(self.view, self.places))
 
     def mirrored(self) -> "_Questions":
         """The same pixels, asked in the mirrored view."""

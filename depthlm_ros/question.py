@@ -108,6 +108,9 @@ class PointingStyle(Style, Protocol):
     def question(self, view: View, pixel: Sequence[float]) -> Question:
         """The question about a view pixel (u, v)."""
 
+    def questions(self, view: View, pixels: ArrayLike) -> list[Question]:
+        """Those about view pixels (N, 2)."""
+
 
 class _Style:
     """What the styles that point have in common.
@@ -157,8 +160,15 @@ class _Style:
 
     def question(self, view: View, pixel: Sequence[float]) -> Question:
         """The question about a view pixel (u, v)."""
+        return self.questions(view, [pixel])[0]
+
+    def questions(self, view: View, pixels: ArrayLike) -> list[Question]:
+        """Those about view pixels (N, 2)."""
         text, form = self.words or self._published()
-        return Question((int(pixel[0]), int(pixel[1])), self._filled(view, pixel, text), form)
+        places = np.asarray(pixels)
+        texts = self._filled(view, places, text)
+        whole = places.astype(int).tolist()
+        return [Question((u, v), own, form) for (u, v), own in zip(whole, texts, strict=True)]
 
     def _published(self) -> tuple[str, AnswerForm]:
         text, form = WORDINGS[self.name][self.wording]
@@ -169,8 +179,9 @@ class _Style:
         corners = ((0, 0), (view.camera.width - 1, view.camera.height - 1))
         return [self.question(view, corner) for corner in corners]
 
-    def _filled(self, view: View, pixel: Sequence[float], text: str) -> str:
-        return text
+    def _filled(self, view: View, pixels: np.ndarray, text: str) -> list[str]:
+        """The text about each of the pixels (N, 2)."""
+        return [text] * len(pixels)
 
 
 @dataclass(frozen=True)
@@ -247,16 +258,14 @@ class CoordinateStyle(_Style):
     name: ClassVar[str] = "coordinates"
     shares_image: ClassVar[bool] = True
 
-    def normalised(self, view: View, pixel: Sequence[float]) -> tuple[int, int]:
-        """(x, y): a view pixel as the integers that the text holds."""
-        return (
-            round(pixel[0] / view.camera.width * self.range),
-            round(pixel[1] / view.camera.height * self.range),
-        )
+    def normalised(self, view: View, pixels: ArrayLike) -> np.ndarray:
+        """(N, 2) int (x, y): view pixels (N, 2) as the integers that the text holds."""
+        size = view.camera.width, view.camera.height
+        return np.rint(np.asarray(pixels) / size * self.range).astype(int)
 
-    def _filled(self, view: View, pixel: Sequence[float], text: str) -> str:
-        x, y = self.normalised(view, pixel)
-        return text.format(x=x, y=y, range=self.range)
+    def _filled(self, view: View, pixels: np.ndarray, text: str) -> list[str]:
+        places = self.normalised(view, pixels).tolist()
+        return [text.format(x=x, y=y, range=self.range) for x, y in places]
 
 
 @dataclass(frozen=True)

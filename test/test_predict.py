@@ -120,9 +120,9 @@ def test_no_pixels_and_no_good_pixels_do_not_reach_the_engine():
 
 def test_the_questions_of_a_scan_are_made_when_they_are_asked(monkeypatch):
     made = []
-    question = MarkerStyle.question
+    questions = MarkerStyle.questions
     monkeypatch.setattr(
-        MarkerStyle, "question", lambda *args: made.append(args[2]) or question(*args)
+        MarkerStyle, "questions", lambda *args: made.extend(args[2]) or questions(*args)
     )
     asking = predictor()
     asking.engine.room = lambda scene, seconds: 10

@@ -1,7 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm bench: how long conversions and answers take on this machine; with --size, engines
-side by side on a model of random weights; with --gpu, all that only a GPU can tell; with --ros,
-what the node costs by itself; with --remote, servers beside this process."""
+side by side on a model of random weights; with --gpu, all that only a GPU can tell; with --host,
+what a GPU would wait for; with --ros, what the node costs by itself; with --remote, servers beside
+this process."""
 
 import argparse
 import os
@@ -12,7 +13,7 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import gpu, latency, predictors, remote, report
+from depthlm_ros.bench import gpu, host, latency, predictors, remote, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.bench.timing import memory_of
@@ -53,6 +54,11 @@ def add(subparsers) -> None:
         "--ros", action="store_true", help="queries, clouds and services of the node instead"
     )
     parser.add_argument(
+        "--host",
+        action="store_true",
+        help="what a GPU would wait for instead: the time of the host, on a thin model",
+    )
+    parser.add_argument(
         "--remote",
         action="store_true",
         help="the servers of --remote-urls beside this process instead (--n, --styles)",
@@ -61,7 +67,7 @@ def add(subparsers) -> None:
         "--times", type=count, default=200, help="repetitions with --ros (default: 200)"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the figures of --size or --ros"
+        "--json", type=Path, metavar="FILE", help="write the figures of --size, --host or --ros"
     )
     _add_comparison_options(parser)
     _add_gpu_options(parser)
@@ -120,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
         return _gpu(args)
     if args.size:
         return _compare(args)
+    if args.host:
+        return _host(args)
     if args.remote:
         return _remote(args)
     if args.ros:
@@ -130,10 +138,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _gpu(args) -> int:
-    if args.size or args.checkpoint or args.growth or args.drift or args.ros or args.style:
+    others = args.size, args.checkpoint, args.growth, args.drift, args.ros, args.host, args.style
+    if any(others):
         raise InputError(
             "--gpu brings its own models: give --out, --minutes, --parts and --device, and no"
-            " --size, --checkpoint, --style, --growth, --drift or --ros"
+            " --size, --checkpoint, --style, --growth, --drift, --host or --ros"
         )
     for line in gpu.run(args.out, args.minutes, args.device or "auto", args.parts):
         print(line, flush=True)
@@ -172,6 +181,13 @@ def _ros(args) -> int:
     return 0
 
 
+def _host(args) -> int:
+    setting, rows = host.measured()
+    print(*report.warnings(setting.load_before), host.HEADER, sep="\n", flush=True)
+    _told(args, setting, rows, host.HostRow.line)
+    return 0
+
+
 def _remote(args) -> int:
     args.engine = "remote"
     given = {"device": args.device, **remote_options(args)}
@@ -186,10 +202,11 @@ def _remote(args) -> int:
 
 
 def _compare(args) -> int:
-    if args.entry or args.style or args.growth or args.drift or args.ros or args.engine != "local":
+    others = args.entry, args.style, args.growth, args.drift, args.ros, args.host
+    if any(others) or args.engine != "local":
         raise InputError(
             "--size asks both engines: give --styles, not --style, --engine, --entry, --growth,"
-            " --drift or --ros"
+            " --drift, --host or --ros"
         )
     setting, rows = compare(
         args.size, args.styles, args.n, args.limit, args.device or "auto", args.check or "auto"

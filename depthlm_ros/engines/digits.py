@@ -85,13 +85,18 @@ class Wanted:
     @property
     def texts(self) -> list[str]:
         """The strings."""
-        return [self.text(index) for index in range(len(self))]
+        return self.texts_of(np.arange(len(self)))
 
-    def text(self, index: int) -> str:
-        """One of the strings."""
-        whole, decimals = int(self.whole[index]), int(self.decimals[index])
-        digits = f"{self.number[index]:0{whole + decimals}d}" if whole else ""
-        return f"{digits[:whole]}.{digits[whole:]}" if self.pointed[index] else digits
+    def texts_of(self, some: np.ndarray) -> list[str]:
+        """The strings of these numbers."""
+        each = (self.whole, self.decimals, self.number, self.pointed)
+        return [_text(*one) for one in zip(*(of[some].tolist() for of in each), strict=True)]
+
+
+def _text(whole: int, decimals: int, number: int, pointed: bool) -> str:
+    """A string of Wanted."""
+    digits = f"{number:0{whole + decimals}d}" if whole else ""
+    return f"{digits[:whole]}.{digits[whole:]}" if pointed else digits
 
 
 class DigitTrees:
@@ -157,28 +162,35 @@ class DigitTrees:
 
     def readings(self) -> list[Reading]:
         """The distribution of each row over the bins known so far."""
+        spreads = self._spreads().tolist()
+        return [Reading(text, *one) for text, one in zip(self.greedy, spreads, strict=True)]
+
+    def _spreads(self) -> np.ndarray:
+        """(N, 6): mass, off_grammar, median, mean, lower and upper of each row; see Reading."""
         rows = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in self._bins)])
         bins = np.concatenate([np.zeros((0, 3)), *(bins for _, bins in self._bins)])
         bins = bins[np.argsort(rows, kind="stable")]
         counts = np.bincount(rows, minlength=len(self._tips))
         starts = np.cumsum(counts) - counts
-        found: list[Reading] = [None] * len(counts)  # type: ignore[list-item]
+        found = np.zeros((len(counts), 6))
+        found[:, 1] = self._off_grammar
         for count in np.unique(counts):  # rows with as many bins at once
             some = np.flatnonzero(counts == count)
             own = bins[starts[some, None] + np.arange(count)]
-            texts = [self.greedy[row] for row in some]
-            read = Reading.of_bins(texts, own, self._off_grammar[some])
-            for row, reading in zip(some.tolist(), read, strict=True):
-                found[row] = reading
+            found[some, 0], found[some, 2:] = spread(own)
         return found
 
     @cached_property
     def greedy(self) -> list[str]:
         """The string of most probable tokens of each row so far, one symbol past what is fed."""
-        return [
-            self._fed[of].text(index) + SYMBOLS[symbol] if of >= 0 else ""
-            for of, index, symbol in self._tips.tolist()
-        ]
+        found = [""] * len(self._tips)
+        for of, fed in enumerate(self._fed):
+            some = np.flatnonzero(self._tips[:, 0] == of)
+            _, indices, symbols = self._tips[some].T
+            texts = fed.texts_of(indices)
+            for row, text, symbol in zip(some.tolist(), texts, symbols.tolist(), strict=True):
+                found[row] = text + SYMBOLS[symbol]
+        return found
 
     def path(self, row: int) -> list[int]:
         """The numbers of the tokens after which the last symbol of a row's greedy string was
@@ -193,10 +205,14 @@ class DigitTrees:
     ) -> list[Reply]:
         """The Reply of each row, of what was said, with its distribution unless it is of another
         number; see there."""
-        found = zip(self.readings(), self.metres(), values, texts, free, strict=True)
+        spreads = self._spreads()
+        other = np.array(free, bool) & (np.array(values) != np.array(self.metres()))
+        spreads[other, 2:] = nan
         return [
-            _reply(reading, value, text, alone, alone and value != metres)
-            for reading, metres, value, text, alone in found
+            Reply(value, text, median, mean, lower, upper, mass, off_grammar, alone)
+            for value, text, alone, (mass, off_grammar, median, mean, lower, upper) in zip(
+                values, texts, free, spreads.tolist(), strict=True
+            )
         ]
 
     def metres(self) -> list[float]:
@@ -334,35 +350,22 @@ class Reading:
     lower: float = nan
     upper: float = nan
 
-    @classmethod
-    def of_bins(
-        cls, texts: Sequence[str], bins: np.ndarray, off_grammar: np.ndarray
-    ) -> list[Reading]:
-        """Of numbers with as many bins each: bins (N, B, 3): low, width and mass, uniform inside;
-        off_grammar (N,)."""
-        masses = bins[:, :, 2].sum(1)
-        order = np.argsort(bins[:, :, 0], axis=1, kind="stable")
-        low, width, weight = np.moveaxis(np.take_along_axis(bins, order[:, :, None], 1), 2, 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            means = ((low + width / 2) * weight).sum(1) / masses
-            above = np.cumsum(weight, 1)
-            shares = np.stack([above - weight, above], 2).reshape(len(bins), -1)
-            shares = shares / masses[:, None]
-        edges = np.maximum(np.stack([low, low + width], 2), 0.0).reshape(len(bins), -1)
-        spreads = quantiles(shares, edges, QUANTILES)
-        return [
-            cls(text, mass, off, median, mean, lower, upper)
-            if mass >= COVERED
-            else cls(text, mass, off)
-            for text, mass, off, mean, (lower, median, upper) in zip(
-                texts,
-                masses.tolist(),
-                off_grammar.tolist(),
-                means.tolist(),
-                spreads.tolist(),
-                strict=True,
-            )
-        ]
+
+def spread(bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mass (N,), median, mean, lower and upper (N, 4)) of numbers with as many bins each: bins
+    (N, B, 3): low, width and mass, uniform inside; see Reading."""
+    masses = bins[:, :, 2].sum(1)
+    order = np.argsort(bins[:, :, 0], axis=1, kind="stable")
+    low, width, weight = np.moveaxis(np.take_along_axis(bins, order[:, :, None], 1), 2, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = ((low + width / 2) * weight).sum(1) / masses
+        above = np.cumsum(weight, 1)
+        shares = np.stack([above - weight, above], 2).reshape(len(bins), -1)
+        shares = shares / masses[:, None]
+    edges = np.maximum(np.stack([low, low + width], 2), 0.0).reshape(len(bins), -1)
+    lower, median, upper = quantiles(shares, edges, QUANTILES).T
+    found = np.stack([median, means, lower, upper], 1)
+    return masses, np.where(masses[:, None] >= COVERED, found, nan)
 
 
 def quantiles(shares: np.ndarray, edges: np.ndarray, wanted: Sequence[float]) -> np.ndarray:
@@ -383,11 +386,3 @@ def quantiles(shares: np.ndarray, edges: np.ndarray, wanted: Sequence[float]) ->
         found = slope * (at - share) + edge
     outside = (below < 0) | (below >= last) | (share == at)
     return np.where(outside, edge, found)
-
-
-def _reply(reading: Reading, value: float, text: str, free: bool, other: bool) -> Reply:
-    """other: whether the distribution is of another number than the value."""
-    spread = (reading.median, reading.mean, reading.lower, reading.upper)
-    if other:
-        spread = (nan, nan, nan, nan)
-    return Reply(value, text, *spread, reading.mass, reading.off_grammar, free)

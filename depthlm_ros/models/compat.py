@@ -8,6 +8,7 @@ function here, so that a new version that breaks one names it.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from torch.backends.cuda import SDPAParams, can_use_flash_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.utils import cached_file, is_accelerate_available
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
@@ -29,13 +31,14 @@ for _limit in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
 
 # torch: attention kernels that also return the log of the sum of weights.
 
+_CPU_KERNEL = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+
 
 def cpu_attention(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float, causal: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(found, log sums) by the kernel of a CPU; see attention.attend."""
-    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return kernel(queries, keys, values, 0.0, causal, scale=scale)
+    return _CPU_KERNEL(queries, keys, values, 0.0, causal, scale=scale)
 
 
 def gpu_attention(
@@ -72,6 +75,48 @@ def onednn_linear(
     return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
 
 
+# torch: what it is asked to do, counted.
+
+# What makes a host wait for its GPU, as torch calls it.
+_WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero")
+# What moves no data.
+_VIEWS = (
+    *("view", "_unsafe_view", "expand", "permute", "transpose", "t", "slice", "narrow", "select"),
+    *("split", "split_with_sizes", "unsqueeze", "squeeze", "unbind", "detach", "alias", "chunk"),
+    *("flatten", "unflatten", "lift_fresh", "_reshape_alias", "as_strided"),
+)
+
+
+class Calls(TorchDispatchMode):  # type: ignore[misc]
+    """How often each operation is called inside: on a processor it shows what a GPU would wait
+    for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
+        self.of[function.overloadpacket.__name__] += 1
+        return function(*arguments, **(named or {}))
+
+    @property
+    def attention(self) -> int:
+        """Calls of attention kernels."""
+        return sum(n for name, n in self.of.items() if "attention" in name)
+
+    @property
+    def waits(self) -> dict[str, int]:
+        """Operation that waits -> how often."""
+        return {name: n for name, n in self.of.items() if name.startswith(_WAITS)}
+
+    @property
+    def kernels(self) -> int:
+        """Operations that compute or copy something."""
+        return sum(n for name, n in self.of.items() if name not in _VIEWS)
+
+
 # transformers: a model's parts by the names of its modules.
 
 
@@ -98,8 +143,8 @@ class DecoderLayer(NamedTuple):
     """One layer of a language model, Qwen2.5-VL's, Qwen3-VL's and Mistral's alike.
 
     query_norm, key_norm: of each head, None where the model has none. gate, up, activation, down:
-    the MLP, down(activation(gate(x)) * up(x)). scaling: of the product of queries and keys. whole:
-    the layer that these are parts of.
+    the MLP, down(activation(gate(x)) * up(x)). key_heads: of keys, and of values. scaling: of the
+    product of queries and keys. whole: the layer that these are parts of.
     """
 
     whole: torch.nn.Module
@@ -116,6 +161,7 @@ class DecoderLayer(NamedTuple):
     activation: torch.nn.Module
     down: torch.nn.Module
     head_dim: int
+    key_heads: int
     scaling: float
 
 
@@ -160,6 +206,7 @@ def _layer(layer: Any) -> DecoderLayer:
         activation=layer.mlp.act_fn,
         down=layer.mlp.down_proj,
         head_dim=attention.head_dim,
+        key_heads=attention.k_proj.out_features // attention.head_dim,
         scaling=attention.scaling,
     )
 

@@ -189,14 +189,15 @@ def _queries_and_offered(
     angles: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(queries (T, H, D), keys and values (T, 2 * G, D)) of all tokens, turned."""
-    heads = products.heads(normed).view(len(normed), -1, layer.head_dim)
-    keys = layer.key.out_features // layer.head_dim
+    keys = layer.key_heads
+    heads = products.heads(normed)
+    heads = heads.view(heads.shape[0], -1, layer.head_dim)
     queries = heads.shape[1] - 2 * keys
     if layer.query_norm is not None and layer.key_norm is not None:
         apart = heads.split([queries, keys, keys], 1)
         heads = torch.cat([layer.query_norm(apart[0]), layer.key_norm(apart[1]), apart[2]], 1)
-    turn(heads[:, :-keys], angles)
-    return heads[:, :queries], heads[:, queries:]
+    turn(heads.narrow(1, 0, queries + keys), angles)
+    return heads.narrow(1, 0, queries), heads.narrow(1, queries, 2 * keys)
 
 
 def _offered(

@@ -7,7 +7,6 @@ style shares its images, all questions have the same beginning, found here by pr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
@@ -25,7 +24,7 @@ from depthlm_ros.models.vision import ImageTensors
 from depthlm_ros.question import Question, Style
 from depthlm_ros.view import View
 
-DIGIT = re.compile("[0-9]")
+ZEROS = str.maketrans("123456789", "000000000")
 Shape = tuple[int, int]  # rows and columns of image tokens
 
 
@@ -103,15 +102,21 @@ class Prompts:
         """How many tokens of the answer are given."""
         return len(self._encoded.opening(form.opening)) if self.forced else 0
 
-    def rest(self, question: Question, beginning: list[int], images: int = 1) -> list[int]:
-        """The ids of a question behind the beginning that it shares."""
-        ids = self.question_ids(question, images)
-        if ids[: len(beginning)] != beginning or len(ids) == len(beginning):
-            raise EngineError(
-                f"the question {question.text[:60]!r} does not begin as the scene's others: make"
-                " it by the style that the scene was opened with"
-            )
-        return ids[len(beginning) :]
+    def rests(
+        self, questions: Sequence[Question], beginning: list[int], images: int = 1
+    ) -> list[list[int]]:
+        """The ids of questions of one form behind the beginning that they share."""
+        texts, shared = [question.text for question in questions], len(beginning)
+        opening = self._encoded.opening(questions[0].form.opening) if self.forced else []
+        found = []
+        for text, ids in zip(texts, self._encoded.prompts(texts, images), strict=True):
+            if ids[:shared] != beginning or len(ids) + len(opening) == shared:
+                raise EngineError(
+                    f"the question {text[:60]!r} does not begin as the scene's others: make it by"
+                    " the style that the scene was opened with"
+                )
+            found.append(ids[shared:] + opening)
+        return found
 
     def words(
         self,
@@ -146,42 +151,55 @@ class Encoded:
     """The token ids of prompts and openings. digit_ids: the token of each digit.
 
     A question in coordinates style has numbers of its own and all other words in common with
-    thousands: what differs in digits alone is tokenized once, and the digits are filled in. That
-    it may be done is looked at with each digit, in the place of all others.
+    thousands: what differs in digits alone is tokenized once, and the digits of all are filled in
+    at once. That it may be done is looked at with each digit, in the place of all others.
     """
 
     def __init__(self, chat: Chat, digit_ids: Sequence[int]):
-        self._chat, self._digit_ids = chat, digit_ids
-        self._once = lru_cache(maxsize=64)(chat.ids)
+        self._chat, self._digit_ids = chat, np.array(digit_ids)
         self.opening = lru_cache(maxsize=64)(chat.encode)
-        # (text with 0 for every digit, images) -> its ids and where the digits stand; None where
-        # digits cannot be filled in.
-        self._layouts: dict[tuple[str, int], tuple[list[int], list[int]] | None] = {}
+        self._layout = lru_cache(maxsize=256)(self._made_layout)
 
     def prompt(self, text: str, images: int) -> list[int]:
         """The ids of a question's prompt, an image as one token."""
-        digits = DIGIT.findall(text)
-        if not digits:
-            return self._once(text, images)
-        key = DIGIT.sub("0", text), images
-        if key not in self._layouts:
-            self._layouts[key] = self._layout(*key)
-        layout = self._layouts[key]
-        if layout is None:
-            return self._chat.ids(text, images)
-        ids, places = layout[0].copy(), layout[1]
-        for place, digit in zip(places, digits, strict=True):
-            ids[place] = self._digit_ids[int(digit)]
-        return ids
+        return self.prompts([text], images)[0]
 
-    def _layout(self, zeros: str, images: int) -> tuple[list[int], list[int]] | None:
+    def prompts(self, texts: Sequence[str], images: int) -> list[list[int]]:
+        """Those of several questions."""
+        alike: dict[str, list[int]] = {}
+        for index, text in enumerate(texts):
+            alike.setdefault(text.translate(ZEROS), []).append(index)
+        found: list[list[int]] = [[]] * len(texts)
+        for zeros, indices in alike.items():
+            filled = self._filled(zeros, [texts[index] for index in indices], images)
+            for index, ids in zip(indices, filled, strict=True):
+                found[index] = ids
+        return found
+
+    def _filled(self, zeros: str, texts: Sequence[str], images: int) -> list[list[int]]:
+        """The ids of texts that are `zeros` with other digits."""
+        layout = self._layout(zeros, images)
+        if layout is None:
+            return [self._chat.ids(text, images) for text in texts]
+        first, places = layout
+        ids = np.tile(first, (len(texts), 1))
+        if len(places):
+            characters = np.array(texts)[:, None].view(np.uint32)
+            digits = characters[:, [i for i, c in enumerate(zeros) if c == "0"]] - ord("0")
+            ids[:, places] = self._digit_ids[digits]
+        return ids.tolist()
+
+    def _made_layout(self, zeros: str, images: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """(ids of the prompt for a text with 0 for every digit, where its digits stand); None
+        where digits cannot be filled in."""
+        first = np.array(self._chat.ids(zeros, images))
+        if "0" not in zeros:
+            return first, np.zeros(0, np.int64)
         each = [self._chat.ids(zeros.replace("0", digit), images) for digit in "0123456789"]
-        first = each[0]
         if any(len(ids) != len(first) for ids in each):
             return None
-        places = [at for at, (a, b) in enumerate(zip(first, each[1], strict=True)) if a != b]
-        filled = [first.copy() for _ in each]
-        for ids, own in zip(filled, self._digit_ids, strict=True):
-            for place in places:
-                ids[place] = own
-        return (first, places) if filled == each and len(places) == zeros.count("0") else None
+        places = np.flatnonzero(first != each[1])
+        filled = np.tile(first, (10, 1))
+        filled[:, places] = self._digit_ids[:, None]
+        fits = np.array_equal(filled, each) and len(places) == zeros.count("0")
+        return (first, places) if fits else None

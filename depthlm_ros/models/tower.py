@@ -20,7 +20,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from depthlm_ros.models import compat
 from depthlm_ros.models.compat import VisionBlock
 from depthlm_ros.models.listeners import is_heard, tell
-from depthlm_ros.models.positions import signed, turned
+from depthlm_ros.models.positions import signed, turn
 from depthlm_ros.models.vision import ImageTensors, stock_order, windows_of
 
 GRIDS = 8  # whose layouts are kept
@@ -167,44 +167,41 @@ def _layer(
 ) -> torch.Tensor:
     """States (patches of all images, width) behind one layer."""
     heads = block.heads(block.attention_norm(states))
-    queries, keys = turned(heads[:, :2], angles).unbind(1)
+    turn(heads.narrow(1, 0, 2), angles)
     look = _look_at_all if full else _look_in_windows
-    found = look([queries, keys, heads[:, 2]], windows, count, block.scaling)
+    found = look(heads, windows, count, block.scaling)
     states = states + block.output(found.flatten(1))
     return states + block.mlp(block.mlp_norm(states))
 
 
 def _look_in_windows(
-    heads: Sequence[torch.Tensor], windows: Sequence[Windows], count: int, scale: float
+    heads: torch.Tensor, windows: Sequence[Windows], count: int, scale: float
 ) -> torch.Tensor:
-    """What patches find in their windows: one call for all windows of a size."""
-    sizes = [count * of.number * of.length for of in windows]
-    parts = zip(*(each.split(sizes) for each in heads), strict=True)
+    """What patches find in their windows: one call for all windows of a size. heads: queries, keys
+    and values (T, 3, heads, width)."""
+    parts = heads.split([count * of.number * of.length for of in windows])
     found = [
-        _attended([each.unflatten(0, (-1, of.length)) for each in part], scale).flatten(0, 1)
+        _attended(part.unflatten(0, (-1, of.length)), scale).flatten(0, 1)
         for part, of in zip(parts, windows, strict=True)
     ]
     return torch.cat(found) if len(found) > 1 else found[0]
 
 
 def _look_at_all(
-    heads: Sequence[torch.Tensor], windows: Sequence[Windows], count: int, scale: float
+    heads: torch.Tensor, windows: Sequence[Windows], count: int, scale: float
 ) -> torch.Tensor:
-    """What patches find in their whole image: one call for all images."""
+    """What patches find in their whole image: one call for all images. heads: as above."""
     if count == 1 or len(windows) == 1:
-        return _attended([each.unflatten(0, (count, -1)) for each in heads], scale).flatten(0, 1)
+        return _attended(heads.unflatten(0, (count, -1)), scale).flatten(0, 1)
     sizes = [of.number * of.length for of in windows]
-    by_image = [
-        torch.cat([p.unflatten(0, (count, -1)) for p in each.split([count * s for s in sizes])], 1)
-        for each in heads
-    ]
-    found = _attended(by_image, scale)
+    parts = heads.split([count * size for size in sizes])
+    found = _attended(torch.cat([p.unflatten(0, (count, -1)) for p in parts], 1), scale)
     return torch.cat([part.flatten(0, 1) for part in found.split(sizes, 1)])
 
 
-def _attended(heads: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
-    """Attention of queries, keys and values (B, L, heads, width), each batch in itself."""
-    queries, keys, values = (each.transpose(1, 2) for each in heads)
+def _attended(heads: torch.Tensor, scale: float) -> torch.Tensor:
+    """Attention of queries, keys and values (B, L, 3, heads, width), each batch in itself."""
+    queries, keys, values = heads.permute(2, 0, 3, 1, 4).unbind()
     return scaled_dot_product_attention(queries, keys, values, scale=scale).transpose(1, 2)
 
 

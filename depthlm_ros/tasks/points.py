@@ -109,7 +109,7 @@ class Points:
         return view, asker, asker.question(view, pixels[1])
 
     def _by_coordinates(self, asker, view, pixels, form):
-        (x, y), (x2, y2) = (asker.normalised(view, pixel) for pixel in pixels)
+        (x, y), (x2, y2) = asker.normalised(view, pixels).tolist()
         text = about("points", "coordinates", NAMED_TWO)
         text = text.format(x=x, y=y, x2=x2, y2=y2, range=asker.range)
         return view, PlainStyle(), PlainStyle.ask(text, form)

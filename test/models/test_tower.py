@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from testing.calls import Calls
 from testing.tiny_models import ARCHITECTURES
 
 from depthlm_ros.models import loading
+from depthlm_ros.models.compat import Calls
 from depthlm_ros.models.tower import window_order
 
 

@@ -29,9 +29,10 @@ class Prompt:
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> list[Part]:
         """[(found, log sums)] of queries (heads, rows, tokens, width), as many heads as keys have
         or a multiple."""
-        found, total = attend(queries.flatten(1, 2)[None], *self._kept[layer], scale)
-        shape = queries.shape[1:3]
-        return [(found[0].unflatten(1, shape), total[0].unflatten(1, shape))]
+        heads, rows, tokens, width = shape = queries.shape
+        side_by_side = queries.reshape(1, heads, rows * tokens, width)
+        found, total = attend(side_by_side, *self._kept[layer], scale)
+        return [(found.view(shape), total.view(heads, rows, tokens))]
 
 
 class NoPrompt(Prompt):
@@ -68,7 +69,7 @@ class Block:
     def look_from(self, layer: int, some: slice, queries: torch.Tensor, scale: float) -> Part:
         """(found, log sums) of queries (heads, rows, tokens, width) of some rows on all words."""
         keys, values = self._kept[layer]
-        if some != slice(0, len(keys)):
+        if some != slice(0, len(self.rows)):
             keys, values = keys[some], values[some]
         found, total = attend(queries.transpose(0, 1), keys, values, scale)
         return found.transpose(0, 1), total.transpose(0, 1)
@@ -125,9 +126,9 @@ class Grown:
             kept = self._made(offered, heads, after, width)
             kept[:, :before] = self._kept[layer][:, :before]
             self._kept[layer] = kept
-        kept[:, before:after] = offered.transpose(0, 1)
-        keys, values = kept[:, :after].chunk(2)
-        return keys, values
+        kept.narrow(1, before, count).copy_(offered.transpose(0, 1))
+        seen = kept.narrow(1, 0, after)
+        return seen.narrow(0, 0, heads // 2), seen.narrow(0, heads // 2, heads // 2)
 
     def _made(self, like: torch.Tensor, heads: int, tokens: int, width: int) -> torch.Tensor:
         shape = heads, tokens + ROOM, width
@@ -156,32 +157,36 @@ class Branches:
         """What the tokens find: one softmax over the scores of ancestors and the log sums of
         weights that words and prompt have as a whole."""
         plan, (keys, values) = self._plan, self._seen
-        groups = len(keys)
+        groups = keys.shape[0]
         packed = plan.by_row(queries, groups)
+        shape = packed.shape
+        of_group = groups * shape[1], shape[2], shape[3]
         keys, values = plan.ancestors(keys), plan.ancestors(values)
-        of_group = len(keys), packed.shape[2], packed.shape[3]
         hidden = plan.hidden(groups, queries.shape[1] // groups)
-        asked = packed.reshape(of_group).float()
+        asked = packed.reshape(of_group)
+        asked = asked if asked.dtype == keys.dtype else asked.to(keys.dtype)
         scores = torch.baddbmm(hidden, asked, keys.transpose(1, 2), alpha=scale)
-        words = self._look_at_words(layer, packed, scale)
-        parts = [words, *self._prompt.look(layer, packed, scale)]
-        scores = scores.view(*packed.shape[:3], -1)
-        logs = torch.cat([scores, *(total.unsqueeze(3) for _, total in parts)], 3)
-        own, *others = logs.softmax(3).split([scores.shape[3]] + [1] * len(parts), 3)
-        found = torch.bmm(own.reshape(*of_group[:2], -1), values).view(packed.shape)
-        for share, (part, _) in zip(others, parts, strict=True):
-            found.addcmul_(share, part)
+        parts = [self._look_at_words(layer, packed, scale)]
+        parts += self._prompt.look(layer, packed, scale)
+        seen, totals = scores.shape[2], (total.unsqueeze(3) for _, total in parts)
+        logs = torch.cat([scores.view(*shape[:3], seen), *totals], 3)
+        weights = logs.softmax(3)
+        own = weights.narrow(3, 0, seen).reshape(*of_group[:2], seen)
+        found = torch.bmm(own, values).view(shape)
+        for place, (part, _) in enumerate(parts, seen):
+            found.addcmul_(weights.narrow(3, place, 1), part)
         found = plan.by_token(found)
         return found if found.dtype == queries.dtype else found.to(queries.dtype)
 
     def _look_at_words(self, layer: int, packed: torch.Tensor, scale: float) -> Part:
         """What slots find in the words of their rows, block by block."""
+        if len(self._spans) == 1:
+            block, rows = self._spans[0]
+            return block.look_from(layer, rows, packed, scale)
         parts = packed.split([rows.stop - rows.start for _, rows in self._spans], 1)
         each = [
             block.look_from(layer, rows, part, scale)
             for (block, rows), part in zip(self._spans, parts, strict=True)
         ]
-        if len(each) == 1:
-            return each[0]
         found, totals = zip(*each, strict=True)
         return torch.cat(found, 1), torch.cat(totals, 1)

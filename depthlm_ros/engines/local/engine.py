@@ -206,7 +206,8 @@ class LocalEngine:
     def _shared(self, members: Sequence[Asked], given: int) -> Begun:
         """The questions of one scene behind its image; given: tokens of the answer."""
         scene = members[0][0]
-        rests = [self.prompts.rest(q, scene.beginning, scene.images) for _, q in members]
+        questions = [question for _, question in members]
+        rests = self.prompts.rests(questions, scene.beginning, scene.images)
         ids, positions, lengths = self.prompts.words(
             rests, scene.placed.end, scene.placed.image_start, _places(scene, members)
         )
@@ -268,7 +269,8 @@ class LocalEngine:
         one pass, which touches nothing that their numbers were read from."""
         scene, form = members[0][0], members[0][1].form
         closings = [self.checker.behind_opening(form, number) for number in numbers]
-        rests = [self.prompts.rest(q, scene.beginning, scene.images) for _, q in members]
+        questions = [question for _, question in members]
+        rests = self.prompts.rests(questions, scene.beginning, scene.images)
         words = self.prompts.words(
             [rest + closing for rest, closing in zip(rests, closings, strict=True)],
             scene.placed.end,
@@ -306,9 +308,9 @@ class LocalEngine:
     def _unchecked(
         self, form: AnswerForm, trees: DigitTrees, firsts: Sequence[int]
     ) -> list[Reply]:
-        decode = self.loaded.tokenizer.decode
+        decode, opening = self.loaded.tokenizer.decode, form.opening
         said = zip(trees.greedy, firsts, strict=True)
-        texts = [form.opening + (number or decode([first])) for number, first in said]
+        texts = [opening + (number or decode([first])) for number, first in said]
         return trees.replies(trees.metres(), texts, [False] * len(texts))
 
 

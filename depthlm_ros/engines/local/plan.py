@@ -135,16 +135,16 @@ class Plan:
 
     def by_row(self, packed: torch.Tensor, groups: int) -> torch.Tensor:
         """(groups, R, heads of a group * S, width) of (M, heads, width)."""
-        count, width = self._shape
+        (count, width), (_, heads, head) = self._shape, packed.shape
         slots = packed if self._tokens is None else packed[self._tokens]
-        apart = slots.view(count, width, groups, -1, packed.shape[2])
-        return apart.permute(2, 0, 3, 1, 4).reshape(groups, count, -1, packed.shape[2])
+        apart = slots.view(count, width, groups, heads // groups, head)
+        return apart.permute(2, 0, 3, 1, 4).reshape(groups, count, -1, head)
 
     def by_token(self, table: torch.Tensor) -> torch.Tensor:
         """The inverse of by_row: (M, heads, width)."""
-        count, width = self._shape
-        apart = table.view(len(table), count, -1, width, table.shape[3])
-        slots = apart.permute(1, 3, 0, 2, 4).reshape(count * width, -1, table.shape[3])
+        (count, width), (groups, _, _, head) = self._shape, table.shape
+        apart = table.view(groups, count, -1, width, head)
+        slots = apart.permute(1, 3, 0, 2, 4).reshape(count * width, -1, head)
         return slots if self._slots is None else slots[self._slots]
 
     def ancestors(self, grown: torch.Tensor) -> torch.Tensor:

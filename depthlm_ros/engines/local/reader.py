@@ -68,7 +68,8 @@ class NumberReader:
         self._grammar = grammar
         self._there = torch.tensor(loaded.symbol_ids, device=loaded.device)
         self._ids = torch.tensor(loaded.symbol_ids)
-        self._index = {token: index for index, token in enumerate(loaded.symbol_ids)}
+        self._index = np.full(loaded.config.get_text_config().vocab_size, -1)
+        self._index[loaded.symbol_ids] = np.arange(len(loaded.symbol_ids))
 
     @torch.inference_mode()
     def read(self, begun: Begun) -> tuple[DigitTrees, list[int]]:
@@ -80,7 +81,7 @@ class NumberReader:
             trees.feed(*self.probabilities(self._hidden(begun, trees))[:2])
         return trees, top
 
-    def probabilities(self, hidden: torch.Tensor) -> tuple[np.ndarray, list[int], list[int]]:
+    def probabilities(self, hidden: torch.Tensor) -> tuple[np.ndarray, np.ndarray, list[int]]:
         """For states (M, width): (M, 11) probabilities of the symbols over the full vocabulary,
         (M,) index of the most probable symbol or -1 if another token is, (M,) that token.
 
@@ -91,8 +92,8 @@ class NumberReader:
             symbols = (logits[:, self._there] - logits.logsumexp(1, keepdim=True)).exp()
             found.append(torch.cat([symbols, tokens[:, None].float()], 1))
         rows = torch.cat(found).numpy(force=True)
-        top = rows[:, -1].astype(np.int64).tolist()
-        return rows[:, :-1], [self._index.get(token, -1) for token in top], top
+        top = rows[:, -1].astype(np.int64)
+        return rows[:, :-1], self._index[top], top.tolist()
 
     def _hidden(self, begun: Begun, trees: DigitTrees) -> torch.Tensor:
         """The states (M, width) after what the trees want; a token stands as far behind as it is

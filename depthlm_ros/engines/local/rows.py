@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from depthlm_ros.engines.local.cache import Block, Branches, Grown, NoPrompt, Prompt, Words
@@ -113,10 +114,11 @@ class Rows:
         """Rows in the order of their lengths, in one pass."""
         device = self._loaded.device
         own = torch.arange(ids.shape[1]) < lengths[:, None]
-        numbers, known = rows.tolist(), lengths.tolist()
+        sizes, counts = np.unique(lengths.numpy(), return_counts=True)
+        equal = rows.split(counts.tolist())
         blocks = [
-            Block([row for row, of in zip(numbers, known, strict=True) if of == length], length)
-            for length in sorted(set(known))
+            Block(some.tolist(), length)
+            for some, length in zip(equal, sizes.tolist(), strict=True)
         ]
         for block in blocks:
             self._add(block)

@@ -92,15 +92,16 @@ def test_a_scene_closed_during_its_step_does_no_harm(engines, asked, name, monke
     for style in ("coordinates", "marker"):
         pairs = asked(engine, style, 2)
         expected = [reply.text for reply in engine.step(pairs)]
-        prepare = engine.prompts.question_ids
+        with monkeypatch.context() as patch:
+            for words in ("question_ids", "rests"):  # of one question, and of several
+                prepare = getattr(engine.prompts, words)
 
-        def closing(*asked, scene=pairs[0][0], prepare=prepare):
-            scene.close()
-            return prepare(*asked)
+                def closing(*asked, scene=pairs[0][0], prepare=prepare):
+                    scene.close()
+                    return prepare(*asked)
 
-        monkeypatch.setattr(engine.prompts, "question_ids", closing)
-        assert [reply.text for reply in engine.step(pairs)] == expected
-        monkeypatch.setattr(engine.prompts, "question_ids", prepare)
+                patch.setattr(engine.prompts, words, closing)
+            assert [reply.text for reply in engine.step(pairs)] == expected
         assert pairs[0][0].nbytes == 0
 
 
