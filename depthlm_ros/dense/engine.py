@@ -191,14 +191,14 @@ class DenseEngine:
 
     @torch.inference_mode()
     def _computed(self, seen: Seen, view: View) -> DepthMap:
-        model, vision = self.model, self.loaded.vision
+        model = self.model
         style = self._sharing if isinstance(view.frame, SharedFrame) else None
         if seen.features is None and style is not None:
             self._shared(seen, view, style)
-        images = vision.prepare([view.image])
-        if seen.features is None:
-            check_fits("the image", image_bytes(self.loaded, images.grid), self.loaded.device)
         with threads_for(self.loaded):
+            images = self._engine.preparer.prepare(view.image)
+            if seen.features is None:
+                check_fits("the image", image_bytes(self.loaded, images.grid), self.loaded.device)
             found = model.map_of(seen.features or model.features(images), images)
         scale = found.log_scale
         return DepthMap(found.value.cpu(), None if scale is None else scale.cpu(), found.is_log)
