@@ -1,7 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm bench: how long conversions and answers take on this machine; with --size, engines
 side by side on a model of random weights; with --gpu, all that only a GPU can tell; with --ros,
-what the node costs by itself; with --remote, servers beside this process."""
+what the node costs by itself; with --clouds, what its clouds cost with a model; with --remote,
+servers beside this process."""
 
 import argparse
 import os
@@ -53,15 +54,20 @@ def add(subparsers) -> None:
         "--ros", action="store_true", help="queries, clouds and services of the node instead"
     )
     parser.add_argument(
+        "--clouds",
+        action="store_true",
+        help="clouds a second of the node with --checkpoint, and what each costs the processor",
+    )
+    parser.add_argument(
         "--remote",
         action="store_true",
         help="the servers of --remote-urls beside this process instead (--n, --styles)",
     )
     parser.add_argument(
-        "--times", type=count, default=200, help="repetitions with --ros (default: 200)"
+        "--times", type=count, default=200, help="repetitions with --ros or --clouds (200)"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the figures of --size or --ros"
+        "--json", type=Path, metavar="FILE", help="write the figures of --size, --ros, --clouds"
     )
     _add_comparison_options(parser)
     _add_gpu_options(parser)
@@ -124,6 +130,8 @@ def run(args: argparse.Namespace) -> int:
         return _remote(args)
     if args.ros:
         return _ros(args)
+    if args.clouds:
+        return _clouds(args)
     if args.drift:
         return _drift(args)
     return _grow(args) if args.growth else _measure(args)
@@ -169,6 +177,15 @@ def _ros(args) -> int:
     setting, rows = measured(args.times)
     print(*report.warnings(setting.load_before), latency.HEADER, sep="\n", flush=True)
     _told(args, setting, rows, latency.Latency.line)
+    return 0
+
+
+def _clouds(args) -> int:
+    from depthlm_ros.ros.tools.bench_clouds import measured
+
+    setting, rows = measured(args.times, args.checkpoint or "tiny", args.device or "auto")
+    print(*report.warnings(setting.load_before), latency.HEADER, sep="\n", flush=True)
+    _told(args, setting, rows, lambda row: row.line())
     return 0
 
 
