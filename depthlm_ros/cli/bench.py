@@ -17,6 +17,7 @@ from depthlm_ros.bench import gpu, latency, predictors, remote, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.bench.timing import memory_of
+from depthlm_ros.camera import Camera
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import (
     add_model_options,
@@ -28,11 +29,13 @@ from depthlm_ros.cli.options import (
 from depthlm_ros.demo.scene import demo_frame
 from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError, MissingDependency
-from depthlm_ros.predict import choose_checkpoint
+from depthlm_ros.predict import choose_checkpoint, has_map
 from depthlm_ros.ranges import Ranges
 from depthlm_ros.scan import Scan, scan
+from depthlm_ros.view import Frame
 
 GRID = 32, 24
+VIEW = 256, 192
 COUNTS = (1, 16, 100, 1000)
 
 
@@ -138,10 +141,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _gpu(args) -> int:
-    if args.size or args.checkpoint or args.growth or args.drift or args.ros or args.style:
+    others = args.growth or args.drift or args.ros or args.clouds
+    if args.size or args.checkpoint or args.style or others:
         raise InputError(
             "--gpu brings its own models: give --out, --minutes, --parts and --device, and no"
-            " --size, --checkpoint, --style, --growth, --drift or --ros"
+            " --size, --checkpoint, --style, --growth, --drift, --ros or --clouds"
         )
     for line in gpu.run(args.out, args.minutes, args.device or "auto", args.parts):
         print(line, flush=True)
@@ -203,10 +207,11 @@ def _remote(args) -> int:
 
 
 def _compare(args) -> int:
-    if args.entry or args.style or args.growth or args.drift or args.ros or args.engine != "local":
+    others = args.growth or args.drift or args.ros or args.clouds
+    if args.entry or args.style or others or args.engine != "local":
         raise InputError(
             "--size asks both engines: give --styles, not --style, --engine, --entry, --growth,"
-            " --drift or --ros"
+            " --drift, --ros or --clouds"
         )
     setting, rows = compare(
         args.size, args.styles, args.n, args.limit, args.device or "auto", args.check or "auto"
@@ -294,11 +299,21 @@ def _answers(args):
         yield _line(
             f"one pixel, {style}", lambda s=style: predictor.ranges(frame, [(320, 240)], style=s)
         )
+    if has_map(row, args.engine):
+        view = _view(frame, row.focal_px)
+        yield _line("every pixel of a {} x {} view".format(*VIEW), lambda: predictor.map(view))
     columns, rows = GRID
     title = f"a grid of {columns} x {rows}, {row.grid_style}"
     yield _line(title, lambda: scan(predictor, frame, *GRID), 1)
     if predictor.stats().checked:
         yield f"decoded freely: {told(predictor.stats())}"
+
+
+def _view(frame, focal_px) -> Frame:
+    """An image in the size of VIEW, at the focal length of a checkpoint."""
+    width, height = VIEW
+    camera = Camera(width, height, focal_px, focal_px, width / 2, height / 2)
+    return Frame(frame.resized(width, height), camera)
 
 
 def _line(title, action, times=5) -> str:

@@ -119,6 +119,25 @@ def test_a_grid_cannot_be_written_to():
         grid_pixels(frame_of().camera, 24, 16)[0] = 1
 
 
+def test_a_map_is_read_in_one_thread(predictor, monkeypatch):
+    """A second one would go on looking for work and take a processor from the rest of a node."""
+    counts, sample = set(), torch.nn.functional.grid_sample
+
+    def counted(*args, **kwargs):
+        counts.add(torch.get_num_threads())
+        return sample(*args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "grid_sample", counted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        frame = frame_of()
+        predictor.ranges(frame, grid_pixels(frame.camera, 4, 3), style="dense")
+        assert counts == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("focal", [100.0, 73.0, 190.0])
 def test_a_pixel_reads_the_entry_that_shows_it(predictor, focal):
     """A head that returns its own coordinates: the middle of frame pixel u is at (u + 1/2) w / W -

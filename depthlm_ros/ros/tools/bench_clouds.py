@@ -95,12 +95,12 @@ def _rows(times, parameters):
         before = _spent(folder)
         _wait(client, came, times + 1)
         after = _spent(folder)
-        yield _pace(came)
+        yield pace(came)
         yield from _costs(before, after)
         del came[:]
         yield latency("query beside the clouds", _queries(client, few))
         if len(came) > 1:
-            yield _pace(came)
+            yield pace(came)
 
 
 @contextlib.contextmanager
@@ -130,7 +130,7 @@ def _wait(client, came, count) -> None:
         raise EngineError(f"{len(came)} of {count} clouds came")
 
 
-def _pace(came):
+def pace(came):
     """A row of the time between two clouds, and by the clock how many came a second."""
     times = np.array([at for at, _ in came])
     rate = (len(times) - 1) / (times[-1] - times[0])
