@@ -17,6 +17,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import from_folder
 from depthlm_ros.dense.head import DepthMap, HeadSpec, Tap
 from depthlm_ros.errors import CameraError, EngineError, UnsupportedError
+from depthlm_ros.models.vision import Preparer
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.ranges import Status
 from depthlm_ros.scan import grid_pixels
@@ -119,20 +120,30 @@ def test_a_grid_cannot_be_written_to():
         grid_pixels(frame_of().camera, 24, 16)[0] = 1
 
 
-def test_a_map_is_read_in_one_thread(predictor, monkeypatch):
+@pytest.mark.parametrize(
+    ("style", "owner", "name"),
+    [
+        ("dense", torch.nn.functional, "grid_sample"),
+        ("dense", Preparer, "prepare"),
+        ("coordinates", Preparer, "prepare"),
+    ],
+)
+def test_a_small_model_takes_one_thread_also_before_and_behind_it(
+    predictor, monkeypatch, style, owner, name
+):
     """A second one would go on looking for work and take a processor from the rest of a node."""
-    counts, sample = set(), torch.nn.functional.grid_sample
+    counts, function = set(), getattr(owner, name)
 
     def counted(*args, **kwargs):
         counts.add(torch.get_num_threads())
-        return sample(*args, **kwargs)
+        return function(*args, **kwargs)
 
-    monkeypatch.setattr(torch.nn.functional, "grid_sample", counted)
+    monkeypatch.setattr(owner, name, counted)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         frame = frame_of()
-        predictor.ranges(frame, grid_pixels(frame.camera, 4, 3), style="dense")
+        predictor.ranges(frame, grid_pixels(frame.camera, 2, 1), style=style)
         assert counts == {1} and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
