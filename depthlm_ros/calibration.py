@@ -67,5 +67,6 @@ class Calibration:
         most in their geometric mean."""
         lower, upper = np.asarray(lower_m, np.float64), np.asarray(upper_m, np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            c = np.fmax(self.widening, -np.log(upper / lower) / 2)  # fmax: 0 / 0 is no width
-        return lower / np.exp(c), upper * np.exp(c)
+            # exp(c); fmax: 0 / 0 is no width.
+            factor = np.fmax(np.exp(self.widening), np.sqrt(lower / upper))
+        return lower / factor, upper * factor

@@ -1,7 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""How long something took, many times over: a row of a table. Measures nothing."""
+"""Rows of a table: how long something took, many times over, and what it cost a processor.
+Measures nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +21,10 @@ class Latency:
     max_ms: float | None = None
     goal: str = ""
 
+    def of_goal(self, goal) -> "Latency":
+        """The same row with a goal in words of its own."""
+        return replace(self, goal=goal)
+
     def line(self) -> str:
         """For a table."""
         text = "".join(
@@ -27,6 +32,19 @@ class Latency:
             for value in (self.median_ms, self.p95_ms, self.max_ms)
         )
         return f"{self.what:<52}{self.n:>5}{text}  {self.goal}".rstrip()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds of processor time that something took for each of n."""
+
+    what: str
+    n: int
+    processor_ms: float
+
+    def line(self) -> str:
+        """For a table, below the medians of Latency."""
+        return f"{self.what:<52}{self.n:>5}{f'{self.processor_ms:.2f} ms':>11}"
 
 
 def latency(what, seconds, measure="", limit_ms=0.0) -> Latency:

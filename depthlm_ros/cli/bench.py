@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm bench: how long conversions and answers take on this machine; with --size, engines
 side by side on a model of random weights; with --gpu, all that only a GPU can tell; with --host,
-what a GPU would wait for; with --ros, what the node costs by itself; with --remote, servers beside
-this process."""
+what a GPU would wait for; with --ros, what the node costs by itself; with --clouds, what its clouds
+cost with a model; with --remote, servers beside this process."""
 
 import argparse
 import os
@@ -17,6 +17,7 @@ from depthlm_ros.bench import gpu, host, latency, predictors, remote, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.bench.timing import memory_of
+from depthlm_ros.camera import Camera
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import (
     add_model_options,
@@ -28,11 +29,13 @@ from depthlm_ros.cli.options import (
 from depthlm_ros.demo.scene import demo_frame
 from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError, MissingDependency
-from depthlm_ros.predict import choose_checkpoint
+from depthlm_ros.predict import choose_checkpoint, has_map
 from depthlm_ros.ranges import Ranges
 from depthlm_ros.scan import Scan, scan
+from depthlm_ros.view import Frame
 
 GRID = 32, 24
+VIEW = 256, 192
 COUNTS = (1, 16, 100, 1000)
 
 
@@ -59,15 +62,20 @@ def add(subparsers) -> None:
         help="what a GPU would wait for instead: the time of the host, on a thin model",
     )
     parser.add_argument(
+        "--clouds",
+        action="store_true",
+        help="clouds a second of the node with --checkpoint, and what each costs the processor",
+    )
+    parser.add_argument(
         "--remote",
         action="store_true",
         help="the servers of --remote-urls beside this process instead (--n, --styles)",
     )
     parser.add_argument(
-        "--times", type=count, default=200, help="repetitions with --ros (default: 200)"
+        "--times", type=count, default=200, help="repetitions with --ros or --clouds (200)"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the figures of --size, --host or --ros"
+        "--json", type=Path, metavar="FILE", help="figures of --size, --host, --ros or --clouds"
     )
     _add_comparison_options(parser)
     _add_gpu_options(parser)
@@ -120,29 +128,20 @@ def names(text) -> tuple:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the machine, then the comparison, or the conversions and the answers."""
+    """Print the machine, then what the option asks for, or the conversions and the answers."""
+    chosen = [name for name in MEASURED if getattr(args, name)]
+    if len(chosen) > 1:
+        given = " and ".join(f"--{name}" for name in chosen)
+        raise InputError(f"{given} measure different things: give one of them")
     print(machine(), flush=True)
-    if args.gpu:
-        return _gpu(args)
-    if args.size:
-        return _compare(args)
-    if args.host:
-        return _host(args)
-    if args.remote:
-        return _remote(args)
-    if args.ros:
-        return _ros(args)
-    if args.drift:
-        return _drift(args)
-    return _grow(args) if args.growth else _measure(args)
+    return MEASURED[chosen[0]](args) if chosen else _measure(args)
 
 
 def _gpu(args) -> int:
-    others = args.size, args.checkpoint, args.growth, args.drift, args.ros, args.host, args.style
-    if any(others):
+    if args.checkpoint or args.style:
         raise InputError(
             "--gpu brings its own models: give --out, --minutes, --parts and --device, and no"
-            " --size, --checkpoint, --style, --growth, --drift, --host or --ros"
+            " --checkpoint or --style"
         )
     for line in gpu.run(args.out, args.minutes, args.device or "auto", args.parts):
         print(line, flush=True)
@@ -188,6 +187,15 @@ def _host(args) -> int:
     return 0
 
 
+def _clouds(args) -> int:
+    from depthlm_ros.ros.tools.bench_clouds import measured
+
+    setting, rows = measured(args.times, args.checkpoint or "tiny", args.device or "auto")
+    print(*report.warnings(setting.load_before), latency.HEADER, sep="\n", flush=True)
+    _told(args, setting, rows, lambda row: row.line())
+    return 0
+
+
 def _remote(args) -> int:
     args.engine = "remote"
     given = {"device": args.device, **remote_options(args)}
@@ -202,11 +210,9 @@ def _remote(args) -> int:
 
 
 def _compare(args) -> int:
-    others = args.entry, args.style, args.growth, args.drift, args.ros, args.host
-    if any(others) or args.engine != "local":
+    if args.entry or args.style or args.engine != "local":
         raise InputError(
-            "--size asks both engines: give --styles, not --style, --engine, --entry, --growth,"
-            " --drift, --host or --ros"
+            "--size asks both engines: give --styles, and no --style, --engine or --entry"
         )
     setting, rows = compare(
         args.size, args.styles, args.n, args.limit, args.device or "auto", args.check or "auto"
@@ -233,6 +239,18 @@ def _measure(args) -> int:
     for line in (*_conversions(), *_answers(args)):
         print(line, flush=True)
     return 0
+
+
+MEASURED = {
+    "gpu": _gpu,
+    "size": _compare,
+    "host": _host,
+    "remote": _remote,
+    "ros": _ros,
+    "clouds": _clouds,
+    "drift": _drift,
+    "growth": _grow,
+}
 
 
 def machine() -> str:
@@ -294,11 +312,21 @@ def _answers(args):
         yield _line(
             f"one pixel, {style}", lambda s=style: predictor.ranges(frame, [(320, 240)], style=s)
         )
+    if has_map(row, args.engine):
+        view = _view(frame, row.focal_px)
+        yield _line("every pixel of a {} x {} view".format(*VIEW), lambda: predictor.map(view))
     columns, rows = GRID
     title = f"a grid of {columns} x {rows}, {row.grid_style}"
     yield _line(title, lambda: scan(predictor, frame, *GRID), 1)
     if predictor.stats().checked:
         yield f"decoded freely: {told(predictor.stats())}"
+
+
+def _view(frame, focal_px) -> Frame:
+    """An image in the size of VIEW, at the focal length of a checkpoint."""
+    width, height = VIEW
+    camera = Camera(width, height, focal_px, focal_px, width / 2, height / 2)
+    return Frame(frame.resized(width, height), camera)
 
 
 def _line(title, action, times=5) -> str:

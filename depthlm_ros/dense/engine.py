@@ -19,7 +19,6 @@ import torch
 
 from depthlm_ros.dense.head import DepthMap
 from depthlm_ros.dense.model import load_dense
-from depthlm_ros.dense.spec import HeadSpec
 from depthlm_ros.engines import CLOSED, Reply
 from depthlm_ros.engines.capacity import image_bytes, threads_for
 from depthlm_ros.engines.local.engine import LocalEngine
@@ -181,28 +180,30 @@ class DenseEngine:
         if seen.map is None:
             if view is None:
                 raise EngineError(CLOSED)
-            rows, columns = self.loaded.vision.snapped(*view.image.shape[:2])
-            size = f"{view.camera.width} x {view.camera.height}"
-            needed = _bytes(self.model.spec, rows, columns)
-            check_fits(f"a map of {size}", needed, self.loaded.device)
-            seen.map = at_once(f"a map of {size}", self._computed, seen, view)
+            what = f"a map of {view.camera.width} x {view.camera.height}"
+            check_fits(what, self._needed(seen, view), self.loaded.device)
+            seen.map = at_once(what, self._computed, seen, view)
             seen.view = seen.features = None
         return seen.map
 
+    def _needed(self, seen: Seen, view: View) -> int:
+        """Bytes that the map of a view needs: first the model, unless its features are kept, then
+        the head."""
+        height, width = self.loaded.vision.snapped(*view.image.shape[:2])
+        of_head = 4 * FLOATS[self.model.spec.type] * height * width
+        if seen.features is not None:
+            return of_head
+        token = self.loaded.vision.side
+        return max(of_head, image_bytes(self.loaded, (height // token, width // token)))
+
     @torch.inference_mode()
     def _computed(self, seen: Seen, view: View) -> DepthMap:
-        model, vision = self.model, self.loaded.vision
+        model = self.model
         style = self._sharing if isinstance(view.frame, SharedFrame) else None
         if seen.features is None and style is not None:
             self._shared(seen, view, style)
-        images = vision.prepare([view.image])
-        if seen.features is None:
-            check_fits("the image", image_bytes(self.loaded, images.grid), self.loaded.device)
         with threads_for(self.loaded):
+            images = self._engine.preparer.prepare(view.image)
             found = model.map_of(seen.features or model.features(images), images)
         scale = found.log_scale
         return DepthMap(found.value.cpu(), None if scale is None else scale.cpu(), found.is_log)
-
-
-def _bytes(spec: HeadSpec, height: int, width: int) -> int:
-    return 4 * FLOATS[spec.type] * height * width

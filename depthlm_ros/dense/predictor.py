@@ -24,6 +24,7 @@ from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.checkpoints import DENSE, Checkpoint
 from depthlm_ros.dense.engine import DenseEngine
 from depthlm_ros.dense.head import LARGEST_LOG_M, DepthMap
+from depthlm_ros.engines.capacity import threads
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import CameraError
 from depthlm_ros.predict import AskingPredictor, averaged, checked, paired
@@ -300,6 +301,7 @@ def _grid(middle: np.ndarray) -> torch.Tensor:
     return torch.from_numpy((2 * middle - 1).astype(np.float32))[None, None]
 
 
+@threads(1)  # milliseconds for a large cloud
 def _sampled(found: DepthMap, grid: torch.Tensor) -> np.ndarray:
     """(2, N) float32 value and log scale of a map at the places of _grid(); NaN where there is
     none. Bilinear between middles of entries, of those that are known; NaN where the nearest

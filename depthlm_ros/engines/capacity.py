@@ -189,9 +189,19 @@ def threads_for(loaded: Loaded) -> Iterator[None]:
     """
     import torch
 
-    before = torch.get_num_threads()
     small = loaded.device.type == "cpu" and loaded.parameters < SMALL
-    torch.set_num_threads(loaded.threads or (1 if small else before))
+    with threads(loaded.threads or (1 if small else torch.get_num_threads())):
+        yield
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Run torch's operations in so many threads. One that has helped goes on looking for work for
+    a while, and takes a processor from everybody else, whatever the operation took itself."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:

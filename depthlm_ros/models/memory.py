@@ -27,6 +27,7 @@ Answer = TypeVar("Answer")
 # Of a control group: its limit, its use, and the part of it that files take and would give back.
 UNIFIED = "memory.max", "memory.current", "inactive_file"
 LEGACY = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+NO_LIMIT = 2**60  # what the older groups have in its place is a little below 2**63
 
 # What torch says in errors that have no class of their own: its allocator on a CPU, the driver,
 # cuBLAS and cuDNN, and its allocator on a Jetson or a slice of a GPU (pytorch issue 185240).
@@ -116,9 +117,11 @@ def _left(folder: Path, names: tuple[str, str, str]) -> float:
     limit, used, droppable = names
     try:
         most = (folder / limit).read_text().strip()
+        if most == "max" or int(most) >= NO_LIMIT:  # statistics are long, and no more is wanted
+            return inf
         now = int((folder / used).read_text())
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return inf if most == "max" else int(most) - now + int(stat.get(droppable, 0))
+        return int(most) - now + int(stat.get(droppable, 0))
     except (OSError, ValueError):
         return inf
 

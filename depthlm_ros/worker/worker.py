@@ -7,7 +7,8 @@ is settled exactly once. Knows nothing about ROS.
 
 import threading
 import time
-from collections import Counter
+
+import numpy as np
 
 from depthlm_ros.errors import Code, Problem
 from depthlm_ros.predict import Predictor
@@ -131,8 +132,8 @@ class Worker:
         if error is not None:
             self.statistics.failed(error)
             return
-        counts = Counter(pending.future.result().ranges.status.tolist())
-        bad = {Status(s).name: n for s, n in counts.items() if s in FAILED}
+        counts = np.bincount(pending.future.result().ranges.status, minlength=len(Status))
+        bad = {status.name: int(counts[status]) for status in FAILED if counts[status]}
         self.statistics.answered(pending.kind, time.monotonic() - pending.asked, bad)
 
     def _on_model(self, problem: Problem | None) -> None:

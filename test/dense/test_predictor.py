@@ -17,6 +17,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import from_folder
 from depthlm_ros.dense.head import DepthMap, HeadSpec, Tap
 from depthlm_ros.errors import CameraError, EngineError, UnsupportedError
+from depthlm_ros.models.vision import Preparer
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.ranges import Status
 from depthlm_ros.scan import grid_pixels
@@ -117,6 +118,35 @@ def test_what_is_kept_of_a_grid_holds_for_its_camera_alone(predictor):
 def test_a_grid_cannot_be_written_to():
     with pytest.raises(ValueError, match="read-only"):
         grid_pixels(frame_of().camera, 24, 16)[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("style", "owner", "name"),
+    [
+        ("dense", torch.nn.functional, "grid_sample"),
+        ("dense", Preparer, "prepare"),
+        ("coordinates", Preparer, "prepare"),
+    ],
+)
+def test_a_small_model_takes_one_thread_also_before_and_behind_it(
+    predictor, monkeypatch, style, owner, name
+):
+    """A second one would go on looking for work and take a processor from the rest of a node."""
+    counts, function = set(), getattr(owner, name)
+
+    def counted(*args, **kwargs):
+        counts.add(torch.get_num_threads())
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, counted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        frame = frame_of()
+        predictor.ranges(frame, grid_pixels(frame.camera, 2, 1), style=style)
+        assert counts == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("focal", [100.0, 73.0, 190.0])

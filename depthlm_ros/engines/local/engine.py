@@ -109,7 +109,8 @@ class LocalEngine:
         would resize one again or a question about it would be longer than the model's context,
         OutOfMemory, or InputError if the model cannot be asked in this style."""
         self.prompts.check_style(style, len(images))
-        prepared = [at_once("the image", self.preparer.prepare, view.image) for view in images]
+        with threads_for(self.loaded):
+            prepared = [at_once("the image", self.preparer.prepare, one.image) for one in images]
         self.prompts.check_length(style, images[0], [one.grid for one in prepared])
         scene = LocalScene(images[0], style, prepared[0].grid, len(images))
         at_once("the image", self._fill, scene, prepared)

@@ -86,13 +86,14 @@ def _queries(folder, times):
 
 def _asked(client, what, times, images, *goal):
     """Rows of questions with so many images (at least, at most) between two."""
-    spent = [_query(client, random.uniform(*images) / IMAGES_HZ) for _ in range(times)]
+    spent = [query(client, random.uniform(*images) / IMAGES_HZ) for _ in range(times)]
     yield latency(what, [whole for whole, _ in spent], *goal)
     yield latency(f"{what}: in the node", [inside for _, inside in spent])
 
 
-def _query(client, pause):
-    """(seconds from request to response, those of them that the node tells)."""
+def query(client, pause):
+    """One of the newest image, after so many seconds: (seconds from request to response, those of
+    them that the node tells)."""
     client.spin(pause)
     begin = time.perf_counter()
     response = client.ask([(WIDTH / 2, HEIGHT / 2)])
@@ -188,25 +189,27 @@ def _called(client, kind, name, request):
 @contextlib.contextmanager
 def _robot(folder, fx, *options, rate):
     """A Client of a node that answers about a camera's images; rate: of its grids in Hz."""
-    with _camera(folder, fx), _node(folder, options, rate) as node, Client() as client:
+    with camera(folder, fx), _node(folder, options, rate) as node, Client() as client:
         pixel = [(WIDTH / 2, HEIGHT / 2)]
         if not client.spin(START_S, lambda: client.ask(pixel, START_S).success):
             raise EngineError(f"the node did not answer within {START_S:g} s:\n{node.output()}")
         yield client
 
 
-def _camera(folder, fx) -> Child:
+def camera(folder, fx) -> Child:
+    """One that shows image.png of the folder."""
     given = {"image": folder / "image.png", "fx": fx, "rate": float(IMAGES_HZ)}
-    return _process("demo_camera", folder, (), given, "-r", "image_raw:=image")
+    return process("demo_camera", folder, (), given, "-r", "image_raw:=image")
 
 
 def _node(folder, options, rate) -> Child:
     shape = {"grid.columns": GRID[0], "grid.rows": GRID[1]}
     given = {"grid.rate": rate, **shape, "grid.max_age": 0.0}  # the busy model takes its time
-    return _process("bench_node", folder, options, given)
+    return process("bench_node", folder, options, given)
 
 
-def _process(name, folder, options, parameters, *remapped) -> Child:
+def process(name, folder, options, parameters, *remapped) -> Child:
+    """A module beside this one, with options and ROS parameters of its own."""
     given = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     words = [*options, "--ros-args", *remapped, *given]
     return Child(f"depthlm_ros.ros.tools.{name}", words, log=folder / f"{name}.log")
