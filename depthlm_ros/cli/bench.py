@@ -1,8 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """depthlm bench: how long conversions and answers take on this machine; with --size, engines
 side by side on a model of random weights; with --gpu, all that only a GPU can tell; with --host,
-what a GPU would wait for; with --ros, what the node costs by itself; with --clouds, what its clouds
-cost with a model; with --remote, servers beside this process."""
+what a GPU would wait for; with --ros, what the node costs by itself; with --clouds, what its
+clouds cost with a model; with --remote, servers beside this process."""
 
 import argparse
 import os
