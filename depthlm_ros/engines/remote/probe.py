@@ -125,11 +125,11 @@ class Probe:
             return replace(found, reading=FREE)
         self._compare(client, found, ids)
         try:
-            read_next(choice, symbols)
+            read_next([choice], symbols)
             if holds_all(choice, symbols):
                 return replace(found, reading=EXACT)
             reply = await client.post(CHAT, self._body(found, []))
-            read_next(reply["choices"][0], symbols)
+            read_next(reply["choices"][:1], symbols)
         except (Refused, *UNREADABLE):
             return replace(found, reading=FREE)
         return replace(found, reading=TOP)
@@ -179,7 +179,7 @@ class Probe:
         body = {**self._body(found, symbols), "messages": messages}
         try:
             choices = (await client.post(path, body))["choices"]
-            return all(read_next(c, self._prompts.loaded.symbol_ids) for c in choices)
+            return len(read_next(choices, self._prompts.loaded.symbol_ids).tokens) > 0
         except (Refused, *UNREADABLE):
             return False
 
