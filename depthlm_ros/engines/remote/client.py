@@ -21,9 +21,11 @@ from pydantic_core import from_json
 from depthlm_ros.errors import first_line
 
 BUSY = 429, 503
+STUMBLED = 500, 502, 504  # a router that lost its line to a server, and the like: asked once more
 ATTEMPTS = 5  # at a server that says that it is busy
 FIRST_PAUSE_S = 0.2  # before the second of them, doubled before each further one
 KEY_PROBLEMS = 401, 403
+MISS = "cache miss"  # what vLLM's refusal of an image that it is to know again says
 
 
 class Lost(Exception):
@@ -40,6 +42,11 @@ class Refused(Exception):
     def __init__(self, text: str, status: int):
         super().__init__(text)
         self.status = status
+
+    @property
+    def is_miss(self) -> bool:
+        """Whether it lacks an image that was meant by its key (vLLM)."""
+        return MISS in str(self).lower()
 
 
 class Client:
@@ -90,7 +97,8 @@ class Client:
             except openai.APIStatusError as error:
                 pause = _pause(error, attempt)
                 last = attempt + 1 == ATTEMPTS or time.monotonic() + pause >= end
-                if error.status_code not in BUSY or last:
+                again = error.status_code in BUSY or error.status_code in STUMBLED and not attempt
+                if last or not again:
                     raise self._translated(error) from error
             except (asyncio.TimeoutError, openai.APIConnectionError) as error:
                 late = isinstance(error, (asyncio.TimeoutError, openai.APITimeoutError))

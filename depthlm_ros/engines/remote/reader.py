@@ -40,7 +40,6 @@ from depthlm_ros.engines.remote.wire import (
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.question import Question
 
-MISS = "cache miss"  # what vLLM's refusal of an unknown key says
 AT_ONCE = 32  # requests on their way to a server that takes one conversation in each
 LARGEST = 1000  # conversations in one request
 
@@ -159,7 +158,7 @@ class Reader:
             try:
                 return await self._by_key(server, some, body)
             except Refused as error:
-                if MISS not in str(error).lower():
+                if not error.is_miss:
                     raise
             server.counts["cache misses"] += 1
             for one in some:
@@ -193,6 +192,7 @@ class Reader:
         ability = _of(server)
         body = {"model": ability.model, **body}
         messages = [one.messages(ability.keys, frozenset(held)) for one in some]
+        missed: set[str] = set()
         if ability.batch and len(some) > 1:
             parts = [messages[i : i + LARGEST] for i in range(0, len(messages), LARGEST)]
             replies = [
@@ -201,11 +201,21 @@ class Reader:
         else:
             limit = asyncio.Semaphore(AT_ONCE)
 
-            async def one_by_one(conversation: list[Any]) -> Any:
+            async def one_by_one(one: Asked, conversation: list[Any]) -> Any:
                 async with limit:
+                    try:
+                        return await server.client.post(CHAT, {**body, "messages": conversation})
+                    except Refused as error:
+                        if not error.is_miss:
+                            raise
+                    # One of several servers behind one address: now, and with the next request
+                    # too, which reaches another of them.
+                    server.counts["cache misses"] += 1
+                    missed.update(image.key for image in one.images)
+                    conversation = one.messages(ability.keys)
                     return await server.client.post(CHAT, {**body, "messages": conversation})
 
-            replies = await _all(*map(one_by_one, messages))
+            replies = await _all(*map(one_by_one, some, messages))
         with _readable(server):
             choices = [choice for reply in replies for choice in _in_order(reply)]
             if len(choices) != len(some):
@@ -217,6 +227,8 @@ class Reader:
         if ability.keys:
             for image in (image for one in some for image in one.images):
                 server.holds(image.key)
+        for key in missed:
+            server.held.pop(key, None)
         return choices
 
 

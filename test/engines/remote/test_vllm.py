@@ -185,6 +185,9 @@ def test_the_benchmark_asks_both_engines(vllm, run):
     assert [row[0] for row in rows] == ["local", "local", "1", "1"]
     assert [row[-1] for row in rows[:2]] == ["0", "0"]  # requests
     assert all(float(row[-1].removesuffix("x")) > 0.1 for row in rows[2:])  # of the server alone
+    for row in rows[2:]:  # the asking process computes less than all that is waited for
+        waited, own = (float(a) for a, unit in itertools.pairwise(row) if unit == "ms")
+        assert 0 < own < waited
 
 
 def test_two_servers_of_which_one_is_slow_answer_like_one(
