@@ -21,7 +21,8 @@ from pydantic_core import from_json
 from depthlm_ros.errors import first_line
 
 BUSY = 429, 503
-STUMBLED = 500, 502, 504  # a router that lost its line to a server, and the like: asked once more
+STUMBLED = 500, 502, 504  # a router that lost its line to a server, and the like
+STUMBLES = 2  # how often a request is sent again that was lost so, or whose own line was cut
 ATTEMPTS = 5  # at a server that says that it is busy
 FIRST_PAUSE_S = 0.2  # before the second of them, doubled before each further one
 KEY_PROBLEMS = 401, 403
@@ -97,14 +98,14 @@ class Client:
             except openai.APIStatusError as error:
                 pause = _pause(error, attempt)
                 last = attempt + 1 == ATTEMPTS or time.monotonic() + pause >= end
-                again = error.status_code in BUSY or error.status_code in STUMBLED and not attempt
-                if last or not again:
+                stumbled = error.status_code in STUMBLED and attempt < STUMBLES
+                if last or not (stumbled or error.status_code in BUSY):
                     raise self._translated(error) from error
             except (asyncio.TimeoutError, openai.APIConnectionError) as error:
                 late = isinstance(error, (asyncio.TimeoutError, openai.APITimeoutError))
-                if late or attempt:
+                if late or attempt >= STUMBLES:
                     raise self._unreachable(error) from error
-                pause = 0.0  # an idle connection that the server was just closing
+                pause = FIRST_PAUSE_S * attempt  # none after one that was closed while it was idle
             await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
