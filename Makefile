@@ -32,7 +32,7 @@ test-lowest:
 
 test-vllm: setup
 	@bash .ci/vllm
-	@$(IN_VENV) pytest test -m vllm $(ARGS)
+	@$(IN_VENV) pytest test/engines/remote -m vllm $(ARGS)
 
 lint: setup
 	@$(IN_VENV) ruff check .

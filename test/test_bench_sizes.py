@@ -2,12 +2,13 @@
 """Models of random weights at the shapes of published ones: what they are and what they say."""
 
 import pytest
+from testing.digit_tree import DigitTree
 
 from depthlm_ros.bench.compare import PUBLISHED_TOKENS, compare
 from depthlm_ros.bench.shapes import SIZES, Size, Text, Vision, build, parts_of, view_of
 from depthlm_ros.bench.weights import LIKELY, NODES, SOME
 from depthlm_ros.bench.work import work_of
-from depthlm_ros.engines.digits import DigitTree, Grammar
+from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.errors import OutOfMemory

@@ -21,14 +21,15 @@ OWN = "local"
 
 class Asked(NamedTuple):
     """n questions about one image. where: "local", or the number of servers. seconds: until all
-    were answered. server_s: what one server takes for the same questions about another image,
-    where nothing else is waited for: all of a round of digits in one request; 0 where that was
-    not measured."""
+    were answered. own_s: processor time of this process meanwhile, all of its threads. server_s:
+    what one server takes for the same questions about another image, where nothing else is waited
+    for: all of a round of digits in one request; 0 where that was not measured."""
 
     where: str
     style: str
     n: int
     seconds: float
+    own_s: float
     bytes_per_question: float = 0.0
     requests: int = 0
     server_s: float = 0.0
@@ -38,6 +39,7 @@ class Asked(NamedTuple):
         told = (
             f"{self.where:<12}{self.style:<13}{self.n:>6}{self.seconds:>10.2f} s"
             f"{1e3 * self.seconds / self.n:>10.1f} ms{self.n / self.seconds:>9.0f}/s"
+            f"{1e3 * self.own_s / self.n:>10.1f} ms"
             f"{self.bytes_per_question / 1e3:>10.1f} kB{self.requests:>10}"
         )
         if self.server_s:
@@ -46,7 +48,7 @@ class Asked(NamedTuple):
 
 
 HEADER = (
-    f"{'where':<12}{'style':<13}{'n':>6}{'time':>12}{'a question':>13}{'rate':>11}"
+    f"{'where':<12}{'style':<13}{'n':>6}{'time':>12}{'a question':>13}{'rate':>11}{'own cpu':>13}"
     f"{'a question':>13}{'requests':>10}{'server alone':>14}{'ratio':>9}"
 )
 
@@ -96,13 +98,13 @@ def _of_style(
         if where == OWN and style == "marker" and n > MOST_LOCAL:
             continue
         own, pixels = _another(frame), _pixels(n, size)
-        before, begin = _traffic(predictor), clock()
+        before, begin, busy = _traffic(predictor), clock(), time.process_time()
         predictor.ranges(own, pixels, style=style)
-        seconds, sent = clock() - begin, _traffic(predictor)
+        seconds, own_s, sent = clock() - begin, time.process_time() - busy, _traffic(predictor)
         sent = {name: count - before.get(name, 0) for name, count in sent.items()}
         server_s = alone and _server_s(alone, predictor.checkpoint, _another(frame), style, pixels)
         costs = sent.get("bytes", 0) / n, sent.get("requests", 0), server_s or 0.0
-        yield Asked(where, style, n, seconds, *costs)
+        yield Asked(where, style, n, seconds, own_s, *costs)
 
 
 def _server_s(

@@ -299,37 +299,6 @@ def _with_points_known(fed: Wanted, said: np.ndarray, best: np.ndarray) -> Wante
     return replace(fed, mass=mass, greedy=greedy)
 
 
-class DigitTree:
-    """One number of DigitTrees, for whoever asks for the continuations of texts."""
-
-    def __init__(self, grammar: Grammar, probabilities: Sequence[float], best: int):
-        """probabilities: of the SYMBOLS (11) where the number begins; best: as of DigitTrees."""
-        self.grammar = grammar
-        self._trees = DigitTrees(grammar, [probabilities], [best])
-
-    @property
-    def wanted(self) -> list[str]:
-        """The strings to ask about next, parents before children; empty when done."""
-        return self._trees.wanted.texts
-
-    @property
-    def greedy(self) -> str:
-        """The string of most probable tokens so far, one symbol past what is fed."""
-        return self._trees.greedy[0]
-
-    def feed(self, probabilities: Sequence[Sequence[float]], best: Sequence[int]) -> None:
-        """What the model said after each wanted string: rows of 11 probabilities, and the best."""
-        self._trees.feed(probabilities, best)
-
-    def reading(self) -> Reading:
-        """The distribution over the bins known so far."""
-        return self._trees.readings()[0]
-
-    def reply(self, value: float, text: str, free: bool = False) -> Reply:
-        """The Reply of what was said."""
-        return self._trees.replies([value], [text], [free])[0]
-
-
 @dataclass(frozen=True)
 class Reading:
     """What a tree says of its number.

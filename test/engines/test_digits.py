@@ -5,8 +5,9 @@ from math import isnan
 
 import numpy as np
 import pytest
+from testing.digit_tree import DigitTree
 
-from depthlm_ros.engines.digits import SYMBOLS, DigitTree, DigitTrees, Grammar, quantiles
+from depthlm_ros.engines.digits import SYMBOLS, DigitTrees, Grammar, quantiles
 from depthlm_ros.errors import InputError
 
 

@@ -8,7 +8,6 @@ vLLM stops computing for it.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import ssl
 import time
@@ -17,13 +16,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import openai
+from pydantic_core import from_json
 
 from depthlm_ros.errors import first_line
 
 BUSY = 429, 503
+STUMBLED = 500, 502, 504  # a router that lost its line to a server, and the like
+STUMBLES = 2  # how often a request is sent again that was lost so, or whose own line was cut
 ATTEMPTS = 5  # at a server that says that it is busy
 FIRST_PAUSE_S = 0.2  # before the second of them, doubled before each further one
 KEY_PROBLEMS = 401, 403
+MISS = "cache miss"  # what vLLM's refusal of an image that it is to know again says
 
 
 class Lost(Exception):
@@ -40,6 +43,11 @@ class Refused(Exception):
     def __init__(self, text: str, status: int):
         super().__init__(text)
         self.status = status
+
+    @property
+    def is_miss(self) -> bool:
+        """Whether it lacks an image that was meant by its key (vLLM)."""
+        return MISS in str(self).lower()
 
 
 class Client:
@@ -90,19 +98,20 @@ class Client:
             except openai.APIStatusError as error:
                 pause = _pause(error, attempt)
                 last = attempt + 1 == ATTEMPTS or time.monotonic() + pause >= end
-                if error.status_code not in BUSY or last:
+                stumbled = error.status_code in STUMBLED and attempt < STUMBLES
+                if last or not (stumbled or error.status_code in BUSY):
                     raise self._translated(error) from error
             except (asyncio.TimeoutError, openai.APIConnectionError) as error:
                 late = isinstance(error, (asyncio.TimeoutError, openai.APITimeoutError))
-                if late or attempt:
+                if late or attempt >= STUMBLES:
                     raise self._unreachable(error) from error
-                pause = 0.0  # an idle connection that the server was just closing
+                pause = FIRST_PAUSE_S * attempt  # none after one that was closed while it was idle
             await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     def _parsed(self, text: str) -> Any:
         try:
-            found = json.loads(text)
+            found = from_json(text)  # three times as fast as json
         except ValueError:
             raise Misfit(
                 f"{self.url} answers {text[:60]!r}, which is no JSON: is it a server of models,"

@@ -263,7 +263,7 @@ class RemoteEngine:
             scene.key, bool(scene.key), lambda server: self._reader.check(server, scene, probe)
         )
 
-    async def _answered(self, pieces: list[_Piece]) -> list[list[Said] | None]:
+    async def _answered(self, pieces: list[_Piece]) -> list[Said | None]:
         """What was said to the questions of each piece; None where its scene was closed."""
         tasks = [asyncio.ensure_future(self._said(piece)) for piece in pieces]
         for piece, task in zip(pieces, tasks, strict=True):
@@ -279,9 +279,9 @@ class RemoteEngine:
         for said in found:
             if isinstance(said, BaseException) and not isinstance(said, asyncio.CancelledError):
                 raise said
-        return [said if isinstance(said, list) else None for said in found]
+        return [said if isinstance(said, Said) else None for said in found]
 
-    async def _said(self, piece: _Piece) -> list[Said]:
+    async def _said(self, piece: _Piece) -> Said:
         return await self._servers.answer(
             piece.key,
             piece.pinned,
@@ -338,26 +338,30 @@ class RemoteEngine:
             return is_checked(self.check, scene.style)
         return scene.style.name in self._fallen_back or number % SAMPLED == 0
 
-    def _replies(self, piece: _Piece, said: list[Said] | None) -> list[Reply]:
+    def _replies(self, piece: _Piece, said: Said | None) -> list[Reply]:
         if said is None:
             return [Reply(nan, CLOSED)] * len(piece.indices)
-        form = piece.questions[0].form
-        return [
-            self._reply(form, one, spoken, piece.scene.style)
-            for one, spoken in zip(said, piece.spoken, strict=True)
-        ]
+        form, trees = piece.questions[0].form, said.trees
+        if trees is None:
+            texts = [text for text, _ in said.whole.values()]
+            if not form.is_number:
+                return [Reply(nan, text) for text in texts]
+            return [Reply(parse(text).metres, text, free=True) for text in texts]
+        decode = self.prompts.loaded.tokenizer.decode
+        begun = zip(trees.greedy, said.firsts, strict=True)
+        texts = [form.opening + (number or decode([first])) for number, first in begun]
+        values, free = trees.metres(), [False] * len(texts)
+        for row, (text, ended) in said.whole.items():
+            free[row] = self._is_free(form, trees.greedy[row], text, ended, piece.scene.style)
+            values[row], texts[row] = parse(text).metres, text
+        return trees.replies(values, texts, free)
 
-    def _reply(self, form: AnswerForm, said: Said, spoken: bool, style: Style) -> Reply:
-        tree = said.tree
-        if not form.is_number:
-            return Reply(nan, said.text)
-        if tree is None:
-            return Reply(parse(said.text).metres, said.text, free=True)
-        if not spoken:
-            words = tree.greedy or self.prompts.loaded.tokenizer.decode([said.first])
-            return tree.reply(self.grammar.metres(tree.greedy), form.opening + words)
-        given = self._worded(form, tree.greedy)
-        free = not tree.greedy or said.text != given or not said.ended
+    def _is_free(
+        self, form: AnswerForm, number: str, text: str, ended: bool, style: Style
+    ) -> bool:
+        """Whether the model's whole answer is another one than its number in the given words."""
+        given = self._worded(form, number)
+        free = not number or text != given or not ended
         self.counts += Counter(checked=1, fell_back=int(free))
         if free and style.name not in self._fallen_back:
             self._fallen_back.add(style.name)
@@ -365,9 +369,9 @@ class RemoteEngine:
                 "asked in %s style, the servers' model says %r where the entry of checkpoint '%s'"
                 " has it say %r: from now on every answer is checked, which takes many times as"
                 " long",
-                *(style.name, said.text, self.prompts.loaded.checkpoint.name, given),
+                *(style.name, text, self.prompts.loaded.checkpoint.name, given),
             )
-        return tree.reply(parse(said.text).metres, said.text, free)
+        return free
 
     def _worded(self, form: AnswerForm, number: str) -> str:
         """The whole answer as a tokenizer gives it back."""

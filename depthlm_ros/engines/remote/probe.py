@@ -36,6 +36,8 @@ READINGS = {
     TOP: "the 20 most probable tokens alone, so that intervals are coarser",
     FREE: "answers in the model's own words, without intervals (it is no vLLM, or an old one)",
 }
+# Behind one address there may be several servers, asked in turn: one of so many has the image.
+REPLICAS = 8
 # What a reply that is otherwise than asked for raises where it is read.
 UNREADABLE = KeyError, IndexError, TypeError, ValueError, AttributeError
 
@@ -84,10 +86,10 @@ class Probe:
             found = await self._freely(client, found, error)
         if found.reading == FREE:
             return found
-        keys = await self._accepts(client, found, CHAT, self._asked.messages(True, {self._key}))
+        keys = await self._knows_again(client, found)
         found = replace(found, keys=keys)
         some = [self._asked.messages(keys, {self._key} if keys else frozenset())] * 2
-        return replace(found, batch=await self._accepts(client, found, BATCH, some))
+        return replace(found, batch=await self._takes_many(client, found, some))
 
     @property
     def _key(self) -> str:
@@ -125,11 +127,11 @@ class Probe:
             return replace(found, reading=FREE)
         self._compare(client, found, ids)
         try:
-            read_next(choice, symbols)
+            read_next([choice], symbols)
             if holds_all(choice, symbols):
                 return replace(found, reading=EXACT)
             reply = await client.post(CHAT, self._body(found, []))
-            read_next(reply["choices"][0], symbols)
+            read_next(reply["choices"][:1], symbols)
         except (Refused, *UNREADABLE):
             return replace(found, reading=FREE)
         return replace(found, reading=TOP)
@@ -171,16 +173,34 @@ class Probe:
             raise Misfit(f"{client.url} cannot be asked about images: {said}") from None
         return replace(found, reading=FREE)
 
-    async def _accepts(
+    async def _knows_again(self, client: Client, found: Abilities) -> bool:
+        """Whether an image that was sent before can be meant by its key."""
+        messages = self._asked.messages(True, {self._key})
+        for _ in range(REPLICAS):
+            try:
+                return await self._is_answered(client, found, CHAT, messages)
+            except Refused as error:
+                if not error.is_miss:
+                    return False
+        return False
+
+    async def _takes_many(self, client: Client, found: Abilities, some: list[Any]) -> bool:
+        """Whether several conversations may be in one request."""
+        try:
+            return await self._is_answered(client, found, BATCH, some)
+        except Refused as error:
+            return error.is_miss  # by a server that has the route, and not the image
+
+    async def _is_answered(
         self, client: Client, found: Abilities, path: str, messages: list[Any]
     ) -> bool:
-        """Whether a request is carried out."""
+        """Whether a request is answered as it was asked. Raises Lost or Refused."""
         symbols = self._prompts.loaded.symbol_ids if found.reading == EXACT else []
         body = {**self._body(found, symbols), "messages": messages}
+        reply = await client.post(path, body)
         try:
-            choices = (await client.post(path, body))["choices"]
-            return all(read_next(c, self._prompts.loaded.symbol_ids) for c in choices)
-        except (Refused, *UNREADABLE):
+            return len(read_next(reply["choices"], self._prompts.loaded.symbol_ids).tokens) > 0
+        except UNREADABLE:
             return False
 
 

@@ -1,9 +1,9 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Questions about one scene, asked of one server: digit trees, and whole answers.
 
-All trees of a piece grow together: what they want in a round goes out as one request, each node a
-conversation whose answer has begun with the node's text. An image goes with the first request
-about it and by its key afterwards.
+All trees of a piece grow together, in arrays: what they want in a round goes out as one request,
+each node a conversation whose answer has begun with the node's text. An image goes with the first
+request about it and by its key afterwards.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from depthlm_ros.engines.digits import DigitTree, Grammar
+from depthlm_ros.engines.digits import DigitTrees, Grammar
 from depthlm_ros.engines.remote.client import Lost, Misfit, Refused
 from depthlm_ros.engines.remote.probe import (
     EXACT,
@@ -41,24 +40,22 @@ from depthlm_ros.engines.remote.wire import (
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.question import Question
 
-MISS = "cache miss"  # what vLLM's refusal of an unknown key says
 AT_ONCE = 32  # requests on their way to a server that takes one conversation in each
 LARGEST = 1000  # conversations in one request
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a server said to one question.
+    """What a server said to some questions.
 
-    tree: of its number, with the id of its first token; None where none was read.
-    text: the whole answer in its own words, "" where it was not asked for it; ended: whether it
-        came to its end.
+    trees: of their numbers, with the ids of their first tokens; None where none were read.
+    whole: index of a question -> (the whole answer in the server's own words, whether it came to
+        its end), of those that were asked for it.
     """
 
-    tree: DigitTree | None = None
-    first: int = -1
-    text: str = ""
-    ended: bool = True
+    trees: DigitTrees | None
+    firsts: Sequence[int]
+    whole: Mapping[int, tuple[str, bool]]
 
 
 class Reader:
@@ -76,7 +73,7 @@ class Reader:
         scene: RemoteScene,
         questions: Sequence[Question],
         spoken: Sequence[bool],
-    ) -> list[Said]:
+    ) -> Said:
         """What the server says to questions of one form about a scene.
 
         spoken: whether to ask each for the whole answer too, beside its number.
@@ -88,14 +85,11 @@ class Reader:
         form = questions[0].form
         if ability.reading == FREE or not form.is_number:
             texts = await self._spoken(server, questions, images)
-            return [Said(text=text, ended=ended) for text, ended in texts]
-        trees = await self._trees(server, questions, images)
+            return Said(None, (), dict(enumerate(texts)))
+        trees, firsts = await self._trees(server, questions, images)
         some = [i for i, wanted in enumerate(spoken) if wanted]
         texts = await self._spoken(server, [questions[i] for i in some], [images[i] for i in some])
-        whole = dict(zip(some, texts, strict=True))
-        return [
-            Said(tree, first, *whole.get(i, ("", True))) for i, (tree, first) in enumerate(trees)
-        ]
+        return Said(trees, firsts, dict(zip(some, texts, strict=True)))
 
     async def check(self, server: Server, scene: RemoteScene, question: Question) -> None:
         """Ask one question about a scene, by which its image is sent. Raises Misfit where the
@@ -111,30 +105,26 @@ class Reader:
         server: Server,
         questions: Sequence[Question],
         images: Sequence[Sequence[SentImage]],
-    ) -> list[tuple[DigitTree, int]]:
-        """(tree, first token) of each question."""
+    ) -> tuple[DigitTrees, list[int]]:
+        """(the trees of all questions, their first tokens)."""
         starts = [
             asked(self._prompts, question, own)
             for question, own in zip(questions, images, strict=True)
         ]
         begun = await self._next(server, starts)
-        trees = [DigitTree(self._grammar, one.probabilities, one.best) for one in begun]
-        while any(tree.wanted for tree in trees):
-            nodes = [(row, text) for row, tree in enumerate(trees) for text in tree.wanted]
-            wanted = [starts[row].going_on(text) for row, text in nodes]
-            said = iter(await self._next(server, wanted))
-            for tree in trees:
-                if tree.wanted:
-                    mine = list(islice(said, len(tree.wanted)))
-                    tree.feed([one.probabilities for one in mine], [one.best for one in mine])
-        return list(zip(trees, (one.token for one in begun), strict=True))
+        trees = DigitTrees(self._grammar, begun.probabilities, begun.best)
+        while len(trees.wanted):
+            nodes = zip(trees.wanted.rows.tolist(), trees.wanted.texts, strict=True)
+            said = await self._next(server, [starts[row].going_on(text) for row, text in nodes])
+            trees.feed(said.probabilities, said.best)
+        return trees, begun.tokens
 
-    async def _next(self, server: Server, some: Sequence[Asked]) -> list[Next]:
+    async def _next(self, server: Server, some: Sequence[Asked]) -> Next:
         symbols = self._symbols if _of(server).reading == EXACT else []
         body = next_token(bool(some[0].said), symbols)
         choices = await self._choices(server, some, body)
         with _readable(server):
-            return [read_next(choice, self._symbols) for choice in choices]
+            return read_next(choices, self._symbols)
 
     async def _spoken(
         self,
@@ -168,7 +158,7 @@ class Reader:
             try:
                 return await self._by_key(server, some, body)
             except Refused as error:
-                if MISS not in str(error).lower():
+                if not error.is_miss:
                     raise
             server.counts["cache misses"] += 1
             for one in some:
@@ -202,6 +192,7 @@ class Reader:
         ability = _of(server)
         body = {"model": ability.model, **body}
         messages = [one.messages(ability.keys, frozenset(held)) for one in some]
+        missed: set[str] = set()
         if ability.batch and len(some) > 1:
             parts = [messages[i : i + LARGEST] for i in range(0, len(messages), LARGEST)]
             replies = [
@@ -210,11 +201,21 @@ class Reader:
         else:
             limit = asyncio.Semaphore(AT_ONCE)
 
-            async def one_by_one(conversation: list[Any]) -> Any:
+            async def one_by_one(one: Asked, conversation: list[Any]) -> Any:
                 async with limit:
+                    try:
+                        return await server.client.post(CHAT, {**body, "messages": conversation})
+                    except Refused as error:
+                        if not error.is_miss:
+                            raise
+                    # One of several servers behind one address: now, and with the next request
+                    # too, which reaches another of them.
+                    server.counts["cache misses"] += 1
+                    missed.update(image.key for image in one.images)
+                    conversation = one.messages(ability.keys)
                     return await server.client.post(CHAT, {**body, "messages": conversation})
 
-            replies = await _all(*map(one_by_one, messages))
+            replies = await _all(*map(one_by_one, some, messages))
         with _readable(server):
             choices = [choice for reply in replies for choice in _in_order(reply)]
             if len(choices) != len(some):
@@ -226,6 +227,8 @@ class Reader:
         if ability.keys:
             for image in (image for one in some for image in one.images):
                 server.holds(image.key)
+        for key in missed:
+            server.held.pop(key, None)
         return choices
 
 

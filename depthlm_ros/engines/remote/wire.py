@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from depthlm_ros.engines.digits import SYMBOLS
 from depthlm_ros.models.vision import QwenVision
 
 CHAT, BATCH = "/chat/completions", "/chat/completions/batch"
+TOKEN = "token_id:"  # before the id of a token (vLLM)
 MOST_TOP = 20  # log-probabilities of the most probable tokens, that every server gives
 
 
@@ -128,23 +129,34 @@ def free_answer(longest: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Next:
-    """What a model says next. probabilities: of SYMBOLS. best: index of the most probable token
-    of all among them, -1 if it is another. token: that token's id."""
+    """What a model says next in N conversations.
 
-    probabilities: list[float]
-    best: int
-    token: int
+    probabilities: (N, 11) of SYMBOLS. best: (N,) index of the most probable token of all among
+    them, -1 if it is another. tokens: that token's id.
+    """
+
+    probabilities: np.ndarray
+    best: list[int]
+    tokens: list[int]
 
 
-def read_next(choice: Mapping[str, Any], symbol_ids: Sequence[int]) -> Next:
-    """Of one choice. Raises KeyError, IndexError, TypeError or ValueError where it is otherwise
+def read_next(choices: Sequence[Mapping[str, Any]], symbol_ids: Sequence[int]) -> Next:
+    """Of N choices. Raises KeyError, IndexError, TypeError or ValueError where one is otherwise
     than asked for."""
-    told = choice["logprobs"]["content"][0]
-    known = {_id(entry["token"]): exp(entry["logprob"]) for entry in told["top_logprobs"]}
-    token = _id(told["token"])
-    known.setdefault(token, exp(told["logprob"]))
-    best = symbol_ids.index(token) if token in symbol_ids else -1
-    return Next([known.get(symbol, 0.0) for symbol in symbol_ids], best, token)
+    columns = {f"{TOKEN}{symbol}": column for column, symbol in enumerate(symbol_ids)}
+    known, best, tokens = [], [], []
+    for choice in choices:
+        told = choice["logprobs"]["content"][0]
+        row = [-inf] * len(symbol_ids)
+        for entry in (told, *told["top_logprobs"]):
+            column = columns.get(entry["token"], -1)
+            if column >= 0:
+                row[column] = entry["logprob"]
+        known.append(row)
+        best.append(columns.get(told["token"], -1))
+        tokens.append(_id(told["token"]))
+    logprobs = np.array(known, np.float64).reshape(len(known), len(symbol_ids))
+    return Next(np.exp(logprobs), best, tokens)
 
 
 def holds_all(choice: Mapping[str, Any], symbol_ids: Sequence[int]) -> bool:
@@ -155,4 +167,4 @@ def holds_all(choice: Mapping[str, Any], symbol_ids: Sequence[int]) -> bool:
 
 
 def _id(token: str) -> int:
-    return int(token.removeprefix("token_id:"))
+    return int(token.removeprefix(TOKEN))

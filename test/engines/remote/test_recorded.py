@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,71 @@ def test_one_conversation_a_request_where_there_is_no_batch_route(
     assert engine.servers[0].usable
     found = replies(engine, view, questions(view, "coordinates", 1), "coordinates")
     assert np.abs(numbers(found) - numbers(expected)).max() < 1e-3
+
+
+class Replicas:
+    """Two servers behind one address without a batch route, asked in turn; each knows again only
+    the images that it was sent itself."""
+
+    def __init__(self, said):
+        self.said = said
+        self.known = [set(), set()]
+        self.turn = 0
+
+    def __call__(self, method, path, body):
+        if not body or path.endswith("/batch"):
+            return self.said(method, path, body) if not body else (404, "{}")
+        self.turn = 1 - self.turn
+        items = [i for i in body["messages"][0]["content"] if i["type"] == "image_url"]
+        known = self.known[self.turn]
+        known |= {item["uuid"] for item in items if item["image_url"]}
+        if any(item["uuid"] not in known for item in items):
+            return 400, json.dumps(MISS)
+        reply = self.said(method, path, body)
+        if reply[0] == 404:  # recorded as one that goes without its image
+            body = deepcopy(body)
+            for item in body["messages"][0]["content"]:
+                if item["type"] == "image_url":
+                    item["image_url"] = None
+            reply = self.said(method, path, body)
+        return reply
+
+
+def test_each_server_behind_one_address_is_sent_an_image_once(
+    said, station, remote, view, questions, replies
+):
+    some = questions(view, "coordinates", 1)
+    expected = numbers(replies(remote(station.url), view, some, "coordinates"))
+    station.answer = replicas = Replicas(said)
+    engine = remote(station.url)
+    assert "sent once" in engine.servers[0].text
+    before, sent = images_sent(station), []
+    for _ in range(2):
+        found = numbers(replies(engine, view, some, "coordinates"))
+        assert np.abs(found - expected).max() < 1e-3
+        sent.append(images_sent(station) - before)
+    assert set.intersection(*replicas.known)
+    assert sent == [3, 3]  # one of them to the server that had it already
+    assert engine.traffic["cache misses"] == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, None])
+def test_a_request_that_a_router_loses_is_sent_again(
+    said, station, remote, view, questions, replies, status
+):
+    engine, some = remote(station.url), questions(view, "coordinates", 3)
+    expected = numbers(replies(engine, view, some, "coordinates"))
+    lost = []
+
+    def stumbling(method, path, body):
+        if method == "POST" and len(lost) < 2:
+            lost.append(path)
+            return status and (status, "Internal Server Error")
+        return said(method, path, body)
+
+    station.answer = stumbling
+    assert np.array_equal(numbers(replies(engine, view, some, "coordinates")), expected)
+    assert len(lost) == 2 and engine.servers[0].usable
 
 
 def test_the_questions_of_a_step_are_asked_in_pieces_that_overlap(
