@@ -162,10 +162,12 @@ LAYOUTS = {
 
 
 def answers(checkpoint, view):
+    """All that two replies hold, as text, in which NaN equals NaN."""
     engine = LocalEngine(checkpoint, "cpu", check="off")
     style = checkpoint.asker("marker")
     scene = engine.open([view], style)
-    return engine.step([(scene, style.question(view, pixel)) for pixel in ((20, 20), (40, 30))])
+    pixels = (20, 20), (40, 30)
+    return repr(engine.step([(scene, style.question(view, pixel)) for pixel in pixels]))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -77,10 +77,12 @@ def test_the_command_of_a_missing_recording_is_bag(tmp_path):
         assert (given.set, given.split, str(given.out)) == ("bag", split, f"curated/{folder}")
 
 
-def test_the_protocols_sets_are_those_that_can_be_curated():
-    text = "\n".join(part.command(Path("there")) for part in PROTOCOLS["depthlm"].parts)
+@pytest.mark.parametrize(("name", "sets"), [("depthlm", 8), ("depthvlm", 9)])
+def test_the_protocols_sets_are_those_that_can_be_curated(name, sets):
+    protocol = PROTOCOLS[name]
+    text = "\n".join(protocol.command(part, Path("there")) for part in protocol.parts)
     given = told_commands(text)
-    assert len(given) == 8
+    assert len(given) == sets
     assert all(one.out == Path("there") / one.set / one.split for one in given)
 
 
