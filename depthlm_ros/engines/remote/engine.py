@@ -45,9 +45,10 @@ Result = TypeVar("Result")
 TIMEOUT_S = 30.0
 SAMPLED = 64  # questions of a scene, of which one is checked where not all are
 # Questions about one image that a server is asked at once. They go out in two pieces for each
-# server at least, so that it has something to do while the answers to one piece are on the line.
+# server, so that it has something to do while the answers to one piece are on the line; where a
+# step holds few, in one piece for each.
 PIECE, SMALLEST = 64, 8
-OWN = 32  # questions about one image in a step that are worth no other server than its own
+OWN = 32  # so many questions about one image are worth no other server than its own
 DRAWN = 8  # questions with an image of their own that a server is asked at once
 # A step is several rounds, each over the network and back, however few questions it has: it is
 # worth filling up to so many times what one question takes, and a first one costs no memory here.
@@ -314,19 +315,20 @@ class RemoteEngine:
     def _cut(self, scene: RemoteScene, batch: Sequence[Asked], indices: list[int]) -> list[_Piece]:
         """The pieces of a group: the first for the server of its image, and the rest for any."""
         own, key, total = batch[indices[0]][0], scene.key, len(indices)
+        is_shared = scene.tally["answered"] + total > OWN  # a step of slow servers holds few
         count = ceil(total / (PIECE if key else DRAWN))
         if key and self._whole:
             count = 1
         elif key:
-            servers = sum(server.usable for server in self._servers) if total > OWN else 1
-            count = max(count, min(2 * servers, total // SMALLEST))
+            servers = sum(server.usable for server in self._servers) if is_shared else 1
+            count = max(count, min(2 * servers, total // SMALLEST), min(servers, total))
         length = ceil(total / count)
         pieces = []
         for start in range(0, total, length):
             part = indices[start : start + length]
             questions = [batch[index][1] for index in part]
             spoken = [self._is_spoken(scene, question) for question in questions]
-            pinned = bool(key) and (start == 0 or total <= OWN)
+            pinned = bool(key) and (start == 0 or not is_shared)
             pieces.append(_Piece(scene, own, key, questions, part, spoken, pinned))
         return pieces
 

@@ -220,6 +220,19 @@ def test_the_questions_of_a_step_are_asked_in_pieces_that_overlap(
     assert np.abs(found - numbers(replies(local, view, some, "coordinates"))).max() < 1e-3
 
 
+def test_many_questions_about_an_image_are_shared_however_few_a_step_takes(
+    said, station, remote, tiny, view, questions
+):
+    """Of 1000 questions to two slow servers one of them was asked 95 % while steps decided."""
+    with Answering(said) as other:
+        engine = remote(station.url, other.url)
+        scene = engine.open([view], tiny.asker("coordinates"))
+        batch = [(scene, question) for question in questions(view, "coordinates", 18)]
+        pinned = [[piece.pinned for piece in engine._pieces(batch)] for _ in range(2)]
+        scene.close()
+    assert pinned == [[True, True], [True, False]]
+
+
 @pytest.mark.parametrize("fault", ["dies", "hangs", "talks nonsense"])
 def test_another_server_is_asked_where_one_fails(
     said, station, remote, view, questions, replies, fault
