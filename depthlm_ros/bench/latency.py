@@ -2,7 +2,7 @@
 """Rows of a table: how long something took, many times over, and what it cost a processor.
 Measures nothing."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,10 +20,6 @@ class Latency:
     p95_ms: float | None = None
     max_ms: float | None = None
     goal: str = ""
-
-    def of_goal(self, goal) -> "Latency":
-        """The same row with a goal in words of its own."""
-        return replace(self, goal=goal)
 
     def line(self) -> str:
         """For a table."""

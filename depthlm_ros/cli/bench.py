@@ -174,24 +174,23 @@ def _drift(args) -> int:
 def _ros(args) -> int:
     from depthlm_ros.ros.tools.bench import measured
 
-    setting, rows = measured(args.times)
-    print(*report.warnings(setting.load_before), latency.HEADER, sep="\n", flush=True)
-    _told(args, setting, rows, latency.Latency.line)
-    return 0
+    return _listed(args, latency.HEADER, *measured(args.times))
 
 
 def _host(args) -> int:
-    setting, rows = host.measured()
-    print(*report.warnings(setting.load_before), host.HEADER, sep="\n", flush=True)
-    _told(args, setting, rows, host.HostRow.line)
-    return 0
+    return _listed(args, host.HEADER, *host.measured())
 
 
 def _clouds(args) -> int:
     from depthlm_ros.ros.tools.bench_clouds import measured
 
-    setting, rows = measured(args.times, args.checkpoint or "tiny", args.device or "auto")
-    print(*report.warnings(setting.load_before), latency.HEADER, sep="\n", flush=True)
+    measuring = measured(args.times, args.checkpoint or "tiny", args.device or "auto")
+    return _listed(args, latency.HEADER, *measuring)
+
+
+def _listed(args, header, setting, rows) -> int:
+    """Print rows that know their own line, below what was wrong with the machine."""
+    print(*report.warnings(setting.load_before), header, sep="\n", flush=True)
     _told(args, setting, rows, lambda row: row.line())
     return 0
 

@@ -148,12 +148,17 @@ class Robot:
                 return result
         raise AssertionError(f"waited {seconds} s in vain")
 
-    def call(self, client, request, seconds=PATIENCE_S):
+    def call(self, client, request):
         """The response, which must come within some seconds."""
+        response = self.response(client, request, PATIENCE_S)
+        assert response is not None, f"no response of {client.srv_name} within {PATIENCE_S} s"
+        return response
+
+    def response(self, client, request, seconds):
+        """The response, None where none comes within so many seconds."""
         assert client.wait_for_service(PATIENCE_S), f"no service {client.srv_name}"
         future = client.call_async(request)
         self.executor.spin_until_future_complete(future, timeout_sec=seconds)
-        assert future.done(), f"no response of {client.srv_name} within {seconds} s"
         return future.result()
 
     def ask(self, u=(160.0,), v=(120.0,), **fields):
@@ -164,15 +169,15 @@ class Robot:
         """Publish until the node's newest image is this one; the response that said so."""
         image, info = image or self.new_image(), info or self.info()
         info.header.stamp = image.header.stamp  # as cameras do
-        assert self.distance.wait_for_service(PATIENCE_S), "no service"
 
         def seen():
             self.infos.publish(info)
             self.infos.wait_for_all_acked(Duration(seconds=1))  # else the image may overtake it
             self.images.publish(image)
-            future = self.distance.call_async(self.query_distance.Request(u=[160.0], v=[120.0]))
-            self.executor.spin_until_future_complete(future, timeout_sec=20.0)
-            response = future.result()  # None: DDS lost one of a node that was just discovered
+            request = self.query_distance.Request(u=[160.0], v=[120.0])
+            response = self.response(
+                self.distance, request, 20.0
+            )  # None: DDS may lose a first one
             same = response and response.header == image.header
             return response if same and response.code != Code.LOADING else None
 

@@ -186,30 +186,34 @@ def _called(client, kind, name, request):
     return client.call(kind, name, request), time.perf_counter() - begin
 
 
-@contextlib.contextmanager
 def _robot(folder, fx, *options, rate):
-    """A Client of a node that answers about a camera's images; rate: of its grids in Hz."""
-    with camera(folder, fx), _node(folder, options, rate) as node, Client() as client:
+    """As robot(), rate: of the node's grids in Hz."""
+    shape = {"grid.columns": GRID[0], "grid.rows": GRID[1]}
+    given = {"grid.rate": rate, **shape, "grid.max_age": 0.0}  # the busy model takes its time
+    return robot(folder, fx, "bench_node", options, given)
+
+
+@contextlib.contextmanager
+def robot(folder, fx, module, options, parameters):
+    """A Client of a node that answers about the images of a camera, which shows image.png of the
+    folder. module: of the node, beside this one. Raises EngineError if it does not answer."""
+    with (
+        _camera(folder, fx),
+        _process(module, folder, options, parameters) as node,
+        Client() as client,
+    ):
         pixel = [(WIDTH / 2, HEIGHT / 2)]
         if not client.spin(START_S, lambda: client.ask(pixel, START_S).success):
             raise EngineError(f"the node did not answer within {START_S:g} s:\n{node.output()}")
         yield client
 
 
-def camera(folder, fx) -> Child:
-    """One that shows image.png of the folder."""
+def _camera(folder, fx) -> Child:
     given = {"image": folder / "image.png", "fx": fx, "rate": float(IMAGES_HZ)}
-    return process("demo_camera", folder, (), given, "-r", "image_raw:=image")
+    return _process("demo_camera", folder, (), given, "-r", "image_raw:=image")
 
 
-def _node(folder, options, rate) -> Child:
-    shape = {"grid.columns": GRID[0], "grid.rows": GRID[1]}
-    given = {"grid.rate": rate, **shape, "grid.max_age": 0.0}  # the busy model takes its time
-    return process("bench_node", folder, options, given)
-
-
-def process(name, folder, options, parameters, *remapped) -> Child:
-    """A module beside this one, with options and ROS parameters of its own."""
+def _process(name, folder, options, parameters, *remapped) -> Child:
     given = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     words = [*options, "--ros-args", *remapped, *given]
     return Child(f"depthlm_ros.ros.tools.{name}", words, log=folder / f"{name}.log")

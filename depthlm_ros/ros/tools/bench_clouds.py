@@ -12,7 +12,7 @@ import os
 import random
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +31,10 @@ from depthlm_ros.ros.tools.bench import (
     OTHER_FOCAL_PX,
     START_S,
     WIDTH,
-    camera,
-    process,
     query,
+    robot,
 )
 from depthlm_ros.ros.tools.bench_clouds_node import PARTS
-from depthlm_ros.ros.tools.client import Client
 
 CLOUDS_HZ = 5.0
 HELD = 0.97  # of it: a clock of 200 ms beside images every 33 ms
@@ -85,7 +83,11 @@ def _rows(times, parameters):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         scene = ImageFile.fromarray(demo_frame().image).resize((WIDTH, HEIGHT))
         scene.save(folder / "image.png")
-        client = stack.enter_context(_robot(folder, parameters))
+        given = {"grid.stride": STRIDE, "grid.rate": CLOUDS_HZ, **parameters}
+        options = ["--spent", str(folder / "spent.json")]
+        client = stack.enter_context(
+            robot(folder, OTHER_FOCAL_PX, "bench_clouds_node", options, given)
+        )
         few = max(times // 4, 1)
         yield latency("query, no clouds", _queries(client, few))
         came = []
@@ -101,22 +103,6 @@ def _rows(times, parameters):
         yield latency("query beside the clouds", _queries(client, few))
         if len(came) > 1:
             yield pace(came)
-
-
-@contextlib.contextmanager
-def _robot(folder, parameters):
-    """A Client of a node whose model has answered about a camera's image."""
-    given = {"grid.stride": STRIDE, "grid.rate": CLOUDS_HZ, **parameters}
-    options = ["--spent", str(folder / "spent.json")]
-    with (
-        camera(folder, OTHER_FOCAL_PX),
-        process("bench_clouds_node", folder, options, given) as node,
-        Client() as client,
-    ):
-        pixel = [(WIDTH / 2, HEIGHT / 2)]
-        if not client.spin(START_S, lambda: client.ask(pixel, START_S).success):
-            raise EngineError(f"the node did not answer within {START_S:g} s:\n{node.output()}")
-        yield client
 
 
 def _queries(client, times) -> list:
@@ -137,7 +123,7 @@ def pace(came):
     cloud = came[-1][1]
     row = latency(f"between two clouds of {cloud.width} x {cloud.height} points", np.diff(times))
     met = "met" if rate >= HELD * CLOUDS_HZ else "missed"
-    return row.of_goal(f"{CLOUDS_HZ:g} a second: {rate:.2f}, {met}")
+    return replace(row, goal=f"{CLOUDS_HZ:g} a second: {rate:.2f}, {met}")
 
 
 def _spent(folder) -> dict:

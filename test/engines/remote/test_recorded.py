@@ -19,6 +19,7 @@ from .conftest import numbers
 
 SCENE = Path(depthlm_ros.demo.__file__).with_name("scene.png")
 MISS = {"error": {"message": "Cache miss for image at index 0 but data is not provided."}}
+BUSY = json.dumps({"error": {"message": "busy"}})
 GONE = 503, json.dumps({"error": {"message": "engine is dead"}})
 
 
@@ -79,19 +80,31 @@ def test_an_image_that_a_server_has_lost_is_sent_again(
     assert np.array_equal(numbers(found), numbers(again))
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_server_is_asked_again(said, station, remote, view, questions, replies, status):
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (429, BUSY),
+        (503, BUSY),
+        (500, "Internal Server Error"),
+        (502, "Internal Server Error"),
+        None,
+    ],
+    ids=["429", "503", "500", "502", "cut line"],
+)
+def test_a_busy_server_and_one_behind_a_router_that_loses_requests_are_asked_again(
+    said, station, remote, view, questions, replies, refusal
+):
     engine, some = remote(station.url), questions(view, "coordinates", 3)
     expected = numbers(replies(engine, view, some, "coordinates"))
     refused = []
 
-    def busy(method, path, body):
+    def refusing(method, path, body):
         if method == "POST" and len(refused) < 2:
             refused.append(path)
-            return status, json.dumps({"error": {"message": "busy"}})
+            return refusal
         return said(method, path, body)
 
-    station.answer = busy
+    station.answer = refusing
     assert np.array_equal(numbers(replies(engine, view, some, "coordinates")), expected)
     assert len(refused) == 2 and engine.servers[0].usable
 
@@ -177,25 +190,6 @@ def test_each_server_behind_one_address_is_sent_an_image_once(
     assert set.intersection(*replicas.known)
     assert sent == [3, 3]  # one of them to the server that had it already
     assert engine.traffic["cache misses"] == 1
-
-
-@pytest.mark.parametrize("status", [500, 502, None])
-def test_a_request_that_a_router_loses_is_sent_again(
-    said, station, remote, view, questions, replies, status
-):
-    engine, some = remote(station.url), questions(view, "coordinates", 3)
-    expected = numbers(replies(engine, view, some, "coordinates"))
-    lost = []
-
-    def stumbling(method, path, body):
-        if method == "POST" and len(lost) < 2:
-            lost.append(path)
-            return status and (status, "Internal Server Error")
-        return said(method, path, body)
-
-    station.answer = stumbling
-    assert np.array_equal(numbers(replies(engine, view, some, "coordinates")), expected)
-    assert len(lost) == 2 and engine.servers[0].usable
 
 
 def test_the_questions_of_a_step_are_asked_in_pieces_that_overlap(
