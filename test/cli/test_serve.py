@@ -5,15 +5,20 @@ The environments are folders with a Python that tells other packages; real vLLM 
 tests that are marked `vllm`.
 """
 
+import errno
 import json
 import shlex
 import shutil
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from depthlm_ros.checkpoints import TINY
+from depthlm_ros.checkpoints import TINY, find_checkpoint
+from depthlm_ros.engines.remote import served
+from depthlm_ros.errors import InputError
 
 
 @pytest.fixture
@@ -114,6 +119,34 @@ def test_vllm_is_given_a_folder_without_the_dense_head(environment, run, tmp_pat
     assert (folder / "config.json").read_bytes() == (own / "config.json").read_bytes()
     for path in folder.glob("*.index.json"):
         assert set(json.loads(path.read_text())["weight_map"]) == set(found)
+
+
+def test_servers_that_start_at_once_share_the_folder(monkeypatch):
+    """All of them look for it before the first has written it."""
+    started = threading.Barrier(3)
+    write = served._write
+
+    def slowly(*given):
+        write(*given)
+        started.wait(30)
+
+    monkeypatch.setattr(served, "_write", slowly)
+    tiny = find_checkpoint("tiny")
+    with ThreadPoolExecutor(3) as servers:
+        folders = set(servers.map(served.folder_to_serve, [tiny] * 3))
+    (folder,) = map(Path, folders)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert (folder / "model.safetensors").stat().st_size > 1e6
+
+
+def test_a_folder_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(served.shutil, "copyfile", full)
+    with pytest.raises(InputError, match="No space left"):
+        served.folder_to_serve(find_checkpoint("tiny"))
+    assert not list((tmp_path / "cache/depthlm_ros/served").iterdir())
 
 
 def torch_equal(one, other):

@@ -41,9 +41,7 @@ def folder_to_serve(checkpoint: Checkpoint) -> str:
     try:
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            part = Path(tempfile.mkdtemp(dir=folder.parent))
-            _write(model.resolve(), part, {path.name for path in with_head})
-            part.rename(folder)
+            _make(model, folder, {path.name for path in with_head})
     except OSError as error:
         raise InputError(
             f"checkpoint '{checkpoint.name}' has a dense head, which vLLM does not load, and the"
@@ -51,6 +49,20 @@ def folder_to_serve(checkpoint: Checkpoint) -> str:
             " environment variable XDG_CACHE_HOME"
         ) from error
     return str(folder)
+
+
+def _make(model: Path, folder: Path, with_head: set[str]) -> None:
+    """The folder, whole or not at all. Servers that start at once each write it: the first one's
+    counts."""
+    part = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        _write(model.resolve(), part, with_head)
+        part.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _digest(files: list[Path]) -> str:
