@@ -98,28 +98,29 @@ def demo_shot() -> Shot:
     return Shot(Frame(developed(rng, light), camera), distance, DEMO_SEED, place.kind)
 
 
-def shards(folder, count, split, workers=1, size=500, draw=shot, first=0):
-    """Write images first..first+count-1 of a split as shards; those that exist are kept.
+def shards(folder, count, split, workers=1, size=500, draw=shot, first=0, every=1):
+    """Write `count` images of a split, numbers first, first + every, ..., as shards; those that
+    exist are kept.
 
     draw: what drawer() gives.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    end = first + count
-    starts = range(first, end, size)
-    names = {s: folder / f"{split}_{s:07d}_{min(size, end - s)}.npz" for s in starts}
-    missing = [s for s in starts if not names[s].exists()]
+    numbers = range(first, first + every * count, every)
+    parts = [numbers[i : i + size] for i in range(0, count, size)]
+    apart = f"_every{every}" if every > 1 else ""
+    files = {part: folder / f"{split}_{part[0]:07d}_{len(part)}{apart}.npz" for part in parts}
+    missing = [part for part in parts if not files[part].exists()]
     if missing:
-        job = partial(_shard, names, split, end, size, draw)
+        job = partial(_shard, files, split, draw)
         with get_context("spawn").Pool(workers) as pool:  # a forked one may wait for a lost lock
-            for start in pool.imap_unordered(job, missing):
-                print(f"{names[start]} written", flush=True)
-    print(f"{count} images in {folder}, {len(names) - len(missing)} shards were there already")
+            for part in pool.imap_unordered(job, missing):
+                print(f"{files[part]} written", flush=True)
+    print(f"{count} images in {folder}, {len(files) - len(missing)} shards were there already")
 
 
-def _shard(names, split, end, size, draw, start):
-    shots = [draw(i, split) for i in range(start, min(start + size, end))]
-    write_shard(names[start], shots)
-    return start
+def _shard(files, split, draw, numbers):
+    write_shard(files[numbers], [draw(i, split) for i in numbers])
+    return numbers
 
 
 def _parser():
@@ -156,6 +157,12 @@ def _parser():
         required=True,
         help="images in all; a multiple of --size can be continued later",
     )
+    many.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        help="take each so many-th number; ten of the furnished world show one place (default 1)",
+    )
     many.add_argument("--workers", type=int, default=1)
     many.add_argument("--size", type=int, default=500)
     return parser
@@ -184,7 +191,8 @@ def _draw(given):
         numbers = range(given.first, given.first + given.count)
         exhibits.write_sheet([draw(i, given.split) for i in numbers], given.out)
     else:
-        shards(given.out, given.count, given.split, given.workers, given.size, draw, given.first)
+        where = given.out, given.count, given.split
+        shards(*where, given.workers, given.size, draw, given.first, given.every)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ targets and masks of the collator, states and losses of the student, steps of to
 command line makes a checkpoint that answers."""
 
 import json
+import sys
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import torch
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import find_checkpoint
+from depthlm_ros.errors import MissingDependency
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.progress import silent
 from depthlm_ros.models.weights import read_weights
@@ -29,6 +32,8 @@ from training.fast import finish, render
 from training.fast.lesson import Lesson
 from training.fast.network import Muon
 from training.fast.pool import Pool, cut, patches
+from training.fast.recipe import Recipe
+from training.fast.teacher import WIDTH
 from training.model import Student
 
 SIZE = 96, 128  # height, width
@@ -68,7 +73,7 @@ def pool(tmp_path):
 
 
 def _views(pool, count=3):
-    return cut(pool, torch.arange(count), count, SIZE, 200.0, 32, plain=True)
+    return cut(pool, torch.arange(count), count, SIZE, 200.0, 32, None)
 
 
 def _batch(lesson, views, parts, asked):
@@ -108,7 +113,7 @@ def _batch(lesson, views, parts, asked):
 
 
 def test_losses_are_those_of_the_collator_and_the_student(pool, parts, student):
-    lesson = Lesson(student, parts, torch.device("cpu"), WEIGHTS)
+    lesson = Lesson(student, parts, torch.device("cpu"), Recipe(weights=WEIGHTS))
     views = _views(pool)
     views.images = (views.images * 255).round() / 255
     views.pool.metres[torch.isnan(views.pool.metres)] = 0
@@ -120,8 +125,43 @@ def test_losses_are_those_of_the_collator_and_the_student(pool, parts, student):
     assert found["loss"].item() == pytest.approx(expected["loss"].item(), rel=2e-4)
 
 
+def test_a_teacher_costs_how_far_its_features_are_from_what_tokens_tell(
+    pool, parts, student, monkeypatch
+):
+    told = torch.nn.functional.normalize(torch.randn(3, 12, WIDTH), dim=-1)
+    seen = []
+
+    class Known:
+        def __init__(self, device):
+            pass
+
+        def features(self, images, grid):
+            seen.append((images.clone(), grid))
+            return told
+
+    monkeypatch.setattr("training.fast.lesson.Teacher", Known)
+    monkeypatch.setitem(student.heads._modules, "teacher", torch.nn.Linear(160, WIDTH))
+    torch.nn.init.zeros_(student.heads["teacher"].weight)
+    student.heads["teacher"].bias.data[:] = 2 * told[1, 5]
+    lesson = Lesson(student, parts, torch.device("cpu"), Recipe(weights={"teacher": 3.0}))
+    views = _views(pool)
+    found = lesson.losses(views, ("marker",))
+    assert found["teacher"].item() == pytest.approx(
+        1 - (told @ told[1, 5]).mean().item(), rel=1e-5
+    )
+    assert found["loss"].item() == pytest.approx(3 * found["teacher"].item())
+    ((images, grid),) = seen
+    assert grid == (3, 4) and torch.equal(images, views.images)  # without the marker
+
+
+def test_a_teacher_that_is_not_installed_is_named(parts, student, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(MissingDependency, match="efficientnet-lite-pytorch"):
+        Lesson(student, parts, torch.device("cpu"), Recipe(weights={"teacher": 1.0}))
+
+
 def test_a_place_without_a_distance_is_asked_with_no_weight(pool, parts, student):
-    lesson = Lesson(student, parts, torch.device("cpu"), WEIGHTS)
+    lesson = Lesson(student, parts, torch.device("cpu"), Recipe(weights=WEIGHTS))
     pool.metres[:] = 0
     found = lesson.losses(_views(pool), ASKED)
     assert [found[name].item() for name in ("text", "dense", "locate")] == [0, 0, 0]
@@ -137,7 +177,7 @@ def test_patches_are_those_of_the_image_processor(parts):
 
 def test_a_zoomed_view_shows_a_smaller_part_nearer(pool):
     torch.manual_seed(1)
-    views = cut(pool, torch.arange(4).repeat(8), 32, SIZE, 200.0, 32)
+    views = cut(pool, torch.arange(4).repeat(8), 32, SIZE, 200.0, 32, Recipe())
     assert views.zoom.min() >= 0.8 and views.zoom.max() <= 1.25
     assert 4 < len(views.zoom.unique()) < 32
     wide = SIZE[1] * 1.25 / views.zoom
@@ -155,11 +195,11 @@ def test_a_zoomed_view_shows_a_smaller_part_nearer(pool):
 def test_an_image_of_the_size_that_the_predictor_makes_of_it_is_often_shown_whole(pool):
     torch.manual_seed(2)
     size = 128, 192  # what 144 x 192 at 200 px is snapped to
-    views = cut(pool, torch.arange(4).repeat(16), 64, size, 200.0, 32)
+    views = cut(pool, torch.arange(4).repeat(16), 64, size, 200.0, 32, Recipe())
     whole = (views.extent == torch.tensor([180.0, 240.0])).all(1)
     assert 0.3 < whole.float().mean() < 0.7
     assert (views.zoom[whole] == 1).all() and (views.corner[whole] == 0).all()
-    measured = cut(pool, torch.arange(4), 4, size, 200.0, 32, plain=True)
+    measured = cut(pool, torch.arange(4), 4, size, 200.0, 32, None)
     assert (measured.extent == torch.tensor([180.0, 240.0])).all()
 
 
@@ -225,7 +265,7 @@ def test_minutes_of_training_make_a_checkpoint_that_answers(tmp_path, monkeypatc
     clock = count(step=0.75)  # so that a busy processor makes as many steps as an idle one
     monkeypatch.setattr(fast, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=None))
     monkeypatch.setattr(fast, "TOLD_S", 0.5)
-    monkeypatch.setattr(fast, "SIZES", {SIZE: 1.0})
+    monkeypatch.setattr(fast, "Recipe", partial(Recipe, sizes={SIZE: 1.0}))
     pool = tmp_path / "pool"
     render.write_chunk(_folder(pool) / "road_0.npz", [_shot(i) for i in range(8)], "road")
     render.write_chunk(_folder(pool / "heldout") / "road.npz", [_shot(9)], "road")

@@ -198,6 +198,13 @@ def test_making_shards_again_writes_only_the_missing_ones(tmp_path, capsys):
     assert re.search(r"^4 .*\b1\b", output)
 
 
+def test_every_tenth_image_is_written_beside_what_is_there(tmp_path):
+    synthetic.shards(tmp_path, 1, "heldout")
+    command = f"shards --split heldout --first 10 --every 10 --count 3 --size 2 --out {tmp_path}"
+    synthetic.main(command.split())
+    assert [s.seed for s in synthetic.read_shards(tmp_path)] == [0, 10, 20, 30]
+
+
 def test_a_folder_without_shards_is_refused_with_the_command_that_makes_some(tmp_path):
     with pytest.raises(InputError, match=r"training\.synthetic shards"):
         shards.read_shards(tmp_path)

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from depthlm_ros.checkpoints import find_checkpoint
+from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.progress import silent
 from depthlm_ros.models.weights import read_weights
@@ -26,37 +27,12 @@ from training.fast import render
 from training.fast.lesson import Lesson
 from training.fast.network import Muon
 from training.fast.pool import Pool
+from training.fast.recipe import Recipe
+from training.fast.teacher import WIDTH
 from training.model import Student
 from training.run.commands import errors_told, parser_of
 from training.run.optimizers import split
 
-# Views (height, width) in pixels at the unified focal length, and how often each is trained on.
-SIZES = {
-    (160, 224): 0.3,
-    (192, 256): 0.14,
-    (160, 288): 0.12,
-    (128, 224): 0.08,
-    (192, 192): 0.06,
-    (224, 160): 0.06,
-    (128, 256): 0.07,
-    (96, 288): 0.06,
-    (224, 288): 0.06,
-    (256, 320): 0.05,
-}
-# Of the images of a batch, by where they come from; what is not in the pool is shared out.
-SOURCES = {
-    "real": 0.14,
-    "furnished": 0.27,
-    "wider": 0.19,
-    "near": 0.15,
-    "boxes": 0.07,
-    "road": 0.18,
-}
-ASKED = (  # (share of the batches, styles asked in)
-    (0.5, ("marker", "position", "position", "coordinates")),
-    (0.5, ("position", "position", "position", "coordinates", "coordinates")),
-)
-WEIGHTS = {"text": 0.25, "dense": 2.5, "locate": 1.0}
 HEADS_ONLY, RISING, STEADY = 0.02, 0.06, 0.33  # shares of the time
 SAVED = (0.35, 0.55, 0.7, 0.82, 0.91, 1.0)
 TOLD_S = 5.0  # seconds between lines of the log
@@ -74,19 +50,23 @@ def rate(done) -> float:
 class Trainer:
     """given: the command line's options."""
 
-    def __init__(self, given):
-        self.given = given
+    def __init__(self, given, recipe: Recipe):
+        self.given, self.recipe = given, recipe
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(given.seed)
         torch.set_float32_matmul_precision("high")
         checkpoint = find_checkpoint(given.base)
         self.parts = load_parts(checkpoint)
-        model = read_weights(
-            checkpoint, self.parts.config, torch.float32, torch.device("cpu"), silent
-        )
+        with quiet():
+            cpu = torch.device("cpu")
+            model = read_weights(checkpoint, self.parts.config, torch.float32, cpu, silent)
         model.train().requires_grad_(True)
-        self.student = Student(model).to(self.device)
-        self.lesson = Lesson(self.student, self.parts, self.device, WEIGHTS)
+        student = Student(model)
+        if recipe.weights.get("teacher"):
+            width = model.config.get_text_config().hidden_size
+            student.heads["teacher"] = torch.nn.Linear(width, WIDTH)
+        self.student = student.to(self.device)
+        self.lesson = Lesson(self.student, self.parts, self.device, recipe)
         inner, others = split(self.student)
         groups = [
             {"params": [p for n, p in others.items() if n.startswith("heads.") == heads]}
@@ -105,9 +85,10 @@ class Trainer:
 
     def step(self, pool, lr) -> dict:
         """One step; the losses, still on the device."""
-        size = list(SIZES)[self.rng.choice(len(SIZES), p=list(SIZES.values()))]
-        asked = ASKED[self.rng.choice(len(ASKED), p=[share for share, _ in ASKED])][1]
-        views = self.lesson.views(pool, self.given.batch, size, SOURCES, self.rng)
+        sizes, asking = self.recipe.sizes, self.recipe.asked
+        size = list(sizes)[self.rng.choice(len(sizes), p=list(sizes.values()))]
+        asked = asking[self.rng.choice(len(asking), p=[share for share, _ in asking])][1]
+        views = self.lesson.views(pool, self.given.batch, size, self.rng)
         parts = self.lesson.losses(views, asked)
         parts["loss"].backward()
         parameters = [p for p in self.named.values() if p.grad is not None]
@@ -134,7 +115,7 @@ class Trainer:
             torch.manual_seed(0)
             for source in pool.rows:
                 rng, count = np.random.default_rng(0), min(len(pool.rows[source]), 64)
-                views = self.lesson.views(pool, count, HELD_SIZE, {source: 1.0}, rng, plain=True)
+                views = self.lesson.plain_views(pool, count, HELD_SIZE, source, rng)
                 parts = self.lesson.losses(views, ("position", "coordinates"))
                 found[source] = round(parts["delta1"].item(), 4)
                 found[f"{source} text"] = round(parts["text"].item(), 4)
@@ -167,7 +148,7 @@ class Trainer:
         save_file({**state, **heads}, path, metadata={"format": "pt"})
 
     def run(self) -> None:
-        """Train until the time is over."""
+        """Train until the time is over, or the steps are made."""
         given, out = self.given, Path(self.given.out)
         out.mkdir(parents=True, exist_ok=True)
         folder = Path(given.pool)
@@ -184,12 +165,8 @@ class Trainer:
         while not pool.read(folder):
             time.sleep(0.5)
         begun = told_at = time.monotonic()
-        whole, saved, seen = 60 * given.minutes, 0, 0
-        while True:
-            now = time.monotonic()
-            done = (now - begun) / whole
-            if done >= 1:
-                break
+        saved, seen = len(SAVED) - 1 if given.last_only else 0, 0
+        while (done := self._done(begun)) < 1:
             parts = self.step(pool, given.lr * rate(done))
             if self.steps % 20 == 0:
                 pool.read(folder, most=3)
@@ -212,6 +189,12 @@ class Trainer:
         final = {"saved": 1.0, "held_out": self.held_out(held), "pool": counts}
         self._tell(log, final | {"step": self.steps, "batch": given.batch})
 
+    def _done(self, begun) -> float:
+        """The share of the steps, or of the time, that is over."""
+        if self.given.steps:
+            return self.steps / self.given.steps
+        return (time.monotonic() - begun) / (60 * self.given.minutes)
+
     @staticmethod
     def _tell(log, line):
         text = json.dumps(line)
@@ -220,22 +203,33 @@ class Trainer:
             file.write(text + "\n")
 
 
-def main(arguments=None) -> None:
+def train(arguments: list[str], recipe: Recipe) -> None:
+    """Train as the command line says, by a recipe."""
+    Trainer(_parser().parse_args(arguments), recipe).run()
+
+
+def _parser():
     parser = parser_of("training.fast", __doc__)
     parser.add_argument("--base", default="tiny", help="tiny or a checkpoint folder")
     parser.add_argument("--pool", required=True, help="folder of chunks (training.fast.render)")
     parser.add_argument("--assets", default="", help="folder that training.scenes.assets wrote")
     parser.add_argument("--out", required=True)
     parser.add_argument("--minutes", type=float, default=7.0)
+    parser.add_argument("--steps", type=int, default=0, help="so many instead of --minutes")
+    parser.add_argument("--last-only", action="store_true", help="write only the last mean")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--workers", type=int, default=0, help="processes that render meanwhile")
     parser.add_argument("--capacity", type=int, default=45_000, help="images on the device")
     parser.add_argument("--mean-share", type=float, default=0.06, help="of the steps, averaged")
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments=None) -> None:
+    given = _parser().parse_args(arguments)
     with errors_told("training.fast"):
-        Trainer(given).run()
+        Trainer(given, Recipe()).run()
 
 
 if __name__ == "__main__":

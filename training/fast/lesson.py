@@ -11,35 +11,41 @@ from depthlm_ros.models.tower import Tower
 from training.data.collate import CELLS, question_mask
 from training.fast.network import states, views_of
 from training.fast.pool import another_look, cut, patches
+from training.fast.recipe import Recipe
+from training.fast.teacher import Teacher
 from training.fast.words import Words
 
 RED = 1.0, 0.0, 0.0
 
 
 class Lesson:
-    """student: a training.model.Student with heads, on its device; parts: its checkpoint's;
-    weights: of the losses text, dense and locate."""
+    """student: a training.model.Student with heads, on its device; parts: its checkpoint's."""
 
-    def __init__(self, student, parts, device, weights):
-        self.student, self.parts, self.device, self.weights = student, parts, device, weights
+    def __init__(self, student, parts, device, recipe: Recipe):
+        self.student, self.parts, self.device, self.recipe = student, parts, device, recipe
         self.words = Words(parts, device)
         self.tower = Tower(student.model.model, parts.vision.merge)
         self.side = parts.vision.patch * parts.vision.merge
         self.marker = parts.checkpoint.asker("marker")
+        self._teacher = Teacher(device) if recipe.weights.get("teacher") else None
         self._prefixes = {}
 
-    def views(self, pool, count, size, sources, rng, plain=False):
-        """`count` views of a size out of the pool, by weight of their sources."""
-        candidates = pool.draw(3 * count, sources, rng)
+    def views(self, pool, count, size, rng):
+        """`count` views of a size out of the pool, to learn from."""
+        candidates = pool.draw(3 * count, self.recipe.sources, rng)
         focal_px = self.parts.checkpoint.focal_px
-        views = cut(pool, candidates, count, size, focal_px, self.side, plain)
-        if not plain:
-            views.images = another_look(views.images)
+        views = cut(pool, candidates, count, size, focal_px, self.side, self.recipe)
+        views.images = another_look(views.images, self.recipe)
         return views
 
+    def plain_views(self, pool, count, size, source, rng):
+        """`count` views of a size out of a source, as they are, to measure on."""
+        candidates = pool.draw(3 * count, {source: 1.0}, rng)
+        return cut(pool, candidates, count, size, self.parts.checkpoint.focal_px, self.side, None)
+
     def losses(self, views, asked) -> dict:
-        """{"loss", "text", "dense", "locate", "delta1"} of one question each in the styles
-        `asked`; delta1: of the dense head."""
+        """{"loss", "text", "dense", "locate", "teacher", "delta1"} of one question each in the
+        styles `asked`; delta1: of the dense head."""
         height, width = views.size
         grid = height // self.side, width // self.side
         prefix, placed, first = self._prefix(grid)
@@ -62,12 +68,15 @@ class Lesson:
         tokens = slice(first, first + grid[0] * grid[1])
         parts = {}
         parts["dense"], parts["delta1"] = self._dense(found[:, tokens], views, grid)
+        if self._teacher:
+            parts["teacher"] = self._alike(found[:, tokens], views.images, grid)
         if asked:
             parts["text"] = self._text(found, ids, slots, starts, shares)
             parts["locate"] = self._locate(
                 middle, tokens, slots, starts, shares, asked, views, grid
             )
-        parts["loss"] = sum(self.weights[n] * v for n, v in parts.items() if n in self.weights)
+        weights = self.recipe.weights
+        parts["loss"] = sum(weights[n] * v for n, v in parts.items() if n in weights)
         return parts
 
     def _prefix(self, grid):
@@ -137,6 +146,11 @@ class Lesson:
         each = known.sum((1, 2)).clamp(min=1) * count
         right = ((off < 0.2231436) & known).sum() / known.sum().clamp(min=1)
         return (off / each[:, None, None]).sum(), right.detach()
+
+    def _alike(self, seen, images, grid):
+        """1 - cosine between the teacher's features and what is read from the tokens."""
+        told = F.normalize(self.student.heads["teacher"](seen.float()), dim=-1)
+        return 1 - (told * self._teacher.features(images, grid)).sum(-1).mean()
 
     def _locate(self, middle, tokens, slots, starts, shares, asked, views, grid):
         """Cross-entropy over image tokens of the one that a question in words or by an arrow is

@@ -13,15 +13,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from training.fast.recipe import Recipe
 from training.fast.render import CANVAS, STORED_PX
 
-ZOOM = 0.8, 1.25
-ZOOMED = 0.5  # share of the views
 LARGEST_ZOOM = 1.3  # of images that are too small for a view; smaller ones are not taken for it
 STRETCH = 0.05  # of either axis, as snapping a view to whole tokens does
 CENTRED = 0.5  # share of the views cut out of the middle
 WHOLE = 0.5  # share of the views that show all of an image which the predictor snaps to their size
-GREY = 1 / 3
 
 
 class Pool:
@@ -92,20 +90,21 @@ class Views:
         return torch.where(metres > 0, metres, torch.nan).log()
 
 
-def cut(pool, candidates, count, size, focal_px, side, plain=False) -> Views:
+def cut(pool, candidates, count, size, focal_px, side, recipe: Recipe | None) -> Views:
     """`count` views of (height, width) out of those candidate rows that are large enough.
 
-    side: of an image token, to whole ones of which the predictor snaps a view's sides. plain: as
-    the predictor would show it or else the middle, not zoomed, not mirrored, for measuring.
+    side: of an image token, to whole ones of which the predictor snaps a view's sides. recipe:
+    how they are zoomed; None for measuring: as the predictor would show it or else the middle, not
+    zoomed, not mirrored.
     """
-    device, base = pool.device, STORED_PX / focal_px
+    device, base, plain = pool.device, STORED_PX / focal_px, recipe is None
     need = torch.tensor(size, device=device) * base
     least = (need / pool.sizes[candidates]).amax(1)
     first = (least > LARGEST_ZOOM).int().argsort(stable=True)[:count]
     rows, least = candidates[first], least[first]
-    low, high = np.log(ZOOM)
+    low, high = (0.0, 0.0) if recipe is None else np.log(recipe.zoom)
     zoom = torch.exp(torch.empty(count, device=device).uniform_(low, high))
-    chosen = torch.rand(count, device=device) < (0 if plain else ZOOMED)
+    chosen = torch.rand(count, device=device) < (0 if recipe is None else recipe.zoomed)
     zoom = torch.maximum(torch.where(chosen, zoom, torch.ones_like(zoom)), least)
     stretch = torch.empty((count, 2), device=device).uniform_(1 - STRETCH, 1 + STRETCH)
     extent = need / zoom[:, None] * (1 if plain else stretch)
@@ -137,23 +136,23 @@ def _sampled(images, corner, extent, mirrored, size) -> torch.Tensor:
     return F.avg_pool2d(found, 2)
 
 
-def another_look(images) -> torch.Tensor:
+def another_look(images, recipe: Recipe) -> torch.Tensor:
     """Images (B, 3, H, W) in other light through another camera, as data/colours.py changes one;
-    a third of them grey, and hues turned."""
-    count, device = len(images), images.device
+    some of them grey, and hues turned."""
+    count, device, much = len(images), images.device, recipe.light
 
     def draw(low, high, *shape):
         return torch.empty((count, *shape), device=device).uniform_(low, high)
 
-    light = images.clamp(1e-4, 1) ** draw(0.7, 1.4, 1, 1, 1)
-    colour = torch.where(draw(0, 1, 1, 1) < GREY, 0.0, draw(0.2, 1.5, 1, 1))
+    light = images.clamp(1e-4, 1) ** draw(0.7, 1.4, 1, 1, 1) ** much
+    colour = torch.where(draw(0, 1, 1, 1) < recipe.grey, 0.0, draw(0.2, 1.5, 1, 1))
     grey = torch.tensor([0.299, 0.587, 0.114], device=device).expand(3, 3)
     eye = torch.eye(3, device=device)
-    mix = colour * (eye + _turn(draw(-0.35, 0.35, 1, 1))) + (1 - colour) * grey
-    gains = draw(0.75, 1.25, 1, 1) * draw(0.9, 1.1, 3, 1)
+    mix = colour * (eye + _turn(much * draw(-0.35, 0.35, 1, 1))) + (1 - colour) * grey
+    gains = (draw(0.75, 1.25, 1, 1) * draw(0.9, 1.1, 3, 1)) ** much
     light = ((mix * gains) @ light.flatten(2)).view_as(light)
-    light = _focused(light, draw(-0.9, 1.5, 1, 1, 1), draw(0.6, 1.5, 1))
-    spread = draw(-0.3, 0.3, 1, 1, 1).clamp(min=0)
+    light = _focused(light, much * draw(-0.9, 1.5, 1, 1, 1), draw(0.6, 1.5, 1))
+    spread = much * draw(-0.3, 0.3, 1, 1, 1).clamp(min=0)
     knots = torch.randn((count, 1, 3, 4), device=device) * spread
     knots = (knots + torch.randn((count, 3, 3, 4), device=device) * spread / 4).exp()
     shade = F.interpolate(knots, images.shape[2:], mode="bicubic").clamp(0.2, 3)
