@@ -65,6 +65,28 @@ def test_a_second_interrupt_does_not_break_off_an_orderly_end(graph, number):
     assert process.returncode == 0 and "Traceback" not in output
 
 
+# A cycle of objects, of which torch leaves 400,000.
+CYCLE = """
+import os, sys
+from depthlm_ros.ros.node import main
+
+class Cycle:
+    def __del__(self, write=os.write):
+        write(1, b"looked through at the end")
+
+cycle = Cycle()
+cycle.itself = cycle
+sys.exit(main())
+"""
+
+
+def test_the_end_of_the_process_is_not_held_up_by_what_libraries_leave(node_from, robot):
+    child = node_from(CYCLE, "-p", "engine:=scripted")
+    robot.wait(lambda: "ready" in child.output())
+    assert child.stop() == 0
+    assert "looked through" not in child.output()
+
+
 @pytest.mark.parametrize("home", ["/proc/no/home", None])
 def test_without_a_home_logs_go_elsewhere_and_a_line_says_where(graph, tmp_path, home):
     temporary = {"TMPDIR": str(tmp_path), "ROS_LOG_DIR": None, "ROS_HOME": None}
