@@ -228,6 +228,32 @@ def test_a_camera_with_compressed_images_alone_is_named_with_the_parameter_to_se
     robot.wait(lambda: advice in robot.ask().message)
 
 
+def test_a_topic_of_another_type_is_told_with_both_types_and_what_to_do(node_process, make_robot):
+    """As where the topic of compressed images is given for the raw ones."""
+    robot = make_robot("", "/typed")
+    for topic in ("wrong", "wrong_too"):
+        robot.node.create_publisher(CompressedImage, topic, 1)
+
+    def told(camera, kind, advice):
+        robot.images.publish(robot.new_image())
+        words = "sensor_msgs/msg/CompressedImage", f"sensor_msgs/msg/{kind};", advice
+        message = robot.ask(camera=camera).message
+        return all(word in message for word in words)
+
+    cameras = "-p", "engine:=scripted", "-p", "cameras:=[left, right]"
+    wrong = "-r", "left/image:=/wrong", "-r", "right/camera_info:=/wrong_too"
+    with node_process("-r", "__node:=typed", *cameras, *wrong, "-r", "right/image:=/image"):
+        robot.wait(lambda: told("left", "Image", "left.input.compressed to true"))
+        robot.wait(lambda: told("right", "CameraInfo", "-r right/camera_info:="))
+
+
+def test_one_topic_for_images_and_camera_info_is_refused_by_name(node_process, make_robot):
+    words = "-r", "__node:=same", "-p", "engine:=scripted", "-r", "camera_info:=/image"
+    with node_process(*words):
+        message = make_robot("", "/same").ask().message
+    assert all(w in message for w in ("image (", "camera_info (", " /image:", "/same configure"))
+
+
 def test_one_of_several_is_named_with_its_own_parameter_and_launch_argument(start):
     robot = start(cameras=["left", "right", "rear"], right__input__compressed=True)
     robot.node.create_publisher(CompressedImage, "left/image/compressed", 1)
