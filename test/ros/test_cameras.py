@@ -103,6 +103,30 @@ def test_a_single_camera_with_a_name_has_topics_of_that_name(start):
     robot.wait(answered)
 
 
+def test_what_is_wrong_with_each_camera_is_told_and_not_for_each_image(start, capfd):
+    """Of cameras that differ in what is wrong, and in numbers that differ from image to image."""
+    names = "left", "right"
+    robot = start(cameras=list(names))
+    publishers = {name: camera_publishers(robot, name) for name in names}
+
+    def answered(name, image):
+        images, infos = publishers[name]
+        infos.publish(robot.info())
+        images.publish(image)
+        return robot.ask(camera=name).code == Code.BAD_IMAGE
+
+    for short in range(1, 6):
+        image = robot.new_image()
+        image.encoding = "16UC1"
+        robot.wait(lambda image=image: answered("left", image))
+        image = robot.new_image()
+        image.data = image.data[:-short]
+        robot.wait(lambda image=image: answered("right", image))
+    told = capfd.readouterr().err
+    assert told.count("'16UC1'") == 1 and told.count("230399 bytes") == 1
+    assert told.count("bytes of data") == told.count("230399 bytes of data")
+
+
 @pytest.mark.parametrize("names", [["left", "left"], ["x" * 65], ["a"] * 500])
 def test_names_that_cannot_be_used_are_refused_and_not_repeated_at_length(context, names):
     overrides = [Parameter("cameras", value=names)]
