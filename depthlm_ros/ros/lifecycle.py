@@ -13,6 +13,7 @@ from depthlm_ros.ros.compat import (
     lifecycle_state,
     wrap_change_state,
 )
+from depthlm_ros.ros.process import starting_ros
 
 _DONE, _FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -28,7 +29,8 @@ class ManagedNode(LifecycleNode):
 
     def __init__(self, name, **node_options):
         try:
-            super().__init__(name, **node_options)
+            with starting_ros():
+                super().__init__(name, **node_options)
         except ParameterException as error:  # of those that every node has: use_sim_time:=ture
             raise InputError(f"a parameter cannot be used: {error}") from error
         self.failure = ""

@@ -4,10 +4,14 @@
 Topics, services, parameters and states are described in README.md.
 """
 
+import atexit
+import gc
 import os
+import re
 import sys
 import time
 import traceback
+from math import inf
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -45,6 +49,8 @@ LOOK_S = 0.1  # how often a signal to stop is looked for
 # be done where a busy machine grants few; and so many looks after the last. Each takes GLANCE_S.
 ANSWERS_S, LEAST_LOOKS, QUIET_LOOKS = 2.5, 100, 20
 GLANCE_S = 0.005
+TELL_S = 60.0  # after which a problem that stays is told again
+KINDS_TOLD = 1000  # most kinds of problems that are remembered
 # Python's usual 5 ms are what every operation of a model waits for where callbacks keep the
 # interpreter busy, and every callback where a model does.
 SWITCH_S = 0.0005
@@ -58,7 +64,7 @@ class DepthLMNode(ManagedNode):
 
     def __init__(self, load=None, **node_options):
         super().__init__("depthlm", **node_options)
-        self._told = None
+        self._told: dict[str, float] = {}  # kind of problem -> time.monotonic() s
         self._own_load = load
         self._settings = Parameters(self, self._on_parameters)
         for problem in self._settings.unknown():
@@ -87,12 +93,17 @@ class DepthLMNode(ManagedNode):
             self.get_logger().info(self.unconfigured.text)
 
     def tell_once(self, error) -> None:
-        """Log a problem, but not again and again, nor what is told of the whole node."""
-        problem = self._worker.problem
-        known = self._told, problem.text if problem else ""
-        if str(error) not in known and self.context.ok():
-            self._told = str(error)
-            self.get_logger().error(self._told)
+        """Log a problem, but not again within TELL_S, whatever numbers it holds by then, nor what
+        is told of the whole node."""
+        text, problem, now = str(error), self._worker.problem, time.monotonic()
+        kind = re.sub(r"\b\d[\d.]*", "0", text)
+        is_known = now - self._told.get(kind, -inf) < TELL_S or (problem and text == problem.text)
+        if is_known or not self.context.ok():
+            return
+        if len(self._told) >= KINDS_TOLD:
+            self._told.clear()
+        self._told[kind] = now
+        self.get_logger().error(text)
 
     def tell_fault(self, error) -> None:
         """Log an exception that nobody expected, as tell_once()."""
@@ -265,6 +276,9 @@ def main(args=None, load=None) -> int:
     stop = Stop()
     node = None
     sys.setswitchinterval(SWITCH_S)
+    # What torch leaves goes with the process. To look through it first takes a busy machine 4 s,
+    # and launch loses patience 5 s after SIGINT.
+    atexit.register(gc.freeze)
     try:
         start_ros(args)
         node = DepthLMNode(load)

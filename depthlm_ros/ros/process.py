@@ -2,6 +2,7 @@
 """A process of ours among ROS's: how it starts rclpy, where it logs, and how a signal ends it."""
 
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.signals import SignalHandlerOptions
 
-from depthlm_ros.errors import InputError
+from depthlm_ros.errors import InputError, first_line
 from depthlm_ros.ros.dds import choose_profile
 
 PATIENCE_S = 1.0  # signals that come at once are delivered in any order
@@ -52,11 +53,29 @@ def start_ros(args: Sequence[str] | None = None, context: Context | None = None)
 
     Where no log file can be written (HOME is missing or read-only), logs go to the folder of
     temporary files, and a line on stderr says so. InputError if the user chose such a folder by
-    ROS_LOG_DIR.
+    ROS_LOG_DIR, or for anything else that keeps ROS from starting.
     """
     choose_profile()
     args = [*(sys.argv if args is None else args), *_log_arguments()]
-    rclpy.init(args=args, context=context, signal_handler_options=SignalHandlerOptions.NO)
+    with starting_ros():
+        rclpy.init(args=args, context=context, signal_handler_options=SignalHandlerOptions.NO)
+
+
+@contextmanager
+def starting_ros() -> Iterator[None]:
+    """InputError for what rcl or the middleware refuses while a context or a node is made."""
+    try:
+        yield
+    except RuntimeError as error:  # rcl's errors have no public name
+        reason = re.sub(r", at \S+:\d+", "", first_line(error))
+        names = sorted(
+            name for name in os.environ if re.match("ROS_|RMW_|FASTDDS_|FASTRTPS_", name)
+        )
+        given = ", ".join(f"{name}={os.environ[name]}" for name in names) or "none"
+        raise InputError(
+            f"ROS cannot start: {reason}. Look at the arguments behind --ros-args and at ROS's"
+            f" environment variables, here {given}"
+        ) from error
 
 
 def _log_arguments() -> list[str]:

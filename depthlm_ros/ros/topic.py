@@ -21,6 +21,7 @@ class Topic:
     """Subscribes the newest messages of a relative name, from start() to stop().
 
     resolved: the full name after namespace and remapping, or another one given.
+    type: of its messages, as ROS names it.
     wish: "reliable", "best_effort", or "auto": reliable if all publishers are, since a reliable
     subscriber gets nothing from a best-effort publisher. Where all publishers keep their last
     message for late subscribers, it is fetched.
@@ -32,6 +33,7 @@ class Topic:
         self._asked = resolved or name  # resolved twice, two swapped cameras would be swapped back
         self._node = node
         self._kind = kind
+        self.type = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
         self._callback = callback
         self._wish = wish
         self._depth = depth
@@ -49,8 +51,13 @@ class Topic:
         self._subscription = None
 
     def publishers(self) -> list:
-        """TopicEndpointInfo of each publisher."""
-        return self._node.get_publishers_info_by_topic(self.resolved)
+        """TopicEndpointInfo of each publisher of such messages."""
+        return [p for p in self._endpoints() if p.topic_type == self.type]
+
+    @property
+    def others(self) -> list[str]:
+        """The types of what else is published under its name, of which nothing is heard."""
+        return sorted({p.topic_type for p in self._endpoints()} - {self.type})
 
     def follow(self) -> None:
         """Subscribe anew if the publishers now offer something else."""
@@ -67,18 +74,20 @@ class Topic:
 
     def alternatives(self) -> list:
         """Names of other topics on which other nodes publish such messages."""
-        module, name = self._kind.__module__.split(".")[0], self._kind.__name__
         own = self._node.get_namespace(), self._node.get_name()
         return sorted(
             topic
             for topic, kinds in self._node.get_topic_names_and_types()
-            if f"{module}/msg/{name}" in kinds
+            if self.type in kinds
             and topic != self.resolved
             and any(
                 (p.node_namespace, p.node_name) != own
                 for p in self._node.get_publishers_info_by_topic(topic)
             )
         )
+
+    def _endpoints(self) -> list:
+        return self._node.get_publishers_info_by_topic(self.resolved)
 
     def _wanted(self, publishers) -> dict:
         """The policies that fit all publishers and give the most."""

@@ -103,6 +103,30 @@ def test_a_single_camera_with_a_name_has_topics_of_that_name(start):
     robot.wait(answered)
 
 
+def test_what_is_wrong_with_each_camera_is_told_and_not_for_each_image(start, capfd):
+    """Of cameras that differ in what is wrong, and in numbers that differ from image to image."""
+    names = "left", "right"
+    robot = start(cameras=list(names))
+    publishers = {name: camera_publishers(robot, name) for name in names}
+
+    def answered(name, image):
+        images, infos = publishers[name]
+        infos.publish(robot.info())
+        images.publish(image)
+        return robot.ask(camera=name).code == Code.BAD_IMAGE
+
+    for short in range(1, 6):
+        image = robot.new_image()
+        image.encoding = "16UC1"
+        robot.wait(lambda image=image: answered("left", image))
+        image = robot.new_image()
+        image.data = image.data[:-short]
+        robot.wait(lambda image=image: answered("right", image))
+    told = capfd.readouterr().err
+    assert told.count("'16UC1'") == 1 and told.count("230399 bytes") == 1
+    assert told.count("bytes of data") == told.count("230399 bytes of data")
+
+
 @pytest.mark.parametrize("names", [["left", "left"], ["x" * 65], ["a"] * 500])
 def test_names_that_cannot_be_used_are_refused_and_not_repeated_at_length(context, names):
     overrides = [Parameter("cameras", value=names)]
@@ -226,6 +250,32 @@ def test_a_camera_with_compressed_images_alone_is_named_with_the_parameter_to_se
     robot.images = robot.node.create_publisher(CompressedImage, "image/compressed", 1)
     advice = "/image/compressed is published: set input.compressed to true"
     robot.wait(lambda: advice in robot.ask().message)
+
+
+def test_a_topic_of_another_type_is_told_with_both_types_and_what_to_do(node_process, make_robot):
+    """As where the topic of compressed images is given for the raw ones."""
+    robot = make_robot("", "/typed")
+    for topic in ("wrong", "wrong_too"):
+        robot.node.create_publisher(CompressedImage, topic, 1)
+
+    def told(camera, kind, advice):
+        robot.images.publish(robot.new_image())
+        words = "sensor_msgs/msg/CompressedImage", f"sensor_msgs/msg/{kind};", advice
+        message = robot.ask(camera=camera).message
+        return all(word in message for word in words)
+
+    cameras = "-p", "engine:=scripted", "-p", "cameras:=[left, right]"
+    wrong = "-r", "left/image:=/wrong", "-r", "right/camera_info:=/wrong_too"
+    with node_process("-r", "__node:=typed", *cameras, *wrong, "-r", "right/image:=/image"):
+        robot.wait(lambda: told("left", "Image", "left.input.compressed to true"))
+        robot.wait(lambda: told("right", "CameraInfo", "-r right/camera_info:="))
+
+
+def test_one_topic_for_images_and_camera_info_is_refused_by_name(node_process, make_robot):
+    words = "-r", "__node:=same", "-p", "engine:=scripted", "-r", "camera_info:=/image"
+    with node_process(*words):
+        message = make_robot("", "/same").ask().message
+    assert all(w in message for w in ("image (", "camera_info (", " /image:", "/same configure"))
 
 
 def test_one_of_several_is_named_with_its_own_parameter_and_launch_argument(start):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rclpy")
+from depthlm_ros.cli import main
 
 PROGRAM = Path(sys.executable).parent / "depthlm_node"
 ALL_DONE_S = 60.0
@@ -64,6 +65,28 @@ def test_a_second_interrupt_does_not_break_off_an_orderly_end(graph, number):
     assert process.returncode == 0 and "Traceback" not in output
 
 
+# A cycle of objects, of which torch leaves 400,000.
+CYCLE = """
+import os, sys
+from depthlm_ros.ros.node import main
+
+class Cycle:
+    def __del__(self, write=os.write):
+        write(1, b"looked through at the end")
+
+cycle = Cycle()
+cycle.itself = cycle
+sys.exit(main())
+"""
+
+
+def test_the_end_of_the_process_is_not_held_up_by_what_libraries_leave(node_from, robot):
+    child = node_from(CYCLE, "-p", "engine:=scripted")
+    robot.wait(lambda: "ready" in child.output())
+    assert child.stop() == 0
+    assert "looked through" not in child.output()
+
+
 @pytest.mark.parametrize("home", ["/proc/no/home", None])
 def test_without_a_home_logs_go_elsewhere_and_a_line_says_where(graph, tmp_path, home):
     temporary = {"TMPDIR": str(tmp_path), "ROS_LOG_DIR": None, "ROS_HOME": None}
@@ -101,6 +124,36 @@ def test_the_client_works_without_a_home(graph, tmp_path, home):
     )
     assert done.returncode == 2 and "/nobody/" in done.stderr
     assert "Traceback" not in done.stderr and "ROS_LOG_DIR" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        ("depthlm_ros.ros.node", "ROS_SECURITY_ENABLE", "true"),
+        ("depthlm_ros.ros.node", "ROS_STATIC_PEERS", "no peer"),  # when the node is made
+        ("depthlm_ros.ros.tools.demo_camera", "ROS_DOMAIN_ID", "robot"),
+    ],
+)
+def test_what_ros_refuses_in_the_environment_is_told_in_a_line(graph, module, name, value):
+    strict = {"ROS_SECURITY_STRATEGY": "Enforce", "ROS_SECURITY_KEYSTORE": "", name: value}
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=ALL_DONE_S,
+        env={**os.environ, **strict},
+    )
+    assert done.returncode == 1
+    assert f"{name}={value}" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_client_tells_in_a_line_what_ros_refuses(graph, monkeypatch, capsys):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "robot")
+    assert main(["call", "--at", "1,1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ROS_DOMAIN_ID=robot" in line
 
 
 def test_a_misspelt_parameter_is_told_in_the_log_and_misspelt_booleans_end_the_node(graph):

@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Responses to clients whom the node has not discovered yet, as on a machine that is too busy."""
 
+import time
 import warnings
 
 import pytest
@@ -12,6 +13,7 @@ from std_srvs.srv import Trigger
 from depthlm_ros.errors import Code
 from depthlm_ros.ros.compat import LOST_RESPONSE
 from depthlm_ros.ros.serve import replies
+from depthlm_ros.ros.serve.queries import DEEP
 from depthlm_ros.ros.tools.client import Client
 
 TOLD = f"{LOST_RESPONSE} (timeout): client will not receive response, at rmw_response.cpp:153"
@@ -49,7 +51,7 @@ def node(context, monkeypatch):
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # is put back
     with warnings.catch_warnings():
         made = rclpy.create_node("replies", context=context)
-        made.create_service(Trigger, "~/trigger", lambda request, response: response)
+        made.create_service(Trigger, "~/trigger", lambda _, response: response, qos_profile=DEEP)
         yield made
         made.destroy_node()
 
@@ -65,6 +67,28 @@ def test_a_client_that_is_never_reached_is_told_of_in_the_log(node, robot, monke
     said = []
     node.create_client(Trigger, "~/trigger").call_async(Trigger.Request())
     robot.wait(lambda: said.append(capfd.readouterr().err) or "~/trigger" in "".join(said))
+
+
+def test_a_crowd_that_is_gone_leaves_the_time_to_whoever_is_there(node, robot, monkeypatch):
+    """Killed clients leave requests, and each response to them holds the executor up."""
+    (service,) = [s for s in node.services if s.srv_name.endswith("trigger")]
+    gone, send, missed = 200, service.send_response, []
+
+    def to_the_last(response, header):
+        if header.request_id.sequence_number > gone:
+            send(response, header)
+            return
+        missed.append(header)
+        time.sleep(0.02)
+        warnings.warn(TOLD, RuntimeWarning, stacklevel=1)
+
+    monkeypatch.setattr(service, "send_response", to_the_last)
+    made = replies.Replies(node)
+    robot.executor.add_node(node)
+    client = node.create_client(Trigger, "~/trigger", qos_profile=DEEP)
+    futures = [client.call_async(Trigger.Request()) for _ in range(gone + 1)]
+    robot.wait(futures[-1].done)
+    assert len(missed) < gone / 2 and made.unheard == gone
 
 
 def test_other_warnings_are_shown_as_before(node, monkeypatch):

@@ -37,15 +37,29 @@ class Cameras:
         return iter(self._ports.values())
 
     def open(self, node, worker, parameters) -> None:
-        """Make a port for each camera that the parameters name; none if one cannot be made."""
+        """Make a port for each camera that the parameters name; none if one cannot be made.
+
+        InputError where a topic is remapped to one of another type.
+        """
         names = parameters.now.cameras
         is_named = names != Settings().cameras
         try:
             for name in names:
                 self._ports[name] = CameraPort(node, name, is_named, worker, parameters)
+            self._check_types()
         except Exception:
             self.close()
             raise
+
+    def _check_types(self) -> None:
+        heard: dict = {}
+        for topic in (topic for port in self for topic in port.inputs.topics):
+            other = heard.setdefault(topic.resolved, topic)
+            if other.type != topic.type:
+                raise InputError(
+                    f"{other.name} ({other.type}) and {topic.name} ({topic.type}) are both"
+                    f" {topic.resolved}: remap each to a topic of its type"
+                )
 
     def start(self) -> None:
         """Hear all cameras and produce their streams; none if one cannot be heard."""

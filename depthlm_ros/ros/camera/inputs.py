@@ -31,7 +31,7 @@ PROBE_S = 5.0  # how often an image is decoded though nobody asks
 LAST, ENOUGH = 4, 3  # of the last four images three were asked about; half would hit the others
 REMEMBERED = 64  # images, for detections: two seconds of a camera at 30 Hz
 REMEMBERED_BYTES = 256 * 2**20
-_COMPRESSED = "/compressed"
+_COMPRESSED, _COMPRESSED_TYPE = "/compressed", "sensor_msgs/msg/CompressedImage"
 
 
 class CameraImage:
@@ -206,6 +206,11 @@ class Inputs:
         return self._images.resolved
 
     @property
+    def topics(self) -> tuple[Topic, Topic]:
+        """Those of images and of camera_info."""
+        return self._images, self._infos
+
+    @property
     def age_s(self) -> float:
         """Seconds since the newest usable image came; inf if there is none."""
         return inf if self._newest is None else time.monotonic() - self._newest.pair.arrived
@@ -362,6 +367,9 @@ class Inputs:
         waiting = f"waiting for {topic.name} on {topic.resolved}"
         if self._image is not None and self._info is not None:
             return f"{waiting}: that of the first image may still come"
+        if not topic.publishers() and topic.others:
+            others = ", ".join(topic.others)
+            return f"{waiting}, which carries {others} and no {topic.type}; {self._advice(topic)}"
         if not topic.publishers():
             return f"{waiting}, which nobody publishes; {self._advice(topic)}"
         if topic.deaf:
@@ -382,7 +390,9 @@ class Inputs:
         )
 
     def _advice(self, topic) -> str:
-        """What to do about a topic that nobody publishes."""
+        """What to do about a topic on which nobody publishes such messages."""
+        if topic is self._images and _COMPRESSED_TYPE in topic.others:
+            return f"set {self._own}input.compressed to true"
         raw = topic.resolved.removesuffix(_COMPRESSED)
         twin = raw if raw != topic.resolved else raw + _COMPRESSED
         if self._node.count_publishers(twin):

@@ -16,7 +16,7 @@ from sensor_msgs.msg import RegionOfInterest
 
 from depthlm_ros.errors import Code, EngineError
 from depthlm_ros.ros.convert import duration_message
-from depthlm_ros.ros.process import interrupt_after, start_ros
+from depthlm_ros.ros.process import interrupt_after, start_ros, starting_ros
 from depthlm_ros.ros.serve.queries import DEEP, interfaces
 
 AGAIN_S = 0.5  # between two questions while the model is loading
@@ -36,9 +36,10 @@ class Client:
         self._wait_s, self._waiting = wait_s, waiting
         self._context = rclpy.Context()
         start_ros(context=self._context)
-        self._node = rclpy.create_node(
-            f"depthlm_client_{os.getpid()}", context=self._context, enable_rosout=False
-        )
+        with starting_ros():
+            self._node = rclpy.create_node(
+                f"depthlm_client_{os.getpid()}", context=self._context, enable_rosout=False
+            )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._clients, self._scans = {}, None

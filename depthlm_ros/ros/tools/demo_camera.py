@@ -19,7 +19,7 @@ from depthlm_ros.demo.scene import FRAME_ID, demo_frame
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.convert import camera_info_message, image_message
-from depthlm_ros.ros.process import Stop, start_ros
+from depthlm_ros.ros.process import Stop, start_ros, starting_ros
 
 ABOUT = """\
 A camera that shows one image on image_raw, with its camera_info, until Ctrl+C.
@@ -39,7 +39,8 @@ class DemoCamera(Node):
     """Its parameters are those of ABOUT."""
 
     def __init__(self):
-        super().__init__("demo_camera")
+        with starting_ros():
+            super().__init__("demo_camera")
         given = {name: self._given(name, "") for name in ("image", "camera")}
         given |= {name: self._given(name, 0.0) for name in ("fx", "fy", "cx", "cy")}
         rate = self._given("rate", 4.0)

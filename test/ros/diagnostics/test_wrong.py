@@ -14,6 +14,7 @@ from PIL import Image as ImageFile
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
+from depthlm_ros.camera import Camera
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import Code
 from depthlm_ros.ros.camera import inputs
@@ -68,6 +69,34 @@ def test_an_engine_that_always_fails_is_an_error_and_one_success_ends_it(watch):
     broken.clear()
     assert watched.robot.ask().success
     watched.reported("depthlm: model", OK)
+
+
+def test_grids_that_fail_are_not_called_slow(watch):
+    def answer(view, pixel):
+        raise RuntimeError("no such kernel")
+
+    watched = watch(ScriptedEngine(answer), grid__rate=20, grid__columns=2, grid__rows=2)
+    watched.robot.node.create_subscription(PointCloud2, "/depthlm/points", print, 1)
+    watched.robot.show()
+
+    def failed():
+        values = watched.reported("depthlm: model", ERROR, "no such kernel")
+        return int(values["failures EngineError"]) > 20
+
+    watched.robot.wait(failed)
+    watched.reported("depthlm: camera camera", OK)
+
+
+def test_what_callers_do_wrong_is_no_error_of_the_node(watch):
+    watched = watch(grid__rate=0.0)
+    robot = watched.robot
+    robot.show()
+    image, info = robot.new_image(), robot.info(Camera(640, 480, 500.0, 500.0, 320.0, 240.0))
+    bad = robot.query_image.Request(image=image, camera_info=info, u=[1.0], v=[1.0])
+    for _ in range(diagnostics.ROW):
+        assert robot.call(robot.image, bad).code == Code.BAD_INTRINSICS
+    values = watched.reported("depthlm: model", OK)
+    assert values["failures CameraError"] == str(diagnostics.ROW)
 
 
 def test_an_engine_that_hangs_is_an_error_and_requests_still_end(watch, monkeypatch):
