@@ -172,6 +172,9 @@ def test_the_tokenizer_keeps_digits_single_and_sentences_short(collator, shot):
 
 def test_a_run_writes_a_checkpoint_that_loads_and_says_how_it_was_made(tiny, shot):
     folder = sft.train(replace(tiny, heldout={"scenes": 1, "pixels": 1}))
+    for written in (folder, *folder.parent.glob("steps/checkpoint-*")):  # also for other users
+        modes = {(written / name).stat().st_mode for name in ("config.json", "model.safetensors")}
+        assert len(modes) == 1
     row = from_folder(folder)
     assert row.wording == WORDING and row.model == str(folder)
     model, info = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True)

@@ -112,6 +112,9 @@ def test_a_signal_to_all_processes_of_a_run_leaves_a_checkpoint_it_goes_on_from(
     path, mark = config(), tmp_path / "stepping"
     process = started("-c", SLOW, path, mark)
     wait_for(mark, process)
+    with pytest.raises(SystemExit) as second:  # a second run in the same folder
+        sft.main([str(path)])
+    assert str(tmp_path / "run") in second.value.code and process.poll() is None
     os.killpg(process.pid, number)
     status, said = ended(process)
     assert status == 128 + number and said.startswith("training.sft: ")

@@ -32,14 +32,15 @@ class Run:
 
     base: the folder of what it starts from.
     found: the complete checkpoint to go on from, None to begin.
-    Raises InputError where the data are not there or cannot be in metres, or the folder holds a
-    run of another config; CheckpointError where the base cannot be used.
+    Raises InputError where another process trains in the folder, the data are not there or cannot
+    be in metres, or the folder holds a run of another config; CheckpointError for an unusable base.
     """
 
     def __init__(self, config):
         self.config, self.out = config, Path(config.out)
         self.base = self.out / "base"
         self._first = PartialState().is_main_process
+        self._lock = run_folder.held(self.out) if self._first else None
         self.found = self._newest()
         self.manifest = Manifest(config, self.out, resumed=self.found is not None)
         if self._first:
