@@ -30,9 +30,12 @@ GUARD = "guard.json"  # the state of guard.Guard
 def held(out) -> IO:
     """The lock of a run's folder, which is made: held until it is closed or the process ends.
 
-    Raises InputError where another process holds it: two runs would delete each other's base and
-    checkpoints. Of the process alone, not of those that read data for it.
+    Raises InputError where `out` is a file, or another process holds the lock: two runs would
+    delete each other's base and checkpoints. The lock is the process's, not theirs that read data
+    for it.
     """
+    if Path(out).is_file():
+        raise InputError(f"{out} is a file: the folder of a run is made there, give another --out")
     Path(out).mkdir(parents=True, exist_ok=True)
     file = Path(out, "lock").open("a")  # noqa: SIM115
     try:

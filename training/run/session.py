@@ -32,21 +32,21 @@ class Run:
 
     base: the folder of what it starts from.
     found: the complete checkpoint to go on from, None to begin.
-    Raises InputError where another process trains in the folder, the data are not there or cannot
-    be in metres, or the folder holds a run of another config; CheckpointError for an unusable base.
+    Raises InputError where another process trains in the folder, it holds a run of another config,
+    or the data are not there or cannot be in metres; CheckpointError for an unusable base.
     """
 
     def __init__(self, config):
         self.config, self.out = config, Path(config.out)
         self.base = self.out / "base"
         self._first = PartialState().is_main_process
-        self._lock = run_folder.held(self.out) if self._first else None
         self.found = self._newest()
         self.manifest = Manifest(config, self.out, resumed=self.found is not None)
         if self._first:
             check_data(config)
         torch.manual_seed(config.seed)  # of a new model
         if self._first:
+            self._lock = run_folder.held(self.out)
             ready_base(config, self.base, keep=self.found is not None)
         PartialState().wait_for_everyone()
         self._heldout = self._stop = None
