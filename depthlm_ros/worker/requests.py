@@ -15,7 +15,15 @@ from typing import Protocol
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.errors import Code, DepthLMError, EngineError, InputError, Problem, first_line
+from depthlm_ros.errors import (
+    Code,
+    DepthLMError,
+    EngineError,
+    InputError,
+    Problem,
+    UnsupportedError,
+    first_line,
+)
 from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import Ranges, RangesJob
 from depthlm_ros.regions import box_pixels
@@ -23,6 +31,7 @@ from depthlm_ros.scan import Region, grid_pixels, stride_shape
 from depthlm_ros.view import Frame
 
 GRID_STYLE = "grid"  # the checkpoint's style for grids, whichever that is
+GRID_KIND = "grid"  # what the node's own grids are counted as
 GRID_PRIORITY = -1  # grids give way to few pixels
 
 
@@ -157,7 +166,7 @@ class PixelRequest:
         frame: Frame | FrameSource,
         pixels: PixelSet,
         style: str = GRID_STYLE,
-        kind: str = "grid",
+        kind: str = GRID_KIND,
     ) -> "PixelRequest":
         """A request for many pixels, which gives way to all others and has no deadline."""
         return cls(camera, frame, pixels, style, GRID_PRIORITY, kind=kind)
@@ -244,6 +253,15 @@ class Pending:
             priority=request.priority,
             deadline=request.deadline,
         )
+
+    def is_callers(self, error: BaseException) -> bool:
+        """Whether an error that ended this request is its caller's: a cancel, pixels that cannot
+        be, or an image that came with it and cannot be asked about."""
+        if not isinstance(error, DepthLMError) or isinstance(error, UnsupportedError):
+            return False
+        asked_wrongly = error.code == Code.BAD_REQUEST and self.kind != GRID_KIND
+        sent_wrongly = isinstance(error, InputError) and not self._request.camera
+        return asked_wrongly or sent_wrongly or error.code == Code.CANCELLED
 
     def cancel(self) -> None:
         """End it now with what is answered; the other pixels are CANCELLED."""

@@ -36,7 +36,8 @@ class Statistics:
     """Of requests that were settled, by the kind they were asked as (query, grid ...).
 
     failures: error class or status of a pixel -> how many requests or pixels, since the start.
-    in_a_row: requests that failed since the last one that did not; last_failure: why.
+    in_a_row: requests that failed since the last one that did not, but for those whose callers
+    wanted or caused it; last_failure: why.
     """
 
     def __init__(self) -> None:
@@ -56,9 +57,11 @@ class Statistics:
         if statuses.get("TIMED_OUT"):
             self._timed_out.count()
 
-    def failed(self, error: BaseException) -> None:
-        """A request ended with this error."""
+    def failed(self, error: BaseException, is_callers: bool = False) -> None:
+        """A request ended with this error. is_callers: which says nothing about the node."""
         self.failures[type(error).__name__] += 1
+        if is_callers:
+            return
         self.in_a_row += 1
         self.last_failure = str(error)
 

@@ -130,7 +130,7 @@ class Worker:
             self._open.remove(pending)
         error = pending.future.exception()
         if error is not None:
-            self.statistics.failed(error)
+            self.statistics.failed(error, is_callers=pending.is_callers(error))
             return
         counts = np.bincount(pending.future.result().ranges.status, minlength=len(Status))
         bad = {status.name: int(counts[status]) for status in FAILED if counts[status]}

@@ -185,6 +185,7 @@ class Outputs:
                 self._publish(*self._latest)
         except DepthLMError as error:
             self._is_due = False  # the next one at its time, not at once
+            self._pace.unwanted()  # the advice for slow grids would not help
             self._node.tell_once(error)
         finally:
             self._grid = None

@@ -175,7 +175,10 @@ class Asking:
         return request.frame.strip("/ ") or self.parameters.now.query_frame
 
     def _tell(self, error, source):
-        """Log it; of what callers do wrong, each in another way, only one in TELL_S."""
+        """Log it, but for a cancel; of what callers do wrong, each in another way, only one in
+        TELL_S."""
+        if error.code == Code.CANCELLED:
+            return
         if not source.camera or error.code == Code.BAD_REQUEST:
             now = time.monotonic()
             if now - self._told < TELL_S:
