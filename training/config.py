@@ -34,6 +34,7 @@ from depthlm_ros.errors import DepthLMError, InputError
 StyleName = Literal["marker", "coordinates", "position"]
 Loss = Literal["text", "dense", "locate"]
 LOSSES = get_args(Loss)
+MAPS = "dense", "depth"  # losses that need no question
 
 # Strict: a quoted number is text, and a whole number no switch. 1e-3 is a number, see _Loader.
 Positive = Annotated[float, Strict(), Field(gt=0)]
@@ -222,6 +223,13 @@ class Stage:
     def __post_init__(self):
         if self.tasks and (self.ask or self.images):
             raise ValueError("tasks come instead of ask, and of all images (images: 0)")
+        asks = self.tasks or self.reply or any(self.ask.values())
+        losses = ("text", "locate", *MAPS) if asks else MAPS
+        if not any(self.weights.get(name) for name in losses):
+            raise ValueError(
+                "nothing is learnt: give ask (questions per image), or weights of"
+                f" {' or '.join(losses)}"
+            )
 
     def styles(self, own: str) -> list:
         """The styles that it asks in; own: the checkpoint's, for tasks that name none."""
@@ -338,6 +346,12 @@ class SftConfig(RunConfig):
             raise ValueError("muon needs whole matrices, which fsdp cuts up: take adamw")
         if self.fsdp and self.lora:
             raise ValueError("fsdp shares out weights of one type, and lora has two: take one")
+        known = self.checkpoint.styles if self.checkpoint else get_args(StyleName)
+        if unknown := {style for stage in self.stages for style in stage.ask} - {*known}:
+            raise ValueError(
+                f"stages ask in style {', '.join(sorted(unknown))}, and checkpoint.wording has"
+                f" {', '.join(self.checkpoint.wording)}"
+            )
 
     @property
     def steps(self) -> int:

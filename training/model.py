@@ -18,7 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from depthlm_ros.errors import DepthLMError, MissingDependency
+from depthlm_ros.errors import DepthLMError, InputError, MissingDependency, first_line
 from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.linear import linear_patches
 from depthlm_ros.models.progress import silent
@@ -163,7 +163,10 @@ def add_adapters(model: nn.Module, lora) -> None:
         lora_dropout=lora.dropout,
         target_modules=lora.targets or TARGETS,
     )
-    inject_adapter_in_model(config, model)
+    try:
+        inject_adapter_in_model(config, model)
+    except ValueError as error:  # no module has such a name, or adapters know none of its class
+        raise InputError(f"lora.targets: {first_line(error)}") from error
     for name, weight in model.named_parameters():
         if "lora_" in name:
             weight.data = weight.data.float()

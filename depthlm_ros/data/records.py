@@ -132,7 +132,8 @@ class Record(Checked):
         if not self.kind:
             raise RecordError(
                 f"{self.where}: nothing says whether these depths are distances along the ray or"
-                " z along the optical axis: pass --kind distance or --kind z (kind=... in Python),"
+                " z along the optical axis: pass --kind distance or --kind z (kind: z beside"
+                " the records of a config, kind=... in Python),"
                 ' or write "kind" into the record'
             )
         return self.kind

@@ -8,6 +8,7 @@ pytest.importorskip("peft")
 
 from transformers import AutoModelForImageTextToText
 
+from depthlm_ros.errors import InputError
 from training.config import Lora
 from training.data.collate import Collator
 from training.model import Student, add_adapters
@@ -56,3 +57,9 @@ def test_weights_are_16_bit_and_frozen_and_adapters_are_not(pair):
         adapter = "lora_" in name
         assert weight.requires_grad == adapter
         assert weight.dtype == (torch.float32 if adapter else torch.bfloat16)
+
+
+def test_targets_that_no_module_is_called_are_named(base_of):
+    learner = loaded(base_of("qwen3_vl"), torch.float32)
+    with pytest.raises(InputError, match=r"lora\.targets.*nope"):
+        add_adapters(learner, Lora(rank=4, targets=["nope"]))

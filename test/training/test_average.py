@@ -49,6 +49,9 @@ def test_the_mean_of_the_newest_whole_steps_answers_as_a_checkpoint(run, tmp_pat
         torch.testing.assert_close(weight, expected[name], rtol=2e-3, atol=1e-6)
     assert load_file(out / FILES[1])["heads.dense.bias"].tolist() == [1.0] * 16
     assert {p.name for p in out.iterdir()} == {p.name for p in TINY.iterdir()} | {run_folder.HEADS}
+    assert {(out / name).stat().st_mode for name in FILES} == {
+        (out / "config.json").stat().st_mode
+    }
     answer, known = (
         load_predictor(str(folder), warm_up=False).ranges(shot().frame, [(65, 50)]).distance_m
         for folder in (out, TINY)

@@ -114,6 +114,10 @@ def test_a_data_set_that_is_none_is_named(keys, data, key):
         ("{name: a, steps: 2, lr: 1, weights: {texts: 1}}", "stages[0].weights.texts"),
         ("{name: a, steps: 2, lr: 1, tasks: [depth]}", "stages[0].tasks"),
         ("{name: a, steps: 2, lr: 1, tasks: [axis], ask: {marker: 1}}", "stages[0]"),
+        ("{name: a, steps: 2, lr: 1, ask: {}, weights: {text: 1}}", "stages[0]"),
+        ("{name: a, steps: 2, lr: 1, ask: {marker: 0}, weights: {locate: 1}}", "stages[0]"),
+        ("{name: a, steps: 2, lr: 1, ask: {marker: 1}, weights: {text: 0}}", "stages[0]"),
+        ("{name: a, steps: 2, lr: 1, ask: {marker: 1, position: 1}}", ""),
     ],
 )
 def test_a_stage_that_cannot_work_is_named(keys, stage, key):

@@ -57,6 +57,13 @@ def test_a_dense_config_shows_the_true_map_beside_each_image(shards, tmp_path):
     assert np.abs(sheet[at] - middle).max() < 30
 
 
+@pytest.mark.parametrize("count", ["0", "-1", "six"])
+def test_a_count_below_one_is_refused(tmp_path, count):
+    with pytest.raises(SystemExit) as ended:
+        preview.main([TINY, "--count", count, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2 and not (tmp_path / "out").exists()
+
+
 def test_a_map_without_a_known_pixel_is_described_as_that():
     assert preview.described_map(np.full((2, 3), np.nan)) == "no pixel known"
     description = preview.described_map(np.array([[2.0, np.nan], [2.0, 2.0]]))

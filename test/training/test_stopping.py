@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 pytest.importorskip("torch")
 
@@ -76,6 +78,17 @@ def whole(tmp_path_factory, shards):
     return load_file(folder / "run/steps/checkpoint-8/model.safetensors")
 
 
+def write_record(folder, name):
+    """A file of one record of a grey image, which is there unless it is called gone."""
+    folder.mkdir(exist_ok=True)
+    line = {"image": f"{name}.png", "intrinsics": [100, 100, 60, 45, 120, 90]}
+    if name != "gone":
+        Image.new("RGB", (120, 90)).save(folder / line["image"])
+    path = folder / f"{name}.jsonl"
+    path.write_text(json.dumps({**line, "pixel_coords": [[60, 45]], "depth": [2.0]}))
+    return path
+
+
 def started(*arguments, **more):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     environment |= {"HF_HUB_OFFLINE": "1"}
@@ -112,6 +125,9 @@ def test_a_signal_to_all_processes_of_a_run_leaves_a_checkpoint_it_goes_on_from(
     path, mark = config(), tmp_path / "stepping"
     process = started("-c", SLOW, path, mark)
     wait_for(mark, process)
+    with pytest.raises(SystemExit) as second:  # a second run in the same folder
+        sft.main([str(path)])
+    assert str(tmp_path / "run") in second.value.code and process.poll() is None
     os.killpg(process.pid, number)
     status, said = ended(process)
     assert status == 128 + number and said.startswith("training.sft: ")
@@ -145,13 +161,24 @@ def test_the_second_signal_ends_a_run_at_once(config, tmp_path):
         ({"data": [{"records": "training"}]}, "training"),
         ({"data": [{"records": "setup.cfg", "kind": "z"}]}, "setup.cfg"),
         ({"heldout": {"records": "nowhere.jsonl"}}, "nowhere.jsonl"),
+        ({"heldout": {"records": "{gone}", "kind": "z"}}, "gone.png"),
+        ({"heldout": {"records": "{whole}"}}, "whole.jsonl:1"),
+        ({"data": [{"records": "{gone}", "kind": "z"}]}, "gone.png"),
+        ({"data": [{"records": "{whole}"}]}, "whole.jsonl:1"),
+        ({"data": "{folder}"}, "records:"),
         ({"out": "/proc/run"}, "/proc"),
+        ({"out": "setup.py"}, "setup.py"),
         ({"batch": 3, "micro_batch": 2}, "micro_batch"),
     ],
 )
 def test_what_cannot_work_is_one_sentence_before_the_model_is_loaded(
-    config, change, words, monkeypatch
+    config, change, words, monkeypatch, tmp_path
 ):
+    """Of records: {gone} has no image, {whole} does not state its kind."""
+    places = {"folder": str(tmp_path / "records")}
+    for name in ("gone", "whole"):
+        places[name] = str(write_record(tmp_path / "records", name))
+    change = yaml.safe_load(re.sub(r"{(\w+)}", lambda m: places[m[1]], yaml.safe_dump(change)))
     monkeypatch.setattr(sft, "load_student", None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SystemExit) as raised:

@@ -10,13 +10,14 @@ from math import isqrt
 
 import numpy as np
 
-from depthlm_ros.data.records import Records
+from depthlm_ros.data.records import Record
 from depthlm_ros.errors import InputError
 from training.config import DenseConfig
 from training.data.shards import Shot
-from training.data.sources import opened
+from training.data.sources import held_out, opened
 
-LOOKED_AT = 200  # images of each data set, evenly spread
+LOOKED_AT = 200  # labels of so many images of each data set, evenly spread
+OPENED = 5  # and so many of these images themselves
 OF_A_MAP = 20_000  # about so many pixels of a depth image
 QUANTILES = 0.05, 0.5, 0.95, 1.0
 
@@ -24,14 +25,15 @@ QUANTILES = 0.05, 0.5, 0.95, 1.0
 def check_data(config) -> None:
     """Open all data of a RunConfig and print the quantiles of their labels.
 
-    Raises InputError where something is not there, or the median of a data set's labels is not
-    within `median_m`.
+    Raises InputError where something is not there, the median of a data set's labels is not
+    within `median_m`, or a record that is held out cannot be used.
     """
     for part in opened(config.data, maps=isinstance(config, DenseConfig)):
         if not part.pairs:
             print(checked_labels(part.name, part.items, config.median_m), flush=True)
     if config.heldout and config.heldout.records:
-        Records(config.heldout.records, config.heldout.kind)
+        for _ in held_out(config.heldout):
+            pass
 
 
 def checked_labels(name: str, items: Sequence, median_m: tuple) -> str:
@@ -53,6 +55,7 @@ def checked_labels(name: str, items: Sequence, median_m: tuple) -> str:
             f"none of {len(numbers)} images of '{name}' has a label that can be read"
             + (f", the first: {fault}" if fault else "")
         )
+    _check_images(name, items, numbers)
     low, half, high, most = np.quantile(labels, QUANTILES)
     least_allowed, most_allowed = median_m
     if not least_allowed <= half <= most_allowed:
@@ -67,10 +70,27 @@ def checked_labels(name: str, items: Sequence, median_m: tuple) -> str:
     )
 
 
+def _check_images(name, items, numbers) -> None:
+    """Raise InputError where none of some images can be used with its camera."""
+    faults, tried = [], numbers[:: max(len(numbers) // OPENED, 1)]
+    for number in tried:
+        try:
+            item = items[int(number)]
+            if isinstance(item, Record):
+                item.frame()
+        except InputError as error:
+            faults.append(error)
+    if len(faults) == len(tried):
+        raise InputError(
+            f"none of {len(tried)} images of '{name}' can be used, the first: {faults[0]}"
+        )
+
+
 def _known(item) -> np.ndarray:
     """The metres that training draws from."""
     if isinstance(item, Shot):
         return item.distance_m
+    item.stated_kind()
     if not item.depth_path:
         return item.label_m
     found = item.depth_map()

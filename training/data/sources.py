@@ -2,9 +2,11 @@
 """The data entries of a config, opened."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from depthlm_ros.data.jsonl import found_files
 from depthlm_ros.data.pairs import Pairs
@@ -36,6 +38,20 @@ def opened(data: list, maps: bool = False) -> list:
             + "\n  ".join(missing)
         )
     return [_opened(entry) for entry in data]
+
+
+def held_out(heldout) -> Iterator:
+    """(frame, pixels (N, 2), metres along the ray (N,)) of each record that a Heldout measures on,
+    read now. InputError where one of them cannot be used."""
+    records = Records(heldout.records, heldout.kind)
+    chosen = np.linspace(0, len(records) - 1, min(heldout.images, len(records))).astype(int)
+    for record in (records[int(number)] for number in chosen):
+        metres = record.label_as("distance")
+        try:
+            frame = record.frame()
+        except InputError as error:
+            raise InputError(f"{record.where}, held out: {error}") from error
+        yield frame, record.pixels[: heldout.pixels], metres[: heldout.pixels]
 
 
 def _curate(folder, maps) -> str:
@@ -84,4 +100,9 @@ def _shards(folder) -> Sequence:
         )
     if not path.is_dir():
         raise InputError(f"there is no folder {path} of shards")
+    if any(path.glob("*.jsonl")) and not any(path.glob("*.npz")):
+        raise InputError(
+            f"{path} holds records and was given as shards:"
+            f" say data: [{{records: {path}/*.jsonl}}]"
+        )
     return read_shards(path)

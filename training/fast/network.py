@@ -9,6 +9,7 @@ import torch
 
 from depthlm_ros.models.tower import Tower
 from depthlm_ros.models.vision import ImageTensors
+from training.run.optimizers import orthogonal
 
 
 def views_of(values, size, grid, merge) -> ImageTensors:
@@ -47,7 +48,7 @@ def states(model, tower: Tower, views: ImageTensors, ids, positions, mask, first
 
 
 class Muon:
-    """torch.optim.Muon (momentum 0.95, Nesterov, match_rms_adamw) for parameters of equal shape at
+    """Muon as in training/run/optimizers.py for parameters of equal shape at
     once, which is thirty times fewer kernels."""
 
     def __init__(self, parameters, weight_decay, momentum=0.95):
@@ -72,16 +73,3 @@ class Muon:
             length = lr * 0.2 * max(group[0].shape) ** 0.5
             torch._foreach_mul_(group, 1 - lr * self._decay)
             torch._foreach_add_(group, list(update.to(group[0].dtype).unbind()), alpha=-length)
-
-
-def orthogonal(matrices, steps=5) -> torch.Tensor:
-    """(n, a, b) -> the nearest orthogonal ones, roughly: Newton-Schulz as torch's Muon does it."""
-    tall = matrices.shape[1] > matrices.shape[2]
-    found = matrices.bfloat16() if matrices.is_cuda else matrices.float()  # slow on a processor
-    found = found.transpose(1, 2) if tall else found
-    found = found / found.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
-    for _ in range(steps):
-        squares = found @ found.transpose(1, 2)
-        more = torch.baddbmm(squares, squares, squares, beta=-4.7750, alpha=2.0315)
-        found = torch.baddbmm(found, more, found, beta=3.4445)
-    return found.transpose(1, 2) if tall else found

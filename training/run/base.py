@@ -16,7 +16,7 @@ from pathlib import Path
 from depthlm_ros.checkpoints import ROW_FILE, TINY, check_folder
 from depthlm_ros.errors import CheckpointError, InputError, first_line
 from training.run import fresh
-from training.run.run_folder import HEADS, newest_complete
+from training.run.run_folder import HEADS, newest_complete, readable
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -79,6 +79,7 @@ def derived(base, out):
         if (base / name).exists():
             shutil.copyfile(base / name, making / name)
     yield making
+    readable(making)
     making.rename(out)
 
 

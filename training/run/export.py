@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from depthlm_ros.checkpoints import HEAD_PREFIX
 from depthlm_ros.errors import CheckpointError
 from training.run.base import PROCESSOR_FILES
-from training.run.run_folder import HEADS, replace_folder
+from training.run.run_folder import HEADS, readable, replace_folder
 
 ADAPTER = "adapter.safetensors"  # not peft's name: the weights beside it hold it already
 
@@ -92,6 +92,7 @@ def ship(step: Path, base: Path, config, card: str, out: Path) -> Path:
     _copy_processor(base, making)
     config.entry(out).write(making)
     (making / "README.md").write_text(card)
+    readable(making)
     replace_folder(making, out)
     return Path(out)
 

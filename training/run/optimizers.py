@@ -4,12 +4,13 @@
 Muon (K. Jordan, 2024) makes each step of a matrix orthogonal; its steps are scaled to the size of
 AdamW's (Liu et al., Muon is Scalable for LLM Training, 2025, section 2.2), so one learning rate
 serves both. Embeddings, heads, norms and biases are no maps between hidden states, which is what
-the reasoning is about. Knows nothing about models beyond the names of their parts.
+the reasoning is about. Not torch's Muon, which multiplies in bfloat16 everywhere: on a processor
+without such instructions that takes thirty times as long as float32. Knows nothing about models
+beyond the names of their parts.
 """
 
+import torch
 from torch.optim import AdamW, Optimizer
-
-from depthlm_ros.errors import MissingDependency
 
 MAPS = {"blocks", "layers", "merger", "deepstack_merger_list", "multi_modal_projector"}
 MOMENTUM = 0.95
@@ -31,12 +32,9 @@ class MuonWithAdamW(Optimizer):
     """
 
     def __init__(self, matrices, others, lr, weight_decay, betas):
-        scaled = {"momentum": MOMENTUM, "adjust_lr_fn": "match_rms_adamw"}
-        self._halves = (
-            _muon()([{"params": list(matrices)}], lr, weight_decay, **scaled),
-            AdamW([{"params": list(others)}], lr, betas, weight_decay=0.0),
-        )
-        super().__init__([half.param_groups[0] for half in self._halves], {})
+        inner = {"params": list(matrices), "lr": lr, "weight_decay": weight_decay}
+        self._others = AdamW([{"params": list(others)}], lr, betas, weight_decay=0.0)
+        super().__init__([inner, self._others.param_groups[0]], {})
         self._share()
 
     def load_state_dict(self, state_dict):
@@ -44,21 +42,41 @@ class MuonWithAdamW(Optimizer):
         super().load_state_dict(state_dict)
         self._share()
 
+    @torch.no_grad()
     def step(self, closure=None):
         """One step of each half; what the closure returns."""
-        loss = closure() if closure else None
-        for half in self._halves:
-            half.step()
+        with torch.enable_grad():
+            loss = closure() if closure else None
+        group = self.param_groups[0]
+        for matrix in group["params"]:
+            if matrix.grad is not None:
+                self._turn(matrix, group["lr"], group["weight_decay"])
+        self._others.step()
         return loss
 
+    def _turn(self, matrix, lr, weight_decay):
+        """Muon's step of one matrix, with Nesterov's momentum."""
+        state = self.state[matrix]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+        moment = state["momentum_buffer"].lerp_(matrix.grad, 1 - MOMENTUM)
+        update = orthogonal(matrix.grad.lerp(moment, MOMENTUM)[None])[0].to(matrix.dtype)
+        matrix.mul_(1 - lr * weight_decay)
+        matrix.add_(update, alpha=-lr * 0.2 * max(matrix.shape) ** 0.5)
+
     def _share(self):
-        for half, group in zip(self._halves, self.param_groups, strict=True):
-            half.param_groups, half.state = [group], self.state
+        self._others.param_groups, self._others.state = [self.param_groups[1]], self.state
 
 
-def _muon():
-    try:
-        from torch.optim import Muon
-    except ImportError as error:
-        raise MissingDependency("optimizer: muon needs torch 2.9 or later; take adamw") from error
-    return Muon
+def orthogonal(matrices, steps=5) -> torch.Tensor:
+    """(n, a, b) -> the nearest orthogonal ones, roughly: Newton-Schulz as torch's Muon does it,
+    in bfloat16 on a GPU."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    found = matrices.bfloat16() if matrices.is_cuda else matrices.float()
+    found = found.transpose(1, 2) if tall else found
+    found = found / found.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        squares = found @ found.transpose(1, 2)
+        more = torch.baddbmm(squares, squares, squares, beta=-4.7750, alpha=2.0315)
+        found = torch.baddbmm(found, more, found, beta=3.4445)
+    return found.transpose(1, 2) if tall else found

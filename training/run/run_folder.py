@@ -5,21 +5,57 @@
     out/base/             what it started from (base.py)
     out/steps/checkpoint-500/   a complete checkpoint, and what a resumption needs
     out/checkpoint/       what is shipped
+    out/lock              held by the run that is under way
 
 A checkpoint is complete once complete.json, written last, names the sizes of all its files: a
 kill or a full disk in the middle of saving leaves a folder without it. Knows no torch.
 """
 
+import fcntl
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import IO
+
+from depthlm_ros.errors import InputError
 
 STEPS = "steps"
 COMPLETE = "complete.json"
 HEADS = "heads.safetensors"
 COUNTS = "skipped.json"  # the state of mixture.SkipCounts
 GUARD = "guard.json"  # the state of guard.Guard
+
+
+def held(out) -> IO:
+    """The lock of a run's folder, which is made: held until it is closed or the process ends.
+
+    Raises InputError where `out` is a file, or another process holds the lock: two runs would
+    delete each other's base and checkpoints. The lock is the process's, not theirs that read data
+    for it.
+    """
+    if Path(out).is_file():
+        raise InputError(f"{out} is a file: the folder of a run is made there, give another --out")
+    Path(out).mkdir(parents=True, exist_ok=True)
+    file = Path(out, "lock").open("a")  # noqa: SIM115
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        file.close()
+        raise InputError(
+            f"another process trains in {out}: wait for it or end it, or give another --out"
+        ) from error
+    except OSError:
+        pass  # a file system that knows no locks
+    return file
+
+
+def readable(folder) -> None:
+    """Let those who may read a folder's config.json read its weights too: safetensors writes
+    files for their owner alone."""
+    for path in Path(folder).glob("*.safetensors"):
+        if not path.is_symlink():
+            shutil.copymode(Path(folder) / "config.json", path)
 
 
 def mark_complete(folder) -> None:

@@ -32,8 +32,8 @@ class Run:
 
     base: the folder of what it starts from.
     found: the complete checkpoint to go on from, None to begin.
-    Raises InputError where the data are not there or cannot be in metres, or the folder holds a
-    run of another config; CheckpointError where the base cannot be used.
+    Raises InputError where another process trains in the folder, it holds a run of another config,
+    or the data are not there or cannot be in metres; CheckpointError for an unusable base.
     """
 
     def __init__(self, config):
@@ -46,6 +46,7 @@ class Run:
             check_data(config)
         torch.manual_seed(config.seed)  # of a new model
         if self._first:
+            self._lock = run_folder.held(self.out)
             ready_base(config, self.base, keep=self.found is not None)
         PartialState().wait_for_everyone()
         self._heldout = self._stop = None

@@ -109,6 +109,7 @@ class RunTrainer:
         if self.args.should_save:
             model = self.accelerator.unwrap_model(self.model)
             self.write_step(Path(output_dir), state_dict or model.state_dict())
+            run_folder.readable(output_dir)
             self.config.entry(output_dir).write(output_dir)
 
     def _save_checkpoint(self, model, trial):

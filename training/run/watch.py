@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from depthlm_ros.data.records import Records
 from depthlm_ros.errors import OutOfMemory
 from depthlm_ros.predict import load_predictor
+from training.data.sources import held_out
 from training.heldout import measured, questions
 
 FIRST = 500_000  # scenes apart from those that a finished checkpoint is measured and fitted on
@@ -56,11 +56,4 @@ class HeldOut:
         config = self._config
         if not config.records:
             return list(questions(config.scenes or 50, config.pixels, first=FIRST))
-        records = Records(config.records, config.kind)
-        chosen = np.linspace(0, len(records) - 1, min(config.images, len(records))).astype(int)
-        return [_question(records[int(i)], config.pixels) for i in chosen]
-
-
-def _question(record, pixels):
-    metres = record.label_as("distance")
-    return record.frame(), record.pixels[:pixels], metres[:pixels]
+        return list(held_out(config))
