@@ -12,6 +12,7 @@ images are written, and a run that was killed goes on behind the last one. Knows
 one data set, nor about the command line.
 """
 
+import ctypes
 import fcntl
 import json
 import os
@@ -23,7 +24,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -45,6 +46,8 @@ SHARD = 200  # images of the set to a file of records
 AT_ONCE = 4  # images that a process takes at a time
 TRIED, MEASURED = 24, 6  # images that are tried, and made, to foretell the disk space
 EXAMPLES = 3  # of each reason
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT_BYTES = 32 << 20  # the largest array whose memory is kept, which is the most that glibc takes
 PACKAGES = "depthlm_ros", "numpy", "scipy", "pillow", "isal"
 MANIFEST = "manifest.json"
 
@@ -258,7 +261,7 @@ def _mapped(maker: Maker, keys: Iterator[Key], workers: int) -> Generator[Made, 
     """What becomes of the keys, in their order; a few of them are taken ahead. InputError where a
     process dies."""
     if workers <= 1:
-        cv2.setNumThreads(1)
+        _settle()
         yield from map(maker, keys)
         return
     pending: deque[Any] = deque()
@@ -287,8 +290,21 @@ _MAKER: list[Maker] = []  # of a process of the pool
 def _begin(maker: Maker) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches all; the first process ends them
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    cv2.setNumThreads(1)
+    _settle()
     _MAKER[:] = [maker]
+
+
+def _settle() -> None:
+    """Make this process fit for images: one thread, and memory that it keeps.
+
+    glibc gives arrays of some megabytes back to the system when they are freed; to get their
+    pages again for each image took as long as the image itself.
+    """
+    cv2.setNumThreads(1)
+    with suppress(AttributeError, OSError):  # another libc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, 8 * KEPT_BYTES)
 
 
 def _end_with_parent() -> None:
