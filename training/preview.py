@@ -167,7 +167,11 @@ def main(arguments=None) -> None:
     parser = parser_of("training.preview", __doc__)
     add_config(parser, *OPTIONS)
     parser.add_argument(
-        "--count", type=options.count, default=6, help="rows of each stage, or records (default 6)"
+        "--count",
+        type=options.count,
+        default=6,
+        metavar="N",
+        help="rows of each stage, or records (default 6)",
     )
     parser.add_argument("--out", default="preview", help="output folder (default preview)")
     given = parser.parse_args(arguments)

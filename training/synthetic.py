@@ -161,7 +161,7 @@ def _parser():
         "--every",
         type=int,
         default=1,
-        help="take each so many-th number: ten of worlds with furniture show one place (default 1)",
+        help="take each so many-th number: with furniture, ten show one place (default 1)",
     )
     many.add_argument("--workers", type=int, default=1)
     many.add_argument("--size", type=int, default=500)

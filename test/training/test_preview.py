@@ -73,3 +73,10 @@ def test_a_map_without_a_known_pixel_is_described_as_that():
 def test_a_base_that_is_not_there_is_one_sentence(shards):
     with pytest.raises(SystemExit, match="training.preview: "):
         preview.main([TINY, "--data", str(shards / "none")])
+
+
+@pytest.mark.parametrize("count", ["0", "-3", "some"])
+def test_a_count_that_shows_nothing_is_refused(count, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        preview.main([str(tmp_path), f"--count={count}", "--out", str(tmp_path / "out")])
+    assert end.value.code == 2 and not (tmp_path / "out").exists()

@@ -12,7 +12,11 @@ describes the sets, docs/own_robot.md the whole way from a recording to a checkp
 
 import argparse
 import os
+import shlex
+import sys
+from contextlib import suppress
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +49,12 @@ def _parser(sets: dict[str, type[DataSet]]) -> argparse.ArgumentParser:
     parser = parser_of("training.curate", __doc__)
     commands = parser.add_subparsers(dest="set", required=True, metavar="SET")
     for name, kind in sorted(sets.items()):
-        one = commands.add_parser(name, help=kind.licence, description=kind.__module__)
+        one = commands.add_parser(
+            name,
+            help=kind.licence,
+            description=sys.modules[kind.__module__].__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         one.add_argument("--root", type=Path, required=True, help="folder of the official layout")
         one.add_argument("--split", choices=kind.splits, default=kind.splits[0])
         one.add_argument(
@@ -99,7 +108,7 @@ def _add_bag(commands: Any) -> None:
         )
     bag.add_argument(
         "--still",
-        type=float,
+        type=_levels,
         default=own.still,
         metavar="LEVELS",
         help="an image that differs by fewer grey levels on average from the one before shows the"
@@ -146,7 +155,9 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=count, default=0, metavar="N", help="N images, evenly spread over the set"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the drawing (default 1)")
+    parser.add_argument(
+        "--seed", type=_seed, default=1, metavar="N", help="of the drawing (default 1)"
+    )
     parser.add_argument(
         "--workers",
         type=count,
@@ -154,6 +165,21 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes (default: one for each processor core)",
     )
+
+
+def _seed(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number of 0 or more, got '{text}'")
+    return int(text)
+
+
+def _levels(text: str) -> float:
+    """A number of at least 0."""
+    with suppress(ValueError):
+        if 0 <= (found := float(text)) < inf:
+            return found
+    raise argparse.ArgumentTypeError(f"a number of 0 or more, got '{text}'")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -186,7 +212,8 @@ def _run(arguments: list[str] | None) -> None:
     if given.set == "bag":
         path = write_sheet(Records(f"{given.out}/*.jsonl"), OVERLAYS, given.out / "overlays.jpg")
         print(f"look at {path} before you train on it")
-    print(f"wrote {given.out}: python -m training.preview {given.out} shows it")
+    shown = shlex.join(["python", "-m", "training.preview", str(given.out)])
+    print(f"wrote {given.out}: {shown} shows it")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,11 @@ class Bag:
 
     def __init__(self, root: Path, split: str = "all", choices: Choices | None = None):
         self.choices = choices or Choices()
+        if self.choices.near_m >= self.choices.far_m:
+            raise InputError(
+                f"the nearest label is {self.choices.near_m:g} m and the farthest"
+                f" {self.choices.far_m:g} m: give a --near below --far"
+            )
         self.range_m = self.choices.near_m, self.choices.far_m
         self._path, self._split = Path(root), split
         reader = _reader(self._path)

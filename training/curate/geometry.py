@@ -60,8 +60,10 @@ def transformed(points: np.ndarray, a_from_b: np.ndarray) -> np.ndarray:
     points = np.asarray(points, np.float64)
     if a_from_b.ndim == 3:
         return np.einsum("nij,nj->ni", a_from_b[:, :3, :3], points) + a_from_b[:, :3, 3]
-    moved: np.ndarray = points @ a_from_b[:3, :3].T + a_from_b[:3, 3]
-    return moved
+    if not len(points):
+        return points
+    # Ten times as fast as a product of so narrow matrices, and in this thread alone.
+    return np.asarray(cv2.transform(points[:, None], a_from_b[:3]))[:, 0]
 
 
 class Track:
@@ -157,3 +159,18 @@ def is_hidden(
     own = nearest_m.ravel()[places]
     hidden: np.ndarray = around.ravel()[places - top * width] < own * (1 - share)
     return hidden
+
+
+def nth_true(mask: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """np.flatnonzero(mask)[numbers], for few numbers of many: only rows that hold one are listed.
+
+    mask: (H, W) bool.
+    numbers: (N,) in rising order.
+    """
+    counts = np.asarray(cv2.reduce(mask.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S))[:, 0]
+    row = np.searchsorted(counts.cumsum(), numbers, side="right")
+    rows, nth = np.unique(row, return_inverse=True)
+    skipped = (counts.cumsum() - counts)[row] - (counts[rows].cumsum() - counts[rows])[nth]
+    at, column = np.divmod(np.flatnonzero(mask[rows])[numbers - skipped], mask.shape[1])
+    found: np.ndarray = rows[at] * mask.shape[1] + column
+    return found

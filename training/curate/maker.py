@@ -11,7 +11,7 @@ import shutil
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import read_image
 from depthlm_ros.data.records import Record
 from depthlm_ros.errors import CameraError, ImageError, InputError, first_line
-from training.curate.geometry import is_hidden, nearest_per_pixel
+from training.curate.geometry import is_hidden, nearest_per_pixel, nth_true
 from training.curate.rectify import (
     cell_pixels,
     is_pinhole,
@@ -153,15 +153,16 @@ class Maker:
         self, sample: Sample, camera: Camera, dropped: Counter[str], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         points = np.asarray(sample.points, np.float64).reshape(-1, 3)
-        x, y, z = points.T
+        x, y, z = np.ascontiguousarray(points.T)
         known = np.isfinite(x + y + z)
         wide = max(camera.cx, camera.width - camera.cx) / camera.fx + MARGIN
         high = max(camera.cy, camera.height - camera.cy) / camera.fy + MARGIN
         with np.errstate(invalid="ignore"):  # lidars see all around: most points end here
-            before = (z > 0) & (np.abs(x) < wide * z) & (np.abs(y) < high * z)
-        dropped["not finite"] = len(points) - int(np.count_nonzero(known))
-        dropped["outside the image"] = int(np.count_nonzero(known & ~before))
-        chosen = np.flatnonzero(known & before)
+            chosen = np.flatnonzero(np.abs(x) < wide * z)
+            chosen = chosen[(np.abs(y[chosen]) < high * z[chosen]) & known[chosen]]
+        count = int(np.count_nonzero(known))
+        dropped["not finite"] = len(points) - count
+        dropped["outside the image"] = count - len(chosen)
         points = np.stack([x[chosen], y[chosen], z[chosen]]).T  # in columns: numpy's faster order
         pixels = camera.pixels(points)
         metres = points[:, 2].copy() if sample.kind == "z" else np.linalg.norm(points, axis=1)
@@ -174,7 +175,7 @@ class Maker:
             depth = np.zeros((camera.height, camera.width), np.uint16)
             u, v = np.floor(pixels.T + 0.5).astype(int)
             depth[v, u] = depth_counts(metres, self._depth_scale())
-        chosen = _drawn(np.arange(len(metres)), metres, self.wishes, rng)
+        chosen = _drawn(len(metres), lambda: metres, self.wishes, rng)
         return pixels[chosen], metres[chosen], depth
 
     def _of_map(
@@ -183,18 +184,18 @@ class Maker:
         measured = np.asarray(sample.depth, np.float32)
         near, far = self.data_set.range_m
         with np.errstate(invalid="ignore"):
-            known, inside = measured > 0, (measured >= near) & (measured <= far)
+            known = int(np.count_nonzero(measured > 0))
+            inside = (measured >= near) & (measured <= far)
         seen = inside & seen_cells(measured.shape, sample.camera)
-        cells = np.flatnonzero(seen)
-        kept = int(np.count_nonzero(inside))
-        dropped["unknown"] = measured.size - int(np.count_nonzero(known))
-        dropped["out of range"] = int(np.count_nonzero(known)) - kept
-        dropped["outside the image"] = kept - len(cells)
-        chosen = _drawn(cells, measured.ravel(), self.wishes, rng)
+        kept, count = int(np.count_nonzero(inside)), int(np.count_nonzero(seen))
+        dropped["unknown"] = measured.size - known
+        dropped["out of range"] = known - kept
+        dropped["outside the image"] = kept - count
+        chosen = nth_true(seen, _drawn(count, lambda: measured[seen], self.wishes, rng))
         depth = None
         if self.wishes.depth:
-            raw = depth_counts(measured, self._depth_scale()) * inside
-            depth = rectified_depth(raw, sample.camera)
+            raw = depth_counts(measured, self._depth_scale())
+            depth = rectified_depth(np.multiply(raw, inside, out=raw), sample.camera)
         pixels = cell_pixels(chosen, measured.shape, sample.camera)
         return pixels, measured.ravel()[chosen].astype(np.float64), depth
 
@@ -265,17 +266,19 @@ def _seen(
 
 
 def _drawn(
-    numbers: np.ndarray, metres: np.ndarray, wishes: Wishes, rng: np.random.Generator
+    count: int, metres: Callable[[], np.ndarray], wishes: Wishes, rng: np.random.Generator
 ) -> np.ndarray:
-    """Those of `numbers`, into `metres`, that become labels, in rising order."""
-    if len(numbers) <= wishes.pixels:
-        return numbers
+    """Of `count` candidates the numbers of those that become labels, in rising order.
+
+    metres: gives those of the candidates (count,), where it matters.
+    """
+    if count <= wishes.pixels:
+        return np.arange(count)
     share = None
     if wishes.even:
-        steps = np.log(metres[numbers].astype(np.float64))
+        steps = np.log(metres().astype(np.float64))
         span = max(float(np.ptp(steps)), 1e-6)
         bins = np.minimum(((steps - steps.min()) / span * BINS).astype(int), BINS - 1)
         share = 1 / np.bincount(bins, minlength=BINS)[bins]
         share /= share.sum()
-    drawn = rng.choice(len(numbers), wishes.pixels, replace=False, p=share, shuffle=False)
-    return numbers[np.sort(drawn)]
+    return np.sort(rng.choice(count, wishes.pixels, replace=False, p=share, shuffle=False))

@@ -12,6 +12,7 @@ images are written, and a run that was killed goes on behind the last one. Knows
 one data set, nor about the command line.
 """
 
+import ctypes
 import fcntl
 import json
 import os
@@ -23,7 +24,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -45,6 +46,9 @@ SHARD = 200  # images of the set to a file of records
 AT_ONCE = 4  # images that a process takes at a time
 TRIED, MEASURED = 24, 6  # images that are tried, and made, to foretell the disk space
 EXAMPLES = 3  # of each reason
+UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}  # of what a disk holds
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT_BYTES = 32 << 20  # the largest array whose memory is kept, which is the most that glibc takes
 PACKAGES = "depthlm_ros", "numpy", "scipy", "pillow", "isal"
 MANIFEST = "manifest.json"
 
@@ -60,6 +64,8 @@ class Folder:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
+            if not (path / "job.json").exists():
+                _check_new(path)
             self._lock = (path / "job.json").open("a+", encoding="utf-8")
         except OSError as error:
             raise InputError(f"--out {path} cannot be written: {error.strerror}") from error
@@ -190,6 +196,17 @@ def curate(
     return Done(manifest, made, len(keys) - made, time.monotonic() - began, dict(shares))
 
 
+def _check_new(folder: Path) -> None:
+    """InputError where a folder holds what nobody has written for a curation. Hidden files and
+    the lost+found of a disk do no harm."""
+    for name in sorted(path.name for path in folder.iterdir()):
+        if name != "lost+found" and not name.startswith("."):
+            raise InputError(
+                f"--out {folder} is not empty ({name} is there) and was not begun by"
+                " training.curate: give a new folder"
+            )
+
+
 def _limited(keys: Sequence[Key], limit: int) -> Sequence[Key]:
     """All, or `limit` of them from the first to the last."""
     if not limit or limit >= len(keys):
@@ -224,13 +241,19 @@ def _check_disk(
     if not sizes:
         return  # the run tells why none can be used
     needed, free = int(np.mean(sizes) * images), shutil.disk_usage(maker.folder).free
-    say(f"{images} images will take about {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free")
+    say(f"{images} images will take about {_size(needed)}, {_size(free)} are free")
     if needed > free:
         raise InputError(
-            f"{images} images need about {needed / 1e9:.3g} GB in {maker.folder} and"
-            f" {free / 1e9:.3g} GB are free: give --limit N (about"
+            f"{images} images need about {_size(needed)} in {maker.folder} and"
+            f" {_size(free)} are free: give --limit N (about"
             f" {int(0.9 * free / np.mean(sizes))} images fit), or another disk"
         )
+
+
+def _size(count: float) -> str:
+    """Bytes, for reading."""
+    unit = next((unit for unit in UNITS if count < 1000 * UNITS[unit]), "GB")
+    return f"{count / UNITS[unit]:.3g} {unit}"
 
 
 def _write_shards(
@@ -258,7 +281,7 @@ def _mapped(maker: Maker, keys: Iterator[Key], workers: int) -> Generator[Made, 
     """What becomes of the keys, in their order; a few of them are taken ahead. InputError where a
     process dies."""
     if workers <= 1:
-        cv2.setNumThreads(1)
+        _settle()
         yield from map(maker, keys)
         return
     pending: deque[Any] = deque()
@@ -287,8 +310,21 @@ _MAKER: list[Maker] = []  # of a process of the pool
 def _begin(maker: Maker) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches all; the first process ends them
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    cv2.setNumThreads(1)
+    _settle()
     _MAKER[:] = [maker]
+
+
+def _settle() -> None:
+    """Make this process fit for images: one thread, and memory that it keeps.
+
+    glibc gives arrays of some megabytes back to the system when they are freed; to get their
+    pages again for each image took as long as the image itself.
+    """
+    cv2.setNumThreads(1)
+    with suppress(AttributeError, OSError):  # another libc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, 8 * KEPT_BYTES)
 
 
 def _end_with_parent() -> None:

@@ -213,3 +213,14 @@ def test_a_rendered_recording_gives_the_renderers_distances(tmp_path):
         assert np.array_equal(record.pixels, np.stack([u, v], 1))
         assert np.abs(record.label_m - z_m[v, u]).max() < 1e-3
         assert record.camera.fx == pytest.approx(1.3 * drive.CAMERA.fx)
+
+
+@pytest.mark.parametrize(
+    "options, code", [(["--near=5", "--far=2"], 1), (["--still=nan"], 2), (["--still=-1"], 2)]
+)
+def test_limits_that_leave_nothing_are_refused(options, code, tmp_path):
+    recording = write_robot(tmp_path / "drive", "16UC1")
+    with pytest.raises(SystemExit) as end:
+        curated(recording, tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()
+    assert end.value.code == 2 if code == 2 else "--near" in str(end.value)

@@ -9,6 +9,7 @@ from training.curate.geometry import (
     inverse,
     is_hidden,
     nearest_per_pixel,
+    nth_true,
     pose,
     transformed,
 )
@@ -22,6 +23,27 @@ def test_a_quaternion_is_w_first_and_turns_x_to_y():
     assert np.allclose(transformed(np.array([[1.0, 0, 0]]), turned), [[1, 3, 3]])
     assert np.allclose(pose(turned[:3, :3], (1, 2, 3)), turned)
     assert np.allclose(inverse(turned) @ turned, np.eye(4))
+
+
+def test_each_of_many_points_is_moved_and_none_of_none():
+    moved = pose((0.9, 0.1, -0.2, 0.3), (1, -2, 3))
+    points = np.random.default_rng(0).uniform(-80, 80, (500, 3))
+    expected = [moved[:3, :3] @ point + moved[:3, 3] for point in points]
+    assert np.allclose(transformed(points, moved), expected, atol=1e-12)
+    assert np.allclose(
+        transformed(points[:, ::-1], moved)[7], moved[:3, :3] @ points[7, ::-1] + moved[:3, 3]
+    )
+    assert transformed(np.empty((0, 3)), moved).shape == (0, 3)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 1.0])
+def test_the_nth_true_cell_is_found_without_a_list_of_all(share):
+    rng = np.random.default_rng(1)
+    mask = rng.random((40, 30)) < share
+    mask[[0, 7, 39]] = False
+    numbers = np.sort(rng.choice(np.count_nonzero(mask), 12, replace=False))
+    assert np.array_equal(nth_true(mask, numbers), np.flatnonzero(mask)[numbers])
+    assert nth_true(mask, np.arange(0)).shape == (0,)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from depthlm_ros.camera import Camera
+from training.curate import rectify
 from training.curate.rectify import (
     cell_pixels,
     pinhole_of,
@@ -86,6 +87,29 @@ def test_a_cell_keeps_its_metres_at_its_exact_place(name):
     assert pinhole_of(lens).contains(pixels).all()
     true = plane_z(pinhole_of(lens).rays(pixels))
     assert np.abs(depth.ravel()[cells[inside]] - true).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", LENSES)
+@pytest.mark.parametrize("shape", [(240, 320), (120, 160), (70, 90)])
+def test_a_cell_is_seen_where_its_own_ray_is_on_the_pinhole_image(name, shape):
+    lens = LENSES[name]
+    pixels = cell_pixels(np.arange(shape[0] * shape[1]), shape, lens)
+    seen = seen_cells(shape, lens)
+    assert 0 < seen.sum() < seen.size and seen.dtype == bool
+    assert np.array_equal(seen.ravel(), pinhole_of(lens).contains(pixels))
+
+
+def test_maps_of_many_lenses_take_no_more_memory_than_of_some(monkeypatch):
+    image = np.zeros((48, 64, 3), np.uint8)
+    lenses = [Camera(64, 48, 50 + i, 50, 32, 24, "plumb_bob", (-0.1, 0, 0, 0)) for i in range(30)]
+    first = rectified(image + np.arange(64, dtype=np.uint8)[:, None], lenses[0])
+    monkeypatch.setattr(rectify, "KEPT_BYTES", 100_000)  # of four lenses
+    for lens in lenses:
+        rectified(image, lens)
+        kept = sum(array.nbytes for arrays in rectify._kept.values() for array in arrays)
+        assert 0 < kept <= 100_000
+    again = rectified(image + np.arange(64, dtype=np.uint8)[:, None], lenses[0])
+    assert np.array_equal(first, again)
 
 
 def test_a_pinhole_stays_as_it_is():

@@ -33,7 +33,7 @@ def test_metres_are_counted_and_what_is_unknown_is_nothing():
     metres = np.array([[np.nan, 0.0, 0.0004, 0.0006], [1.2346, 65.5, 70.0, np.inf]])
     found = stored.depth_counts(metres, 1000)
     assert found.dtype == np.uint16
-    assert found.tolist() == [[0, 0, 0, 1], [1235, 65500, 65535, 65535]]
+    assert found.tolist() == [[0, 0, 0, 1], [1235, 65500, 65535, 0]]
     assert stored.depth_counts(np.array([2.5, np.nan]), 500).tolist() == [1250, 0]
     assert [stored.depth_scale(far) for far in (65.0, 80.0, 250.0, 999.0)] == [1000, 500, 250, 250]
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -220,6 +221,37 @@ def test_a_second_run_waits_for_nobody_and_other_arguments_are_refused(root, tmp
     curated(root, tmp_path)
     assert capsys.readouterr().out.startswith("21 ")
     assert content_of(tmp_path) == before
+
+
+def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(root, tmp_path):
+    before = content_of(root)
+    with pytest.raises(SystemExit, match="train"):
+        curated(root, root)
+    assert content_of(root) == before
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".hidden").touch()
+    assert len(curated(root, tmp_path)) == len(FORMS) * 2
+
+
+@pytest.mark.parametrize("option", ["--seed=-1", "--seed=1.5", "--pixels=0", "--limit=-2"])
+def test_numbers_that_cannot_be_are_refused_before_anything_is_written(option, root, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        curated(root, tmp_path / "out", option)
+    assert end.value.code == 2 and not (tmp_path / "out").exists()
+
+
+def test_the_command_that_shows_a_folder_can_be_pasted(tmp_path, capsys):
+    root = write_toys(tmp_path / "the root", ["z_map_pinhole"])
+    curated(root, tmp_path / "what I made", "--limit", "1")
+    line = capsys.readouterr().out.splitlines()[-1]
+    words = shlex.split(line.partition(": ")[2])
+    assert words[:4] == ["python", "-m", "training.preview", str(tmp_path / "what I made")]
+
+
+def test_help_shows_the_layout_of_a_set(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["ibims", "--help"])
+    assert "ibims1_core_raw/rgb/<name>.png" in capsys.readouterr().out
 
 
 def test_a_small_disk_is_refused_before_it_is_full(root, tmp_path, monkeypatch):
