@@ -119,6 +119,14 @@ def test_an_incomplete_folder_says_what_is_missing(folder, gone, named):
         from_folder(folder)
 
 
+def test_the_folder_of_a_run_names_the_checkpoint_inside(folder):
+    run = folder.parent / "run"
+    run.mkdir()
+    folder.rename(run / "checkpoint")
+    with pytest.raises(CheckpointError, match=str(run / "checkpoint")):
+        from_folder(run)
+
+
 def test_an_absent_folder_is_told(tmp_path):
     with pytest.raises(CheckpointError, match="nowhere"):
         from_folder(tmp_path / "nowhere")

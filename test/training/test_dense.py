@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -226,6 +227,17 @@ def test_a_crop_without_a_known_pixel_teaches_nothing(written):
     found["loss"].backward()
     assert found["loss"].item() == 0.0 and "delta1" not in found
     assert all((w.grad == 0).all() for w in model.head.parameters() if w.grad is not None)
+
+
+def test_records_without_a_depth_image_are_refused_by_a_head_alone(written, tmp_path, monkeypatch):
+    """They trained nothing, at a loss of 0, and the run ended well."""
+    monkeypatch.setattr("training.map_model.load_map_student", None)
+    Image.new("RGB", (130, 100)).save(tmp_path / "a.png")
+    line = {"image": "a.png", "intrinsics": [110, 110, 65, 50, 130, 100], "kind": "z"}
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({**line, "pixel_coords": [[60, 45]], "depth": [2.0]}))
+    with pytest.raises(SystemExit, match=r"a\.jsonl:1.*depth_path"):
+        dense.main([str(written("labels", data=[{"records": str(path)}]))])
 
 
 def test_samples_of_two_images_are_refused(written, tmp_path):

@@ -1,7 +1,11 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Training: what a row asks, what a run writes, and that a batch can be learnt by heart."""
 
+import errno
 import json
+import os
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,17 +14,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from depthlm_ros.checkpoints import Checkpoint, from_folder
-from depthlm_ros.errors import CheckpointError, InputError
+from depthlm_ros.errors import CheckpointError, InputError, RecordError
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.predict import Status, load_predictor
 from depthlm_ros.view import Frame
 from training import sft
 from training.config import Stage, read_config, shortened
 from training.data.collate import Collator
-from training.data.examples import of_shot, varied
+from training.data.examples import Sparse, of_shot, varied
 from training.data.rows import make_row, stage_rows
 from training.model import Student, assert_float32, load_student
 from training.run import fresh
@@ -210,6 +215,35 @@ def test_a_run_goes_on_from_another_with_its_heads(tiny, tmp_path):
     assert not (tmp_path / "run/checkpoint/heads.safetensors").exists()
     untrained = Student(again.model).state_dict()["heads.dense.weight"]
     assert not torch.equal(state["heads.dense.weight"], untrained)
+
+
+def test_a_run_outlives_its_base(tiny, base, tmp_path, monkeypatch):
+    """Or says what is missing, on a disk without hard links."""
+    for name in ("linked", "pointed"):
+        source, made = tmp_path / name / "source", tmp_path / name / "base"
+        shutil.copytree(base, source)
+        config = replace(tiny, base=str(source))
+        ready_base(config, made)
+        source.rename(tmp_path / name / "moved")
+        if name == "linked":
+            ready_base(config, made, keep=True)
+            assert load_file(made / "model.safetensors")
+            monkeypatch.setattr("os.link", refuse)
+    with pytest.raises(CheckpointError, match=str(source)):
+        ready_base(config, made, keep=True)
+
+
+def refuse(*_):
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
+def test_labels_of_pixels_teach_nothing_where_nothing_is_asked(shot):
+    one = shot()
+    example = Sparse(one.frame, np.array([[60, 45]]), np.array([2.0]), "r.jsonl:1")
+    for ask, teaches in (({"position": 1}, True), ({}, False)):
+        stage = Stage("s", 1, 1.0, ask)
+        with nullcontext() if teaches else pytest.raises(RecordError, match="r.jsonl:1"):
+            assert make_row(example, ROW, stage, np.random.default_rng(0)).asked
 
 
 def test_a_base_of_another_architecture_is_refused_by_both_names(tiny, base_of):

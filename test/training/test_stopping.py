@@ -179,7 +179,7 @@ def test_what_cannot_work_is_one_sentence_before_the_model_is_loaded(
     for name in ("gone", "whole"):
         places[name] = str(write_record(tmp_path / "records", name))
     change = yaml.safe_load(re.sub(r"{(\w+)}", lambda m: places[m[1]], yaml.safe_dump(change)))
-    monkeypatch.setattr(sft, "load_student", None)
+    monkeypatch.setattr("training.model.load_student", None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SystemExit) as raised:
         sft.main([str(config(**change))])
