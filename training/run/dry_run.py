@@ -88,7 +88,8 @@ def _check_disk(config, found) -> None:
     if found.disk > free + there:
         raise InputError(
             f"checkpoints need {found.disk / 1e9:.3g} GB in {out} ({found.checkpoint / 1e9:.3g} GB"
-            f" each, keep: {config.keep}) and {(free + there) / 1e9:.3g} GB are free"
+            f" each, keep: {config.keep}) and {(free + there) / 1e9:.3g} GB are free:"
+            " make room, lower keep, or give --out on another disk"
         )
 
 
