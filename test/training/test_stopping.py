@@ -190,13 +190,14 @@ def test_what_cannot_work_is_one_sentence_before_the_model_is_loaded(
 
 
 def test_a_process_that_reads_data_ends_the_run_with_its_own_sentence(config, tmp_path):
-    line = {"image": "gone.png", "intrinsics": [100, 100, 60, 45, 120, 90], "kind": "z"}
-    path = tmp_path / "r.jsonl"
-    path.write_text(json.dumps({**line, "pixel_coords": [[60, 45]], "depth": [2.0]}))
+    paths = [write_record(tmp_path / "r", name) for name in ("whole", "gone")]
+    lines = [{**json.loads(path.read_text()), "kind": "z"} for path in paths]
+    path = tmp_path / "r/both.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
     with pytest.raises(SystemExit) as raised:
         sft.main([str(config(data=[{"records": str(path)}], bad="refuse"))])
     said = raised.value.code
-    assert said.startswith(f"training.sft: {path}:1: ") and "gone.png" in said
+    assert said.startswith(f"training.sft: {path}:2: ") and "gone.png" in said
     assert "\n" not in said
 
 
