@@ -339,7 +339,11 @@ def check_folder(folder: str | Path, weights: bool = True) -> None:
     if not folder.is_dir():
         raise CheckpointError(f"the checkpoint folder {folder} does not exist")
     if not (folder / "config.json").exists():
-        raise CheckpointError(f"{folder} has no config.json: it is not a (complete) checkpoint")
+        inside = folder / "checkpoint"  # of the folder of a run of training
+        hint = f"; {inside} is one" if (inside / "config.json").exists() else ""
+        raise CheckpointError(
+            f"{folder} has no config.json: it is not a (complete) checkpoint{hint}"
+        )
     if not weights:
         return
     files = sorted(folder.glob("*.safetensors"))

@@ -12,22 +12,24 @@ says what it costs, `out`/checkpoint loads as it is.
 import os
 from pathlib import Path
 
-from depthlm_ros.models.loading import load_parts
 from training.config import DenseConfig, read_config
-from training.data.kept import KeptViews, collated
-from training.data.maps import MapCollator
-from training.data.rows import stage_rows
-from training.map_model import load_map_student
 from training.run.commands import add_config, changes, errors_told, parser_of
-from training.run.dry_run import check_fits, rehearse
-from training.run.session import Run
-from training.run.supervised import DenseTrainer, training_arguments
 
 OPTIONS = "data", "base", "out"
 
 
 def train(config: DenseConfig, dry_run: bool = False) -> Path | str:
     """Run or resume a config; the shipped folder, or what a dry run found out."""
+    # Here, since they take seconds: a question for help or a mistyped entry is answered at once.
+    from depthlm_ros.models.loading import load_parts
+    from training.data.kept import KeptViews, collated
+    from training.data.maps import MapCollator
+    from training.data.rows import stage_rows
+    from training.map_model import load_map_student
+    from training.run.dry_run import check_fits, rehearse
+    from training.run.session import Run
+    from training.run.supervised import DenseTrainer, training_arguments
+
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     arguments = training_arguments(config, processes)
     run = Run(config)

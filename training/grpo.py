@@ -10,26 +10,24 @@ newest complete checkpoint. The config opens with its launch line and explains i
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from depthlm_ros.models.linear import linear_patches
-from depthlm_ros.models.loading import load_parts
 from training.config import GrpoConfig, read_config
-from training.data.lessons import lessons
-from training.model import load_model, suit
-from training.rl.processor import ViewProcessor
-from training.rl.rewards import reward_functions
-from training.rl.rollouts import Rollouts, check_model, check_tasks
-from training.rl.trainer import GroupTrainer, group_arguments
 from training.run.commands import add_config, changes, errors_told, parser_of
-from training.run.session import Run
+
+if TYPE_CHECKING:
+    from training.rl.trainer import GroupTrainer
 
 OPTIONS = "data", "base", "out"
 
 
 def train(config: GrpoConfig) -> Path:
     """Run or resume a config; the shipped folder."""
+    # Here, since they take seconds: a question for help or a mistyped entry is answered at once.
+    from training.rl.rollouts import check_tasks
+    from training.rl.trainer import group_arguments
+    from training.run.session import Run
+
     check_tasks(config.tasks)
     arguments = group_arguments(config, int(os.environ.get("WORLD_SIZE", "1")))
     run = Run(config)
@@ -38,8 +36,19 @@ def train(config: GrpoConfig) -> Path:
     return run.ship("training.grpo")
 
 
-def made_trainer(config: GrpoConfig, arguments, run, base: Path, found=None) -> GroupTrainer:
+def made_trainer(config: GrpoConfig, arguments, run, base: Path, found=None) -> "GroupTrainer":
     """The trainer of a config, to begin with `base` or to go on from the checkpoint `found`."""
+    import torch
+
+    from depthlm_ros.models.linear import linear_patches
+    from depthlm_ros.models.loading import load_parts
+    from training.data.lessons import lessons
+    from training.model import load_model, suit
+    from training.rl.processor import ViewProcessor
+    from training.rl.rewards import reward_functions
+    from training.rl.rollouts import Rollouts, check_model
+    from training.rl.trainer import GroupTrainer
+
     # What is asked: item i is a pure function of (seed, i).
     torch.manual_seed(config.seed)
     parts = load_parts(config.entry(base))

@@ -12,21 +12,23 @@ what it costs.
 import os
 from pathlib import Path
 
-from depthlm_ros.models.loading import load_parts
 from training.config import SftConfig, read_config
-from training.data.collate import Collator
-from training.data.rows import stage_rows
-from training.model import load_student
 from training.run.commands import add_config, changes, errors_told, parser_of
-from training.run.dry_run import check_fits, rehearse
-from training.run.session import Run
-from training.run.supervised import RecipeTrainer, training_arguments
 
 OPTIONS = "data", "base", "out"
 
 
 def train(config: SftConfig, dry_run: bool = False) -> Path | str:
     """Run or resume a config; the shipped folder, or what a dry run found out."""
+    # Here, since they take seconds: a question for help or a mistyped entry is answered at once.
+    from depthlm_ros.models.loading import load_parts
+    from training.data.collate import Collator
+    from training.data.rows import stage_rows
+    from training.model import load_student
+    from training.run.dry_run import check_fits, rehearse
+    from training.run.session import Run
+    from training.run.supervised import RecipeTrainer, training_arguments
+
     # How a step is shared out, and the folder of the run with its base.
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     arguments = training_arguments(config, processes)

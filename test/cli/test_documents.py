@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from depthlm_ros.cli import parser
+from depthlm_ros.data.records import Records
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,7 +44,7 @@ def commands():
     """(page, whether it is a code line, program, words) of each command in a page."""
     found = []
     for page in PAGES:
-        text = re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8"))  # continued lines
+        text = re.sub(r"\\\n\s*", "", read(page))  # continued lines
         lines = [(True, line) for line in re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE)]
         lines += [
             (True, line)
@@ -58,6 +59,10 @@ def commands():
                 words = shlex.split(rest or "", comments=True)
                 found.append((page.name, whole, module or script, tuple(words)))
     return found
+
+
+def read(page):
+    return page.read_text(encoding="utf-8")
 
 
 def of_depthlm():
@@ -113,6 +118,14 @@ def test_every_file_of_the_repository_that_a_command_names_is_there():
     own = re.compile(r"(training|config|depthlm_ros|launch|docs)/[\w./-]+")
     named = {word for _, _, _, words in commands() for word in words if own.fullmatch(word)}
     assert named and [word for word in named if not (ROOT / word).exists()] == []
+
+
+def test_lines_of_records_in_the_pages_can_be_read(tmp_path):
+    lines = re.findall(r'^ {4}(\{"image".*\})$', "\n".join(map(read, PAGES)), re.MULTILINE)
+    (tmp_path / "r.jsonl").write_text("\n".join(lines))
+    records = Records(tmp_path / "r.jsonl")
+    assert [bool(one.depth_path) for one in records] == [True, False]
+    assert {one.stated_kind() for one in records} == {"distance", "z"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -231,7 +231,7 @@ def test_a_crop_without_a_known_pixel_teaches_nothing(written):
 
 def test_records_without_a_depth_image_are_refused_by_a_head_alone(written, tmp_path, monkeypatch):
     """They trained nothing, at a loss of 0, and the run ended well."""
-    monkeypatch.setattr(dense, "load_map_student", None)
+    monkeypatch.setattr("training.map_model.load_map_student", None)
     Image.new("RGB", (130, 100)).save(tmp_path / "a.png")
     line = {"image": "a.png", "intrinsics": [110, 110, 65, 50, 130, 100], "kind": "z"}
     path = tmp_path / "a.jsonl"

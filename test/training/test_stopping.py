@@ -79,13 +79,14 @@ def whole(tmp_path_factory, shards):
 
 
 def write_record(folder, name):
-    """A file of one record of a grey image, which is there unless it is called gone."""
+    """A file of one record: "gone" has no image, and "map" a depth image for labels."""
     folder.mkdir(exist_ok=True)
     line = {"image": f"{name}.png", "intrinsics": [100, 100, 60, 45, 120, 90]}
     if name != "gone":
         Image.new("RGB", (120, 90)).save(folder / line["image"])
+    labels = {"pixel_coords": [[60, 45]], "depth": [2.0]}
     path = folder / f"{name}.jsonl"
-    path.write_text(json.dumps({**line, "pixel_coords": [[60, 45]], "depth": [2.0]}))
+    path.write_text(json.dumps(line | ({"depth_path": "d.png"} if name == "map" else labels)))
     return path
 
 
@@ -163,6 +164,7 @@ def test_the_second_signal_ends_a_run_at_once(config, tmp_path):
         ({"heldout": {"records": "nowhere.jsonl"}}, "nowhere.jsonl"),
         ({"heldout": {"records": "{gone}", "kind": "z"}}, "gone.png"),
         ({"heldout": {"records": "{whole}"}}, "whole.jsonl:1"),
+        ({"heldout": {"records": "{map}", "kind": "z"}}, "map.jsonl:1"),
         ({"data": [{"records": "{gone}", "kind": "z"}]}, "gone.png"),
         ({"data": [{"records": "{whole}"}]}, "whole.jsonl:1"),
         ({"data": "{folder}"}, "records:"),
@@ -174,12 +176,12 @@ def test_the_second_signal_ends_a_run_at_once(config, tmp_path):
 def test_what_cannot_work_is_one_sentence_before_the_model_is_loaded(
     config, change, words, monkeypatch, tmp_path
 ):
-    """Of records: {gone} has no image, {whole} does not state its kind."""
+    """Of records: {gone} has no image, {whole} does not state its kind, {map} labels no pixel."""
     places = {"folder": str(tmp_path / "records")}
-    for name in ("gone", "whole"):
+    for name in ("gone", "whole", "map"):
         places[name] = str(write_record(tmp_path / "records", name))
     change = yaml.safe_load(re.sub(r"{(\w+)}", lambda m: places[m[1]], yaml.safe_dump(change)))
-    monkeypatch.setattr(sft, "load_student", None)
+    monkeypatch.setattr("training.model.load_student", None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SystemExit) as raised:
         sft.main([str(config(**change))])
@@ -188,13 +190,14 @@ def test_what_cannot_work_is_one_sentence_before_the_model_is_loaded(
 
 
 def test_a_process_that_reads_data_ends_the_run_with_its_own_sentence(config, tmp_path):
-    line = {"image": "gone.png", "intrinsics": [100, 100, 60, 45, 120, 90], "kind": "z"}
-    path = tmp_path / "r.jsonl"
-    path.write_text(json.dumps({**line, "pixel_coords": [[60, 45]], "depth": [2.0]}))
+    paths = [write_record(tmp_path / "r", name) for name in ("whole", "gone")]
+    lines = [{**json.loads(path.read_text()), "kind": "z"} for path in paths]
+    path = tmp_path / "r/both.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
     with pytest.raises(SystemExit) as raised:
         sft.main([str(config(data=[{"records": str(path)}], bad="refuse"))])
     said = raised.value.code
-    assert said.startswith(f"training.sft: {path}:1: ") and "gone.png" in said
+    assert said.startswith(f"training.sft: {path}:2: ") and "gone.png" in said
     assert "\n" not in said
 
 

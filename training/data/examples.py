@@ -116,6 +116,14 @@ def of_record(record) -> Dense | Sparse:
     return Sparse(frame, record.pixels, record.label_as("distance"), record.where)
 
 
+def no_map(where: str) -> RecordError:
+    """The error of a record that has no depth image where only that could teach something."""
+    return RecordError(
+        f"{where}: only single pixels have labels, and a stage that asks nothing learns from depth"
+        " images (depth_path; training.curate --depth writes them): give it ask, or other data"
+    )
+
+
 def varied(example, rng):
     """The example mirrored or not, as another camera might have shown it; see colours.py."""
     example = example.mirrored() if rng.random() < 0.5 else example

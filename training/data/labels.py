@@ -13,6 +13,7 @@ import numpy as np
 from depthlm_ros.data.records import Record
 from depthlm_ros.errors import InputError
 from training.config import DenseConfig
+from training.data.examples import no_map
 from training.data.shards import Shot
 from training.data.sources import held_out, opened
 
@@ -28,23 +29,25 @@ def check_data(config) -> None:
     Raises InputError where something is not there, the median of a data set's labels is not
     within `median_m`, or a record that is held out cannot be used.
     """
+    only_maps = any(not (s.ask or s.tasks or s.reply) for s in getattr(config, "stages", ()))
     for part in opened(config.data, maps=isinstance(config, DenseConfig)):
         if not part.pairs:
-            print(checked_labels(part.name, part.items, config.median_m), flush=True)
+            print(checked_labels(part.name, part.items, config.median_m, only_maps), flush=True)
     if config.heldout and config.heldout.records:
         for _ in held_out(config.heldout):
             pass
 
 
-def checked_labels(name: str, items: Sequence, median_m: tuple) -> str:
-    """A line about the labels of Records or Shots; see check_data."""
+def checked_labels(name: str, items: Sequence, median_m: tuple, only_maps: bool = False) -> str:
+    """A line about the labels of Records or Shots; see check_data. only_maps: some stage learns
+    from depth images alone."""
     if not len(items):
         raise InputError(f"data set '{name}' is empty")
     numbers = np.unique(np.linspace(0, len(items) - 1, LOOKED_AT).astype(int))
     metres, fault = [], None
     for number in numbers:
         try:
-            known = _known(items[int(number)])
+            known = _known(items[int(number)], only_maps)
         except InputError as error:  # counted where it is drawn, see bad and bad_share
             fault = fault or error
             continue
@@ -86,11 +89,13 @@ def _check_images(name, items, numbers) -> None:
         )
 
 
-def _known(item) -> np.ndarray:
+def _known(item, only_maps) -> np.ndarray:
     """The metres that training draws from."""
     if isinstance(item, Shot):
         return item.distance_m
     item.stated_kind()
+    if not item.depth_path and only_maps:
+        raise no_map(item.where)
     if not item.depth_path:
         return item.label_m
     found = item.depth_map()

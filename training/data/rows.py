@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.question import PlainStyle, Question
 from depthlm_ros.view import View, unify_focal
-from training.data.examples import Unmeasured, of_record, of_shot, varied
+from training.data.examples import Sparse, Unmeasured, no_map, of_record, of_shot, varied
 from training.data.lessons import lessons
 from training.data.mixture import Mixture, Source
 from training.data.shards import Shot
@@ -65,6 +65,8 @@ class Row:
 
 def make_row(example, checkpoint, stage, rng, crop=None, multiple=1) -> Row:
     """A row about one example; rng chooses crop and pixels. crop, multiple: see cropped()."""
+    if isinstance(example, Sparse) and not (stage.ask or stage.reply):
+        raise no_map(example.name)
     view = _looked(example.frame, rng, crop, checkpoint, multiple)
     asked, image = [], view.image
     for name, count in stage.ask.items():

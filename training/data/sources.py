@@ -47,6 +47,11 @@ def held_out(heldout) -> Iterator:
     chosen = np.linspace(0, len(records) - 1, min(heldout.images, len(records))).astype(int)
     for record in (records[int(number)] for number in chosen):
         metres = record.label_as("distance")
+        if not len(metres):
+            raise InputError(
+                f"{record.where}, held out: there are no pixel_coords to ask about; python -m"
+                " training.tools.split --pixels 20 makes some of a depth image"
+            )
         try:
             frame = record.frame()
         except InputError as error:

@@ -1,12 +1,14 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Where a run starts from: a new model, a folder, another run, or a hub id, made one folder.
 
-The folder `base` of a run is complete: the base's files byte for byte (weights as links), a chat
+The folder `base` of a run is complete: the base's files byte for byte (weights as hard links where
+the disk allows, so that a run outlives its base, and can be moved with or without it), a chat
 template if the base has none, and the changes to the image processor that the config asks for.
 Everything after this reads it like any other checkpoint.
 """
 
 import json
+import os
 import re
 import shutil
 from contextlib import contextmanager
@@ -15,7 +17,6 @@ from pathlib import Path
 
 from depthlm_ros.checkpoints import ROW_FILE, TINY, check_folder
 from depthlm_ros.errors import CheckpointError, InputError, first_line
-from training.run import fresh
 from training.run.run_folder import HEADS, newest_complete, readable
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -43,11 +44,18 @@ def ready_base(config, folder, keep=False) -> Path:
     """
     folder = Path(folder)
     if keep:
+        for link in (path for path in folder.glob("*.safetensors") if not path.exists()):
+            raise CheckpointError(
+                f"{link} links to {os.readlink(link)}, which is not there any more: the run cannot"
+                " go on without its base, put it back"
+            )
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     making = folder.with_suffix(".making")
     shutil.rmtree(making, ignore_errors=True)
     if config.base == "fresh":
+        from training.run import fresh
+
         fresh.build(making, **asdict(config.shape))
     else:
         _copied(find_base(config.base), making)
@@ -62,7 +70,14 @@ def _copied(source, folder) -> None:
         if path.name in (*PROCESSOR_FILES, "config.json", "model.safetensors.index.json", HEADS):
             shutil.copyfile(path, folder / path.name)
         elif path.name.startswith("model") and path.suffix == ".safetensors":
-            (folder / path.name).symlink_to(path.resolve())
+            _link(path.resolve(), folder / path.name)
+
+
+def _link(path, new) -> None:
+    try:
+        os.link(path, new)
+    except OSError:  # another disk, or one that knows no hard links
+        new.symlink_to(path)
 
 
 @contextmanager

@@ -82,12 +82,14 @@ def check_fits(config, student, device: torch.device, processes: int = 1) -> Nee
 def _check_disk(config, found) -> None:
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    there = sum(p.stat().st_size for p in out.rglob("*") if p.is_file() and not p.is_symlink())
+    files = (p.lstat() for p in out.rglob("*") if p.is_file() and not p.is_symlink())
+    there = sum(found.st_size for found in files if found.st_nlink == 1)  # not a base's weights
     free = shutil.disk_usage(out).free
     if found.disk > free + there:
         raise InputError(
             f"checkpoints need {found.disk / 1e9:.3g} GB in {out} ({found.checkpoint / 1e9:.3g} GB"
-            f" each, keep: {config.keep}) and {(free + there) / 1e9:.3g} GB are free"
+            f" each, keep: {config.keep}) and {(free + there) / 1e9:.3g} GB are free:"
+            " make room, lower keep, or give --out on another disk"
         )
 
 
