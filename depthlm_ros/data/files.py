@@ -215,7 +215,8 @@ def _raster(file: _Opened, name: object) -> np.ndarray:
             f"{name} has pixels of the form '{image.mode}' without a known full scale: bring it"
             " to 8 or 16 bits"
         )
-    return np.array(image if image.mode == "L" else image.convert("RGB"))
+    # convert() copies an image that is RGB already, for a third of the time of a JPEG.
+    return np.array(image if image.mode in ("L", "RGB") else image.convert("RGB"))
 
 
 def _is_sixteen_bit(image: Image.Image) -> bool:
@@ -232,6 +233,8 @@ def _keep_stored(image: Image.Image) -> None:
     if tags is not None and ExifTags.Base.Orientation in tags:
         del tags[ExifTags.Base.Orientation]
         image.getexif().pop(ExifTags.Base.Orientation, None)
+        # The size of what is stored; the other one is as if it were turned (Pillow 11 and later).
+        image._size = getattr(image, "_tile_size", image.size)
     if hasattr(image, "_tile_orientation"):  # where Pillow 10 remembers it
         image._tile_orientation = None
 

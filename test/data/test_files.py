@@ -13,6 +13,7 @@ from depthlm_ros.data.files import (
     camera_for,
     read_camera,
     read_image,
+    read_measured,
     read_photo,
     read_raster,
 )
@@ -278,6 +279,14 @@ def test_a_tiff_is_turned_for_people_and_not_for_cameras(tmp_path):
         read_image(tmp_path / "a.tiff")[5, 25], read_image(tmp_path / "a.tiff", False)[5, 5]
     )
     assert read_photo(tmp_path / "a.tiff").is_turned
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_grey_tiff_that_is_turned_is_read_as_stored(dtype, tmp_path):
+    stored = (np.arange(30 * 40).reshape(30, 40) % 200 + 1).astype(dtype)
+    Image.fromarray(stored).save(tmp_path / "a.tiff", tiffinfo={274: 6})
+    read = read_raster if dtype == np.uint8 else read_measured
+    np.testing.assert_array_equal(read(tmp_path / "a.tiff"), stored)
 
 
 def test_a_heic_photo_is_named_as_such(tmp_path):

@@ -75,13 +75,13 @@ class Nyu:
         fields = mat_fields(self._list)
         if field not in fields:
             raise InputError(f"{self._list} has no list {field}: take the file from the toolbox")
-        numbers = np.ravel(fields[field])
-        if numbers.min() < 1 or numbers.max() > self._count:
+        numbers = [int(number) for number in np.sort(np.ravel(fields[field]))]
+        if numbers and not 1 <= numbers[0] <= numbers[-1] <= self._count:
             raise InputError(
-                f"{self._list}: {field} names images {numbers.min()} to {numbers.max()}, and"
+                f"{self._list}: {field} names images {numbers[0]} to {numbers[-1]}, and"
                 f" {self._path.name} has 1 to {self._count}"
             )
-        return [int(number) - 1 for number in np.sort(numbers)]
+        return [number - 1 for number in numbers]
 
     def read(self, key: Any) -> Sample:
         """The image with its measured z; see the module for the published labels."""

@@ -105,6 +105,11 @@ def test_broken_files_are_refused_by_name_and_field(root):
         SETS["nyu"](root, "train")
 
 
+def test_a_split_of_no_image_has_no_keys(root):
+    write_list(root, train=())
+    assert list(SETS["nyu"](root, "train").keys()) == []
+
+
 def test_an_image_whose_data_is_cut_off_is_refused_by_number(root):
     data = SETS["nyu"](root, "train")
     with h5py.File(root / "nyu_depth_v2_labeled.mat", "a") as file:
