@@ -472,6 +472,9 @@ class Parameters:
             self._problems[name] = value_problem(about, given)
             value = default
             self._node.declare_parameter(name, default, descriptor, ignore_override=True)
+        if value is None and about.type is tuple:  # what rcl makes of a list without entries
+            value = []
+            self._node.set_parameters([Parameter(name, Parameter.Type.STRING_ARRAY, value)])
         if type(natural(about, value)) not in (type(value), tuple):
             # What `ros2 param dump` writes has the type of the parameter.
             self._node.set_parameters([Parameter(name, value=natural(about, value))])
