@@ -135,6 +135,8 @@ class DepthLMNode(ManagedNode):
     def activate(self) -> None:
         """Hear the cameras."""
         self._cameras.start()
+        for problem in self._settings.unknown_overrides():
+            self.get_logger().warning(problem)
 
     def deactivate(self) -> None:
         """Hear nothing; standing() refuses the questions under way."""
