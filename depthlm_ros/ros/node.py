@@ -72,7 +72,11 @@ class DepthLMNode(ManagedNode):
         self._heartbeat = Heartbeat(self)
         autostart = self.get_parameter("autostart").value
         if autostart:  # a service that is seen and then gone would keep a client waiting
-            self._settings.checked()
+            try:
+                self._settings.checked()
+            except InputError:
+                self.destroy_node()
+                raise
         self._worker = Worker(self._on_model, paused=self.unconfigured)
         self._cameras = Cameras()
         self._scans = None
