@@ -8,7 +8,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from depthlm_ros.ros.arguments import boolean, camera_topics, check_installed
+from depthlm_ros.ros.arguments import boolean, camera_topics, check_alone, check_installed
 from depthlm_ros.ros.dds import profile_environment
 
 SHARE = FindPackageShare("depthlm_ros")
@@ -47,6 +47,8 @@ def _nodes(context):
     """Nothing is started before all of it is known to be there and every argument is read."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     given["cameras"] = camera_topics(given["cameras"])
+    image = given["image"] if given["image"] != ARGUMENTS["image"][0] else ""
+    check_alone(given["cameras"], {"image": image, "camera_info": given["camera_info"]})
     for name in ("respawn", "use_sim_time", "rviz"):
         given[name] = boolean(name, given[name])
     programs = {"depthlm_ros": "depthlm_node"}
@@ -126,6 +128,9 @@ def _shown(given):
 
 
 def _sibling(image):
-    """The topic of camera_info: the last word of the image's topic replaced, as cameras do."""
-    folder, slash, _ = image.rpartition("/")
+    """The topic of camera_info: the last word of the image's topic replaced, as cameras do.
+
+    That of compressed images lies below that of the raw ones.
+    """
+    folder, slash, _ = image.removesuffix("/compressed").rpartition("/")
     return f"{folder}{slash}camera_info"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import CameraError, ImageError, InputError, first_line
@@ -190,6 +190,8 @@ def _opened(path: ImagePath, shown: object) -> Iterator[_Opened]:
                 " as by `heif-convert in.heic out.jpg`"
             ) from error
         reason = getattr(error, "strerror", None) or first_line(error)
+        if isinstance(error, UnidentifiedImageError):  # which names an object of Python
+            reason = "it is no JPEG, PNG, WebP or TIFF, or damaged from its first bytes on"
         raise ImageError(f"{shown} cannot be read as an image: {reason}") from error
 
 

@@ -111,6 +111,17 @@ def camera_topics(text: str) -> dict[str, str]:
     return found
 
 
+def check_alone(cameras: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """InputError where topics (name of the launch argument -> topic) stand beside cameras, which
+    name them already: one of both would be forgotten."""
+    beside = [f"{name}:={topic}" for name, topic in given.items() if topic]
+    if cameras and beside:
+        raise InputError(
+            f"{' and '.join(beside)} cannot be given beside cameras, which names the images of"
+            " each; the camera_info of each lies beside them"
+        )
+
+
 def _pair_problems(pair: str, name: str, topic: str, found: dict[str, str]) -> Iterator[str]:
     if not re.fullmatch(CAMERA_NAME, name):
         yield f"'{name[:LONGEST_NAME]}' is no name ({CAMERA_NAMES})"

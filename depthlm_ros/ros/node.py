@@ -72,7 +72,11 @@ class DepthLMNode(ManagedNode):
         self._heartbeat = Heartbeat(self)
         autostart = self.get_parameter("autostart").value
         if autostart:  # a service that is seen and then gone would keep a client waiting
-            self._settings.checked()
+            try:
+                self._settings.checked()
+            except InputError:
+                self.destroy_node()
+                raise
         self._worker = Worker(self._on_model, paused=self.unconfigured)
         self._cameras = Cameras()
         self._scans = None
@@ -135,6 +139,8 @@ class DepthLMNode(ManagedNode):
     def activate(self) -> None:
         """Hear the cameras."""
         self._cameras.start()
+        for problem in self._settings.unknown_overrides():
+            self.get_logger().warning(problem)
 
     def deactivate(self) -> None:
         """Hear nothing; standing() refuses the questions under way."""

@@ -44,6 +44,7 @@ _WORDS = {
 }
 DEVICES = r"auto|cpu|cuda(:\d+)?"  # what the engines know; importing them here would need torch
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+OVERRIDES = "qos_overrides."  # with what the names of ROS's own parameters of topics begin
 AT_THE_START = "autostart"  # nobody reads it later
 
 
@@ -431,9 +432,18 @@ class Parameters:
 
     def unknown(self) -> Iterator[str]:
         """A sentence for each parameter that was given and that the node does not have."""
+        return self._unknown_of(lambda name: not name.startswith(OVERRIDES), self._fields)
+
+    def unknown_overrides(self) -> Iterator[str]:
+        """The same of QoS, which are parameters of topics and there once these are."""
+        known = self._node.get_parameters_by_prefix(OVERRIDES.rstrip("."))
+        names = [f"{OVERRIDES}{name}" for name in known]
+        return self._unknown_of(lambda name: name.startswith(OVERRIDES), names)
+
+    def _unknown_of(self, wanted: Callable[[str], bool], known: Iterable[str]) -> Iterator[str]:
         for name in given_parameters(self._node):
-            if not self._node.has_parameter(name) and not name.startswith("qos_overrides."):
-                yield _unknown(name, self._fields)
+            if wanted(name) and not self._node.has_parameter(name):
+                yield _unknown(name, known)
 
     def _shared(self, values) -> dict[str, Any]:
         """Field of Settings -> value, of those that are not one camera's own."""
@@ -472,6 +482,9 @@ class Parameters:
             self._problems[name] = value_problem(about, given)
             value = default
             self._node.declare_parameter(name, default, descriptor, ignore_override=True)
+        if value is None and about.type is tuple:  # what rcl makes of a list without entries
+            value = []
+            self._node.set_parameters([Parameter(name, Parameter.Type.STRING_ARRAY, value)])
         if type(natural(about, value)) not in (type(value), tuple):
             # What `ros2 param dump` writes has the type of the parameter.
             self._node.set_parameters([Parameter(name, value=natural(about, value))])

@@ -11,6 +11,11 @@ from rclpy.qos import (
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # timers that run while simulated time stands
 
 # Reliability is not among them: as a declared parameter it would freeze what `auto` chooses.
@@ -103,6 +108,13 @@ class Topic:
 
     def _subscribed(self):
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=self._depth, **self._policies)
+        # rclpy's own one says that nothing will be heard from publishers that follow() follows.
+        events = SubscriptionEventCallbacks(use_default_callbacks=self._wish != "auto")
         return self._node.create_subscription(
-            self._kind, self._asked, self._callback, qos, qos_overriding_options=_OVERRIDABLE
+            self._kind,
+            self._asked,
+            self._callback,
+            qos,
+            event_callbacks=events,
+            qos_overriding_options=_OVERRIDABLE,
         )

@@ -92,6 +92,16 @@ def test_doubtful_intrinsics_are_a_warning_beside_ready_and_once_in_the_log(
     assert doubts_of(node) == [warned]
 
 
+def test_images_that_nobody_can_place_are_a_warning_beside_the_answers(seen):
+    node, robot, statuses = seen("both")
+    image = robot.new_image()
+    image.header.frame_id = ""
+    assert robot.show(image).success
+    robot.wait(lambda: any("frame_id" in status.message for status in statuses))
+    (warned,) = robot.wait(lambda: doubts_of(node))
+    assert warned.startswith("[WARN]") and "frame_id" in warned
+
+
 def test_nothing_is_doubtful_about_a_region_beside_the_principal_point(seen):
     node, robot, statuses = seen("both")
     info = robot.info(OBLONG)

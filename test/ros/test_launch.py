@@ -19,7 +19,13 @@ rclpy = pytest.importorskip("rclpy")
 from depthlm_ros.demo.scene import FRAME_ID
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import choose_checkpoint
-from depthlm_ros.ros.arguments import boolean, camera_topics, check_installed, is_installed
+from depthlm_ros.ros.arguments import (
+    boolean,
+    camera_topics,
+    check_alone,
+    check_installed,
+    is_installed,
+)
 from depthlm_ros.ros.parameters import Parameters, Settings
 from depthlm_ros.ros.tools.child import Child
 
@@ -132,6 +138,8 @@ def test_intrinsics_are_looked_for_beside_the_images_of_each_camera():
     given = {"image": "/camera/image_raw", "camera_info": "", "cameras": {}}
     plain = {"image": "/camera/image_raw", "camera_info": "/camera/camera_info"}
     assert dict(remappings(given)) == plain
+    compressed = {**given, "image": "/camera/image_raw/compressed"}
+    assert dict(remappings(compressed))["camera_info"] == "/camera/camera_info"
     one = {"camera": "/camera/image_raw"}  # the name that the node's only camera has by default
     assert dict(remappings({**given, "cameras": one})) == plain
     assert dict(remappings({**given, "cameras": {"left": "/l/image_raw"}})) == {
@@ -145,6 +153,13 @@ def test_intrinsics_are_looked_for_beside_the_images_of_each_camera():
         "right/image": "/r/image",
         "right/camera_info": "/r/camera_info",
     }
+
+
+def test_a_topic_beside_cameras_that_name_theirs_is_refused():
+    check_alone({}, {"image": "/a/image", "camera_info": ""})
+    check_alone({"left": "/l/image"}, {"image": "", "camera_info": ""})
+    with pytest.raises(InputError, match="camera_info:=/a/info"):
+        check_alone({"left": "/l/image"}, {"image": "", "camera_info": "/a/info"})
 
 
 def test_cameras_are_read_from_the_command_line():

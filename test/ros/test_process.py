@@ -157,8 +157,10 @@ def test_the_client_tells_in_a_line_what_ros_refuses(graph, monkeypatch, capsys)
 
 
 def test_a_misspelt_parameter_is_told_in_the_log_and_misspelt_booleans_end_the_node(graph):
-    with program("-p", "grid.colums:=3") as process:
-        assert any("grid.columns" in line for line in iter(process.stdout.readline, ""))
+    qos = "qos_overrides./depthlm/points.publisher.relability:=best_effort"
+    with program("-p", "grid.colums:=3", "-p", qos) as process:
+        for meant in ("grid.columns", "publisher.reliability"):
+            assert any(meant in line for line in iter(process.stdout.readline, ""))
     for word in ("autostart:=ture", "use_sim_time:=ture", "input.rectified:=fasle"):
         with program("-p", word) as process:
             output, _ = process.communicate(timeout=ALL_DONE_S)

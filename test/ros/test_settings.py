@@ -63,6 +63,16 @@ def test_a_whole_number_is_a_rate_and_a_whole_float_is_a_count(declared):
     assert isinstance(settings.grid_rate, float) and isinstance(settings.grid_columns, int)
 
 
+def test_a_list_without_entries_is_one_on_the_command_line_and_in_a_file(context, tmp_path):
+    """rcl passes it on as a parameter that is not set."""
+    (tmp_path / "empty.yaml").write_text("/**: {ros__parameters: {remote: {urls: []}}}")
+    for words in (["-p", "remote.urls:=[]"], ["--params-file", str(tmp_path / "empty.yaml")]):
+        node = rclpy.create_node("empty", context=context, cli_args=["--ros-args", *words])
+        assert Parameters(node).checked().remote_urls == ()
+        assert list(node.get_parameter("remote.urls").value) == []
+        node.destroy_node()
+
+
 def test_all_problems_are_reported_at_once(declared):
     with pytest.raises(InputError) as caught:
         declared(engine="warp", grid__rate=500, grid__rows="many", input__rectified="x", row=3)

@@ -55,6 +55,7 @@ def test_a_namespace_and_a_parameter_file_go_together(namespaced, make_robot):
 
 
 def test_subscriptions_follow_the_reliability_of_the_publishers(namespaced, make_robot):
+    """And nothing says that what comes in the end will not come."""
     robot = make_robot("/left", "/left/depthlm")
 
     def subscribed():
@@ -69,6 +70,7 @@ def test_subscriptions_follow_the_reliability_of_the_publishers(namespaced, make
         robot.node.destroy_publisher(publisher)
     robot.wait(lambda: subscribed() == [ReliabilityPolicy.BEST_EFFORT])
     assert robot.show().success
+    assert "incompatible QoS" not in namespaced.output()
 
 
 def test_a_checkpoint_that_is_not_there_is_told_in_every_answer(node_process, make_robot):

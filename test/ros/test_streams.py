@@ -18,6 +18,7 @@ from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import Code
 from depthlm_ros.predict import AskingPredictor
+from depthlm_ros.ros.publish import streams
 from depthlm_ros.ros.publish.streams import STREAMS, Streams
 
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})
@@ -128,6 +129,28 @@ def test_overlays_are_made_smaller_raw_and_compressed(made):
     assert jpegs[-1].format == "jpeg"
     decoded = np.asarray(ImageFile.open(BytesIO(jpegs[-1].data))).astype(int)
     assert np.abs(decoded - pixels).mean() < 8
+
+
+def test_what_is_drawn_while_the_node_is_cleaned_up_is_not_sent_and_breaks_nothing(
+    made, monkeypatch, caplog, capfd
+):
+    node, robot, _ = made
+    drawing, go_on, fill = threading.Event(), threading.Event(), streams.filled_message
+
+    def slow(*content):
+        drawing.set()
+        go_on.wait(20)
+        return fill(*content)
+
+    robot.show()
+    monkeypatch.setattr(streams, "filled_message", slow)
+    robot.node.create_subscription(Image, "/depthlm/overlay", [].append, 1)
+    robot.wait(drawing.is_set)
+    for step in (node.trigger_deactivate, node.trigger_cleanup):
+        step()
+    go_on.set()
+    robot.wait(lambda: "model" not in {thread.name for thread in threading.enumerate()})
+    assert not caplog.records and "Traceback" not in capfd.readouterr().err
 
 
 def test_no_cloud_is_older_than_allowed_and_the_newest_image_takes_its_turn(start_node):

@@ -31,6 +31,10 @@ PROBE_S = 5.0  # how often an image is decoded though nobody asks
 LAST, ENOUGH = 4, 3  # of the last four images three were asked about; half would hit the others
 REMEMBERED = 64  # images, for detections: two seconds of a camera at 30 Hz
 REMEMBERED_BYTES = 256 * 2**20
+NO_FRAME = (
+    "the images have no frame_id, so that neither TF nor RViz nor a costmap can place what is"
+    " answered: set it in the camera's driver"
+)
 _COMPRESSED, _COMPRESSED_TYPE = "/compressed", "sensor_msgs/msg/CompressedImage"
 
 
@@ -244,14 +248,16 @@ class Inputs:
     def doubts(self) -> list[str]:
         """What makes answers about its images doubtful though they can be asked about; nothing
         while no model is there, whose checkpoint has a say in it."""
-        checkpoint = self._ahead.checkpoint
-        info = self._info if self._newest is None else self._newest.pair.info
+        checkpoint, newest = self._ahead.checkpoint, self._newest
+        info = self._info if newest is None else newest.pair.info
         if checkpoint is None or info is None:
             return []
+        nowhere = newest is not None and not newest.header.frame_id
         try:
-            return checkpoint.warnings(sensor_camera(info, self._rectified))
+            doubts = checkpoint.warnings(sensor_camera(info, self._rectified))
         except CameraError:
             return []  # which is a problem, and told as one
+        return [*doubts, NO_FRAME] if nowhere else doubts
 
     def _forget(self):
         self._pairing = Pairing(self._exact)

@@ -96,7 +96,7 @@ def _model_troubles(node, worker, settings):
         failed = f"the last {statistics.in_a_row} questions failed"
         yield Level.ERROR, f"{failed}: {statistics.last_failure}"
     if others := node.namesakes:
-        shared = f"{others} more nodes are called {node.get_fully_qualified_name()}"
+        shared = f"{others + 1} nodes are called {node.get_fully_qualified_name()}"
         advice = "requests reach any of them: rename one with --ros-args -r __node:=NAME"
         yield Level.WARN, f"{shared}, {advice}"
     if worker.predictor and (stats := worker.predictor.stats()).fall_back_rate > OFTEN:

@@ -47,11 +47,12 @@ class Replies:
 
     Of those that have to wait for the first attempt the one that was asked for last goes first,
     since its client is the most likely still there. After GIVE_UP_S it says in the log of which
-    services responses were not heard. For the thread of the node's executor.
+    services responses were not heard. For all threads of the node's executor.
     """
 
     def __init__(self, node):
         self._log = node.get_logger()
+        self._lock = threading.Lock()
         self._fresh: list[_Response] = []  # not tried yet
         self._missed: list[_Response] = []  # tried in vain
         self._steps = [self._send_fresh, self._send_missed]
@@ -72,14 +73,16 @@ class Replies:
     def _reply(self, name, send, response, header):
         once_more = functools.partial(send, response, header)
         until = time.monotonic() + GIVE_UP_S
-        self._fresh.append(_Response(name, once_more, header.received_timestamp, until))
-        self._send_fresh()
+        with self._lock:
+            self._fresh.append(_Response(name, once_more, header.received_timestamp, until))
+            self._send_fresh()
 
     def _look(self):
-        self._steps.reverse()  # neither may take all the time
-        for step in self._steps:
-            step()
-        self._give_up(time.monotonic())
+        with self._lock:
+            self._steps.reverse()  # neither may take all the time
+            for step in self._steps:
+                step()
+            self._give_up(time.monotonic())
 
     def _send_fresh(self):
         while self._fresh and self._can_afford():
