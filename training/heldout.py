@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from depthlm_ros.cli import options
 from depthlm_ros.data.records import Record, strict_json, write_records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import PredictorAnswers, evaluate
@@ -31,6 +32,7 @@ from training.run.commands import errors_told, parser_of
 from training.synthetic import SPLITS, read_shards, shot
 
 COMMANDS = "measure", "records", "maps"
+SCENES = 200  # without shards
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,8 @@ def questions(count, pixels, split="heldout", first=0, shards=None):
     for seed, one in enumerate(shots(count, split, first, shards), first):
         rng = np.random.default_rng([seed, 7])
         v, u = np.nonzero(np.isfinite(one.distance_m))
+        if len(u) < pixels:
+            raise InputError(f"scene {seed} has {len(u)} pixels with a distance, not {pixels}")
         chosen = rng.choice(len(u), pixels, replace=False)
         places = np.stack([u[chosen], v[chosen]], axis=1)
         yield one.frame, places, one.distance_m[v[chosen], u[chosen]].astype(np.float64)
@@ -63,7 +67,8 @@ def shots(count, split="heldout", first=0, shards=None):
     found = read_shards(shards) if shards else None
     if found is not None and first + count > len(found):
         raise InputError(
-            f"{shards} holds {len(found)} images: {first} to {first + count - 1} are not all there"
+            f"{shards} holds {len(found)} images, not those from {first} to {first + count - 1}:"
+            " choose others with --first and --count"
         )
     for seed in range(first, first + count):
         yield found[seed] if found else shot(seed, split)
@@ -116,8 +121,12 @@ def write_scenes(folder, count, pixels, split="heldout", first=0, shards=None) -
 
 def main(arguments=None) -> None:
     given = _parser().parse_args(arguments)
-    scenes = given.count, given.pixels, given.split, given.first, given.shards
     with errors_told("training.heldout"):
+        if given.count is None:
+            given.count = (
+                max(len(read_shards(given.shards)) - given.first, 1) if given.shards else 200
+            )
+        scenes = given.count, given.pixels, given.split, given.first, given.shards
         if given.command == "records":
             print(f"wrote {write_scenes(given.out, *scenes)}")
             return
@@ -145,11 +154,17 @@ def _parser():
     parser = parser_of("training.heldout", __doc__)
     parser.add_argument("command", nargs="?", choices=COMMANDS, default="measure")
     parser.add_argument("--checkpoint", default="tiny", help="tiny, a folder, or a known name")
-    parser.add_argument("--count", type=int, default=200, help="scenes (default 200)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first scene")
+    parser.add_argument(
+        "--count", type=options.count, help=f"scenes (default: all of --shards, or {SCENES})"
+    )
+    parser.add_argument(
+        "--first", type=options.from_zero, default=0, help="number of the first scene"
+    )
     parser.add_argument("--split", choices=SPLITS, default="heldout")
     parser.add_argument("--shards", type=Path, help="folder of shards whose scenes are asked")
-    parser.add_argument("--pixels", type=int, default=8, help="pixels a scene (default 8)")
+    parser.add_argument(
+        "--pixels", type=options.count, default=8, help="pixels a scene (default 8)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, default=Path("heldout"), help="folder of records")
     return parser

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera
+from depthlm_ros.cli import options
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
 from training.data.shards import Shot, read_shards, write_shard
@@ -130,8 +131,12 @@ def _parser():
     one = commands.add_parser("sheet", help="a contact sheet of images and distance maps")
     many = commands.add_parser("shards", help="files of many images; continues where it ended")
     drive = commands.add_parser("recording", help="a rosbag2 recording of a robot's depth camera")
-    drive.add_argument("--count", type=int, default=480, help="images, 12 of a room (default 480)")
-    drive.add_argument("--first", type=int, default=0, help="number of the first image")
+    drive.add_argument(
+        "--count", type=options.count, default=480, help="images, 12 of a room (default 480)"
+    )
+    drive.add_argument(
+        "--first", type=options.from_zero, default=0, help="number of the first image"
+    )
     drive.add_argument(
         "--focal-error",
         type=float,
@@ -148,23 +153,25 @@ def _parser():
             help="'unseen' and 'wider' are the furnished world's alone",
         )
         command.add_argument("--world", choices=WORLDS, default="boxes")
-        command.add_argument("--first", type=int, default=0, help="number of the first image")
+        command.add_argument(
+            "--first", type=options.from_zero, default=0, help="number of the first image"
+        )
         command.add_argument("--assets", type=Path, help="the folder training.scenes.assets wrote")
-    one.add_argument("--count", type=int, default=24)
+    one.add_argument("--count", type=options.count, default=24)
     many.add_argument(
         "--count",
-        type=int,
+        type=options.count,
         required=True,
         help="images in all; a multiple of --size can be continued later",
     )
     many.add_argument(
         "--every",
-        type=int,
+        type=options.count,
         default=1,
         help="take each so many-th number: with furniture, ten show one place (default 1)",
     )
-    many.add_argument("--workers", type=int, default=1)
-    many.add_argument("--size", type=int, default=500)
+    many.add_argument("--workers", type=options.count, default=1)
+    many.add_argument("--size", type=options.count, default=500)
     return parser
 
 

@@ -285,6 +285,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def from_zero(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number of 0 or more, got '{text}'")
+    return int(text)
+
+
 def positive(text: str) -> float:
     """A number above 0."""
     try:

@@ -59,6 +59,19 @@ def test_the_map_of_a_checkpoint_with_a_head_is_measured_beside_its_styles(capsy
     assert (rows["dense"]["points"], rows["dense"]["answered"]) == (2, 1.0)
 
 
+def test_all_scenes_of_shards_are_measured_unless_said_otherwise(tmp_path, capsys):
+    write_shard(tmp_path / "x_0000000_2.npz", [shot(seed, "heldout") for seed in (4, 5)])
+    main(["maps", "--shards", str(tmp_path), "--json"])
+    assert json.loads(capsys.readouterr().out)["images"] == 2
+
+
+@pytest.mark.parametrize("option", ["--count", "--pixels"])
+def test_no_scene_or_pixel_is_no_number_of_them(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([option, "0"])
+    assert option in capsys.readouterr().err
+
+
 def test_scenes_of_shards_are_asked_instead_of_the_split(tmp_path):
     shots = [shot(seed, "heldout") for seed in (4, 5)]
     write_shard(tmp_path / "x_0000000_2.npz", shots)

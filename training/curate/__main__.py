@@ -20,7 +20,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from depthlm_ros.cli.options import count, positive
+from depthlm_ros.cli.options import count, from_zero, positive
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError, MissingDependency
 from training.curate.bag import Bag, Choices
@@ -156,7 +156,7 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
         "--limit", type=count, default=0, metavar="N", help="N images, evenly spread over the set"
     )
     parser.add_argument(
-        "--seed", type=_seed, default=1, metavar="N", help="of the drawing (default 1)"
+        "--seed", type=from_zero, default=1, metavar="N", help="of the drawing (default 1)"
     )
     parser.add_argument(
         "--workers",
@@ -165,13 +165,6 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes (default: one for each processor core)",
     )
-
-
-def _seed(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number of 0 or more, got '{text}'")
-    return int(text)
 
 
 def _levels(text: str) -> float:

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from depthlm_ros.checkpoints import find_checkpoint
+from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.progress import silent
@@ -215,14 +216,16 @@ def _parser():
     parser.add_argument("--assets", default="", help="folder that training.scenes.assets wrote")
     parser.add_argument("--out", required=True)
     parser.add_argument("--minutes", type=float, default=7.0)
-    parser.add_argument("--steps", type=int, default=0, help="so many instead of --minutes")
+    parser.add_argument("--steps", type=from_zero, default=0, help="so many instead of --minutes")
     parser.add_argument("--last-only", action="store_true", help="write only the last mean")
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=count, default=128)
     parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--workers", type=int, default=0, help="processes that render meanwhile")
-    parser.add_argument("--capacity", type=int, default=45_000, help="images on the device")
+    parser.add_argument(
+        "--workers", type=from_zero, default=0, help="processes that render meanwhile"
+    )
+    parser.add_argument("--capacity", type=count, default=45_000, help="images on the device")
     parser.add_argument("--mean-share", type=float, default=0.06, help="of the steps, averaged")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=from_zero, default=1)
     return parser
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import RecordError
 from training.data.shards import Shot
@@ -151,10 +152,12 @@ def main(arguments=None) -> None:
     parser = parser_of("training.fast.render", __doc__)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--assets", default="", help="folder that training.scenes.assets wrote")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--count", type=int, default=0, help="chunks of 32 (default: no end)")
+    parser.add_argument("--workers", type=count, default=1)
+    parser.add_argument(
+        "--count", type=from_zero, default=0, help="chunks of 32 (default: no end)"
+    )
     parser.add_argument("--records", type=Path, help="jsonl with depth images instead")
-    parser.add_argument("--hold-out", type=int, default=8, help="every so many blocks of 20")
+    parser.add_argument("--hold-out", type=count, default=8, help="every so many blocks of 20")
     given = parser.parse_args(arguments)
     with errors_told("training.fast.render"):
         if given.records:

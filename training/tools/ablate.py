@@ -26,6 +26,7 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, from_folder
+from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.maps import MappedScene, measure_maps, scene_of
@@ -369,11 +370,13 @@ def main(arguments: list | None = None) -> None:
     parser.add_argument("--data", nargs="+", required=True, help="sets to learn from")
     parser.add_argument("--heldout", nargs="+", required=True, help="sets to measure on")
     parser.add_argument("--out", default="runs/ablate", help="folder of the runs")
-    parser.add_argument("--steps", type=int, default=100, help="of a run; 0: only the table")
-    parser.add_argument("--batch", type=int, default=8, help="images a step (default 8)")
-    parser.add_argument("--images", type=int, default=60, help="of each held-out set (default 60)")
-    parser.add_argument("--edges", type=int, default=30, help="images whose edges are looked at")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=from_zero, default=100, help="of a run; 0: only the table")
+    parser.add_argument("--batch", type=count, default=8, help="images a step (default 8)")
+    parser.add_argument(
+        "--images", type=count, default=60, help="of each held-out set (default 60)"
+    )
+    parser.add_argument("--edges", type=count, default=30, help="images whose edges are looked at")
+    parser.add_argument("--seed", type=from_zero, default=1)
     parser.add_argument("--base", default="tiny", help="what the heads are trained beside")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--comparisons", nargs="*", choices=COMPARISONS, default=list(COMPARISONS))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from depthlm_ros.cli.options import count
 from depthlm_ros.evaluation.uncertainty import BINS_M
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame, unify_focal
@@ -133,8 +134,8 @@ def main(arguments=None) -> None:
     parser = parser_of("training.tools.edges", __doc__)
     parser.add_argument("checkpoint", help="tiny, a folder, or a known name; with a dense head")
     parser.add_argument("--shards", required=True, help="folder of rendered images")
-    parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--token", type=int, default=32, help="pixels of an image token (32)")
+    parser.add_argument("--count", type=count, default=60)
+    parser.add_argument("--token", type=count, default=32, help="pixels of an image token (32)")
     given = parser.parse_args(arguments)
     with errors_told("training.tools.edges"):
         shots = read_shards(given.shards)

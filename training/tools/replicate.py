@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.errors import DepthLMError
 from depthlm_ros.evaluation.metrics import best_constant, delta1, share_interval
 from depthlm_ros.predict import load_predictor
@@ -275,10 +276,10 @@ def main(arguments=None) -> None:
     parser = parser_of("training.tools.replicate", __doc__)
     parser.add_argument("--data", default="shards/train", help="folder of shards")
     parser.add_argument("--out", default="runs/replicate", help="folder of the runs")
-    parser.add_argument("--steps", type=int, default=300, help="of a run; 0: only the table")
-    parser.add_argument("--batch", type=int, default=16, help="images a step")
-    parser.add_argument("--scenes", type=int, default=100, help="held-out scenes to measure on")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=from_zero, default=300, help="of a run; 0: only the table")
+    parser.add_argument("--batch", type=count, default=16, help="images a step")
+    parser.add_argument("--scenes", type=count, default=100, help="held-out scenes to measure on")
+    parser.add_argument("--seed", type=from_zero, default=1)
     parser.add_argument("--findings", nargs="*", choices=FINDINGS, default=list(FINDINGS))
     given = vars(parser.parse_args(arguments))
     findings = given.pop("findings")

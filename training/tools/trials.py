@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.checkpoints import find_checkpoint, from_folder
+from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.data.records import Records
 from depthlm_ros.evaluation.compare import aligned
 from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate
@@ -200,12 +201,14 @@ def main(arguments: list | None = None) -> None:
     parser.add_argument("--pool", required=True, help="folder of training.fast.render")
     parser.add_argument("--heldout", nargs="+", required=True, help="sets to measure on")
     parser.add_argument("--out", default="runs/trials", help="folder of the trials")
-    parser.add_argument("--steps", type=int, default=300, help="of a trial; 0: only the table")
-    parser.add_argument("--batch", type=int, default=16, help="images a step (default 16)")
+    parser.add_argument(
+        "--steps", type=from_zero, default=300, help="of a trial; 0: only the table"
+    )
+    parser.add_argument("--batch", type=count, default=16, help="images a step (default 16)")
     parser.add_argument("--lr", type=float, default=5e-4, help="largest rate (default 5e-4)")
-    parser.add_argument("--images", type=int, default=105, help="of each set (default 105)")
+    parser.add_argument("--images", type=count, default=105, help="of each set (default 105)")
     parser.add_argument("--style", default="position", help="asked in (default position)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=from_zero, default=1)
     parser.add_argument(
         "--trials", nargs="*", choices=TRIALS, default=list(TRIALS), metavar="NAME"
     )
