@@ -85,6 +85,6 @@ def test_a_run_uses_it_and_ships_nothing_of_it(shards, tmp_path, monkeypatch):
     monkeypatch.setattr(model_module, "two_products", counted)
     config = read_config("training/configs/tiny.yaml", data=str(shards), out=str(tmp_path))
     config = shortened(config, 1, batch=2, workers=0, shape=SHAPE)
-    shipped = sft.train(replace(config, stages=config.stages[1:], heldout={}))
+    shipped = sft.train(replace(config, stages=config.stages[1:], heldout={}, bf16=True))
     assert set(calls) == {"Qwen3VLVisionAttention", "Qwen3VLTextAttention"}
     assert model_module.ATTENTION not in (shipped / "config.json").read_text()
