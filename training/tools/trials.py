@@ -173,7 +173,7 @@ def table(results: dict, markdown: bool = False) -> str:
     sets = list(dict.fromkeys(place for one in results.values() for place in one["sets"]))
     columns = ["run", "seconds"]
     for place in sets:
-        columns += [f"{Path(place).stem}: delta1", "difference", "aligned", "difference"]
+        columns += [f"{place}: delta1", "difference", "aligned", "difference"]
     rows = []
     for name, one in results.items():
         cells = [name, f"{one['seconds']:.0f}" if one["seconds"] else ""]
