@@ -40,12 +40,16 @@ def opened(data: list, maps: bool = False) -> list:
     return [_opened(entry) for entry in data]
 
 
+def evenly_spread(count: int, most: int) -> list[int]:
+    """The numbers of at most `most` of `count` items, evenly spread over them."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
+
+
 def held_out(heldout) -> Iterator:
     """(frame, pixels (N, 2), metres along the ray (N,)) of each record that a Heldout measures on,
     read now. InputError where one of them cannot be used."""
     records = Records(heldout.records, heldout.kind)
-    chosen = np.linspace(0, len(records) - 1, min(heldout.images, len(records))).astype(int)
-    for record in (records[int(number)] for number in chosen):
+    for record in (records[number] for number in evenly_spread(len(records), heldout.images)):
         metres = record.label_as("distance")
         if not len(metres):
             raise InputError(

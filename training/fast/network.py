@@ -48,8 +48,8 @@ def states(model, tower: Tower, views: ImageTensors, ids, positions, mask, first
 
 
 class Muon:
-    """Muon as in training/run/optimizers.py for parameters of equal shape at
-    once, which is thirty times fewer kernels."""
+    """Muon as in training/run/optimizers.py, for parameters of equal shape at once, which is
+    thirty times fewer kernels."""
 
     def __init__(self, parameters, weight_decay, momentum=0.95):
         self._decay, self._momentum = weight_decay, momentum

@@ -102,9 +102,9 @@ def cut(pool, candidates, count, size, focal_px, side, recipe: Recipe | None) ->
     least = (need / pool.sizes[candidates]).amax(1)
     first = (least > LARGEST_ZOOM).int().argsort(stable=True)[:count]
     rows, least = candidates[first], least[first]
-    low, high = (0.0, 0.0) if recipe is None else np.log(recipe.zoom)
+    low, high, zoomed = (0, 0, 0) if recipe is None else (*np.log(recipe.zoom), recipe.zoomed)
     zoom = torch.exp(torch.empty(count, device=device).uniform_(low, high))
-    chosen = torch.rand(count, device=device) < (0 if recipe is None else recipe.zoomed)
+    chosen = torch.rand(count, device=device) < zoomed
     zoom = torch.maximum(torch.where(chosen, zoom, torch.ones_like(zoom)), least)
     stretch = torch.empty((count, 2), device=device).uniform_(1 - STRETCH, 1 + STRETCH)
     extent = need / zoom[:, None] * (1 if plain else stretch)

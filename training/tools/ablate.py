@@ -37,6 +37,7 @@ from depthlm_ros.viz.tables import text_table
 from training import dense
 from training.config import DenseConfig, read_config, without_head
 from training.data.shards import read_shards
+from training.data.sources import evenly_spread
 from training.run.base import derived, find_base
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
@@ -122,8 +123,7 @@ class HeldOutSet:
         self._items = read_shards(place) if self.is_rendered else Records(place)
         if not len(self._items):
             raise InputError(f"{place} holds no image")
-        count = min(images, len(self._items))
-        self._chosen = np.linspace(0, len(self._items) - 1, count).astype(int).tolist()
+        self._chosen = evenly_spread(len(self._items), images)
 
     def items(self, count: int) -> list:
         """The first `count` of the chosen Shots or Records."""
@@ -283,6 +283,11 @@ def mean_with_interval(values) -> tuple[float, float, float]:
     return float(values.mean()), low, high
 
 
+def signed(difference: tuple[float, float, float]) -> str:
+    """A difference and its interval, for a table; see mean_with_interval."""
+    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*difference)
+
+
 def report(ablation: Ablation) -> dict:
     """comparison -> {"claim", "runs": [...]}; a run has, for each set, delta1 and its
     difference from the first run's, both (mean, low, high)."""
@@ -355,7 +360,7 @@ def _cells(row: dict, sets: list[str]) -> list[str]:
         measured = row["sets"][one]
         cells.append("{:.3f} ({:.3f} to {:.3f})".format(*measured["delta1"]))
         off = measured.get("difference")
-        cells.append("{:+.3f} ({:+.3f} to {:+.3f})".format(*off) if off else "")
+        cells.append(signed(off) if off else "")
     seen = row.get("edges")
     if not seen:
         return cells + [""] * 4

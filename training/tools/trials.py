@@ -30,13 +30,14 @@ from depthlm_ros.evaluation.metrics import delta1
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.viz.tables import text_table
 from training.data.shards import read_shards
+from training.data.sources import evenly_spread
 from training.fast.__main__ import train
 from training.fast.finish import finish
 from training.fast.recipe import SOURCES, WEIGHTS, Recipe
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
-from training.tools.ablate import mean_with_interval
+from training.tools.ablate import mean_with_interval, signed
 from training.tools.grow import grow
 from training.tools.replicate import spent
 
@@ -98,7 +99,7 @@ class Trials:
     """The trials in a folder.
 
     pool: folder of training.fast.render. heldout: sets to measure on. steps, batch, lr, seed: of
-    each. images: of each set, evenly spread.
+    each. images: of each set, the first of shards, and records evenly spread.
     """
 
     def __init__(self, out, pool, heldout, steps, batch, lr, images, style, seed):
@@ -152,9 +153,7 @@ class Trials:
             count = min(self._images, len(read_shards(place)))
             return answered(predictor, self._style, questions(count, PIXELS, shards=place))
         records = Records(place)
-        count = min(self._images, len(records))
-        chosen = np.linspace(0, len(records) - 1, count).astype(int)
-        scenes = [records[number] for number in chosen.tolist()]
+        scenes = [records[number] for number in evenly_spread(len(records), self._images)]
         return evaluate(scenes, PredictorAnswers(predictor, self._style))
 
 
@@ -191,8 +190,7 @@ def table(results: dict, markdown: bool = False) -> str:
 def _difference(values, control, place, measure) -> str:
     if place not in control:
         return ""
-    off = mean_with_interval(np.subtract(values, control[place][measure]))
-    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*off)
+    return signed(mean_with_interval(np.subtract(values, control[place][measure])))
 
 
 def main(arguments: list | None = None) -> None:
