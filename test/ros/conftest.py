@@ -66,43 +66,74 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
+class Nodes:
+    """Node processes on the graph of the tests, stopped together."""
+
+    def __init__(self, folders):
+        self._folders = folders  # tmp_path_factory
+        self._started = []
+
+    def start(self, *ros_arguments, module="depthlm_ros.ros.node") -> Child:
+        """start("-p", "grid.rate:=2", ...): the node, or another module that is one."""
+        log = self._folders.mktemp("node") / "log"
+        self._started.append(Child(module, ["--ros-args", *ros_arguments], log=log))
+        return self._started[-1]
+
+    def start_code(self, code, *ros_arguments) -> Child:
+        """A process that runs the code as its module."""
+        folder = self._folders.mktemp("module")
+        (folder / "node_of_a_test.py").write_text(code)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+            return self.start(*ros_arguments, module="node_of_a_test")
+
+    def show(self):
+        """Print what each wrote."""
+        for child in self._started:
+            print(f"--- process {child.pid}, exit status {child.status}\n{child.output()}")
+
+    def stop(self):
+        """All, those that ended too."""
+        for child in self._started:
+            child.stop()
+
+
+@pytest.fixture
+def nodes(graph, tmp_path_factory):
+    """Nodes of one test: the next test never hears them."""
+    made = Nodes(tmp_path_factory)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def node_process(nodes):
+    """Nodes.start"""
+    return nodes.start
+
+
+@pytest.fixture
+def node_from(nodes):
+    """Nodes.start_code"""
+    return nodes.start_code
+
+
 @pytest.fixture(scope="module")
-def node_process(graph, tmp_path_factory):
-    """node_process("-p", "grid.rate:=2", ...) -> Child; stopped at the end of the module."""
-    started = []
-
-    def start(*ros_arguments, module="depthlm_ros.ros.node"):
-        log = tmp_path_factory.mktemp("node") / "log"
-        started.append(Child(module, ["--ros-args", *ros_arguments], log=log))
-        return started[-1]
-
-    start.started = started
-    yield start
-    for child in started:
-        child.stop()
+def lasting_nodes(graph, tmp_path_factory):
+    """Nodes that the tests of a module share."""
+    made = Nodes(tmp_path_factory)
+    yield made
+    made.stop()
 
 
 @pytest.fixture(autouse=True)
 def what_the_nodes_say(request):
-    """Shows the output of a module's node processes beside a test of them that fails."""
+    """Shows the output of node processes beside a test of them that fails."""
+    asked = {"nodes", "lasting_nodes"} & set(request.fixturenames)
+    running = [request.getfixturevalue(name) for name in sorted(asked)]
     yield
-    if "node_process" in request.fixturenames:
-        for child in request.getfixturevalue("node_process").started:
-            print(f"--- process {child.pid}, exit status {child.status}\n{child.output()}")
-
-
-@pytest.fixture(scope="module")
-def node_from(node_process, tmp_path_factory):
-    """node_from(code, "-p", "grid.rate:=2", ...) -> Child that runs the code as its module."""
-
-    def start(code, *ros_arguments):
-        folder = tmp_path_factory.mktemp("module")
-        (folder / "node_of_a_test.py").write_text(code)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-            return node_process(*ros_arguments, module="node_of_a_test")
-
-    return start
+    for nodes in running:
+        nodes.show()
 
 
 class Robot:

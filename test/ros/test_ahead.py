@@ -31,8 +31,8 @@ sys.exit(bench_node.main())
 
 
 @pytest.fixture(scope="module")
-def node(node_from):
-    return node_from(NODE, "-p", "grid.rate:=0", "-r", "__ns:=/ahead")
+def node(lasting_nodes):
+    return lasting_nodes.start_code(NODE, "-p", "grid.rate:=0", "-r", "__ns:=/ahead")
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from depthlm_ros.ros.serve.queries import interfaces
 
 
 @pytest.fixture(scope="module")
-def node(node_process, checkpoint):
-    return node_process("-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}")
+def node(lasting_nodes, checkpoint):
+    return lasting_nodes.start("-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}")
 
 
 def cells(out, title):
@@ -95,9 +95,9 @@ sys.exit(node.main())
 
 
 @pytest.fixture(scope="module")
-def slow(node_from):
+def slow(lasting_nodes):
     """A node /slow that takes 0.01 s a pixel."""
-    return node_from(SLOW, "-r", "__node:=slow")
+    return lasting_nodes.start_code(SLOW, "-r", "__node:=slow")
 
 
 def scanning(make_robot, *options):

@@ -25,20 +25,16 @@ OF_ANOTHER_SIZE = replace(CAMERA, cx=320.0, cy=240.0)
 @pytest.fixture
 def seen(node_process, checkpoint, make_robot):
     """seen(axes) -> (node, robot, its statuses)."""
-    made = []
 
     def start(axes):
         given = (f"checkpoint:={checkpoint}", "engine:=scripted", f"axes:={axes}")
         node = node_process(*(word for value in given for word in ("-p", value)))
-        made.append(node)
         robot, received = make_robot(), []
         kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         robot.node.create_subscription(DiagnosticStatus, "/depthlm/status", received.append, kept)
         return node, robot, received
 
-    yield start
-    for node in made:
-        node.stop()
+    return start
 
 
 def doubts_of(node):

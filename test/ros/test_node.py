@@ -23,8 +23,8 @@ from depthlm_ros.ros.convert import image_message
 
 
 @pytest.fixture(scope="module", autouse=True)
-def node(node_process, checkpoint):
-    return node_process(
+def node(lasting_nodes, checkpoint):
+    return lasting_nodes.start(
         *("-p", "engine:=scripted", "-p", f"checkpoint:={checkpoint}"),
         *("-p", "grid.rate:=2", "-p", "grid.columns:=8", "-p", "grid.rows:=6"),
     )

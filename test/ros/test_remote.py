@@ -85,19 +85,17 @@ def test_grids_are_asked_in_a_style_that_servers_take(node_process, make_robot):
         robot.wait(lambda: statuses and values(statuses[-1])["grid style"] == "coordinates")
         assert values(statuses[-1])["style"] == "marker"
         assert "grid.style is coordinates" in child.output()
-        child.stop()
 
 
 def test_a_grid_style_that_servers_do_not_take_is_refused_with_what_to_set(
     node_process, make_robot
 ):
-    child = node_process(*remote("http://127.0.0.1:9", **{"grid.style": "position"}))
+    node_process(*remote("http://127.0.0.1:9", **{"grid.style": "position"}))
     robot = make_robot()
     statuses = status_of(robot)
     robot.wait(lambda: statuses and statuses[-1].level == DiagnosticStatus.ERROR, 60)
     assert "grid.style" in statuses[-1].message and "coordinates or marker" in statuses[-1].message
     assert robot.ask().code == Code.UNCONFIGURED
-    child.stop()
 
 
 def remote(url, **parameters):

@@ -16,7 +16,7 @@ PARAMETERS = Path(__file__).parents[2] / "config" / "depthlm.yaml"
 
 
 @pytest.fixture(scope="module")
-def namespaced(node_process, checkpoint, tmp_path_factory):
+def namespaced(lasting_nodes, checkpoint, tmp_path_factory):
     """A node under /left with the shipped parameter file, but for the model."""
     text = PARAMETERS.read_text()
     changed = text.replace("checkpoint: tiny", f"checkpoint: {checkpoint}")
@@ -24,7 +24,7 @@ def namespaced(node_process, checkpoint, tmp_path_factory):
     assert changed.count("scripted") == text.count("scripted") + 1
     path = tmp_path_factory.mktemp("config") / "depthlm.yaml"
     path.write_text(changed)
-    return node_process("-r", "__ns:=/left", "--params-file", str(path))
+    return lasting_nodes.start("-r", "__ns:=/left", "--params-file", str(path))
 
 
 def test_before_the_first_image_the_node_names_topics_that_there_are(namespaced, make_robot):
