@@ -26,7 +26,7 @@ class Calibration:
     """The fitted numbers of one way to ask, and where they come from. Raises InputError.
 
     widening: c in log metres.
-    interval: 95 % of c, by bootstrap over images.
+    interval: 95 % of c, by bootstrap over scenes.
     level: share of the truth that shall lie inside.
     kind: of the metres, "distance" | "z".
     points, images: that c was fitted on.

@@ -219,7 +219,7 @@ def _run_maps(args) -> int:
             ask = stack.enter_context(SavedMaps(measured, _answers_of(args.json), settings))
         progress = stack.enter_context(progress_bar("images"))
         some = _watched(islice(records, total), predictor.checkpoint)
-        each = (ask(record, number) for number, record in enumerate(some))
+        each = ((record.scene, ask(record, number)) for number, record in enumerate(some))
         of = limits(records[0], kept_m)
         found = mean_of_images(each, partial(_told, progress, total), of)
     print(found.table())

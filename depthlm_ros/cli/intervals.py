@@ -109,7 +109,7 @@ def _preface(entry: Checkpoint, names: list[str]) -> Iterator[str]:
             others = ", ".join(d["name"] for d in fit.unknown_data)
             yield f"  uncertain from upper / lower = {fit.unknown_ratio:.2f} on, with {others}"
     yield ""
-    yield "Share of true values inside the 90 % interval (95 % by bootstrap over images);"
+    yield "Share of true values inside the 90 % interval (95 % by bootstrap over scenes);"
     yield "median log(upper / lower). Answers without an interval are left out of both, and their"
     yield "number is given."
     yield ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depthlm_ros.evaluation.evaluate import Points
-from depthlm_ros.evaluation.metrics import bootstrap_interval, delta1
+from depthlm_ros.evaluation.metrics import delta1, share_interval
 from depthlm_ros.viz.tables import text_table
 
 
@@ -21,7 +21,7 @@ class Difference:
     measure: "delta1", or "delta1, median-aligned": every image's answers times one factor, which
         brings the median of label / answer to 1, so that what is left is structure and not scale.
     first, second: of each way. gain: first minus second.
-    interval: 95 % of the gain by bootstrap over images, the same images both ways.
+    interval: 95 % of the gain by bootstrap over scenes, the same images both ways.
     """
 
     measure: str
@@ -58,7 +58,7 @@ def compared(names: tuple[str, str], first: Points, second: Points) -> Compariso
     measures = {"delta1": (first.answer_m, second.answer_m)}
     measures["delta1, median-aligned"] = aligned(first), aligned(second)
     found = [
-        difference(name, delta1(a, first.label_m), delta1(b, first.label_m), first.image)
+        difference(name, delta1(a, first.label_m), delta1(b, first.label_m), first.scene)
         for name, (a, b) in measures.items()
     ]
     return Comparison(names, found)
@@ -75,16 +75,10 @@ def aligned(points: Points) -> np.ndarray:
 
 
 def difference(
-    measure: str, first: np.ndarray, second: np.ndarray, image: np.ndarray
+    measure: str, first: np.ndarray, second: np.ndarray, scene: np.ndarray
 ) -> Difference:
-    """The Difference of hits (N,) of two ways; image: number of the image of each point."""
-    _, image = np.unique(image, return_inverse=True)
-    counts = np.bincount(image)
-    gains = np.bincount(image, first.astype(float) - second)
-
-    def gain(times: np.ndarray) -> float:
-        return float(times @ gains / (times @ counts))
-
-    interval = bootstrap_interval(gain, len(counts))
+    """The Difference of hits (N,) of two ways; scene: number of the scene of each point."""
+    gains = first.astype(float) - second
+    interval = share_interval(gains, np.ones(len(gains)), scene)
     sides = float(first.mean()), float(second.mean())
     return Difference(measure, *sides, sides[0] - sides[1], interval)

@@ -13,6 +13,7 @@ import numpy as np
 
 from depthlm_ros.data.records import Record
 from depthlm_ros.errors import RecordError
+from depthlm_ros.evaluation.metrics import scene_numbers
 from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import Status
 
@@ -44,6 +45,7 @@ class Points(Answers):
 
     label_m: the truth.
     image: number of the image, from 0.
+    scene: number of the image's scene; what is alike is of one scene.
     focal_px: focal length (fx) of its camera.
     label_kind: "distance" | "z" | "not stated", or several.
     answer_kind: the kind that the model answers in.
@@ -51,6 +53,7 @@ class Points(Answers):
 
     label_m: np.ndarray
     image: np.ndarray
+    scene: np.ndarray
     focal_px: np.ndarray
     label_kind: str
     answer_kind: str
@@ -101,7 +104,7 @@ def evaluate(
     progress(images): called after each. Raises RecordError, also for a record with a depth image
     alone, or the engine's error.
     """
-    parts, labels, focal_px, kinds = [], [], [], set()
+    parts, labels, scenes, focal_px, kinds = [], [], [], [], set()
     for record in records:
         if record.depth_path and not len(record):
             raise RecordError(
@@ -110,6 +113,7 @@ def evaluate(
             )
         parts.append(answerer(record))
         labels.append(record.label_m)
+        scenes.append(record.scene)
         focal_px.append(record.camera.fx)
         kinds.add(record.kind or "not stated")
         if progress:
@@ -119,6 +123,7 @@ def evaluate(
         **{f.name: _joined([getattr(p, f.name) for p in parts]) for f in fields(Answers)},
         label_m=_joined(labels),
         image=np.repeat(np.arange(len(parts)), counts),
+        scene=np.repeat(scene_numbers(scenes), counts),
         focal_px=np.repeat(focal_px, counts),
         label_kind=" and ".join(sorted(kinds)),
         answer_kind=answerer.kind,

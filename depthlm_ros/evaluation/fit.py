@@ -26,7 +26,7 @@ def fitted(points: Points, data: list[dict], kind: str) -> Calibration:
     """
     known = points.with_interval()
     scores = conformity(known.label_m, known.lower_m, known.upper_m)
-    c, interval = fitted_widening(scores, known.image)
+    c, interval = fitted_widening(scores, known.image, known.scene)
     images = len(np.unique(known.image))
     return Calibration(c, interval, LEVEL, kind, len(known), images, data)
 
@@ -66,14 +66,18 @@ def fewest_images(level: float = LEVEL) -> int:
 
 
 def fitted_widening(
-    scores: np.ndarray, image: np.ndarray, level: float = LEVEL
+    scores: np.ndarray,
+    image: np.ndarray,
+    scene: np.ndarray | None = None,
+    level: float = LEVEL,
 ) -> tuple[float, tuple[float, float]]:
     """(c, (low, high)): the level-quantile of conformity scores (N,), finite-sample corrected.
 
-    image (N,): number of the image of each point. Each of K images weighs 1 / (K + 1), shared
+    image (N,): number of the image of each point; scene (N,): of its scene, None where each image
+    is one. Each of K images weighs 1 / (K + 1), shared
     evenly by its points; the rest is the image to come, whose score may be anything. With one
     point per image this is the ceil((K + 1) level)-th smallest score of split conformal
-    prediction. low, high: 95 % of c by bootstrap over images. Raises InputError for fewer images
+    prediction. low, high: 95 % of c by bootstrap over scenes. Raises InputError for fewer images
     than `fewest_images`.
     """
     _, image, counts = np.unique(image, return_inverse=True, return_counts=True)
@@ -83,11 +87,15 @@ def fitted_widening(
             f" intervals (200 or more for a reliable figure), got {len(counts)}"
         )
     order = np.argsort(scores, kind="stable")
-    sorted_scores, image = np.asarray(scores, np.float64)[order], image[order]
+    _, scene = np.unique(image if scene is None else scene, return_inverse=True)
+    sorted_scores, scene = np.asarray(scores, np.float64)[order], scene[order]
+    share = 1 / counts[image[order]]  # of its image that a point is
 
     def quantile(times):
-        reached = np.cumsum((times / counts)[image]) / (len(counts) + 1)
-        return sorted_scores[np.searchsorted(reached, level - 1e-9)]
+        weight = times[scene] * share
+        reached = np.cumsum(weight) / (weight.sum() + 1)
+        enough = round(reached[-1], 9) >= level  # a draw of small scenes may have too few images
+        return sorted_scores[np.searchsorted(reached, level - 1e-9)] if enough else np.nan
 
-    c = float(quantile(np.ones(len(counts))))
-    return c, bootstrap_interval(quantile, len(counts))
+    c = float(quantile(np.ones(scene.max() + 1)))
+    return c, bootstrap_interval(quantile, int(scene.max()) + 1)

@@ -16,7 +16,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.data.records import KINDS, Record, on_image
 from depthlm_ros.errors import RecordError
 from depthlm_ros.evaluation.evaluate import Answerer
-from depthlm_ros.evaluation.metrics import bootstrap_interval, delta1
+from depthlm_ros.evaluation.metrics import delta1, scene_numbers, share_interval
 from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import RangeMap
 from depthlm_ros.view import Frame, unify_focal
@@ -92,7 +92,7 @@ class MapMeasures:
     """Means over images; shares in [0, 1].
 
     images: how many. left_out: those besides of which no pixel counts. pixels: known ones, in all.
-    delta1: of all known pixels; interval: 95 % of it by bootstrap over images.
+    delta1: of all known pixels; interval: 95 % of it by bootstrap over scenes.
     abs_rel: mean of |told - true| / true of those that are told.
     inside: share of the true values in the 90 % interval, NaN where no pixel has one; log_width:
         median of log(upper / lower) within an image.
@@ -142,22 +142,24 @@ def measure_maps(
 
     progress(images): called after each.
     """
-    each = (measure_map(scene, predictor, number) for number, scene in enumerate(scenes))
+    each = (("", measure_map(scene, predictor, number)) for number, scene in enumerate(scenes))
     return mean_of_images(each, progress)
 
 
 def mean_of_images(
-    each: Iterable[ImageMeasures],
+    each: Iterable[tuple[str, ImageMeasures]],
     progress: Callable[[int], object] | None = None,
     of: str = "these images",
 ) -> MapMeasures:
-    """The measures of images, see measure_maps. of: which, for the error."""
+    """The measures of images, each with the name of its scene; see measure_maps. of: which images,
+    for the error."""
     rows = []
     for row in each:
         rows.append(row)
         if progress:
             progress(len(rows))
-    known = [row for row in rows if row.pixels]
+    scenes = [scene for scene, row in rows if row.pixels]
+    known = [row for _, row in rows if row.pixels]
     if rows and not known:
         raise RecordError(f"no pixel of the depth image counts in any of {len(rows)} images: {of}")
     table = {
@@ -165,11 +167,7 @@ def mean_of_images(
         for field in fields(ImageMeasures)
     }
     pixels = int(table.pop("pixels").sum())
-
-    def mean(times: np.ndarray) -> float:
-        return float(times @ table["delta1"] / times.sum())
-
-    interval = bootstrap_interval(mean, len(known))
+    interval = share_interval(table["delta1"], np.ones(len(known)), scene_numbers(scenes))
     means = {name: _mean(column) for name, column in table.items()}
     return MapMeasures(len(known), len(rows) - len(known), pixels, interval=interval, **means)
 

@@ -4,7 +4,7 @@
 Plain arrays of metres, whatever their kind.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -92,26 +92,41 @@ def best_constant(label_m) -> tuple[float, float]:
     return float(candidates[np.argmax(shares)]), float(max(shares))
 
 
-def bootstrap_interval(
-    statistic: Callable[[np.ndarray], float], images: int, resamples: int = 1000
-) -> tuple[float, float]:
-    """(low, high): the middle 95 % of a statistic over resamples of whole images.
+def scene_numbers(scenes: Sequence[str]) -> np.ndarray:
+    """(N,) the number, from 0, of the scene that each image is of. Images that name none ("") are
+    scenes of their own."""
+    named = [scene or f"\n{number}" for number, scene in enumerate(scenes)]  # no name holds a \n
+    return np.unique(named, return_inverse=True)[1] if named else np.empty(0, np.intp)
 
-    statistic(times): a number; times (images,) says how often each image was drawn. Points of
-    one image are alike, so images are drawn. NaN for fewer than two images.
+
+def bootstrap_interval(
+    statistic: Callable[[np.ndarray], float], scenes: int, resamples: int = 1000
+) -> tuple[float, float]:
+    """(low, high): the middle 95 % of a statistic over resamples of whole scenes.
+
+    statistic(times): a number; times (scenes,) says how often each scene was drawn. Points of one
+    image are alike, and images of one scene, so scenes are drawn. NaN for fewer than two.
     """
-    if images < 2:
+    if scenes < 2:
         return float("nan"), float("nan")
     rng = np.random.default_rng(0)
-    draws = (rng.integers(images, size=images) for _ in range(resamples))
-    found = [statistic(np.bincount(drawn, minlength=images)) for drawn in draws]
+    draws = (rng.integers(scenes, size=scenes) for _ in range(resamples))
+    found = [statistic(np.bincount(drawn, minlength=scenes)) for drawn in draws]
     known = [value for value in found if not np.isnan(value)]
     return tuple(np.quantile(known, [0.025, 0.975]).tolist()) if known else (np.nan, np.nan)
 
 
-def share_interval(hits: ArrayLike, counts: ArrayLike) -> tuple[float, float]:
-    """bootstrap_interval of sum(hits) / sum(counts), both (images,)."""
+def share_interval(
+    hits: ArrayLike, counts: ArrayLike, scene: ArrayLike | None = None
+) -> tuple[float, float]:
+    """bootstrap_interval of sum(hits) / sum(counts), both (N,) of points, images or scenes.
+
+    scene: (N,) the number of the scene of each; None where each is a scene.
+    """
     hits, counts = np.asarray(hits, np.float64), np.asarray(counts, np.float64)
+    if scene is not None:
+        _, scene = np.unique(np.asarray(scene), return_inverse=True)
+        hits, counts = np.bincount(scene, hits), np.bincount(scene, counts)
 
     def share(times):
         total = times @ counts

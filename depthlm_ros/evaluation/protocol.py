@@ -249,7 +249,7 @@ class MapProtocol(Protocol):
     def measured(
         self, part: Part, chosen: Sequence[Record], ask: MapAsker, name: str, progress: Progress
     ) -> Measured:
-        each = (ask(record, number) for number, record in enumerate(chosen))
+        each = ((record.scene, ask(record, number)) for number, record in enumerate(chosen))
         of = limits(chosen[0], KEPT_M[part.dataset])
         found = mean_of_images(each, progress, of)
         delta1 = {

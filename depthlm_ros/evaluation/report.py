@@ -37,7 +37,7 @@ class Scores:
     """The measures of one way to read and compare the answers.
 
     pooled: over all points (as DepthLM does).
-    interval: 95 % of its delta1, by bootstrap over images.
+    interval: 95 % of its delta1, by bootstrap over scenes.
     by_image: mean over images (as DepthVLM does).
     by_image_interval: 95 % of its delta1.
     """
@@ -155,16 +155,17 @@ def _reading(points, metres) -> Reading:
 
 def _scores(points, metres) -> Scores:
     askable = points.askable
-    numbers = np.unique(points.image)
+    numbers, first = np.unique(points.image, return_index=True)
+    scene = points.scene[first]
     ends = np.searchsorted(points.image, [*numbers, np.inf])
     parts = [slice(*pair) for pair in pairwise(ends)]
     each = [measure(metres[p], points.label_m[p], askable[p]) for p in parts]
     shares, counts = [m.delta1 for m in each], [m.points for m in each]
     return Scores(
         pooled=measure(metres, points.label_m, askable),
-        interval=share_interval(np.multiply(shares, counts), counts),
+        interval=share_interval(np.multiply(shares, counts), counts, scene),
         by_image=mean_of(each),
-        by_image_interval=share_interval(shares, np.ones(len(each))),
+        by_image_interval=share_interval(shares, np.ones(len(each)), scene),
     )
 
 
@@ -178,12 +179,11 @@ def _bins(points) -> list:
 
 
 def _bin(name, points) -> Bin:
-    _, image = np.unique(points.image, return_inverse=True)
-    hits = np.bincount(image, delta1(points.answer_m, points.label_m))
+    hits = delta1(points.answer_m, points.label_m)
     return Bin(
         name,
         measure(points.answer_m, points.label_m, points.askable),
-        share_interval(hits, np.bincount(image)),
+        share_interval(hits, np.ones(len(hits)), points.scene),
     )
 
 
@@ -250,7 +250,8 @@ def _legend(report):
     yield f"delta1    of all {m.points} points, {m.points - m.answered} failures count as wrong"
     yield f"answered  delta1 of the {m.answered} points with an answer, without failures"
     yield f"askable   delta1 of the {m.askable} points that could be asked at their own pixel"
-    yield f"(95 %)    by bootstrap over images; status other than OK: {failures}"
+    yield "(95 %)    by bootstrap over scenes; an image that names none is one"
+    yield f"status other than OK: {failures}"
     if report.readings:
         yield "*         the reading that the checkpoint entry asks for"
 

@@ -1,7 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Does the interval mean something? Coverage, and what rejecting by its width gains.
 
-All figures come with 95 % by bootstrap over images.
+All figures come with 95 % by bootstrap over scenes.
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ def flagged(points: Points, unknown_ratio: float) -> Flagged:
     hits = [delta1(side.answer_m, side.label_m) for side in sides]
     shares = [float(hit.mean()) if len(hit) else np.nan for hit in hits]
     intervals = [
-        share_interval(*_by_image(side.image, hit)) if len(side) else (np.nan, np.nan)
+        share_interval(hit, np.ones(len(hit)), side.scene)
         for side, hit in zip(sides, hits, strict=True)
     ]
     return Flagged(
@@ -151,15 +151,9 @@ def covered(name: str, points: Points) -> Coverage:
         points=len(points),
         known=total,
         inside=float(inside.mean()) if total else np.nan,
-        interval=share_interval(*_by_image(known.image, inside)),
+        interval=share_interval(inside, np.ones(total), known.scene),
         log_width=float(np.median(_log_width(known))) if total else np.nan,
     )
-
-
-def _by_image(image, hit):
-    """(hits, counts) of each image that has a point."""
-    _, image = np.unique(image, return_inverse=True)
-    return np.bincount(image, hit), np.bincount(image)
 
 
 def _log_width(points) -> np.ndarray:
@@ -172,25 +166,25 @@ def rejection(points: Points) -> Rejection:
     hit = delta1(points.answer_m, points.label_m)
     by_width = np.argsort(np.nan_to_num(_log_width(points), nan=np.inf), kind="stable")
     by_distance = np.argsort(np.nan_to_num(points.answer_m, nan=np.inf), kind="stable")
-    _, image = np.unique(points.image, return_inverse=True)
+    _, scene = np.unique(points.scene, return_inverse=True)
 
     def kept(order, times):
-        """delta1 of the first four fifths in `order`, each image taken `times` over."""
-        weight = times[image[order]]
+        """delta1 of the first four fifths in `order`, each scene taken `times` over."""
+        weight = times[scene[order]]
         taken = np.clip((1 - REJECTED) * weight.sum() - (np.cumsum(weight) - weight), 0, weight)
         return taken @ hit[order] / taken.sum()
 
     def gain(times):
         return kept(by_width, times) - kept(by_distance, times)
 
-    images = image.max() + 1
-    once = np.ones(images)
+    scenes = scene.max() + 1
+    once = np.ones(scenes)
     return Rejection(
         all=float(hit.mean()),
         by_width=float(kept(by_width, once)),
         by_distance=float(kept(by_distance, once)),
         gain=float(gain(once)),
-        gain_interval=bootstrap_interval(gain, images),
+        gain_interval=bootstrap_interval(gain, scenes),
     )
 
 

@@ -60,6 +60,11 @@ def test_the_interval_of_c_comes_from_whole_scenes():
     _, tenfold = fitted_widening(np.repeat(scores, 10), np.repeat(np.arange(100), 10))
     assert alone == tenfold
     assert alone[0] < np.quantile(scores, 0.9) < alone[1]
+    images, scene = np.arange(1000), np.repeat(np.arange(100), 10)
+    of_scenes = fitted_widening(np.repeat(scores, 10), images, scene)[1]
+    assert of_scenes == pytest.approx(alone, abs=0.15)
+    of_images = fitted_widening(np.repeat(scores, 10), images)[1]
+    assert np.diff(of_images) < 0.6 * np.diff(of_scenes)
 
 
 def test_widening_multiplies_both_ends_in_log_space():

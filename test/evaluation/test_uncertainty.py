@@ -27,6 +27,7 @@ def points(label, answer, lower, upper, image=None, focal_px=None):
         status=np.zeros(count, np.uint8),
         label_m=label,
         image=np.arange(count) if image is None else np.asarray(image),
+        scene=np.arange(count) if image is None else np.asarray(image),
         focal_px=np.full(count, 500.0) if focal_px is None else np.asarray(focal_px, float),
         label_kind="distance",
         answer_kind="distance",

@@ -125,6 +125,7 @@ def test_blocks_of_records_are_held_out(pair, tmp_path, capsys):
     split.main([str(tmp_path / "all.jsonl"), "--out", str(out), "--every", "3", "--block", "2"])
     kept, held = (Records(out / f"{name}.jsonl") for name in ("train", "heldout"))
     assert [split.number(record) for record in held] == [4, 5, 10, 11] and len(kept) == 8
+    assert len({record.scene for record in held}) == 2 and held[0].scene == held[1].scene
     assert held[0].depth_map().shape == (100, 130) and not len(held[0])
     (tmp_path / "bad.jsonl").write_text(json.dumps({**line, "image": "a.png"}))
     with pytest.raises(SystemExit, match="bad.jsonl:1"):

@@ -4,9 +4,10 @@
     python -m training.tools.split nyu_train.jsonl --out nyu --every 8 --pixels 100
 
 Writes nyu/train.jsonl and nyu/heldout.jsonl: every eighth block of 20 consecutive numbers is held
-out, since neighbours in a recorded sequence show the same room. A record's number is that in the
-name of its image ("rgb/0042.jpg"). --pixels adds to what is held out so many labelled pixels of
-each depth image, to be asked one by one; fewer are the first ones of more.
+out, since neighbours in a recorded sequence show the same room. The block is the scene of a record
+that names none: intervals of what is measured are drawn over scenes. A record's number is that in
+the name of its image ("rgb/0042.jpg"). --pixels adds to what is held out so many labelled pixels
+of each depth image, to be asked one by one; fewer are the first ones of more.
 """
 
 import re
@@ -26,7 +27,9 @@ def split(records: Records, every: int, block: int = 20) -> tuple[list[Record], 
     """(to train on, held out). InputError where an image's name has no number."""
     kept, held = [], []
     for record in records:
-        (held if number(record) // block % every == every - 1 else kept).append(record)
+        which = number(record) // block
+        one = replace(record, scene=record.scene or f"block {which}")
+        (held if which % every == every - 1 else kept).append(one)
     return kept, held
 
 
