@@ -93,10 +93,15 @@ def best_constant(label_m) -> tuple[float, float]:
 
 
 def scene_numbers(scenes: Sequence[str]) -> np.ndarray:
-    """(N,) the number, from 0, of the scene that each image is of. Images that name none ("") are
-    scenes of their own."""
-    named = [scene or f"\n{number}" for number, scene in enumerate(scenes)]  # no name holds a \n
-    return np.unique(named, return_inverse=True)[1] if named else np.empty(0, np.intp)
+    """(N,) the number, from 0, of the scene that each image is of.
+
+    Images that name none ("") are scenes of their own; so are all where they name but one, since
+    an interval over a single scene cannot be had.
+    """
+    own = len(set(scenes)) < 2
+    names = [("", n) if own or not scene else (scene, 0) for n, scene in enumerate(scenes)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], np.intp)
 
 
 def bootstrap_interval(

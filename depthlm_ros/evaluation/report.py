@@ -76,6 +76,7 @@ class Report:
 
     name: of the answerer.
     images: how many.
+    scenes: how many the intervals are drawn over; an image that names none is one.
     label_kind: of the records, "not stated" where they do not say.
     answer_kind: the kind that the model answers in.
     report: the reading that the checkpoint uses, "greedy" | "median".
@@ -91,6 +92,7 @@ class Report:
 
     name: str
     images: int
+    scenes: int
     label_kind: str
     answer_kind: str
     report: str
@@ -121,6 +123,7 @@ def report_on(points: Points, answerer: Answerer, seconds: float, dataset: str =
     return Report(
         name=answerer.name,
         images=len(np.unique(points.image)),
+        scenes=len(np.unique(points.scene)),
         label_kind=points.label_kind,
         answer_kind=points.answer_kind,
         report=answerer.report,
@@ -250,8 +253,8 @@ def _legend(report):
     yield f"delta1    of all {m.points} points, {m.points - m.answered} failures count as wrong"
     yield f"answered  delta1 of the {m.answered} points with an answer, without failures"
     yield f"askable   delta1 of the {m.askable} points that could be asked at their own pixel"
-    yield "(95 %)    by bootstrap over scenes; an image that names none is one"
-    yield f"status other than OK: {failures}"
+    drawn = "images" if report.scenes == report.images else f"{report.scenes} scenes"
+    yield f"(95 %)    by bootstrap over {drawn}; status other than OK: {failures}"
     if report.readings:
         yield "*         the reading that the checkpoint entry asks for"
 

@@ -109,6 +109,11 @@ def test_an_image_that_names_no_scene_is_one():
     assert len(scene_numbers([])) == 0
 
 
+def test_images_that_all_name_one_scene_are_drawn_by_themselves():
+    """As where the name of a split stands there: nothing could be drawn otherwise."""
+    assert scene_numbers(["train"] * 3).tolist() == [0, 1, 2]
+
+
 def test_one_image_has_no_interval():
     assert all(isnan(end) for end in share_interval([3], [4]))
 

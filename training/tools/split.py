@@ -4,10 +4,10 @@
     python -m training.tools.split nyu_train.jsonl --out nyu --every 8 --pixels 100
 
 Writes nyu/train.jsonl and nyu/heldout.jsonl: every eighth block of 20 consecutive numbers is held
-out, since neighbours in a recorded sequence show the same room. The block is the scene of a record
-that names none: intervals of what is measured are drawn over scenes. A record's number is that in
-the name of its image ("rgb/0042.jpg"). --pixels adds to what is held out so many labelled pixels
-of each depth image, to be asked one by one; fewer are the first ones of more.
+out, since neighbours in a recorded sequence show the same room. A record's number is that in the
+name of its image ("rgb/0042.jpg"). Where records name no scene, or all the same, the block becomes
+their scene: intervals of what is measured are drawn over scenes. --pixels adds to what is held out
+so many labelled pixels of each depth image, to be asked one by one; fewer are the first of more.
 """
 
 import re
@@ -25,10 +25,11 @@ from training.run.commands import errors_told, parser_of
 
 def split(records: Records, every: int, block: int = 20) -> tuple[list[Record], list[Record]]:
     """(to train on, held out). InputError where an image's name has no number."""
+    several = len({record.scene for record in records}) > 1
     kept, held = [], []
     for record in records:
         which = number(record) // block
-        one = replace(record, scene=record.scene or f"block {which}")
+        one = record if several and record.scene else replace(record, scene=f"block {which}")
         (held if which % every == every - 1 else kept).append(one)
     return kept, held
 
