@@ -19,10 +19,10 @@ import numpy as np
 
 from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.data.records import Records
-from depthlm_ros.errors import RecordError
 from training.data.shards import Shot
 from training.run.commands import errors_told, parser_of
 from training.synthetic import drawer
+from training.tools import split
 
 STORED_PX = 250.0  # focal length of the stored images: views at 200 px, zoomed by 1.25 at most
 CANVAS = 320, 432  # height, width
@@ -104,34 +104,14 @@ def start(out, assets, workers, count=0) -> list:
 def recorded(record) -> Shot:
     """A record with a depth image; RecordError where it has none, or it cannot be read."""
     metres = record.depth_map_as("distance")
-    return Shot(record.frame(), metres, _number(record), "record")
-
-
-def _number(record) -> int:
-    """The number that its image is named by."""
-    try:
-        return int(record.image.stem)
-    except ValueError:
-        raise RecordError(
-            f"{record.where}: image {record.image.name} is not named by a number, by blocks of"
-            " which records are held out"
-        ) from None
-
-
-def split_records(path, hold_out) -> tuple:
-    """(records to train on, records held out): every hold_out-th block of 20 consecutive
-    numbers."""
-    kept, held = [], []
-    for record in Records(path):
-        block = _number(record) // 20
-        (held if block % hold_out == hold_out - 1 else kept).append(record)
-    return kept, held
+    return Shot(record.frame(), metres, split.number(record), "record")
 
 
 def write_records(out, path, hold_out, source="real") -> None:
-    """Chunks of all records of a jsonl, and of those that are held out."""
+    """Chunks of the records of a jsonl that are trained on, and of those that are held out, as
+    training.tools.split divides them."""
     folders = Path(out), Path(out, "heldout")
-    for folder, records in zip(folders, split_records(path, hold_out)):
+    for folder, records in zip(folders, split.split(Records(path), hold_out)):
         folder.mkdir(parents=True, exist_ok=True)
         for start_at in range(0, len(records), CHUNK):
             shots = [recorded(record) for record in records[start_at : start_at + CHUNK]]
