@@ -5,7 +5,7 @@ Download: "SUN RGB-D" (rgbd.cs.princeton.edu), SUNRGBD.zip and SUNRGBDtoolbox.zi
 
     SUNRGBD/<kv1 kv2 realsense xtion>/**/image/*.jpg
     SUNRGBD/.../depth/*.png        z, 16 bits; depth_bfx/*.png: the same with its holes filled
-    SUNRGBD/.../intrinsics.txt     3 x 3, pixels from 0
+    SUNRGBD/.../intrinsics.txt     3 x 3
     SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat   (alltrain, alltest: paths on a foreign machine)
 
 Traps: the 16 bits are millimetres rotated left by 3; value / 8000, as published, is the same only

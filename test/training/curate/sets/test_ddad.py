@@ -137,20 +137,30 @@ def test_published_labels_keep_the_last_point_of_a_pixel(root):
 
 
 def test_points_on_the_car_itself_are_left_out_by_a_mask(root, tmp_path):
-    shutil.copytree(root, tmp_path / "root")
-    masks = tmp_path / "root" / "masks"
-    masks.mkdir()
-    mask = np.full(SIZE[::-1], 255, np.uint8)
-    mask[40:] = 0
-    Image.fromarray(mask).save(masks / "CAMERA_06.png")
+    """In SurroundDepth's layout, of three channels, and not black where the car is seen."""
+    copied = tmp_path / "root"
+    shutil.copytree(root, copied)
+    path = copied / "mask" / "CAMERA_06" / "000150" / "mask.png"
+    path.parent.mkdir(parents=True)
+    mask = np.zeros((*SIZE[::-1], 3), np.uint8)
+    mask[40:] = 255
+    Image.fromarray(mask).save(path)
     key = ("000150/scene_a8dc.json", 0, "CAMERA_06")
-    sample = Ddad(tmp_path / "root", "val").read(key)
+    sample = Ddad(copied, "val").read(key)
     points, (u, v) = truth("CAMERA_06", 0)[0], truth("CAMERA_06", 0)[1].T
     inside = (points[:, 2] > 0) & (u > -0.5) & (u < SIZE[0] - 0.5) & (v > -0.5)
     assert len(sample.points) == (inside & (v < 39.5)).sum()
-    Image.fromarray(mask[1:]).save(masks / "CAMERA_01.png")
-    with pytest.raises(InputError, match="CAMERA_01.png"):
-        Ddad(tmp_path / "root", "val").read((*key[:2], "CAMERA_01"))
+    assert reason(copied, (*key[:2], "CAMERA_01")) == "no mask file"
+    path = copied / "mask" / "CAMERA_01" / "000150" / "mask.png"
+    path.parent.mkdir(parents=True)
+    Image.fromarray(mask[1:]).save(path)
+    assert reason(copied, (*key[:2], "CAMERA_01")) == "sizes differ"
+
+
+def reason(root, key):
+    with pytest.raises(Skip) as skipped:
+        Ddad(root, "val").read(key)
+    return skipped.value.reason
 
 
 def edit(name, change):
