@@ -3,7 +3,7 @@
 
 kaldir.vc.in.tum.de/scannetpp (its own terms: not for commercial use, no redistribution), and its
 toolbox, which unpacks the videos (iphone.prepare_iphone_data) and renders the mesh of the laser
-scan into them (common.render):
+scan into them (common.render, with output_dir: ROOT/data):
 
     ROOT/splits/nvs_sem_{train,val}.txt
     ROOT/data/SCENE/iphone/rgb/frame_000000.jpg             1920 x 1440, 60 a second
