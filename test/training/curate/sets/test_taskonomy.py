@@ -186,9 +186,9 @@ def test_a_root_without_the_layout_is_refused(root, gone):
 
 
 def test_lists_and_splits_that_fit_nothing_are_refused(root):
-    with pytest.raises(InputError, match="minival"):
-        SETS["hm3d"](root, "minival")
-    with pytest.raises(InputError, match="metadata.csv"):
+    with pytest.raises(InputError, match="fullplus.csv"):
+        SETS["taskonomy"](root, "test")
+    with pytest.raises(InputError, match="train, val$"):  # the list of HM3D has no more
         SETS["hm3d"](root, "test")
     (root / "metadata.csv").write_text("building,part\nhanson,train\n")
     with pytest.raises(InputError, match="building, part"):
