@@ -282,7 +282,8 @@ PROTOCOLS: dict[str, Protocol] = {
         (
             Part(
                 *("argoverse2", "argoverse2", "test", "AV2"),
-                trap="labels are distances along the ray, taken for z",
+                trap="labels are distances along the ray, their squares 1 m2 too large, taken for"
+                " z",
             ),
             Part(
                 *("waymo", "waymo", "validation", "Waymo"),

@@ -80,7 +80,7 @@ class DataSet(Protocol):
     name: as on the command line.
     licence: one sentence on what its terms allow.
     splits: its own.
-    range_m: nearest and farthest metres that are kept, as published.
+    range_m: nearest and farthest metres that are kept: as published, or as the set's devkit does.
 
     Made of (root, split, as_published): as_published is "", "depthlm" or "depthvlm" (reproduce
     their labels). Raises InputError where the root lacks the official layout.

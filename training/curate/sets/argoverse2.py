@@ -35,8 +35,9 @@ FARTHEST_NS = 51_000_000  # half a sweep and the devkit's tolerance
 
 class Argoverse2:
     """See the module. Published: distances along the ray of the ring cameras, pixels rounded, the
-    last point of a pixel, nothing tested for being hidden; DepthLM's move of 10 to 20 logs from
-    val to train is not told.
+    last point of a pixel, nothing tested for being hidden. DepthVLM's are the root of 1 and the
+    squares: av2-api gives points as x y z 1, and all four are squared and summed. DepthLM's move
+    of 10 to 20 logs from val to train is not told.
     """
 
     name = "argoverse2"
@@ -83,7 +84,8 @@ class Argoverse2:
         at = camera.pixels(points)
         with np.errstate(invalid="ignore"):
             shown = ((at >= 0) & (at < (camera.width - 1, camera.height - 1))).all(axis=1)
-        distance_m = np.linalg.norm(points[shown], axis=1)
+        fourth = float(self._published == "depthvlm")
+        distance_m = np.sqrt((points[shown] ** 2).sum(axis=1) + fourth)
         depth = sparse_map(np.round(at[shown]), distance_m, camera, keep="last")
         return Sample(*told, depth=depth, kind="distance", time_gap_s=gap)
 

@@ -8,12 +8,13 @@ github.com/TRI-ML/DDAD, train and val (CC BY-NC-SA 4.0), in TRI's DGP format:
     ROOT/SCENE/calibration/SHA.json             intrinsics by the sensor's name
     ROOT/SCENE/rgb/CAMERA_XX/STAMP.png          1936 x 1216, global shutter, no distortion given
     ROOT/SCENE/point_cloud/LIDAR/STAMP.npz      "data": X, Y, Z, INTENSITY, frame of the lidar
-    ROOT/masks/CAMERA_XX.png                    yours, if you have them: 0 where the car is seen
+    ROOT/mask/CAMERA_XX/SCENE/mask.png          if you have them: black but where the car is seen
 
 Traps: each datum has its own pose in the world, of the sensor and not of the car, so a point
 travels lidar -> world -> camera; the sensors' stamps differ by up to 0.2 s; cameras 05 to 09 see
 parts of the car, through which points of the road behind would show: the set comes without masks
-of it, so draw one for each camera.
+of them, and has several cars. github.com/weiyithu/SurroundDepth provides a mask of each camera in
+each scene, in the layout above; without the folder `mask` such points become labels.
 """
 
 from collections.abc import Sequence
@@ -24,10 +25,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.data.files import read_raster
 from depthlm_ros.errors import InputError, first_line
 from training.curate.formats.dgp import camera_of, scene_of, stamp_of, world_from
-from training.curate.formats.files import check_split, json_of, known_points, needed
+from training.curate.formats.files import check_split, json_of, known_points, mask_of, needed
 from training.curate.geometry import inverse, transformed
 from training.curate.published import sparse_map
 from training.curate.sample import Sample, Skip
@@ -89,32 +89,27 @@ class Ddad:
         told = f"{folder.name}/{name}/{image.stem}", folder.name, image, camera
         gap = abs(float((stamp_of(datum) - stamp_of(sensors["LIDAR"])) / np.timedelta64(1, "s")))
         if not self._published:
-            mask = _mask(self._index.parent / "masks" / f"{name}.png", camera)
-            points = points if mask is None else points[_shown(points, camera, mask)]
+            masks = self._index.parent / "mask"
+            if masks.is_dir():
+                points = points[_beside(points, camera, masks / name / folder.name / "mask.png")]
             return Sample(*told, points=points, time_gap_s=gap)
         points = points[points[:, 2] > 0]
         depth = sparse_map(np.trunc(camera.pixels(points)), points[:, 2], camera, keep="last")
         return Sample(*told, depth=depth, kind="z", time_gap_s=gap)
 
 
-@lru_cache(maxsize=6)
-def _mask(path: Path, camera: Camera) -> np.ndarray | None:
-    if not path.is_file():
-        return None
-    mask = read_raster(path)
-    if mask.shape != (camera.height, camera.width):
-        wanted = f"grey, {camera.width} x {camera.height}"
-        raise InputError(f"{path} is a mask of shape {mask.shape}, needed is {wanted}")
-    return mask
-
-
-def _shown(points: np.ndarray, camera: Camera, mask: np.ndarray) -> np.ndarray:
-    """(N,) bool: whether points fall beside the car."""
+def _beside(points: np.ndarray, camera: Camera, mask: Path) -> np.ndarray:
+    """(N,) bool: whether points fall beside the car, which the mask shows."""
     at = camera.pixels(points)
     inside = camera.contains(at)
     u, v = np.round(at[inside]).astype(int).T
-    inside[inside] = mask[v, u] > 0
+    inside[inside] = ~_mask(mask, camera)[v, u]
     return inside
+
+
+@lru_cache(maxsize=6)
+def _mask(path: Path, camera: Camera) -> np.ndarray:
+    return mask_of(path, (camera.width, camera.height))
 
 
 @lru_cache(maxsize=2)

@@ -15,7 +15,8 @@ Traps: the .conf is a stream of commands, and an intrinsics_matrix holds for the
 until the next one: three cameras, three matrices. It counts rows from the bottom, in centres: cy
 from the top is H - 1 - cy (camera 0 of one place has cy 509.202 there and 513.798 in Matterport's
 own file, which counts from the top). Its poses look along -z; no pose is needed here. Published
-labels: DepthLM's are distances, DepthVLM takes the last matrix of a scene for all images.
+labels: both count rows from the top and leave cy as it is; DepthLM's are distances through that
+point, DepthVLM takes the last matrix of a scene for all images.
 Licence: Matterport's terms allow academic research, and no passing on of the images.
 """
 
@@ -92,7 +93,7 @@ class Matterport:
         size = image_size(image)
         raw = raw_depth(folder / "undistorted_depth_images" / depth, size)
         fx, fy, cx, cy = intrinsics
-        from_top = cy if self._as_published == "depthvlm" else size[1] - 1 - cy
+        from_top = cy if self._as_published else size[1] - 1 - cy
         camera = pinhole(size, (fx, fy, cx, from_top), conf)
         z_m = in_metres(raw, _UNITS)
         is_distance = self._as_published == "depthlm"

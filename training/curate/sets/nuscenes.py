@@ -9,8 +9,10 @@ for commercial use):
     ROOT/samples/LIDAR_TOP/*.pcd.bin    float32 x y z intensity ring, frame of the lidar
 
 Traps: the car moves between the stamps of the lidar and of each camera, so a point travels from
-the lidar to the car then, the world, the car now, and the camera; quaternions are w, x, y, z;
-sample_data.json holds 2.6 million rows, of which the keyframes of these seven sensors are kept.
+the lidar to the car then, the world, the car now, and the camera; the lidar sees the casings of
+the cameras, so what is within 1 m of one is left out, as in the devkit's projection; quaternions
+are w, x, y, z; sample_data.json holds 2.6 million rows, of which the keyframes of these seven
+sensors are kept.
 """
 
 from collections.abc import Sequence
@@ -30,6 +32,7 @@ from training.curate.sample import Sample, Skip
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT",
            "CAM_FRONT_LEFT")  # fmt: skip
 LIDAR = "LIDAR_TOP"
+CASING_M = 1.0  # in front of a camera (min_dist of the devkit's map_pointcloud_to_image)
 VERSIONS = {"train": "v1.0-trainval", "val": "v1.0-trainval", "mini_train": "v1.0-mini",
             "mini_val": "v1.0-mini", "test": "v1.0-test"}  # fmt: skip
 # The official split, numbers of scenes: what is in trainval and not here is train.
@@ -45,18 +48,19 @@ MINI_VAL = frozenset([103, 916])
 
 class Nuscenes:
     """See the module. Published: z as here, but without the car's motion between the two stamps,
-    of a pixel (rounded down) the nearest point, and nothing tested for being hidden. DepthLM
-    trains on all scenes but those of the mini set and evaluates on the last 5 % of the samples.
+    of a pixel (rounded down) the nearest point, also within 1 m, and nothing tested for being
+    hidden. DepthLM trains on all scenes but those of the mini set and evaluates on the last 5 % of
+    the samples.
     """
 
     name = "nuscenes"
     licence = "nuScenes, CC BY-NC-SA 4.0: not for commercial use without an agreement."
     splits: tuple[str, ...] = tuple(VERSIONS)
-    range_m = (0.05, 80.0)
 
     def __init__(self, root: Path, split: str = "train", as_published: str = ""):
         check_split(self, split)
         self._root, self._split, self._published = root, split, as_published
+        self.range_m = (0.05 if as_published else CASING_M, 80.0)
         self._tables = root / VERSIONS[split]
         for name in ("sample_data", "calibrated_sensor", "ego_pose", "scene", "sample"):
             if not (self._tables / f"{name}.json").is_file():
@@ -93,7 +97,7 @@ class Nuscenes:
         told = f"{scene}/{token}/{name}", scene, image, camera
         gap = abs(shot.stamp_us - sweep.stamp_us) / 1e6
         if not self._published:
-            return Sample(*told, points=points, time_gap_s=gap)
+            return Sample(*told, points=points[points[:, 2] > CASING_M], time_gap_s=gap)
         points = points[points[:, 2] > 0]
         depth = sparse_map(np.floor(camera.pixels(points)), points[:, 2], camera, keep="nearest")
         return Sample(*told, depth=depth, kind="z", time_gap_s=gap)

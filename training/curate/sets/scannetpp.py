@@ -3,7 +3,7 @@
 
 kaldir.vc.in.tum.de/scannetpp (its own terms: not for commercial use, no redistribution), and its
 toolbox, which unpacks the videos (iphone.prepare_iphone_data) and renders the mesh of the laser
-scan into them (common.render):
+scan into them (common.render, with output_dir: ROOT/data):
 
     ROOT/splits/nvs_sem_{train,val}.txt
     ROOT/data/SCENE/iphone/rgb/frame_000000.jpg             1920 x 1440, 60 a second
@@ -24,10 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.data.files import read_raster
-from depthlm_ros.errors import ImageError, InputError, first_line
+from depthlm_ros.errors import InputError, first_line
 from training.curate.formats.colmap import read_models
-from training.curate.formats.files import check_split, json_of, metres_of, needed
+from training.curate.formats.files import check_split, json_of, mask_of, metres_of, needed
 from training.curate.sample import Sample, Skip
 
 SIZE = 1920, 1440
@@ -38,7 +37,7 @@ PUBLISHED = Camera(*SIZE, 1427.4375, 1427.4375, 959.5, 719.5)
 class Scannetpp:
     """See the module. Published: the phone's maps alone. DepthLM takes one camera for all scenes,
     adds the squares of the ray's x and y at a distance of 1 m to that of z, and splits the frames
-    of all scenes after 98 %; DepthVLM takes every sixtieth frame.
+    of all scenes after 98 %; DepthVLM takes every sixtieth frame, whole.
     """
 
     name = "scannetpp"
@@ -81,7 +80,9 @@ class Scannetpp:
         if self._published or camera is None or not rendered.is_file():
             path, camera = folder / "depth" / f"{frame}.png", _camera(folder, frame)
         z_m = metres_of(path, 1000)
-        z_m[~_shown(folder / "rgb_masks" / f"{frame}.png", *z_m.shape)] = np.nan
+        mask = folder / "rgb_masks" / f"{frame}.png"
+        if mask.is_file() and self._published != "depthvlm":
+            z_m[~_shown(mask, *z_m.shape)] = np.nan
         told = f"{scene}/{frame}", scene, image
         if self._published != "depthlm":
             return Sample(*told, camera, depth=z_m, kind="z")
@@ -131,14 +132,8 @@ def _camera(folder: Path, frame: str) -> Camera:
 
 
 def _shown(path: Path, height: int, width: int) -> np.ndarray:
-    """(height, width) bool: what was not blurred, at the middle of each cell."""
-    if not path.is_file():
-        return np.ones((height, width), np.bool_)
-    try:
-        mask = read_raster(path)
-    except ImageError as error:
-        raise Skip("truncated mask", str(error)) from error
-    rows = np.round(_centres(height, mask.shape[0])).astype(int)
-    columns = np.round(_centres(width, mask.shape[1])).astype(int)
-    shown: np.ndarray = mask[rows[:, None], columns] > 0
+    """(height, width) bool: what was not blurred, at the middle of each cell. Raises Skip."""
+    mask = mask_of(path, SIZE)
+    rows, columns = _centres(height, SIZE[1]), _centres(width, SIZE[0])
+    shown: np.ndarray = mask[np.round(rows).astype(int)[:, None], np.round(columns).astype(int)]
     return shown

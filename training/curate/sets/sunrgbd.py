@@ -5,15 +5,18 @@ Download: "SUN RGB-D" (rgbd.cs.princeton.edu), SUNRGBD.zip and SUNRGBDtoolbox.zi
 
     SUNRGBD/<kv1 kv2 realsense xtion>/**/image/*.jpg
     SUNRGBD/.../depth/*.png        z, 16 bits; depth_bfx/*.png: the same with its holes filled
-    SUNRGBD/.../intrinsics.txt     3 x 3, pixels from 0
+    SUNRGBD/.../intrinsics.txt     3 x 3
     SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat   (alltrain, alltest: paths on a foreign machine)
 
 Traps: the 16 bits are millimetres rotated left by 3; value / 8000, as published, is the same only
 below 8.192 m, and makes 8.212 m into 0.020 m. The toolbox sets what is beyond 8 m to 8 m; range_m
-drops it here. Filled holes were not measured, so `depth` is read unless published labels are
-asked for: depth_bfx as z / 8000 (DepthVLM), or as distances of value / 10000, 0.8 of the truth
-(DepthLM, without NYU, both splits together, 0.005 to 25 m). The official split has 44 sequences
-of SUN3D on both sides; the scene of its images is the place, so that they can be told apart.
+drops it here. It counts pixels from 1 with intrinsics.txt, whose numbers for NYUv2's images are
+those of NYUv2 less the crop, counted from 0: so they are read for all. The official split has 44
+sequences of SUN3D on both sides; the scene of its images is the place, so that they can be told
+apart.
+Filled holes were not measured, so `depth` is read unless published labels are asked for: depth_bfx
+as z / 8000 (DepthVLM), or as distances of value / 10000, 0.8 of the truth (DepthLM, without NYU,
+both splits together, of each place of SUN3D one image, here the first, 0.005 to 25 m).
 Licence: the authors ask to be cited; each of the joined sets has terms of its own.
 """
 
@@ -64,12 +67,13 @@ class SunRgbd:
 
     def keys(self) -> Sequence[str]:
         """The folder of each image, relative to SUNRGBD, in alphabetical order."""
+        folders = set(self._folders(self._split))
         if self._as_published == "depthlm":
             folders = {folder for split in self.splits for folder in self._folders(split)}
             if not self._only:
                 folders = {folder for folder in folders if "NYU" not in folder}
-        else:
-            folders = set(self._folders(self._split))
+            first = {_scene(folder): folder for folder in sorted(folders, reverse=True)}
+            folders = set(first.values())
         return sorted(folder for folder in folders if folder.startswith(self._only))
 
     def _folders(self, split: str) -> list[str]:

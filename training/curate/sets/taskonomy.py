@@ -8,7 +8,8 @@ rgb, depth_zbuffer, point_info and, if wanted, mask_valid. Layout of both below 
     depth_zbuffer/<set>/<building>/point_3_view_1_domain_depth_zbuffer.png  z, 16 bits, 1/512 m
     point_info/<set>/<building>/point_3_view_1_domain_point_info.json       (HM3D: _fixatedpose)
     mask_valid/<set>/<building>/point_3_view_1_domain_depth_zbuffer.png     (HM3D: _mask_valid)
-    train_val_test_fullplus.csv (id, train, val, test); HM3D: metadata.csv (scene, split)
+    train_val_test_fullplus.csv (id, train, val, test), in Omnidata's repository
+    metadata.csv (scene, split), HM3D's: in that of habitat-matterport-3dresearch
 
 Traps: 65535 means "nothing was hit" and is not 128 m; the focal length stands nowhere, it follows
 from field_of_view_rads and the width; the principal point is the image's centre. DepthVLM's
@@ -115,6 +116,7 @@ class Hm3d(Taskonomy):
 
     name = "hm3d"
     licence = "HM3D: Matterport's terms allow academic research, and no redistribution."
+    splits = "train", "val"
     range_m = (0.01, 10.0)
     _info = "fixatedpose"
     _mask = "mask_valid"

@@ -72,15 +72,17 @@ def test_labels_on_disk_are_those_of_the_first_surface(place, tmp_path):
     assert skipped == {"no sweep at this time": 1}
 
 
-def test_published_labels_are_distances_of_the_last_point_of_a_pixel(place):
+@pytest.mark.parametrize(("published", "fourth"), [("depthlm", 0), ("depthvlm", 1)])
+def test_published_labels_are_distances_of_the_last_point_of_a_pixel(place, published, fourth):
+    """DepthVLM squares and sums all four numbers of the devkit's points, x y z 1."""
     root, world, _ = place
     key = (LOG, "ring_front_center", SHOT)
-    sample = Argoverse2(root, "val", "depthvlm").read(key)
+    sample = Argoverse2(root, "val", published).read(key)
     points, pixels = truth(world)
     expected = {}
     for point, (u, v) in zip(points, pixels, strict=True):
         if point[2] > 0 and 0 <= u < SIZE[0] - 1 and 0 <= v < SIZE[1] - 1:
-            expected[round(v), round(u)] = np.linalg.norm(point), point[2]
+            expected[round(v), round(u)] = np.linalg.norm([*point, fourth]), point[2]
     rows, columns = np.nonzero(np.isfinite(sample.depth))
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == set(expected)
     for (row, column), (distance, z) in expected.items():

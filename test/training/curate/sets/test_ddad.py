@@ -136,21 +136,82 @@ def test_published_labels_keep_the_last_point_of_a_pixel(root):
     np.testing.assert_allclose(np.nan_to_num(sample.depth), expected, atol=1e-4)
 
 
+def test_real_points_stand_where_dgp_projects_them(root, tmp_path):
+    """Real numbers: poses, intrinsics and three points of the scene in DGP's tests/data, and where
+    its own Camera projects them."""
+    copied = tmp_path / "root"
+    shutil.copytree(root, copied)
+    folder = copied / "000150"
+    poses = {
+        "LIDAR": (
+            (0.28545389542589, -0.004540543911506, -0.007592118056907001, 0.9583516143830411),
+            (400.8593689910042, -259.6111707515531, 12.499000373030404),
+        ),
+        "CAMERA_06": (  # CAMERA_05 there
+            (0.393528631377736, -0.405333738513162, -0.58956103524471, 0.57728464593309),
+            (399.2478405458886, -259.05241435786394, 13.848335528679026),
+        ),
+    }
+    measured = [
+        (1.6662349913808043, 5.309553709700508, -0.055861849849632605),
+        (14.971502489791988, 5.6302372894236985, 0.13895952239053067),
+        (26.057107941851598, 32.204872572377624, 0.39318792727021545),
+    ]
+    projected = [(190.05354670, 995.74610203), (1627.78784344, 715.27323899), (974.5984, 640.0048)]
+    z_m = [4.019228832618921, 12.025880811197965, 40.08297459445532]
+
+    def put(content):
+        for datum in content["data"]:
+            if datum["key"] in ("LIDAR-0", "CAMERA_06-0"):
+                quaternion, place = poses[datum["id"]["name"]]
+                (shown,) = datum["datum"].values()
+                rotation = dict(zip(("qw", "qx", "qy", "qz"), quaternion, strict=True))
+                shown["pose"] = {
+                    "rotation": rotation,
+                    "translation": dict(zip("xyz", place, strict=True)),
+                }
+                shown.update(width=1936, height=1216)
+
+    def calibrate(content):
+        content["intrinsics"][2] = {
+            "fx": 1062.3648601535501, "fy": 1056.7635782913833,
+            "cx": 939.4697803032266, "cy": 622.4747956076209, "skew": 0.0,
+        }  # fmt: skip
+
+    edit("scene_a8dc.json", put)(folder)
+    edit("calibration/c0e1.json", calibrate)(folder)
+    for path in folder.glob("point_cloud/LIDAR/*.npz"):
+        np.savez(path, data=np.array(measured))
+    sample = Ddad(copied, "val").read(("000150/scene_a8dc.json", 0, "CAMERA_06"))
+    np.testing.assert_allclose(sample.points[:, 2], z_m, atol=1e-4)  # float32 in DGP
+    np.testing.assert_allclose(sample.camera.pixels(sample.points), projected, atol=0.01)
+
+
 def test_points_on_the_car_itself_are_left_out_by_a_mask(root, tmp_path):
-    shutil.copytree(root, tmp_path / "root")
-    masks = tmp_path / "root" / "masks"
-    masks.mkdir()
-    mask = np.full(SIZE[::-1], 255, np.uint8)
-    mask[40:] = 0
-    Image.fromarray(mask).save(masks / "CAMERA_06.png")
+    """In SurroundDepth's layout, of three channels, and not black where the car is seen."""
+    copied = tmp_path / "root"
+    shutil.copytree(root, copied)
+    path = copied / "mask" / "CAMERA_06" / "000150" / "mask.png"
+    path.parent.mkdir(parents=True)
+    mask = np.zeros((*SIZE[::-1], 3), np.uint8)
+    mask[40:] = 255
+    Image.fromarray(mask).save(path)
     key = ("000150/scene_a8dc.json", 0, "CAMERA_06")
-    sample = Ddad(tmp_path / "root", "val").read(key)
+    sample = Ddad(copied, "val").read(key)
     points, (u, v) = truth("CAMERA_06", 0)[0], truth("CAMERA_06", 0)[1].T
     inside = (points[:, 2] > 0) & (u > -0.5) & (u < SIZE[0] - 0.5) & (v > -0.5)
     assert len(sample.points) == (inside & (v < 39.5)).sum()
-    Image.fromarray(mask[1:]).save(masks / "CAMERA_01.png")
-    with pytest.raises(InputError, match="CAMERA_01.png"):
-        Ddad(tmp_path / "root", "val").read((*key[:2], "CAMERA_01"))
+    assert reason(copied, (*key[:2], "CAMERA_01")) == "no mask file"
+    path = copied / "mask" / "CAMERA_01" / "000150" / "mask.png"
+    path.parent.mkdir(parents=True)
+    Image.fromarray(mask[1:]).save(path)
+    assert reason(copied, (*key[:2], "CAMERA_01")) == "sizes differ"
+
+
+def reason(root, key):
+    with pytest.raises(Skip) as skipped:
+        Ddad(root, "val").read(key)
+    return skipped.value.reason
 
 
 def edit(name, change):

@@ -12,6 +12,7 @@ from depthlm_ros.data.files import read_image
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
 from training.curate.__main__ import main
+from training.curate.formats.colmap import Model
 from training.curate.sample import Skip
 from training.curate.sets.eth3d import Eth3d
 
@@ -115,6 +116,18 @@ def test_labels_on_disk_are_those_of_the_straightened_image(place, tmp_path):
         off = np.abs(np.array(record.label_m) / z_m - 1)
         assert len(off) == 400 and record.kind == "z"
         assert np.quantile(off, 0.97) < 1e-3  # the rest lies on an edge, to 0.01 px
+
+
+def test_lens_bends_as_eth3ds_own_implementation_does():
+    """Pixels that the C++ of ETH3D/camera-model-implementations computes, in float32."""
+    parameters = (3411.42, 3410.02, 3041.29, 2014.07, 0.21047, 0.21102, -5.36231e-4, 5.1541e-4,
+                  -0.158023, 0.406856, -8.46499e-4, 8.61313e-4)  # fmt: skip
+    lens = Model("THIN_PRISM_FISHEYE", 6048, 4032, parameters).lens()
+    slopes = np.array([(0.8, 0.5), (-0.7, -0.5), (0.1, -0.3), (-0.6, 0.45)])
+    told = [(5673.4570, 3659.3491), (740.9937, 372.4989), (3378.3318, 1001.1464),
+            (1067.8683, 3492.7622)]  # fmt: skip
+    rays = np.concatenate([slopes, np.ones((4, 1))], axis=1)
+    np.testing.assert_allclose(lens.pixels(rays), told, atol=2e-3)
 
 
 def test_lens_shows_nothing_behind_it_and_nothing_far_outside(place):

@@ -43,6 +43,15 @@ def truth(camera):
     return np.stack([(columns - cx) / fx * z, -up * z, z], axis=-1)
 
 
+def told_distance(camera):
+    """(H, W) metres as DepthLM makes them of z: (row - cy) / fy, with rows from the top."""
+    fx, fy, cx, cy = CAMERAS[camera]
+    rows, columns = np.indices((HEIGHT, WIDTH), dtype=np.float64)
+    return truth(camera)[..., 2] * np.sqrt(
+        ((columns - cx) / fx) ** 2 + ((rows - cy) / fy) ** 2 + 1
+    )
+
+
 def write(scans, scene=SCENE, turns=2):
     """One place in the official layout; returns its .conf file."""
     folder = scans / scene
@@ -114,14 +123,18 @@ def test_scans_below_v1_are_found_as_the_download_leaves_them(tmp_path, inner):
 
 
 def test_published_labels_are_reproduced(root):
-    """DepthLM: distances. DepthVLM: z, the last matrix for all images, rows from the top."""
+    """Both count rows from the top and take cy as it stands, which counts from the bottom.
+    DepthLM: distances, so that they are wrong too. DepthVLM: z, the last matrix for all images."""
     depthlm = SETS["matterport"](root, "train", "depthlm")
-    sample = depthlm.read(depthlm.keys()[0])
+    sample = depthlm.read(depthlm.keys()[1])
+    fx, fy, cx, cy = CAMERAS[0]
+    camera = sample.camera
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (fx, fy, cx, cy)
     known = np.isfinite(sample.depth)
     assert sample.kind == "distance" and depthlm.range_m == (0.05, 50.0)
-    assert np.abs(sample.depth - np.linalg.norm(truth(0), axis=-1))[known].max() < 0.001
-    assert np.abs(sample.depth - truth(0)[..., 2])[known].max() > 0.3
-    assert np.linalg.norm(points_of(sample) - truth(0), axis=-1)[known].max() < 0.001
+    assert np.abs(sample.depth - told_distance(0))[known].max() < 0.001
+    off = np.abs(sample.depth - np.linalg.norm(truth(0), axis=-1))[known]
+    assert off.max() > 0.1
     depthvlm = SETS["matterport"](root, "train", "depthvlm")
     sample = depthvlm.read(depthvlm.keys()[0])
     camera = sample.camera
@@ -187,7 +200,8 @@ def test_the_command_writes_the_labels_and_counts_a_broken_image(root, tmp_path)
         assert_labels(record, truth(camera))
     manifest, records = curated("matterport", root, tmp_path / "b", "--as-published", "depthlm")
     assert manifest["kinds"] == ["distance"] and manifest["range_m"] == [0.05, 50.0]
-    assert_labels(records[1], truth(1))
+    column, row = np.round(np.array(records[1].pixels)).astype(int).T
+    np.testing.assert_allclose(records[1].label_m, told_distance(1)[row, column], atol=0.001)
 
 
 def test_a_split_without_scenes_or_without_a_list_is_refused(root):

@@ -128,10 +128,10 @@ def test_points_stand_where_the_camera_saw_them_from(root, channel):
         sample = data_set.read(key)
         then = 0.5 * i + LATE_US[channel] / 1e6
         points = moved(np.linalg.inv(car(then) @ MOUNT[channel]), seen(0.5 * i))
+        points = points[points[:, 2] > 1]
         np.testing.assert_allclose(sample.points, points, atol=1e-4)
-        front = points[:, 2] > 0.1
-        pixels = sample.camera.pixels(sample.points)[front]
-        np.testing.assert_allclose(pixels, pinhole(points[front], *K), atol=0.05)
+        pixels = sample.camera.pixels(sample.points)
+        np.testing.assert_allclose(pixels, pinhole(points, *K), atol=0.05)
         assert (sample.scene, sample.kind, sample.camera.distortion) == ("scene-0003", "z", "none")
         assert sample.time_gap_s == pytest.approx(abs(LATE_US[channel]) / 1e6)
 
@@ -165,6 +165,27 @@ def test_published_labels_leave_out_how_the_car_moved(root):
     right = Nuscenes(root, "val").read(key)
     moved_on = np.linalg.norm(right.points[right.points[:, 2] > 0][:50] - points[:50], axis=1)
     assert moved_on.min() > 0.1  # 38 ms at 9 m/s
+
+
+def test_what_the_lidar_sees_of_a_camera_is_no_label(root, tmp_path):
+    """The devkit's projection has no points within 1 m of a camera; the papers' labels do."""
+    copied = tmp_path / "root"
+    shutil.copytree(root, copied)
+    keys = Nuscenes(root, "val").keys()
+    key = next(key for key in keys if key[2] == "CAM_FRONT")
+    casing = np.array([[0.1, 0.05, 0.6], [0.1, 0.05, 0.9]])  # before the camera, in its frame
+    sweep = copied / key[4].file
+    stored = np.zeros((2, 5), "<f4")
+    then = LATE_US["CAM_FRONT"] / 1e6
+    world = moved(car(then) @ MOUNT["CAM_FRONT"], casing)
+    stored[:, :3] = moved(np.linalg.inv(car(0.0) @ MOUNT["LIDAR_TOP"]), world)
+    sweep.write_bytes(sweep.read_bytes() + stored.tobytes())
+    data_set, published = Nuscenes(copied, "val"), Nuscenes(copied, "val", "depthvlm")
+    points = data_set.read(key).points
+    assert len(points) == len(Nuscenes(root, "val").read(key).points)
+    assert points[:, 2].min() > 1
+    assert np.nanmin(published.read(key).depth) < 0.9
+    assert (data_set.range_m, published.range_m) == ((1.0, 80.0), (0.05, 80.0))
 
 
 def scenes(data_set):

@@ -94,6 +94,7 @@ def test_rendered_map_is_taken_with_its_lens(root, tmp_path):
     assert np.isnan(other.depth[:, :64]).all() and np.isfinite(other.depth[2:, 64:]).all()
     published = Scannetpp(copied, "val", "depthvlm").read(("09c1414f1b", "frame_000010"))
     assert published.depth.shape == CELLS[::-1]
+    assert np.isfinite(published.depth[2:]).all()  # DepthVLM looks at no masks
 
 
 def test_published_depthlm_adds_squares_of_unlike_things(root):

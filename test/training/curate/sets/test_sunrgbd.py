@@ -61,6 +61,11 @@ def test_keys_are_the_folders_of_the_official_list(root):
     assert list(SETS["sunrgbd"](root, "train").keys()) == [NYU, KINECT2, SUN3D]
     assert list(SETS["sunrgbd"](root, "test").keys()) == [TEST]
     assert list(SETS["sunrgbd"](root, "test", "depthlm").keys()) == [KINECT2, TEST, SUN3D]
+    later = SUN3D.replace("hv_c11_2/0000103", "hv_c11_2/0000204")
+    write_list(root, [later, SUN3D, KINECT2, NYU], [later.replace("_2/", "_3/"), TEST])
+    assert len(SETS["sunrgbd"](root, "train").keys()) == 4
+    # DepthLM's script looks for folders at one depth, and takes one image of a place of SUN3D.
+    assert list(SETS["sunrgbd"](root, "test", "depthlm").keys()) == [KINECT2, TEST, SUN3D]
     data = SETS["sunrgbd"](root, "train")
     assert data.read(SUN3D).scene == "xtion/sun3ddata/harvard_c11"
     assert data.read(KINECT2).scene == data.read(KINECT2).name == KINECT2

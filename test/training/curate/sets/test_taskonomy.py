@@ -76,6 +76,27 @@ def file_of(root, domain, end, name="taskonomy"):
     return root / domain / name / "hanson" / f"point_9_view_3_domain_{end}"
 
 
+def test_a_real_view_has_the_distances_that_omnidata_gives_beside_its_z(tmp_path):
+    """Real numbers: depth_zbuffer and depth_euclidean of a view of Taskonomy in the assets of
+    Omnidata's annotator. A centre at 256 would be 1.4 and 2.3 units off at first and last."""
+    fov = 1.180512021910271
+    units = {(12, 10): (1136, 1532), (15, 500): (771, 1036), (498, 505): (1023, 1383),
+             (480, 400): (1429, 1744)}  # fmt: skip
+    write(tmp_path, "taskonomy", "hanson", 202, 5, view_of(fov, side=512), fov)
+    write_lists(tmp_path)
+    raw = np.ones((512, 512), np.uint16)
+    for (u, v), (z, _) in units.items():
+        raw[v, u] = z
+    place = tmp_path / "depth_zbuffer" / "taskonomy" / "hanson"
+    Image.fromarray(raw).save(place / "point_202_view_5_domain_depth_zbuffer.png")
+    sample = SETS["taskonomy"](tmp_path, "train").read(("hanson", 202, 5))
+    pixels = np.array(list(units), float)
+    z_m = sample.depth[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
+    distance_m = sample.camera.distance_from_z(pixels, z_m)
+    told = np.array([distance for _, distance in units.values()])
+    np.testing.assert_allclose(distance_m * 512, told, atol=1)
+
+
 @BOTH
 def test_the_points_are_those_of_the_scene(root, name):
     data = SETS[name](root, "train")
@@ -165,9 +186,9 @@ def test_a_root_without_the_layout_is_refused(root, gone):
 
 
 def test_lists_and_splits_that_fit_nothing_are_refused(root):
-    with pytest.raises(InputError, match="minival"):
-        SETS["hm3d"](root, "minival")
-    with pytest.raises(InputError, match="metadata.csv"):
+    with pytest.raises(InputError, match="fullplus.csv"):
+        SETS["taskonomy"](root, "test")
+    with pytest.raises(InputError, match="train, val$"):  # the list of HM3D has no more
         SETS["hm3d"](root, "test")
     (root / "metadata.csv").write_text("building,part\nhanson,train\n")
     with pytest.raises(InputError, match="building, part"):
