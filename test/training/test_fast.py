@@ -18,6 +18,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import find_checkpoint
 from depthlm_ros.errors import MissingDependency
 from depthlm_ros.models.loading import load_parts
+from depthlm_ros.models.memory import free_bytes
 from depthlm_ros.models.progress import silent
 from depthlm_ros.models.weights import read_weights
 from depthlm_ros.predict import load_predictor
@@ -31,7 +32,7 @@ from training.fast import __main__ as fast
 from training.fast import finish, render
 from training.fast.lesson import Lesson
 from training.fast.network import Muon
-from training.fast.pool import Pool, cut, patches
+from training.fast.pool import IMAGE_BYTES, Pool, capacity_of, cut, patches
 from training.fast.recipe import Recipe
 from training.fast.teacher import WIDTH
 from training.model import Student
@@ -285,6 +286,17 @@ def test_minutes_of_training_make_a_checkpoint_that_answers(tmp_path, monkeypatc
         )
         assert 0.05 < answer.distance_m[0] < 200
         assert answer.distance_m[0] != earlier.distance_m[0]
+
+
+def test_a_pool_that_memory_cannot_hold_is_refused_and_never_begun(tmp_path):
+    """The kernel would kill the process, without a word."""
+    given = f"--pool {tmp_path} --out {tmp_path / 'run'} --capacity 99000000"
+    with pytest.raises(SystemExit, match="--capacity"):
+        fast.main(given.split())
+    assert not (tmp_path / "run").exists()
+    default = capacity_of(torch.device("cpu"), None)
+    free = free_bytes(torch.device("cpu"))
+    assert 0 < default <= 45_000 and default * IMAGE_BYTES < 0.6 * free
 
 
 def _folder(path):

@@ -27,7 +27,7 @@ from depthlm_ros.models.weights import read_weights
 from training.fast import render
 from training.fast.lesson import Lesson
 from training.fast.network import Muon
-from training.fast.pool import Pool
+from training.fast.pool import Pool, capacity_of
 from training.fast.recipe import Recipe
 from training.fast.teacher import WIDTH
 from training.model import Student
@@ -54,6 +54,7 @@ class Trainer:
     def __init__(self, given, recipe: Recipe):
         self.given, self.recipe = given, recipe
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.capacity = capacity_of(self.device, given.capacity)
         torch.manual_seed(given.seed)
         torch.set_float32_matmul_precision("high")
         checkpoint = find_checkpoint(given.base)
@@ -162,7 +163,7 @@ class Trainer:
 
     def _run(self, out, folder):
         given, log = self.given, out / "log.jsonl"
-        pool, held = Pool(self.device, given.capacity), Pool(self.device, 700)
+        pool, held = Pool(self.device, self.capacity), Pool(self.device, 700)
         while not pool.read(folder):
             time.sleep(0.5)
         begun = told_at = time.monotonic()
@@ -223,7 +224,11 @@ def _parser():
     parser.add_argument(
         "--workers", type=from_zero, default=0, help="processes that render meanwhile"
     )
-    parser.add_argument("--capacity", type=count, default=45_000, help="images on the device")
+    parser.add_argument(
+        "--capacity",
+        type=count,
+        help="images on the device (default: 45,000, or what half of its free memory holds)",
+    )
     parser.add_argument("--mean-share", type=float, default=0.06, help="of the steps, averaged")
     parser.add_argument("--seed", type=from_zero, default=1)
     return parser

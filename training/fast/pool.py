@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from depthlm_ros.errors import InputError
+from depthlm_ros.models.memory import free_bytes
 from training.fast.recipe import Recipe
 from training.fast.render import CANVAS, STORED_PX
 
@@ -20,6 +22,23 @@ LARGEST_ZOOM = 1.3  # of images that are too small for a view; smaller ones are 
 STRETCH = 0.05  # of either axis, as snapping a view to whole tokens does
 CENTRED = 0.5  # share of the views cut out of the middle
 WHOLE = 0.5  # share of the views that show all of an image which the predictor snaps to their size
+
+
+IMAGE_BYTES = CANVAS[0] * CANVAS[1] * 5  # three of colours, two of metres
+LARGEST_SHARE = 0.5  # of the free memory, that a pool may take
+
+
+def capacity_of(device, asked: int | None, most: int = 45_000) -> int:
+    """How many images a pool holds on a torch device: those asked for, or by default `most` or as
+    many as may be. Raises InputError for more than LARGEST_SHARE of the free memory."""
+    free = free_bytes(device)
+    fits = int(LARGEST_SHARE * free / IMAGE_BYTES)
+    if asked and asked > fits:
+        raise InputError(
+            f"--capacity {asked} images take {asked * IMAGE_BYTES / 1e9:.1f} GB, and half of the"
+            f" {free / 1e9:.1f} GB free on {device} may be taken: give at most {fits}"
+        )
+    return asked or min(fits, most)
 
 
 class Pool:
