@@ -244,3 +244,29 @@ def test_a_command_that_is_interrupted_before_it_trains_says_so(tmp_path):
         process.send_signal(number)
         status, said = ended(process)
         assert status == 128 + number and said.startswith("training.x: ")
+
+
+@pytest.mark.parametrize("lines", [1, 99999])
+def test_a_command_whose_output_nobody_reads_any_more_ends_without_a_traceback(lines):
+    """As of `python -m training.... | head`, whether it is noticed at a line or at the end."""
+    script = (
+        "import time\nfrom training.run.commands import errors_told\n"
+        f"with errors_told('training.x'):\n    time.sleep(0.3)\n"
+        f"    for _ in range({lines}):\n        print('a line')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 128 + signal.SIGPIPE
+
+
+def test_a_broken_pipe_that_is_not_the_output_keeps_its_traceback():
+    script = (
+        "from training.run.commands import errors_told\n"
+        "with errors_told('training.x'):\n    raise BrokenPipeError('of a process')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, stderr=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 1 and "BrokenPipeError: of a process" in done.stderr

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import select
 import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -53,17 +54,30 @@ def errors_told(command: str):
     before = signal.signal(signal.SIGTERM, _ended)
     try:
         yield
+        sys.stdout.flush()  # here, where an end of whoever reads is no fault
     except KeyboardInterrupt:
         _end(command, "interrupted", 128 + signal.SIGINT)
     except Stopped as stopped:
         _end(command, str(stopped), stopped.code)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            raise SystemExit(128 + signal.SIGPIPE) from error  # ... | head
         text = sentence(error)
         if not text:
             raise
         raise SystemExit(f"{command}: {text}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _nobody_reads() -> bool:
+    """Whether it is the standard output whose reader is gone; what is left then goes nowhere."""
+    asked = select.poll()
+    asked.register(sys.stdout.fileno(), 0)
+    gone = any(event & select.POLLERR for _, event in asked.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return gone
 
 
 def _ended(number, frame):
