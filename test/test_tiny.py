@@ -81,7 +81,7 @@ def test_half_precision_says_nearly_the_same_on_a_cpu(tiny, dtype):
 @pytest.mark.parametrize(
     "style, most",
     [
-        ("position", 1500),
+        ("position", 800),
         pytest.param("position", 10_000, marks=pytest.mark.slow),
         pytest.param("coordinates", 10_000, marks=pytest.mark.slow),
     ],

@@ -233,7 +233,8 @@ def test_only_faults_that_are_not_ours_lose_their_traceback(error, is_told):
 
 def test_a_command_that_is_interrupted_before_it_trains_says_so(tmp_path):
     script = (
-        "import time\nfrom training.run.commands import errors_told\n"
+        "import signal, time\nfrom training.run.commands import errors_told\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & takes it away
         f"with errors_told('training.x'):\n    open({str(tmp_path / 'm')!r}, 'w')\n"
         "    time.sleep(99)"
     )
