@@ -349,6 +349,7 @@ def launched(graph, prefix, tmp_path):
         ("depthlm.launch.py", ["log_level:=loud"], "'loud'"),
         ("demo.launch.py", [], "tf2_ros"),
         ("demo.launch.py", ["fx:=wide"], "'wide'"),
+        ("demo.launch.py", ["image:=/no/such.jpg"], "/no/such.jpg"),
     ],
 )
 def test_where_something_is_wrong_launch_ends_before_it_starts_anything(
