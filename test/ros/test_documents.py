@@ -118,12 +118,16 @@ def without_lifecycle(found):
 
 @pytest.mark.parametrize("places", [[TOPICS, SERVICES], [IN_README]], ids=["page", "readme"])
 def test_the_tables_name_what_the_node_has_and_its_types(node, places):
-    had = {name: short(kind) for name, (kind, _) in endpoints(node).items()}
+    had = {
+        (name, incoming): short(kind)
+        for (name, incoming), (kind, _) in endpoints(node).items()
+        if "detections" not in name  # only where vision_msgs is installed
+    }
     written_types = {
         (name, incoming): re.sub("/(msg|srv)/", "/", cells[0].strip("`"))
         for place in places
         for name, incoming, cells in written(place)
-        if "detections" not in name and name != "~/scan_grid"  # vision_msgs; an action
+        if "detections" not in name and name != "~/scan_grid"  # an action
     }
     assert without_lifecycle(written_types) == without_lifecycle(had)
     assert had.keys() <= written_types.keys() or places == [IN_README]
