@@ -69,7 +69,7 @@ def _all(context):
         boolean("rviz", given["rviz"])
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(LAUNCH_FILE),
-        launch_arguments={"image": "/camera/image_raw", **passed_on}.items(),
+        launch_arguments={"image": "camera/image_raw", **passed_on}.items(),
     )
     # 1.2 m above the ground and looking ahead; optical frames look along z (REP-103).
     mounted = _transform("base_link", "camera_link", "--z", "1.2")

@@ -101,6 +101,10 @@ def test_the_demo_camera_has_the_parameters_that_its_launch_file_gives():
     assert FRAME_ID in constants(ROOT / "launch/demo.launch.py")
 
 
+def test_the_demo_stays_in_the_namespace_that_it_is_included_in():
+    assert not [c for c in constants(ROOT / "launch/demo.launch.py") if c.startswith("/")]
+
+
 def test_the_parameter_file_holds_every_parameter_with_its_default_for_any_namespace():
     content = yaml.safe_load((ROOT / "config/depthlm.yaml").read_text())
     assert list(content) == ["/**"]
