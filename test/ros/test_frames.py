@@ -115,6 +115,13 @@ def test_boxes_images_and_scans_answer_in_it_too(tf2, seen):
     assert point(robot.call(robot.image, request).answers) == pytest.approx((0.0, 0.0, 2.0))
 
 
+def test_a_slash_before_a_frame_as_in_ros_1_means_nothing(tf2, seen):
+    robot = seen(query__frame="/base_link")
+    robot.show()
+    for named in ("", "/base_link", "base_link"):
+        assert robot.ask(frame=named).answers.frame_id == "base_link"
+
+
 def test_a_frame_to_which_nothing_leads_is_refused_with_what_is_known(tf2, seen, monkeypatch):
     monkeypatch.setattr(frames, "WAIT_S", 0.1)
     robot = seen()
