@@ -14,7 +14,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from depthlm_ros.ros.arguments import boolean, check_installed, is_installed, number
+from depthlm_ros.ros.arguments import boolean, check_file, check_installed, is_installed, number
 from depthlm_ros.ros.dds import profile_environment
 
 LAUNCH_FILE = PathJoinSubstitution(
@@ -69,7 +69,7 @@ def _all(context):
         boolean("rviz", given["rviz"])
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(LAUNCH_FILE),
-        launch_arguments={"image": "/camera/image_raw", **passed_on}.items(),
+        launch_arguments={"image": "camera/image_raw", **passed_on}.items(),
     )
     # 1.2 m above the ground and looking ahead; optical frames look along z (REP-103).
     mounted = _transform("base_link", "camera_link", "--z", "1.2")
@@ -82,6 +82,8 @@ def _all(context):
 def _camera(given):
     parameters = {name: number(name, given[name]) for name in ("fx", "fy", "cx", "cy")}
     for name in ("image", "camera"):
+        if given[name]:
+            check_file(name, given[name])
         parameters[name] = ParameterValue(given[name], value_type=str)
     return Node(
         package="depthlm_ros",

@@ -7,8 +7,18 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
-from depthlm_ros.ros.arguments import boolean, camera_topics, check_alone, check_installed
+from depthlm_ros.ros.arguments import (
+    LOG_LEVELS,
+    boolean,
+    camera_topics,
+    check_alone,
+    check_file,
+    check_installed,
+    check_topic,
+    choice,
+)
 from depthlm_ros.ros.dds import profile_environment
 
 SHARE = FindPackageShare("depthlm_ros")
@@ -28,7 +38,7 @@ ARGUMENTS = {
     "autostart": ("", "Whether the node brings itself up; default: as params_file says"),
     "respawn": ("false", "Whether the node is started again 2 s after it has ended"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
-    "use_sim_time": ("false", "Whether time comes from /clock"),
+    "use_sim_time": ("", "Whether time comes from /clock; default: as params_file says"),
     "rviz": ("false", "Whether to start RViz too"),
 }
 RESPAWN_DELAY_S = 2.0
@@ -46,10 +56,18 @@ def generate_launch_description():
 def _nodes(context):
     """Nothing is started before all of it is known to be there and every argument is read."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    # Below the namespace that a launch file pushes which includes this one.
+    pushed = context.launch_configurations.get("ros_namespace")
+    given["namespace"] = make_namespace_absolute(prefix_namespace(pushed, given["namespace"]))
     given["cameras"] = camera_topics(given["cameras"])
     image = given["image"] if given["image"] != ARGUMENTS["image"][0] else ""
     check_alone(given["cameras"], {"image": image, "camera_info": given["camera_info"]})
-    for name in ("respawn", "use_sim_time", "rviz"):
+    check_topic("image", given["image"])
+    if given["camera_info"]:
+        check_topic("camera_info", given["camera_info"])
+    check_file("params_file", given["params_file"])
+    given["log_level"] = choice("log_level", given["log_level"], LOG_LEVELS)
+    for name in ("respawn", "rviz"):
         given[name] = boolean(name, given[name])
     programs = {"depthlm_ros": "depthlm_node"}
     nodes = [_depthlm(given)]
@@ -63,9 +81,7 @@ def _nodes(context):
 def _depthlm(given):
     chosen = {n: given[n] for n in ("checkpoint", "engine", "device") if given[n]}
     parameters = {name: ParameterValue(text, value_type=str) for name, text in chosen.items()}
-    parameters["use_sim_time"] = given["use_sim_time"]
-    if given["autostart"]:
-        parameters["autostart"] = boolean("autostart", given["autostart"])
+    parameters |= _booleans(given, "use_sim_time", "autostart")
     if given["cameras"]:
         parameters["cameras"] = list(given["cameras"])
     return Node(
@@ -82,6 +98,11 @@ def _depthlm(given):
         output="screen",
         emulate_tty=True,
     )
+
+
+def _booleans(given, *names):
+    """Those that were given: another launch file may set them for all of its nodes."""
+    return {name: boolean(name, given[name]) for name in names if given[name]}
 
 
 def _remappings(given):
@@ -108,9 +129,10 @@ def _rviz(given):
     return Node(
         package="rviz2",
         executable="rviz2",
+        namespace=given["namespace"],  # of the node, so that `image` is the same topic for both
         arguments=["-d", TWO_VIEW if given["cameras"] else ONE_VIEW],
         remappings=list(_shown(given)),
-        parameters=[{"use_sim_time": given["use_sim_time"]}],
+        parameters=[_booleans(given, "use_sim_time")],
     )
 
 

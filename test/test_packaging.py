@@ -56,6 +56,32 @@ def test_all_manifests_carry_the_version_of_setup_py(metadata):
     assert versions == [metadata["version"]] * 2
 
 
+PACKAGE_OF = {"tf2_ros": "tf2_ros_py"}  # module -> its ROS package, where the names differ
+# Used where somebody else brings them: for two topics more, and for a comparison.
+OPTIONAL = {"vision_msgs", "sensor_msgs_py"}
+OF_PIP = {"numpy", "PIL", "rich"}
+
+
+def test_rosdep_is_told_of_every_ros_package_that_the_node_and_the_launch_files_import():
+    manifest = ElementTree.parse(ROOT / "package.xml")
+    told = {element.text for element in manifest.iter("exec_depend")}
+    files = [*(ROOT / "depthlm_ros/ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]
+    modules = {module for path in files for module in _imported(path)} - set(
+        sys.stdlib_module_names
+    )
+    packages = {PACKAGE_OF.get(module, module) for module in modules}
+    assert packages - OPTIONAL - OF_PIP - {"depthlm_ros"} <= told
+
+
+def _imported(path):
+    """Top-level names of what a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
 def test_every_launch_and_config_file_is_installed(metadata):
     installed = {path for _, paths in metadata["data_files"] for path in paths}
     kept = {

@@ -61,8 +61,8 @@ def _fx_of_exif(path: str, photo: Photo, warn: Callable[[str], object]) -> float
     if photo.focal_px is None:
         raise CameraError(
             f"the focal length of {path} is unknown (its EXIF does not hold it), and without it"
-            " there is no scale: give --fx PIXELS (and --fy, --cx, --cy), or --camera"
-            " camera_info.yaml"
+            " there is no scale: give fx in pixels (--fx; also --fy, --cx, --cy), or its"
+            " camera_info file (--camera)"
         )
     warn(
         f"fx = {photo.focal_px:.0f} px, from the film-equivalent focal length in EXIF, accurate to"

@@ -22,7 +22,10 @@ TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 LONGEST_NAME = 64  # characters of a camera's name; DDS allows topics of 255
 CAMERA_NAME = rf"[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 CAMERA_NAMES = f"a letter, then letters, digits and underscores, at most {LONGEST_NAME}"
-_TOPIC = r"[~/]?[A-Za-z_][\w/]*"
+_WORD = r"(?!\w*__)[A-Za-z_][A-Za-z0-9_]*"
+_TOPIC = rf"(~?/)?{_WORD}(/{_WORD})*"  # what rcl remaps to
+TOPICS = "words of letters, digits and single underscores, no digit first, a slash between two"
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
 def check_arguments(program: str, about: str, args: Sequence[str] | None = None) -> None:
@@ -49,10 +52,16 @@ def check_arguments(program: str, about: str, args: Sequence[str] | None = None)
 
 def boolean(name: str, text: str) -> bool:
     """The value of a launch argument that is true or false; InputError for another word."""
+    return choice(name, text, TRUE + FALSE) in TRUE
+
+
+def choice(name: str, text: str, allowed: Sequence[str]) -> str:
+    """The value of a launch argument that is one of a few words, in any case; InputError for
+    another one."""
     word = text.strip().lower()
-    if word not in TRUE + FALSE:
-        raise InputError(f"{name} is '{text}', allowed: {', '.join(TRUE)}, or {', '.join(FALSE)}")
-    return word in TRUE
+    if word not in allowed:
+        raise InputError(f"{name} is '{text}', allowed: {', '.join(allowed)}")
+    return word
 
 
 def number(name: str, text: str) -> float:
@@ -61,6 +70,19 @@ def number(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f"{name} is '{text}', it must be a number") from None
+
+
+def check_topic(name: str, text: str) -> None:
+    """InputError where a launch argument is no topic."""
+    if not re.fullmatch(_TOPIC, text):
+        raise InputError(f"{name} is '{text}', which is no topic ({TOPICS})")
+
+
+def check_file(name: str, text: str) -> None:
+    """InputError where a launch argument names no file: launch would go on without it."""
+    path = Path(text).absolute()
+    if not path.is_file():
+        raise InputError(f"{name} is '{text}', but there is no file {path}")
 
 
 def is_installed(package: str, program: str) -> bool:
@@ -128,6 +150,6 @@ def _pair_problems(pair: str, name: str, topic: str, found: dict[str, str]) -> I
     elif not topic:
         yield f"'{pair}' names no topic"
     elif not re.fullmatch(_TOPIC, topic):
-        yield f"'{topic}' is no topic"
+        yield f"'{topic}' is no topic ({TOPICS})"
     if name in found:
         yield f"'{name}' is given twice"

@@ -53,4 +53,7 @@ class Heartbeat:
         self._node.destroy_publisher(bond.pub)
 
     def _broken(self) -> None:
-        self._node.get_logger().warning("no lifecycle manager answers on the topic bond any more")
+        self._node.get_logger().warning(
+            "no lifecycle manager answers on the topic bond: it has ended, or the node was"
+            " activated by hand"
+        )

@@ -113,6 +113,10 @@ class DepthLMNode(ManagedNode):
         """Log an exception that nobody expected, as tell_once()."""
         self.tell_once("".join(traceback.format_exception(error)))
 
+    def jumped_back(self, seconds: float) -> None:
+        """The stamps of a camera did so, as where a recording begins again."""
+        self._frames.jumped_back(seconds)
+
     def configure(self) -> None:
         """Check everything that can be checked now, and start to load the model."""
         settings = self._settings.checked()

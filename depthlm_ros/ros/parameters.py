@@ -20,7 +20,7 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import ParameterException, ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -492,6 +492,10 @@ class Parameters:
         self._fields[name] = about  # from now on _on_set() judges it
 
     def _before_set(self, parameters: list[Parameter]) -> list[Parameter]:
+        names = [p.name for p in parameters if not self._node.has_parameter(p.name)]
+        if names:  # rclpy refuses them too, and names none
+            unknown = "; ".join(_unknown(name, self._fields) for name in names)
+            raise ParameterNotDeclaredException(unknown)
         return [self._natural(p) if p.name in self._fields else p for p in parameters]
 
     def _natural(self, parameter) -> Parameter:

@@ -28,9 +28,9 @@ class Stop:
     """Whether SIGINT or SIGTERM has asked the process to end; made in the main thread.
 
     A signal raises nothing: inside rclpy's C++ an exception would come out as another one, or be
-    lost. The first signal sets `requested`; further SIGINTs are ignored, since a terminal sends
-    one to the whole process group and launch, which is in it too, passes it on. A SIGTERM more
-    than PATIENCE_S after the first signal ends the process at once.
+    lost. The first signal sets `requested`; further SIGINTs are ignored to the end of the process,
+    since a terminal sends one to the whole process group and launch, which is in it too, passes it
+    on. A SIGTERM more than PATIENCE_S after the first signal ends the process at once.
     """
 
     def __init__(self) -> None:
@@ -43,6 +43,8 @@ class Stop:
         now = time.monotonic()
         if not self.requested:
             self.requested, self._since = True, now
+            # Handlers are gone before the interpreter has ended, and then SIGINT would kill it.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         elif number == signal.SIGTERM and now > self._since + PATIENCE_S:
             os._exit(128 + number)
 

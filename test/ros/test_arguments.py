@@ -70,6 +70,13 @@ def test_a_parameter_of_the_camera_that_cannot_be_is_named(given, problem, graph
     assert re.match(f"demo_camera: .*{problem}", capfd.readouterr().err.splitlines()[-1])
 
 
+def test_a_camera_of_no_image_is_refused(node_process, make_robot):
+    child = node_process("-p", "fx:=700.0", "-p", "camera:=eye.yaml", module=CAMERA)
+    make_robot().wait(lambda: child.status is not None)
+    assert child.status == 1
+    assert re.fullmatch(r"demo_camera: camera and fx\b.*\bimage\b.*\n", child.output())
+
+
 def test_the_arguments_of_ros_pass_and_a_whole_number_is_a_rate(node_process, make_robot):
     words = "-p", "rate:=50", "-r", "__ns:=/fifty", "--log-level", "warn", "--"
     child = node_process(*words, module=CAMERA)

@@ -40,6 +40,10 @@ class Buffer:
 
     def __init__(self):
         self.asked = []
+        self.cleared = 0
+
+    def clear(self):
+        self.cleared += 1
 
     def lookup_transform(self, target, source, stamp):
         self.asked.append((target, source, stamp.nanoseconds))
@@ -111,6 +115,13 @@ def test_boxes_images_and_scans_answer_in_it_too(tf2, seen):
     assert point(robot.call(robot.image, request).answers) == pytest.approx((0.0, 0.0, 2.0))
 
 
+def test_a_slash_before_a_frame_as_in_ros_1_means_nothing(tf2, seen):
+    robot = seen(query__frame="/base_link")
+    robot.show()
+    for named in ("", "/base_link", "base_link"):
+        assert robot.ask(frame=named).answers.frame_id == "base_link"
+
+
 def test_a_frame_to_which_nothing_leads_is_refused_with_what_is_known(tf2, seen, monkeypatch):
     monkeypatch.setattr(frames, "WAIT_S", 0.1)
     robot = seen()
@@ -140,3 +151,36 @@ def test_over_a_real_tf_topic(seen):
     response = robot.ask(frame="base_link")
     assert (response.code, response.answers.frame_id) == (Code.OK, "base_link")
     assert point(response.answers) == pytest.approx((2.0, 0.0, 1.5))
+
+
+def test_where_a_recording_begins_again_tf_does_too(seen):
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed: it has no wheels")
+    robot = seen()
+    broadcaster = tf2_ros.TransformBroadcaster(robot.node)
+    now = 0
+
+    def move():
+        """What is heard of a robot that moves."""
+        for second in range(now - 3, now + 3):
+            moved = looking_ahead("base_link", "robot_eye")
+            moved.header.stamp.sec = second
+            broadcaster.sendTransform(moved)
+
+    robot.node.create_timer(0.05, move)
+    for now in (5000, 1000):
+        robot.play(from_s=now)
+        robot.show()
+        assert robot.ask(frame="base_link").code == Code.OK
+
+
+def test_tf_is_forgotten_where_the_stamps_of_images_jump_back_beyond_what_it_remembers(tf2, seen):
+    robot = seen()
+    robot.play(from_s=5000)
+    robot.show()
+    assert robot.ask(frame="base_link").success
+    robot.play(from_s=4995)
+    robot.show()
+    assert tf2[0].cleared == 0
+    robot.play(from_s=1000)
+    robot.show()
+    assert tf2[0].cleared == 1

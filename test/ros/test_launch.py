@@ -16,6 +16,8 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 rclpy = pytest.importorskip("rclpy")
+from rclpy.parameter_client import AsyncParameterClient
+
 from depthlm_ros.demo.scene import FRAME_ID
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import choose_checkpoint
@@ -23,7 +25,10 @@ from depthlm_ros.ros.arguments import (
     boolean,
     camera_topics,
     check_alone,
+    check_file,
     check_installed,
+    check_topic,
+    choice,
     is_installed,
 )
 from depthlm_ros.ros.parameters import Parameters, Settings
@@ -96,6 +101,10 @@ def test_the_demo_camera_has_the_parameters_that_its_launch_file_gives():
     assert FRAME_ID in constants(ROOT / "launch/demo.launch.py")
 
 
+def test_the_demo_stays_in_the_namespace_that_it_is_included_in():
+    assert not [c for c in constants(ROOT / "launch/demo.launch.py") if c.startswith("/")]
+
+
 def test_the_parameter_file_holds_every_parameter_with_its_default_for_any_namespace():
     content = yaml.safe_load((ROOT / "config/depthlm.yaml").read_text())
     assert list(content) == ["/**"]
@@ -123,11 +132,10 @@ def test_the_parameter_files_of_a_style_fit_the_checkpoint_that_they_name():
         choose_checkpoint(checkpoint, "", given["style"], given["grid"]["style"])
 
 
-def function(path, name, others):
+def function(path, name, others, **space):
     """A function of a launch file, which needs no launch system, with those that it calls."""
     tree = ast.parse(path.read_text())
     tree.body = [n for n in tree.body if getattr(n, "name", "") in (name, *others)]
-    space = {}
     exec(compile(tree, str(path), "exec"), space)  # noqa: S102, our own file
     return space[name]
 
@@ -209,6 +217,50 @@ def test_other_words_are_neither(word):
         boolean("rviz", word)
 
 
+def test_one_of_a_few_words_may_be_written_in_any_case():
+    assert choice("log_level", " WARN", ["info", "warn"]) == "warn"
+    with pytest.raises(InputError, match=r"log_level.*'loud'.*info, warn"):
+        choice("log_level", "loud", ["info", "warn"])
+
+
+@pytest.mark.parametrize("topic", ["image", "/camera/image_raw", "~/image", "/_2/a_/B"])
+def test_what_ros_takes_for_a_topic_is_one(topic, context):
+    check_topic("image", topic)
+    assert remapped(topic, context)
+
+
+@pytest.mark.parametrize("topic", ["", " a", "/a//b", "/a/2b", "a/", "~a", "/a-b", "/ä", "/b__"])
+def test_what_ros_takes_for_none_is_refused_with_the_argument(topic, context):
+    with pytest.raises(InputError, match=r"camera_info is '.*letters, digits"):
+        check_topic("camera_info", topic)
+    assert not remapped(topic, context)
+
+
+def remapped(topic, context):
+    """Whether a node's topic can be remapped to another one."""
+    try:
+        node = rclpy.create_node(
+            "any",
+            context=context,
+            cli_args=["--ros-args", "-r", f"image:={topic}"],
+            enable_rosout=False,
+        )
+    except RuntimeError:  # what rcl raises has no public name
+        return False
+    name = node.resolve_topic_name("image")
+    node.destroy_node()
+    return name.endswith(topic.lstrip("~/"))
+
+
+def test_a_file_that_is_not_there_is_named_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").touch()
+    check_file("params_file", "my.yaml")
+    for text in ("your.yaml", "~/my.yaml", ".", ""):
+        with pytest.raises(InputError, match=rf"params_file.*{re.escape(str(tmp_path / text))}"):
+            check_file("params_file", text)
+
+
 def test_a_program_is_there_if_ros2_run_would_start_it(prefix):
     assert is_installed("depthlm_ros", "depthlm_node")
     assert not is_installed("depthlm_ros", "no_such_program")
@@ -222,8 +274,9 @@ def test_a_program_is_there_if_ros2_run_would_start_it(prefix):
 
 @pytest.fixture
 def prefix(tmp_path, monkeypatch):
-    """prefix(package, program): adds a package whose program says its name and waits; of this
-    package the real programs, launch files and parameters are there."""
+    """prefix(package, program): adds a package whose program says its name, writes what it was
+    given into PROGRAM.words, and waits; of this package the real programs, launch files and
+    parameters are there."""
 
     def add(package, program, target=None):
         index = tmp_path / "share/ament_index/resource_index/packages"
@@ -232,7 +285,9 @@ def prefix(tmp_path, monkeypatch):
         (index / package).touch()
         path = tmp_path / "lib" / package / program
         if target is None:
-            path.write_text(f"#!/bin/sh\necho '{program} runs'\nexec sleep 60\n")
+            path.write_text(
+                f'#!/bin/sh\necho "{program} runs"\necho $@ >$0.words\nexec sleep 60\n'
+            )
             path.chmod(0o755)
         else:
             path.symlink_to(target)
@@ -293,8 +348,12 @@ def launched(graph, prefix, tmp_path):
         ("depthlm.launch.py", ["use_sim_time:=maybe"], "'maybe'"),
         ("depthlm.launch.py", ["respawn:=2"], "'2'"),
         ("depthlm.launch.py", ["cameras:=left"], "'left'"),
+        ("depthlm.launch.py", ["image:=/eye/image-raw"], "'/eye/image-raw'"),
+        ("depthlm.launch.py", ["params_file:=/no/such.yaml"], "/no/such.yaml"),
+        ("depthlm.launch.py", ["log_level:=loud"], "'loud'"),
         ("demo.launch.py", [], "tf2_ros"),
         ("demo.launch.py", ["fx:=wide"], "'wide'"),
+        ("demo.launch.py", ["image:=/no/such.jpg"], "/no/such.jpg"),
     ],
 )
 def test_where_something_is_wrong_launch_ends_before_it_starts_anything(
@@ -325,6 +384,46 @@ def test_the_node_comes_back_where_it_is_wanted(launched, robot):
     (pid,) = re.findall(r"process started with pid \[(\d+)\]", child.output())
     os.kill(int(pid), signal.SIGKILL)
     robot.wait(lambda: child.output().count("ready") == 2)
+
+
+INCLUDING = """
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription
+from launch_ros.actions import PushRosNamespace, SetParameter
+
+def generate_launch_description():
+    words = {"engine": "scripted", "namespace": "front", "log_level": "warn", "rviz": "true"}
+    file = IncludeLaunchDescription(FILE, launch_arguments=words.items())
+    where = PushRosNamespace("fleet")
+    return LaunchDescription([GroupAction([where, SetParameter("use_sim_time", True), file])])
+"""
+
+
+def test_the_file_that_includes_it_decides_about_namespace_time_and_log(
+    launched, prefix, robot, tmp_path
+):
+    prefix("rviz2", "rviz2")
+    path = tmp_path / "fleet.launch.py"
+    path.write_text(INCLUDING.replace("FILE", repr(str(ROOT / "launch/depthlm.launch.py"))))
+    child = launched(path)
+    parameters = AsyncParameterClient(robot.node, "/fleet/front/depthlm")
+    robot.wait(parameters.services_are_ready)
+    asked = parameters.get_parameters(["use_sim_time"])
+    robot.wait(asked.done)
+    assert asked.result().values[0].bool_value
+    robot.wait(lambda: "waiting for image" in child.output())
+    assert not re.search(r"INFO.*\[fleet\.front\.depthlm\]", child.output())
+    words = (tmp_path / "lib/rviz2/rviz2.words").read_text().split()
+    assert {"__ns:=/fleet/front", "/depthlm/points:=/fleet/front/depthlm/points"} <= set(words)
+
+
+def test_what_was_not_given_is_left_to_the_files_that_include_this_one():
+    booleans = function(ROOT / "launch/depthlm.launch.py", "_booleans", [], boolean=boolean)
+    given = {"use_sim_time": "", "autostart": "off"}
+    assert booleans(given, "use_sim_time", "autostart") == {"autostart": False}
+    assert booleans({"use_sim_time": "on"}, "use_sim_time") == {"use_sim_time": True}
+    with pytest.raises(InputError, match="use_sim_time"):
+        booleans({"use_sim_time": "maybe"}, "use_sim_time")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)

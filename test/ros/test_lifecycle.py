@@ -101,6 +101,14 @@ def test_each_state_answers_with_the_command_to_type_and_an_active_node_with_its
     managed.refusal(Code.INACTIVE)
 
 
+def test_a_parameter_that_is_not_there_is_refused_by_name_with_its_nearest_neighbour(manage):
+    managed = manage()
+    refusal = managed.set("gird.rate", 1.0)
+    assert re.search(r"gird\.rate.*\bgrid\.rate", refusal)
+    assert "zebra" in managed.set("zebra", 1)
+    assert managed.set("grid.rate", 1.0) == ""
+
+
 def test_cleanup_frees_the_model_and_the_node_can_be_configured_again(manage):
     managed = manage(autostart=True)
     managed.may_load.set()

@@ -65,6 +65,30 @@ def test_a_second_interrupt_does_not_break_off_an_orderly_end(graph, number):
     assert process.returncode == 0 and "Traceback" not in output
 
 
+# What is there until the interpreter ends, when its handlers of signals are gone.
+LATE = """
+import os, sys, time
+from depthlm_ros.ros.node import main
+
+class Late:
+    def __del__(self, write=os.write, sleep=time.sleep):
+        write(1, b"ending")
+        sleep(1)
+
+sys.late = Late()
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_while_the_interpreter_ends_does_not_kill_it(node_from, robot):
+    child = node_from(LATE, "-p", "engine:=scripted")
+    robot.wait(lambda: "ready" in child.output())
+    os.kill(child.pid, signal.SIGINT)
+    robot.wait(lambda: "ending" in child.output())
+    os.kill(child.pid, signal.SIGINT)  # of launch, after that of the terminal
+    assert child.stop() == 0
+
+
 # A cycle of objects, of which torch leaves 400,000.
 CYCLE = """
 import os, sys

@@ -272,6 +272,7 @@ class Inputs:
         if self._image is not None and _nanoseconds(message) < _nanoseconds(self._image):
             self.jumps += 1
             self._jumped = time.monotonic()
+            self._node.jumped_back((_nanoseconds(self._image) - _nanoseconds(message)) / 1e9)
         self._image = message
         self._pairing.put_image(message, time.monotonic())
         self._take_settled()

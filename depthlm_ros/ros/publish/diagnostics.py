@@ -97,7 +97,10 @@ def _model_troubles(node, worker, settings):
         yield Level.ERROR, f"{failed}: {statistics.last_failure}"
     if others := node.namesakes:
         shared = f"{others + 1} nodes are called {node.get_fully_qualified_name()}"
-        advice = "requests reach any of them: rename one with --ros-args -r __node:=NAME"
+        advice = (
+            "requests reach any of them: rename one with --ros-args -r __node:=NAME; one that was"
+            " killed is listed for some 20 s more"
+        )
         yield Level.WARN, f"{shared}, {advice}"
     if worker.predictor and (stats := worker.predictor.stats()).fall_back_rate > OFTEN:
         words = (

@@ -21,6 +21,7 @@ from depthlm_ros.ros.topic import STEADY
 LISTEN_S = 0.5  # from the first hearing of /tf until an image is chosen that it covers
 WAIT_S = 0.5  # for a transform that comes later than the image of its stamp
 LOOK_S = 0.05
+REMEMBERED_S = 10.0  # tf2's default; it takes no transform that is so much older than its newest
 
 
 class Frames:
@@ -46,6 +47,12 @@ class Frames:
             ) from error
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, self._node)
+
+    def jumped_back(self, seconds: float) -> None:
+        """The stamps of images have: forget what TF holds of a time to come, beside which it would
+        take nothing of now."""
+        if self._buffer is not None and seconds > REMEMBERED_S:
+            self._buffer.clear()  # tf2 keeps the static ones
 
     async def heard(self, frame: str, image_frame: str) -> bool:
         """As listen() where the frame needs it; whether that had to begin now, in which case some

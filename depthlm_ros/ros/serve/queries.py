@@ -172,7 +172,8 @@ class Asking:
 
     def frame_of(self, request) -> str:
         """The frame that a request wants its points in; empty: the image's own."""
-        return request.frame.strip("/ ") or self.parameters.now.query_frame
+        named = request.frame, self.parameters.now.query_frame
+        return next(filter(None, (frame.strip("/ ") for frame in named)), "")
 
     def _tell(self, error, source):
         """Log it, but for a cancel; of what callers do wrong, each in another way, only one in
