@@ -63,8 +63,8 @@ class DensePredictor(AskingPredictor):
         computed, each in a step of its own."""
         if (style or self.checkpoint.style) != DENSE:
             return super().start(frame, pixels, style=style, priority=priority, deadline=deadline)
-        asked = self._grids.of(frame.camera, as_pixels(pixels))
         views = self._windows(frame)
+        asked = self._grids.of(frame.camera, as_pixels(pixels))
         counts = [len(asked.wanted)]  # one view shows all of its frame
         if len(views) > 1:
             places = asked.pixels[asked.wanted]
@@ -114,6 +114,7 @@ class DensePredictor(AskingPredictor):
 
     def _windows(self, frame: Frame) -> list[View]:
         """The views whose maps cover a frame; CameraError where not even one image token fits."""
+        self._check_open()
         view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
         token, camera = self.engine.limits.token, view.camera
         if min(camera.width, camera.height) < token:
