@@ -37,7 +37,7 @@ def add(subparsers) -> None:
         "calibrate",
         help="fit the 90 %% intervals of a checkpoint",
         description="Ask a checkpoint about records and write into its depthlm.json how much wider"
-        " its intervals must be to hold 90 %% of the true values; with --strange also from which"
+        " its intervals must be to hold 90 % of the true values; with --strange also from which"
         " width on they say that nothing is known.",
     )
     add_records_options(parser, UNSEEN)

@@ -24,6 +24,7 @@ from depthlm_ros.cli.options import (
 from depthlm_ros.data.files import sha256
 from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.data.records import Records, strict_json
+from depthlm_ros.data.whole import whole_file
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.compare import Comparison, compared
 from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
@@ -351,7 +352,5 @@ def _settings(args) -> dict:
 
 
 def _write(path, text) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--json {path} cannot be written: {error}") from error
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")

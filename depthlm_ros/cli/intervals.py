@@ -48,7 +48,7 @@ def add(subparsers) -> None:
         "intervals",
         help="do the 90 %% intervals of a checkpoint hold?",
         description="Ask a checkpoint about records and print, in Markdown, how many true values"
-        " its 90 %% intervals hold, by distance and by camera, and what the answers are worth that"
+        " its 90 % intervals hold, by distance and by camera, and what the answers are worth that"
         " it calls uncertain.",
     )
     add_records_options(parser, UNSEEN)

@@ -29,6 +29,7 @@ from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.data.depth import NUMBERS, read_depth
 from depthlm_ros.data.files import camera_for, read_image
 from depthlm_ros.data.jsonl import Lines
+from depthlm_ros.data.whole import whole_file
 from depthlm_ros.errors import CameraError, ImageError, InputError, RecordError
 from depthlm_ros.view import Frame
 
@@ -243,14 +244,9 @@ def write_records(path: str | PathLike, records: Iterable[Record]) -> int:
     written.
     """
     path, count = Path(path), 0
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        with open(unfinished, "w", encoding="utf-8") as file:
-            for count, record in enumerate(records, 1):
-                file.write(json.dumps(_content(record, path.parent)) + "\n")
-        unfinished.replace(path)
-    except OSError as error:
-        raise InputError(f"records file {path} cannot be written: {error}") from error
+    with whole_file(path) as part, open(part, "w", encoding="utf-8") as file:
+        for count, record in enumerate(records, 1):
+            file.write(json.dumps(_content(record, path.parent)) + "\n")
     return count
 
 

@@ -7,6 +7,7 @@ record each, in order.
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from math import isnan, nan
 from os import PathLike
@@ -50,7 +51,7 @@ class Saved(Generic[Result]):
         try:
             self._begin(json.loads(json.dumps(settings)))
         except BaseException:
-            self._file.close()
+            self._close()
             raise
 
     def __call__(self, record: Record, *more: Any) -> Result:
@@ -80,11 +81,15 @@ class Saved(Generic[Result]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._close()
 
     def remove(self) -> None:
         """Delete the file, when the run is complete."""
         self._path.unlink()
+
+    def _close(self) -> None:
+        with suppress(OSError):  # what a full disk did not take was told when it was written
+            self._file.close()
 
     def _begin(self, settings: dict[str, Any]) -> None:
         self._file.seek(0)
