@@ -16,9 +16,9 @@ from depthlm_ros.cli.options import (
     predictor_from,
 )
 from depthlm_ros.data.files import sha256
-from depthlm_ros.data.records import Records
+from depthlm_ros.data.records import Record, Records, check, need_images
 from depthlm_ros.errors import InputError
-from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate, need_pixels
 from depthlm_ros.evaluation.fit import fitted, unknown_ratio
 from depthlm_ros.evaluation.uncertainty import Coverage, covered
 from depthlm_ros.predict import Predictor
@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     folder = _target(entry, args.out)
     data, strange = _named(args.records), _named(args.strange)
     images = len(Records(args.records, args.kind))
+    check_all([*args.records, *args.strange], args.kind)
     predictor, found, rows = uncalibrated(args, entry), {}, []
     for style in styles(args, entry):
         every = asked(predictor, style, [*args.records, *args.strange], args.kind)
@@ -111,6 +112,12 @@ def styles(args: argparse.Namespace, entry: Checkpoint) -> list[str]:
         has_intervals = head is not None and head.uncertainty
         return [style for style in entry.styles if style != DENSE or has_intervals]
     return [args.style if args.style in entry.styles else entry.asker(args.style).name]
+
+
+def check_all(paths: Sequence[str], kind: str) -> None:
+    """RecordError where a record of these files cannot be asked about."""
+    records = Records(paths, kind)
+    check(records, len(records), need_images, Record.stated_kind, need_pixels)
 
 
 def asked(predictor: Predictor, style: str, paths: Sequence[str], kind: str) -> Points:

@@ -23,11 +23,17 @@ from depthlm_ros.cli.options import (
 )
 from depthlm_ros.data.files import sha256
 from depthlm_ros.data.pairs import Pairs
-from depthlm_ros.data.records import Records, strict_json
-from depthlm_ros.data.whole import whole_file
+from depthlm_ros.data.records import Record, Records, check, need_images, strict_json
+from depthlm_ros.data.whole import check_writable, whole_file
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.compare import Comparison, compared
-from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.evaluate import (
+    Answerer,
+    ConstantAnswers,
+    PredictorAnswers,
+    evaluate,
+    need_pixels,
+)
 from depthlm_ros.evaluation.maps import (
     KEPT_M,
     limits,
@@ -134,6 +140,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--against compares distances of pixels: leave --protocol and --task out")
     if args.average in AVERAGES and args.task:
         raise InputError("--average is of distances of pixels: leave it or --task out")
+    if args.json:
+        check_writable(args.json)
     if args.protocol:
         return _run_protocol(args)
     return _run_task(args) if args.task else _run_distances(args)
@@ -206,7 +214,9 @@ def _run_maps(args) -> int:
     if args.constant is not None:
         raise InputError("--protocol depthvlm measures maps of files: leave --constant out")
     records = Records(args.records, args.kind)
-    total, predictor = _total(records, args), predictor_from(args)
+    total = _total(records, args)
+    check(records, total, need_images, Record.stated_kind)
+    predictor = predictor_from(args)
     kept_m = KEPT_M[args.dataset] if args.dataset else None
 
     def measured(record, number):
@@ -235,7 +245,9 @@ def _run_task(args) -> int:
         raise InputError("--constant and --worst are about distances: leave --task out")
     task = TASKS[args.task]
     records = Pairs(args.records) if task.pair else Records(args.records, args.kind)
-    total, predictor = _total(records, args), predictor_from(args)
+    total = _total(records, args)
+    check(records, total, need_images)
+    predictor = predictor_from(args)
     with progress_bar("records") as progress:
 
         def on_record(done):
@@ -260,6 +272,7 @@ def _run_distances(args) -> int:
     other = _other_way(args) if args.against else None
     records = Records(args.records, args.kind)
     total = _total(records, args)
+    _check_points(records, total, args)
     begin = time.monotonic()
     with _answerer(args) as answerer, progress_bar("images") as progress:
         some = islice(records, total)
@@ -276,6 +289,14 @@ def _run_distances(args) -> int:
         _write(args.json, report.to_json() + "\n")
         answerer.remove()
     return 0
+
+
+def _check_points(records, total, args) -> None:
+    points = []
+    by_model = () if args.constant else (need_images, Record.stated_kind)
+    check(records, total, need_pixels, *by_model, lambda record: points.append(len(record)))
+    if not sum(points):
+        raise InputError(f"the records in {', '.join(args.records)} have no pixels to ask about")
 
 
 def _other_way(args) -> argparse.Namespace:

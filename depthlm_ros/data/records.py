@@ -16,7 +16,7 @@ metres are of the record's kind. Lines of DepthVLM's benchmark are read too.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from os import PathLike
@@ -220,6 +220,32 @@ class RecordLines(Sequence):
             raise
         except (ValueError, TypeError) as error:  # CameraError and JSON's own are ValueErrors
             raise RecordError(f"{line.where}: {error}") from error
+
+
+def check(records: RecordLines, count: int, *looks: Callable[[Any], object]) -> None:
+    """Read the first `count` records and let each of `looks` look at them, before hours are spent
+    on the first ones.
+
+    Raises RecordError: the first one that reading or looking raises, and how many there are.
+    """
+    wrong: list[RecordError] = []
+    for number in range(count):
+        try:
+            record = records[number]
+            for look in looks:
+                look(record)
+        except RecordError as error:
+            wrong.append(error)
+    if wrong:
+        more = f" (the first of {len(wrong)} records that cannot be used)" if wrong[1:] else ""
+        raise RecordError(f"{wrong[0]}{more}")
+
+
+def need_images(record: Any) -> None:
+    """RecordError where an image of a record, or of a pair, is not there."""
+    for path in getattr(record, "images", None) or (record.image,):
+        if not path.is_file():
+            raise RecordError(f"{record.where}: there is no image {path}")
 
 
 class Records(RecordLines):

@@ -10,6 +10,15 @@ from pathlib import Path
 from depthlm_ros.errors import InputError
 
 
+def check_writable(path: str | PathLike[str]) -> None:
+    """InputError where no file can be at path, before hours are spent on what goes into it."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} for {path.name} does not exist")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, and a file is to be written")
+
+
 @contextmanager
 def whole_file(path: str | PathLike[str]) -> Iterator[Path]:
     """A path to write to, with the ending of `path`, that becomes it if the block raises nothing.

@@ -5,6 +5,7 @@ One JSON object per line: first the settings that the results depend on, then th
 record each, in order.
 """
 
+import fcntl
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -49,7 +50,11 @@ class Saved(Generic[Result]):
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error}") from error
         try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._begin(json.loads(json.dumps(settings)))
+        except BlockingIOError:
+            self._close()
+            raise InputError(f"another run is writing {path}: give another --json") from None
         except BaseException:
             self._close()
             raise

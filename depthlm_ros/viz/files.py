@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from depthlm_ros.data.whole import whole_file
+from depthlm_ros.data.whole import check_writable, whole_file
 from depthlm_ros.errors import InputError
 from depthlm_ros.ranges import RangeMap
 from depthlm_ros.viz.clouds import cloud_image, write_ply
@@ -50,10 +50,7 @@ def check_map_path(path: Path) -> None:
     """InputError where write_map() knows no such file, or there is no folder for it."""
     if path.suffix.lower() not in MAPS:
         raise InputError(f"a map is written as {', '.join(MAPS)}, got {path}")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} for {path.name} does not exist")
-    if path.is_dir():
-        raise InputError(f"a map is written to a file, and {path} is a folder")
+    check_writable(path)
 
 
 def write_map(path: Path, found: RangeMap, image: np.ndarray) -> str:
