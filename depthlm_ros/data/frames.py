@@ -29,12 +29,15 @@ def read_frame(
     camera: a camera_info file of the size of the image.
     fx, fy: focal lengths in pixels; fy is fx where it is not given, fx that of EXIF.
     cx, cy: principal point in pixels of the upright image, its centre where it is not given.
-    warn: called with a sentence where the focal length comes from EXIF.
+    warn: called with a sentence where the focal length comes from EXIF, and where the file holds
+        several images.
 
     Raises ImageError, CameraError where no focal length is known, and InputError for both a camera
     file and numbers.
     """
     photo = read_photo(image)
+    if photo.count > 1:
+        warn(f"{image} holds {photo.count} images: the first of them is asked about")
     if camera:
         if (fx, fy, cx, cy) != (None,) * 4:
             raise InputError("give either a camera file or fx, fy, cx and cy, not both")
@@ -60,9 +63,9 @@ def _with_camera(path: str, photo: Photo, camera: Camera) -> Frame:
 def _fx_of_exif(path: str, photo: Photo, warn: Callable[[str], object]) -> float:
     if photo.focal_px is None:
         raise CameraError(
-            f"the focal length of {path} is unknown (its EXIF does not hold it), and without it"
-            " there is no scale: give --fx PIXELS (and --fy, --cx, --cy), or --camera"
-            " camera_info.yaml"
+            f"the focal length of {path} is unknown (its EXIF holds no film-equivalent one, which"
+            " alone tells it in pixels), and without it there is no scale: give --fx PIXELS (and"
+            " --fy, --cx, --cy), or --camera camera_info.yaml"
         )
     warn(
         f"fx = {photo.focal_px:.0f} px, from the film-equivalent focal length in EXIF, accurate to"

@@ -29,6 +29,13 @@ def test_an_image_that_exif_turned_says_so_beside_the_camera_of_the_stored_one(t
         read_frame(photo(tmp_path), str(tmp_path / "c.yaml"))
 
 
+def test_an_animation_is_told_to_be_one(tmp_path):
+    calls, images = [], [Image.new("L", (64, 48), c) for c in (0, 255)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:])
+    read_frame(str(tmp_path / "a.gif"), fx=40, warn=calls.append)
+    assert len(calls) == 1 and "2 images" in calls[0]
+
+
 def test_a_digital_zoom_is_told_beside_the_focal_length_from_exif(tmp_path):
     calls = []
     path = photo(tmp_path, t41989=26, t41988=2.0)  # FocalLengthIn35mmFilm, DigitalZoomRatio
