@@ -28,12 +28,11 @@ from depthlm_ros.engines.capacity import threads
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import CameraError
 from depthlm_ros.predict import AskingPredictor, averaged, checked, paired
-from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
+from depthlm_ros.ranges import STRIP, RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, View, unify_focal
 
 TAIL = log(10)  # of a Laplace distribution: in so many scales from its middle lie 5 %
 LARGEST_SCALE = 3.0  # of log metres: an interval wider than a factor of 1000 says nothing more
-STRIP = 500_000  # pixels that are read at once
 GRIDS = 4  # grids of cameras, of which rays and places in the view are kept
 EDGE = 1e-3  # of a pixel, by which rounding may put one outside of every window
 
