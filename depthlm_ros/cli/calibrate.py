@@ -16,6 +16,7 @@ from depthlm_ros.cli.options import (
     predictor_from,
 )
 from depthlm_ros.data.files import sha256
+from depthlm_ros.data.frames import print_warning
 from depthlm_ros.data.records import Record, Records, check, need_images
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate, need_pixels
@@ -62,6 +63,11 @@ def add(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit each style on the records and write the result."""
+    if not (args.checkpoint or args.out):
+        raise InputError(
+            "a calibration is written into the checkpoint: name yours with --checkpoint, or give"
+            " --out FOLDER for a calibrated copy of the embedded one"
+        )
     entry = find_checkpoint(args.checkpoint or "tiny", args.entry)
     folder = _target(entry, args.out)
     data, strange = _named(args.records), _named(args.strange)
@@ -77,6 +83,12 @@ def run(args: argparse.Namespace) -> int:
             fit = replace(fit, unknown_ratio=ratio, unknown_data=strange)
         key = predictor.checkpoint.calibration_key(style)
         found[key] = fit
+        before = entry.calibration.get(key)
+        if before and before.unknown_ratio and not fit.unknown_ratio:
+            print_warning(
+                f"no answer in {key} will be called uncertain any more: from which width on that"
+                " was so belonged to the old intervals, and --strange records find it anew"
+            )
         rows.append(_cells(key, fit, covered("", points)))
     print(text_table(_COLUMNS, rows))
     if args.out:

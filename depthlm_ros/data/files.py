@@ -314,7 +314,7 @@ def sha256(path: str | Path) -> str:
             while piece := file.read(1 << 20):
                 found.update(piece)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
     return found.hexdigest()
 
 

@@ -245,7 +245,10 @@ def need_images(record: Any) -> None:
     """RecordError where an image of a record, or of a pair, is not there."""
     for path in getattr(record, "images", None) or (record.image,):
         if not path.is_file():
-            raise RecordError(f"{record.where}: there is no image {path}")
+            raise RecordError(
+                f"{record.where}: there is no image {path} (names are relative to the folder of"
+                " the records, and a / before them is dropped)"
+            )
 
 
 class Records(RecordLines):
