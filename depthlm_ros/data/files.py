@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import hypot, isfinite, nan
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -177,7 +178,12 @@ class _Opened(NamedTuple):
 
 @contextmanager
 def _opened(path: ImagePath, shown: object) -> Iterator[_Opened]:
-    """An image file in which only ImageError can happen; told: its name in errors."""
+    """An image file in which only ImageError can happen; shown: its name in errors."""
+    if not (isinstance(path, str | PathLike) or hasattr(path, "read")):
+        raise ImageError(
+            f"an image file is named by its path, got {type(path).__name__}: an RGB array with its"
+            " camera is a Frame(array, camera)"
+        )
     try:
         with Image.open(path) as image:
             is_sixteen_bit = _is_sixteen_bit(image)  # first: to read EXIF may load the image

@@ -3,6 +3,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import Photo, camera_for, read_camera, read_photo
@@ -16,8 +17,8 @@ def print_warning(text: str) -> None:
 
 
 def read_frame(
-    image: str,
-    camera: str = "",
+    image: str | Path,
+    camera: str | Path = "",
     fx: float | None = None,
     fy: float | None = None,
     cx: float | None = None,
@@ -48,7 +49,7 @@ def read_frame(
     return Frame(photo.raster, camera_for(width, height, fx, fy, cx, cy))
 
 
-def _with_camera(path: str, photo: Photo, camera: Camera) -> Frame:
+def _with_camera(path: str | Path, photo: Photo, camera: Camera) -> Frame:
     try:
         return Frame(photo.raster, camera)
     except CameraError as error:
@@ -60,7 +61,7 @@ def _with_camera(path: str, photo: Photo, camera: Camera) -> Frame:
         ) from error
 
 
-def _fx_of_exif(path: str, photo: Photo, warn: Callable[[str], object]) -> float:
+def _fx_of_exif(path: str | Path, photo: Photo, warn: Callable[[str], object]) -> float:
     if photo.focal_px is None:
         raise CameraError(
             f"the focal length of {path} is unknown (its EXIF holds no film-equivalent one, which"
