@@ -140,6 +140,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--against compares distances of pixels: leave --protocol and --task out")
     if args.average in AVERAGES and args.task:
         raise InputError("--average is of distances of pixels: leave it or --task out")
+    if args.each > 1 and not args.task:
+        raise InputError("--each is how often a --task is asked: give one, or leave it out")
+    if args.dataset and args.task:
+        raise InputError("--dataset is of distances of pixels: leave it or --task out")
     if args.json:
         check_writable(args.json)
     if args.protocol:

@@ -47,6 +47,12 @@ def test_a_bad_line_is_told_before_anything_is_asked(
     assert "r.jsonl:2: " in err and " 2 records" in err
 
 
+@pytest.mark.parametrize("options", [["--each", 2], ["--task", "axis", "--dataset", "nyuv2"]])
+def test_options_that_would_say_nothing_are_refused(options, run, records):
+    code, _, err = run("eval", records, "--kind", "z", *options, *FAKE)
+    assert code == 2 and options[-2] in err
+
+
 def test_records_without_a_pixel_are_told(run, records):
     records.write_text(json.dumps({**json.loads(records.read_text().splitlines()[0]), **NOTHING}))
     code, out, err = run("eval", records, "--constant", 2)
