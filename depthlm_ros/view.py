@@ -64,7 +64,8 @@ class Frame:
         if size != (self.camera.width, self.camera.height):
             raise CameraError(
                 f"the image is {size[0]} x {size[1]} but its camera is for"
-                f" {self.camera.width} x {self.camera.height}: calibrate at the size you publish"
+                f" {self.camera.width} x {self.camera.height}: calibrate at the size you publish,"
+                " or scale the intrinsics as the image was"
             )
 
     def resized(self, width: int, height: int) -> np.ndarray:

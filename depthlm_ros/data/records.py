@@ -27,7 +27,7 @@ import numpy as np
 
 from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.data.depth import NUMBERS, read_depth
-from depthlm_ros.data.files import camera_for, read_image
+from depthlm_ros.data.files import camera_for, read_image, read_photo
 from depthlm_ros.data.jsonl import Lines
 from depthlm_ros.data.whole import whole_file
 from depthlm_ros.errors import CameraError, ImageError, InputError, RecordError
@@ -59,7 +59,10 @@ class Checked:
         try:  # the stored raster, without EXIF orientation: as the published loader reads it
             return Frame(read_image(image, upright=False), camera)
         except (CameraError, ImageError) as error:
-            raise RecordError(f"{self.where}: {error}") from error
+            hint = ""
+            if isinstance(error, CameraError) and read_photo(image).is_turned:
+                hint = ". Records are of the stored raster; EXIF turns it where it is shown"
+            raise RecordError(f"{self.where}: {error}{hint}") from error
 
 
 def outside(name: str, pixels: np.ndarray, camera: Camera) -> Iterator[str]:
