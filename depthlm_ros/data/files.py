@@ -416,8 +416,21 @@ def _camera_of(content: Mapping[str, Any]) -> Camera:
     if "distortion_model" not in content and "dt" in content.get("camera_matrix", {}):
         model = _opencv_model(content, coefficients)
     width, height = (int(length) for length in size)
-    fx, skew, cx, _, fy, cy = (float(number) for number in matrix[:6])
+    fx, skew, cx, _, fy, cy = _rows(matrix)
     return Camera(width, height, fx, fy, cx, cy, str(model), tuple(coefficients), skew)
+
+
+def _rows(matrix: Any) -> list[float]:
+    """The first two rows of a camera matrix, given as nine numbers or as three rows."""
+    numbers = np.asarray(matrix, np.float64).ravel()
+    if numbers.size != 9:
+        raise CameraError(f"the camera matrix has {numbers.size} numbers, it has 3 x 3")
+    if numbers.any() and tuple(numbers[6:]) != (0, 0, 1):
+        last = ", ".join(f"{number:g}" for number in numbers[6:])
+        raise CameraError(
+            f"the last row of the camera matrix is {last} and not 0, 0, 1: is it transposed?"
+        )
+    return numbers[:6].tolist()
 
 
 def _opencv_model(content: Mapping[str, Any], coefficients: Any) -> str:

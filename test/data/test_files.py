@@ -421,6 +421,26 @@ def test_every_kind_of_camera_file_gives_the_same_camera(tmp_path, content):
     )
 
 
+@pytest.mark.parametrize(
+    ("matrix", "named"),
+    [
+        ("[525.0, 0.0, 0.0, 0.0, 526.0, 0.0, 319.5, 239.5, 1.0]", "319.5, 239.5, 1.*transposed"),
+        ("[525.0, 0.0, 319.5, 0.0, 526.0, 239.5]", "6 numbers"),
+        ("[525.0, 526.0]", "2 numbers"),
+    ],
+)
+def test_a_matrix_that_is_none_of_a_camera_is_refused(tmp_path, matrix, named):
+    (tmp_path / "c.yaml").write_text(f"width: 640\nheight: 480\nk: {matrix}\n")
+    with pytest.raises(CameraError, match=rf"c\.yaml: .*{named}"):
+        read_camera(tmp_path / "c.yaml")
+
+
+def test_a_matrix_may_come_in_rows(tmp_path):
+    rows = "[[525.0, 0.0, 319.5], [0.0, 526.0, 239.5], [0.0, 0.0, 1.0]]"
+    (tmp_path / "c.yaml").write_text(f"width: 640\nheight: 480\nk: {rows}\n")
+    assert read_camera(tmp_path / "c.yaml") == Camera(640, 480, 525, 526, 319.5, 239.5)
+
+
 @pytest.mark.parametrize("d", ["d: [0.0, 0.0, 0.0, 0.0]", "d: []", "d: [0.0, 0.0, 0.0, 0.0, 0.0]"])
 def test_an_ideal_fisheye_in_a_file_stays_one(tmp_path, d):
     echoed = MESSAGE.replace("plumb_bob", "equidistant").replace("d: [0.0, 0.0, 0.0, 0.0, 0.0]", d)
