@@ -162,6 +162,10 @@ def _run_protocol(args) -> int:
     if args.dataset or len(args.records) > 1:
         raise InputError("--protocol goes with one folder of curated sets: leave the others out")
     there, count = protocol.there(root), args.limit or protocol.samples
+    chosen = {part: protocol.chosen(records, part, count) for part, records in there.items()}
+    if args.constant is None:
+        for some in chosen.values():
+            check(some, len(some), need_images)
     who, name = _map_asker(args) if of_maps else _point_asker(args)
     settings = _settings(args) if args.json else {}
     measured, files = {}, []
@@ -174,9 +178,8 @@ def _run_protocol(args) -> int:
                 ask = stack.enter_context(protocol.saved(ask, path, settings | of_part))
                 files.append(ask)
             progress = stack.enter_context(progress_bar(part.title))
-            chosen = protocol.chosen(records, part, count)
-            told = partial(_told, progress, len(chosen))
-            measured[part.dataset] = protocol.measured(part, chosen, ask, name, told)
+            told = partial(_told, progress, len(chosen[part]))
+            measured[part.dataset] = protocol.measured(part, chosen[part], ask, name, told)
     print(protocol.table(measured, root))
     if args.json:
         content = {"protocol": args.protocol, "sets": {n: m.content for n, m in measured.items()}}

@@ -225,7 +225,7 @@ class RecordLines(Sequence):
             raise RecordError(f"{line.where}: {error}") from error
 
 
-def check(records: RecordLines, count: int, *looks: Callable[[Any], object]) -> None:
+def check(records: Sequence[Any], count: int, *looks: Callable[[Any], object]) -> None:
     """Read the first `count` records and let each of `looks` look at them, before hours are spent
     on the first ones.
 
