@@ -276,11 +276,20 @@ class Batcher:
                 error = EngineError(f"the engine failed: {reason}")
             self._fail(taken, error)
             return
+        except BaseException:  # Ctrl+C: the next step takes these questions again
+            self._put_back(taken)
+            raise
         question_s = (time.monotonic() - begun) / len(batch)
         self._question_s += (question_s - self._question_s) * (0.3 if self._question_s else 1.0)
         for job, indices in taken:
             job._answer(indices, replies[: len(indices)])
             replies = replies[len(indices) :]
+
+    def _put_back(self, taken: list[tuple[Job, range]]) -> None:
+        with self._queue:
+            for job, indices in taken:
+                job._next = indices.start
+            self._jobs += [job for job, _ in taken if job not in self._jobs]
 
     def _fail(self, taken: list[tuple[Job, range]], error: Exception) -> None:
         for job, _ in taken:

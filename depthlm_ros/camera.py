@@ -8,12 +8,12 @@ z forward; metres; pixels are (u, v) with the origin at the centre of the top-le
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf, isfinite, pi, tan
+from math import atan, degrees, inf, isfinite, pi, tan
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from depthlm_ros.errors import CameraError
+from depthlm_ros.errors import CameraError, InputError
 
 _LARGEST = 1e9  # pixels; what is larger overflows somewhere and is no camera
 _SMALLEST_FOCAL = 1e-3  # pixels
@@ -31,6 +31,8 @@ DISTORTION_MODELS = {
 _PINHOLE_AT_ZERO = ("none", "plumb_bob", "rational_polynomial")
 _STRONG_SKEW = 1e-3  # of fx: 0.1 % moves a pixel at the border of an image by half a pixel
 _SQUARE = 0.02  # fx and fy that differ by less are called equal
+_NUMBERS = ("width", "height", "fx", "fy", "cx", "cy", "skew")
+_NARROWEST, _WIDEST_PINHOLE = 2, 150  # degrees across that an image without a lens model may show
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,15 @@ class Camera:
     skew: float = 0.0
 
     def __post_init__(self) -> None:
-        given = tuple(float(c) for c in self.coefficients)
+        try:  # float32 of numpy would make all that is computed from it as coarse
+            given = tuple(float(c) for c in self.coefficients)
+            numbers = {name: float(getattr(self, name)) for name in _NUMBERS}
+        except (TypeError, ValueError) as error:
+            names = ", ".join(_NUMBERS)
+            raise CameraError(f"{names} and the coefficients are numbers: {error}") from error
+        for name, number in numbers.items():
+            is_whole = name in ("width", "height") and number.is_integer()
+            object.__setattr__(self, name, int(number) if is_whole else number)
         distortion, coefficients = _lens(self.distortion, given)
         object.__setattr__(self, "distortion", distortion)
         object.__setattr__(self, "coefficients", coefficients)
@@ -69,8 +79,9 @@ class Camera:
             raise CameraError("; ".join(problems))
 
     def _problems(self) -> Iterator[str]:
-        if self.width < 1 or self.height < 1:
-            yield f"the image size is {self.width} x {self.height}, it must be at least 1 x 1"
+        sides = self.width, self.height
+        if not all(isinstance(side, int) and side >= 1 for side in sides):
+            yield f"the image size is {sides[0]} x {sides[1]}, it is 1 x 1 or more in whole pixels"
         values = [self.fx, self.fy, self.cx, self.cy, *self.coefficients, self.skew]
         if not all(isfinite(v) and abs(v) < _LARGEST for v in values):
             text = ", ".join(f"{v:g}" for v in values)
@@ -89,7 +100,7 @@ class Camera:
         allowed = DISTORTION_MODELS.get(self.distortion)
         if allowed is None:
             names = ", ".join(DISTORTION_MODELS)
-            yield f"distortion model '{self.distortion[:40]}' is unknown, allowed: {names}"
+            yield f"distortion model '{str(self.distortion)[:40]}' is unknown, allowed: {names}"
         elif len(self.coefficients) not in allowed:
             counts = " or ".join(map(str, allowed))
             yield (
@@ -105,6 +116,13 @@ class Camera:
                 f"the principal point ({self.cx:g}, {self.cy:g}) lies on or beyond the border of"
                 f" the {self.width} x {self.height} image: are these the intrinsics of another"
                 " image size?"
+            )
+        across = degrees(2 * atan(self.width / 2 / self.fx))
+        if self.distortion == "none" and not _NARROWEST < across < _WIDEST_PINHOLE:
+            found.append(
+                f"with fx = {self.fx:g} an image {self.width} pixels wide shows {across:.3g}"
+                " degrees from left to right, as hardly any camera does: focal lengths are in"
+                " pixels of this image, not in millimetres or degrees"
             )
         if abs(self.skew) > _STRONG_SKEW * self.fx:
             found.append(
@@ -311,12 +329,15 @@ def _smallest_root(polynomial: Sequence[float]) -> float:
 
 
 def as_pixels(pixels: ArrayLike) -> np.ndarray:
-    """pixels as (N, 2) float64; raises CameraError for another shape."""
-    pixels = np.asarray(pixels, dtype=np.float64)
+    """pixels as (N, 2) float64; raises InputError for anything else."""
+    try:
+        pixels = np.asarray(pixels, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor with gradients
+        raise InputError(f"pixels are N pairs of numbers (u, v), got {pixels!r:.60}") from error
     if pixels.size == 0:
         return pixels.reshape(0, 2)
     if pixels.ndim == 1 and pixels.shape == (2,):
         return pixels.reshape(1, 2)
     if pixels.ndim != 2 or pixels.shape[1] != 2:
-        raise CameraError(f"pixels must have shape (N, 2), got {pixels.shape}")
+        raise InputError(f"pixels are N pairs (u, v), of shape (N, 2), got {pixels.shape}")
     return pixels

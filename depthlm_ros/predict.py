@@ -23,7 +23,7 @@ from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.checkpoints import AVERAGES, DENSE, Checkpoint, find_checkpoint
 from depthlm_ros.engines import ENGINES, make_engine
 from depthlm_ros.engines.engine import Engine, OnServers, Reply, Scene, ServerState
-from depthlm_ros.errors import DepthLMError, InputError, UnsupportedError
+from depthlm_ros.errors import DepthLMError, EngineError, InputError, UnsupportedError
 from depthlm_ros.models.progress import silent, span
 from depthlm_ros.question import PointingStyle, Question, Style
 from depthlm_ros.ranges import Both, Part, RangeMap, Ranges, RangesJob, Status
@@ -321,6 +321,7 @@ class AskingPredictor:
         self.checkpoint = _within(checkpoint, engine.limits)
         self._batcher = Batcher(engine, step_s)
         self._scenes = OpenScenes(engine)
+        self._is_closed = False
 
     @property
     def device(self) -> str:
@@ -359,7 +360,12 @@ class AskingPredictor:
 
     def ranges(self, frame: Frame, pixels: ArrayLike, *, style: str = "") -> Ranges:
         """Ranges of pixels (N, 2) of a frame, all answered."""
-        return self.start(frame, pixels, style=style).wait()
+        job = self.start(frame, pixels, style=style)
+        try:
+            return job.wait()
+        except BaseException:  # Ctrl+C in a notebook: or later questions would share their steps
+            job.cancel()
+            raise
 
     def map(self, frame: Frame) -> RangeMap:
         """Raises UnsupportedError: this predictor asks pixel by pixel."""
@@ -398,15 +404,22 @@ class AskingPredictor:
         )
 
     def close(self) -> None:
-        """Give the model back."""
+        """Give the model back; what is asked from then on is an EngineError."""
+        self._is_closed = True
         self.engine.close()
 
     def _views(self, frame: Frame) -> list[View]:
         """The views in which a frame is asked about, several of a large one."""
+        self._check_open()
         view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
         return view.windows(self.checkpoint.largest_view, self.engine.limits)
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise EngineError("this predictor was closed: load another one")
+
     def _check_support(self, style: Style, images: int) -> None:
+        self._check_open()
         reason = self.engine.supports(style, images)
         if reason:
             raise UnsupportedError(reason)
@@ -518,12 +531,12 @@ class _Plan:
 
 def checked(camera: Camera, pixels: np.ndarray) -> np.ndarray:
     """(N,) OK, or why a pixel (N, 2) cannot be asked."""
-    status = np.full(len(pixels), Status.OK, np.uint8)
-    status[~camera.contains(pixels)] = Status.OUTSIDE
-    with np.errstate(invalid="ignore"):
-        rayless = ~np.isfinite(camera.rays(np.nan_to_num(pixels))).all(axis=1)
-    status[rayless & (status == Status.OK)] = Status.INVALID
+    status = np.full(len(pixels), Status.OUTSIDE, np.uint8)
     status[~np.isfinite(pixels).all(axis=1)] = Status.INVALID
+    inside = np.flatnonzero(camera.contains(pixels))
+    with np.errstate(invalid="ignore"):
+        has_ray = np.isfinite(camera.rays(pixels[inside])).all(axis=1)
+    status[inside] = np.where(has_ray, Status.OK, Status.INVALID)
     return status
 
 

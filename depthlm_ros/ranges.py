@@ -15,6 +15,7 @@ from depthlm_ros.checkpoints import Checkpoint
 
 # Width of the interval from 5 % to 95 % of a normal distribution, in standard deviations.
 INTERVAL_SIGMAS = 3.29
+STRIP = 500_000  # pixels of a map that are computed at once
 
 
 class Status(IntEnum):
@@ -143,24 +144,31 @@ class RangeMap:
     @property
     def points(self) -> np.ndarray:
         """(H, W, 3) metres in the optical frame."""
-        return self.distance_m[..., None] * self._rays
+        return self._with_rays(lambda metres, rays: metres[..., None] * rays, 3)
 
     @property
     def z_m(self) -> np.ndarray:
         """(H, W) metres along the optical axis."""
-        return self.distance_m * self._rays[..., 2]
+        return self._with_rays(lambda metres, rays: metres * rays[..., 2])
 
     @property
     def stddev_m(self) -> np.ndarray:
         """(H, W) the width of the interval / 3.29."""
         return (self.upper_m - self.lower_m) / INTERVAL_SIGMAS
 
-    @property
-    def _rays(self) -> np.ndarray:
+    def _with_rays(
+        self, made: Callable[[np.ndarray, np.ndarray], np.ndarray], *last: int
+    ) -> np.ndarray:
+        """(H, W, *last) of what is made of distances (h, W) and rays (h, W, 3), a strip of rows
+        after the other: the rays of a large photo take gigabytes."""
         height, width = self.distance_m.shape
-        u, v = np.meshgrid(np.arange(width), np.arange(height))
-        rays = self.camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
-        return rays.reshape(height, width, 3)
+        found, rows = np.empty((height, width, *last)), max(STRIP // width, 1)
+        for top in range(0, height, rows):
+            metres = self.distance_m[top : top + rows]
+            v, u = np.mgrid[top : top + len(metres), :width]
+            rays = self.camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
+            found[top : top + rows] = made(metres, rays.reshape(*metres.shape, 3))
+        return found
 
 
 class Part(Protocol):

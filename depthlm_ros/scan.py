@@ -142,10 +142,14 @@ def scan(
 ) -> Scan:
     """A whole grid; progress(done, total) is called about five times a second."""
     job = start_scan(predictor, frame, grid_pixels(frame.camera, columns, rows))
-    while not job.finished:
-        job.wait(0.2)
-        if progress:
-            progress(job.done, job.total)
+    try:
+        while not job.finished:
+            job.wait(0.2)
+            if progress:
+                progress(job.done, job.total)
+    except BaseException:  # as in ranges() of a predictor
+        job.cancel()
+        raise
     return gathered(job.wait(), frame, columns, rows)
 
 

@@ -48,14 +48,24 @@ class Frame:
     def __post_init__(self) -> None:
         image = self.image
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
-            raise ImageError(f"an image is an (H, W, 3) uint8 array, got {_form(image)}")
+            raise ImageError(
+                f"an image is an (H, W, 3) uint8 array in RGB, got {_form(image)};"
+                ' np.asarray(Image.open(file).convert("RGB")) is one, and'
+                " depthlm_ros.data.frames.read_frame(file) reads one with its camera"
+            )
         if image.shape[2] != 3 or image.size == 0:
             raise ImageError(f"an image is (H, W, 3) and not empty, got {image.shape}")
+        if not isinstance(self.camera, Camera):
+            raise CameraError(
+                "the camera of a frame is a Camera(width, height, fx, fy, cx, cy), got"
+                f" {type(self.camera).__name__}"
+            )
         size = (image.shape[1], image.shape[0])
         if size != (self.camera.width, self.camera.height):
             raise CameraError(
                 f"the image is {size[0]} x {size[1]} but its camera is for"
-                f" {self.camera.width} x {self.camera.height}: calibrate at the size you publish"
+                f" {self.camera.width} x {self.camera.height}: calibrate at the size you publish,"
+                " or scale the intrinsics as the image was"
             )
 
     def resized(self, width: int, height: int) -> np.ndarray:
@@ -88,7 +98,8 @@ class SharedFrame(Frame):
 
 
 def _form(image: object) -> str:
-    return f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
+    what = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
+    return what.strip()
 
 
 @dataclass(frozen=True)
@@ -298,6 +309,8 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
     The size truncates, the resize is bicubic, the intrinsics take the exact scale. Raises
     InputError for other axes, CameraError for intrinsics that make a view too small or too large.
     """
+    if not isinstance(frame, Frame):
+        raise InputError(f"what is asked about is a Frame(image, camera), got {_form(frame)}")
     if axes not in AXES:
         raise InputError(f"axes is '{axes}', allowed: {', '.join(AXES)}")
     camera = frame.camera

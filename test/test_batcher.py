@@ -247,6 +247,23 @@ def test_a_failed_step_fails_its_jobs_and_no_other():
     assert batcher.submit("b", [1]).wait() == [("b", 1)]
 
 
+def test_an_interrupted_step_loses_no_question():
+    """Ctrl+C in the middle of a step, and the same job waited for again."""
+    engine = Recorder(room=4)
+    batcher = Batcher(engine)
+    jobs = [batcher.submit(name, range(3)) for name in "ab"]
+    step, engine.step = engine.step, interrupted
+    with pytest.raises(KeyboardInterrupt):
+        jobs[0].wait(5)
+    engine.step = step
+    for name, job in zip("ab", jobs, strict=True):
+        assert job.wait(5) == [(name, q) for q in range(3)]
+
+
+def interrupted(batch):
+    raise KeyboardInterrupt
+
+
 def test_a_missing_reply_is_an_error_and_not_a_shifted_row():
     engine = Recorder()
     engine.step = lambda batch: [1]

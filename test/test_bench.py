@@ -124,6 +124,10 @@ def test_a_run_that_breaks_off_leaves_the_rows_it_had(monkeypatch, tmp_path):
         (["--size", "pixtral-12b", "--styles", "position"], "marker, coordinates"),
         (["--size", "tiny", "--style", "marker"], "--styles"),
         (["--size", "tiny", "--engine", "reference"], "--engine"),
+        (["--json", "b.json"], "b.json"),
+        (["--growth", "--json", "b.json"], "--size or --host"),
+        (["--host", "--plot", "b.png"], "--size"),
+        (["--size", "tiny", "--json", "nowhere/b.json"], "nowhere"),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(capsys, arguments, words):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from depthlm_ros.camera import Camera, as_pixels
-from depthlm_ros.errors import CameraError
+from depthlm_ros.errors import CameraError, InputError
 
 PINHOLE = Camera(640, 480, 500, 500, 319.5, 239.5)
 LENSES = {
@@ -164,7 +164,11 @@ def test_skew_moves_u_with_y():
 
 @pytest.mark.parametrize(
     ("changed", "count"),
-    [({}, 0), ({"cx": 0.0}, 1), ({"cy": 479.0}, 1), ({"cx": 900.0}, 1), ({"skew": 3.0}, 1)],
+    [
+        *[({}, 0), ({"cx": 0.0}, 1), ({"cy": 479.0}, 1), ({"cx": 900.0}, 1), ({"skew": 3.0}, 1)],
+        *[({"fx": 26.0}, 1), ({"fx": 60.0}, 1), ({"fx": 100.0}, 0), ({"fx": 9000.0}, 0)],
+        ({"fx": 60.0, "distortion": "equidistant"}, 0),  # 305 degrees, by a lens that has them
+    ],
 )
 def test_doubtful_intrinsics_can_be_used_and_are_named(changed, count):
     whole = {"width": 640, "height": 480, "fx": 500, "fy": 500, "cx": 319.5, "cy": 239.5}
@@ -184,6 +188,11 @@ def test_doubtful_intrinsics_can_be_used_and_are_named(changed, count):
         ({"distortion": "equidistant", "coefficients": (1, 2, 3, 4, 5)}, r"'equidistant'.*\b5$"),
         ({"fx": 1e-300}, "fx = 1e-300,"),
         ({"cx": 10.0**299}, r"\b1e\+299\b"),
+        ({"width": 640.5}, "640.5 x 480"),
+        ({"fx": None}, "fx.*NoneType"),
+        ({"fx": np.eye(3)}, "fx"),
+        ({"coefficients": ("a",)}, "coefficients.*'a'"),
+        ({"distortion": None}, "'None'"),
     ],
 )
 def test_impossible_intrinsics_are_refused_by_name(changed, named):
@@ -200,6 +209,20 @@ def test_all_problems_are_told_at_once():
 def test_pixels_come_as_n_by_2():
     assert as_pixels([1, 2]).shape == (1, 2)
     assert as_pixels([]).shape == (0, 2)
-    with pytest.raises(CameraError, match=r"\(N, 2\), got \(2, 3\)"):
+    with pytest.raises(InputError, match=r"\(N, 2\), got \(2, 3\)"):
         as_pixels([[1, 2, 3], [4, 5, 6]])
     assert PINHOLE.rays([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "pixels", [None, 3, "320,240", [[1, 2], [3]], {(1, 2)}, (pair for pair in [(1, 2)])]
+)
+def test_what_are_no_pixels_is_an_error_of_the_input(pixels):
+    with pytest.raises(InputError, match=r"pairs"):
+        as_pixels(pixels)
+
+
+def test_numbers_of_numpy_are_as_exact_as_those_of_python():
+    coarse = Camera(np.int64(640), np.float64(480), np.float32(500), 500, 319.5, 239.5)
+    assert coarse == PINHOLE and isinstance(coarse.height, int)
+    assert coarse.scaled(1 / 3, 1 / 3, 213, 160).fx == 500 / 3

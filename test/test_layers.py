@@ -27,7 +27,7 @@ LAYERS = [
     ["errors", "entries"],
     ["camera", "answer", "models.progress"],
     ["view"],
-    ["question", "data.jsonl", "data.files", "calibration", "dense.spec"],
+    ["question", "data.jsonl", "data.files", "data.whole", "calibration", "dense.spec"],
     ["checkpoints", "msgs", "data", "demo"],
     ["engines.engine", "engines.digits"],
     ["models"],

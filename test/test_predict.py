@@ -11,7 +11,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
-from depthlm_ros.errors import EngineError
+from depthlm_ros.errors import EngineError, InputError
 from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.question import MarkerStyle
 from depthlm_ros.scan import grid_pixels, scan
@@ -93,6 +93,35 @@ def test_a_reply_without_a_number_is_a_result():
 def test_a_failing_engine_is_an_error():
     with pytest.raises(EngineError, match="ZeroDivisionError"):
         predictor(lambda view, p: 1 / 0).ranges(FRAME, [(320, 240)])
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda found: found.ranges(FRAME, [(320, 240)]), lambda found: scan(found, FRAME, 2, 2)],
+)
+def test_questions_that_were_interrupted_are_asked_no_more(ask):
+    found = predictor(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ask(found)
+    found.engine.answer = lambda view, pixel: 2.0
+    assert not found.run_once()
+
+
+def interrupted(view, pixel):
+    raise KeyboardInterrupt
+
+
+def test_a_closed_predictor_says_so():
+    found = predictor()
+    found.close()
+    with pytest.raises(EngineError, match="closed"):
+        found.ranges(FRAME, [(320, 240)])
+
+
+@pytest.mark.parametrize("image", ["a.png", FRAME.image])
+def test_what_is_no_frame_is_an_error_of_the_input(image):
+    with pytest.raises(InputError, match=r"Frame\(image, camera\)"):
+        predictor().ranges(image, [(320, 240)])
 
 
 def test_a_window_that_does_not_open_takes_the_others_back():

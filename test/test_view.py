@@ -156,7 +156,8 @@ def test_some_window_holds_every_pixel_with_context_around_it():
         (np.zeros((4, 6, 3), np.float32), "float32"),
         (np.zeros((4, 6, 4), np.uint8), r"\(4, 6, 4\)"),
         (np.zeros((0, 6, 3), np.uint8), r"\(0, 6, 3\)"),
-        ([[1, 2, 3]], "list"),
+        ([[1, 2, 3]], "list.*RGB.*read_frame"),
+        ("a.png", "str"),
     ],
 )
 def test_what_is_no_rgb_image_is_refused(image, named):
@@ -167,6 +168,12 @@ def test_what_is_no_rgb_image_is_refused(image, named):
 def test_a_camera_of_another_size_is_refused():
     with pytest.raises(CameraError, match="640 x 480 .*320 x 240"):
         Frame(np.zeros((480, 640, 3), np.uint8), Camera(320, 240, 500, 500, 160, 120))
+
+
+@pytest.mark.parametrize("camera", [None, (5, 5, 3, 2), "camera.yaml"])
+def test_what_is_no_camera_is_refused(camera):
+    with pytest.raises(CameraError, match="Camera.*" + type(camera).__name__):
+        Frame(np.zeros((4, 6, 3), np.uint8), camera)
 
 
 def test_an_absurd_focal_length_is_refused_before_memory_is_taken():

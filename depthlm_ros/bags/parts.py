@@ -51,6 +51,8 @@ class Parts:
         try:
             self.finish_part()
         finally:
+            if self.folder.exists() and not self._finished():  # nothing to continue from
+                shutil.rmtree(self.folder, ignore_errors=True)
             self._lock.close()
 
     @property

@@ -74,10 +74,20 @@ class RawReader(Reader):
     STORAGE_PLUGINS: ClassVar = {"dir": _Directory, ".mcap": _Mcap, ".db3": _Sqlite3}
 
     def __init__(self, path: str | Path):
-        if Path(path).suffix == ".bag":
+        path = Path(path)
+        if path.suffix == ".bag":
             raise InputError(f"{path} is a recording of ROS 1: convert it with `rosbags-convert`")
+        if path.is_dir() and not (path / "metadata.yaml").is_file():
+            raise InputError(
+                f"the folder {path} holds no metadata.yaml, so it is no recording: `ros2 bag"
+                " reindex FOLDER` makes one of its files, or name one of these (.mcap, .db3)"
+            )
+        if path.is_file() and path.suffix not in self.STORAGE_PLUGINS:
+            raise InputError(
+                f"{path} is no recording: rosbag2 folders, .mcap and .db3 files are read"
+            )
         try:
-            super().__init__(Path(path))
+            super().__init__(path)
             self.open()
         except FileNotFoundError as error:
             raise InputError(f"there is no recording at {path}") from error

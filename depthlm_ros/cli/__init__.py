@@ -6,22 +6,28 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from errno import EDQUOT, EFBIG, ENOSPC
+from io import TextIOWrapper
 
 from depthlm_ros.errors import DepthLMError
 
 # argparse takes "-5,10" for an option, since only a single number may begin with a minus sign.
 _NEGATIVE = re.compile(r"-[\d.]\S*,\S*")
+_NO_SPACE = ENOSPC, EDQUOT, EFBIG  # on the disk, of the user, of one file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; 0: done, 1: done without a single answer, 2: could not be done."""
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file's name may not fit into its encoding
+            stream.reconfigure(errors="backslashreplace")
     # Whatever holds a space is a value for argparse.
     words = [f" {word}" if _NEGATIVE.fullmatch(word) else word for word in argv]
     try:
         args = parser().parse_args(words)
         code = args.run(args)
-        sys.stdout.flush()
+        print(end="", flush=True)
         return code
     except DepthLMError as error:
         print(f"depthlm: {error}", file=sys.stderr)
@@ -29,13 +35,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever reads has enough: depthlm ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in _NO_SPACE:
             raise
-        print(f"depthlm: {error.filename}: {error.strerror}", file=sys.stderr)
+        name = error.filename
+        if name is None:  # files that we write are named (data/whole.py)
+            name = "what is printed cannot be written"
+            _drop_output()
+        print(f"depthlm: {name}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def _drop_output() -> None:
+    """Let the interpreter find nothing wrong when it flushes what is left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from depthlm_ros.cli.options import (
     Doubts,
     add_image_options,
@@ -17,10 +15,12 @@ from depthlm_ros.cli.options import (
     pixel,
     predictor_from,
 )
+from depthlm_ros.data.frames import print_warning
 from depthlm_ros.data.records import strict_json
 from depthlm_ros.errors import InputError
-from depthlm_ros.predict import PredictorStats
+from depthlm_ros.predict import Predictor, PredictorStats
 from depthlm_ros.ranges import Ranges, Status
+from depthlm_ros.view import Frame
 from depthlm_ros.viz.files import check_map_path, write_map
 from depthlm_ros.viz.tables import answers_table
 
@@ -30,7 +30,7 @@ def add(subparsers) -> None:
     parser = subparsers.add_parser(
         "ask",
         help="how far away are pixels of an image?",
-        description="Print the distance of pixels of an image, with its 5 to 95 %% interval, or"
+        description="Print the distance of pixels of an image, with its 5 to 95 % interval, or"
         " write that of all pixels.",
     )
     add_image_options(parser)
@@ -68,13 +68,20 @@ def run(args: argparse.Namespace) -> int:
     frame = frame_from(args)
     predictor = predictor_from(args)
     Doubts(predictor.checkpoint).look(frame.camera)
+    code = 0
     if args.map:
         found = predictor.map(frame)
+        code = exit_code(found)
         for path in args.map:
             print(write_map(path, found, frame.image), file=sys.stderr)
-        if not args.at:
-            return 0 if np.isfinite(found.distance_m).any() else 1
-    ranges = predictor.ranges(frame, args.at)
+    if args.at or args.json:
+        ranges = predictor.ranges(frame, args.at)
+        _print(args, frame, predictor, ranges)
+        code = exit_code(ranges) if args.at else code
+    return code
+
+
+def _print(args: argparse.Namespace, frame: Frame, predictor: Predictor, ranges: Ranges) -> None:
     checkpoint, stats = predictor.checkpoint, predictor.stats()
     if args.json:
         about = {"checkpoint": checkpoint.name, "calibrated": checkpoint.is_calibrated()}
@@ -89,7 +96,13 @@ def run(args: argparse.Namespace) -> int:
             )
         if stats.fell_back:
             print(f"Decoded freely, without the known words: {told(stats)}.")
-    return exit_code(ranges)
+    outside = int((ranges.status == Status.OUTSIDE).sum())
+    if outside:
+        width, height = frame.camera.width, frame.camera.height
+        print_warning(
+            f"{outside} of {len(ranges)} pixels lie outside the image of {width} x {height}: u"
+            f" (to the right) is 0 to {width - 1}, v (down) 0 to {height - 1}"
+        )
 
 
 def told(stats: PredictorStats) -> str:

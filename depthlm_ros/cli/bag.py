@@ -2,6 +2,7 @@
 """depthlm bag: the node's streams for every image of a recording, with the original stamps."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +43,9 @@ def add(subparsers) -> None:
         type=Path,
         help="a rosbag2 folder, .mcap or .db3 file, or `demo`: a recording of the shipped scene",
     )
-    parser.add_argument("output", type=Path, help="the recording to write: OUT.mcap, or a folder")
+    parser.add_argument(
+        "output", type=_output, help="the recording to write: OUT.mcap, or a folder"
+    )
     parser.add_argument(
         "--topic", default="", help="topic of the images (default: the only one of images)"
     )
@@ -61,11 +64,28 @@ def add(subparsers) -> None:
         help="the images are rectified: use P of camera_info, not K and D",
     )
     parser.add_argument(
-        "--node", default="/depthlm", help="prefix of the topics to write (default: /depthlm)"
+        "--node",
+        type=_node,
+        default="/depthlm",
+        help="prefix of the topics to write (default: /depthlm)",
     )
     parser.add_argument("--keep", action="store_true", help="copy the messages of the input too")
     add_model_options(parser)
     parser.set_defaults(run=run)
+
+
+def _output(text: str) -> Path:
+    if Path(text).suffix == ".db3":
+        raise argparse.ArgumentTypeError(
+            f"a recording is written as .mcap, or as a folder with such a file, got '{text}'"
+        )
+    return Path(text)
+
+
+def _node(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z_]\w*)+", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"a name of ROS such as /depthlm, got '{text}'")
+    return text
 
 
 def run(args: argparse.Namespace) -> int:

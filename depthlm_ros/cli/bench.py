@@ -26,6 +26,7 @@ from depthlm_ros.cli.options import (
     predictor_from,
     remote_options,
 )
+from depthlm_ros.data.whole import check_writable
 from depthlm_ros.demo.scene import demo_frame
 from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError, MissingDependency
@@ -41,7 +42,12 @@ COUNTS = (1, 16, 100, 1000)
 
 def add(subparsers) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("bench", help="how long answers take on this machine")
+    parser = subparsers.add_parser(
+        "bench",
+        help="how long answers take on this machine",
+        description="Time one question in each style, a map and a grid on this machine; an option"
+        " that says `instead` measures something else.",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--size", choices=SIZES, help="compare engines on random weights at this size instead"
@@ -133,6 +139,14 @@ def run(args: argparse.Namespace) -> int:
     if len(chosen) > 1:
         given = " and ".join(f"--{name}" for name in chosen)
         raise InputError(f"{given} measure different things: give one of them")
+    for path, of in ((args.json, WITH_JSON), (args.plot, ("size",))):
+        if path and not set(chosen) & set(of):
+            named = " or ".join(f"--{name}" for name in of)
+            raise InputError(
+                f"{path} would hold the figures of {named}: give that, or leave it out"
+            )
+        if path:
+            check_writable(path)
     print(machine(), flush=True)
     return MEASURED[chosen[0]](args) if chosen else _measure(args)
 
@@ -250,6 +264,9 @@ MEASURED = {
     "drift": _drift,
     "growth": _grow,
 }
+
+
+WITH_JSON = ("size", "host", "ros", "clouds")
 
 
 def machine() -> str:

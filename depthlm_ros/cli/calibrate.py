@@ -16,9 +16,10 @@ from depthlm_ros.cli.options import (
     predictor_from,
 )
 from depthlm_ros.data.files import sha256
-from depthlm_ros.data.records import Records
+from depthlm_ros.data.frames import print_warning
+from depthlm_ros.data.records import Record, Records, check, need_images
 from depthlm_ros.errors import InputError
-from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate, need_pixels
 from depthlm_ros.evaluation.fit import fitted, unknown_ratio
 from depthlm_ros.evaluation.uncertainty import Coverage, covered
 from depthlm_ros.predict import Predictor
@@ -37,7 +38,7 @@ def add(subparsers) -> None:
         "calibrate",
         help="fit the 90 %% intervals of a checkpoint",
         description="Ask a checkpoint about records and write into its depthlm.json how much wider"
-        " its intervals must be to hold 90 %% of the true values; with --strange also from which"
+        " its intervals must be to hold 90 % of the true values; with --strange also from which"
         " width on they say that nothing is known.",
     )
     add_records_options(parser, UNSEEN)
@@ -62,10 +63,16 @@ def add(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit each style on the records and write the result."""
+    if not (args.checkpoint or args.out):
+        raise InputError(
+            "a calibration is written into the checkpoint: name yours with --checkpoint, or give"
+            " --out FOLDER for a calibrated copy of the embedded one"
+        )
     entry = find_checkpoint(args.checkpoint or "tiny", args.entry)
     folder = _target(entry, args.out)
     data, strange = _named(args.records), _named(args.strange)
     images = len(Records(args.records, args.kind))
+    check_all([*args.records, *args.strange], args.kind)
     predictor, found, rows = uncalibrated(args, entry), {}, []
     for style in styles(args, entry):
         every = asked(predictor, style, [*args.records, *args.strange], args.kind)
@@ -76,6 +83,12 @@ def run(args: argparse.Namespace) -> int:
             fit = replace(fit, unknown_ratio=ratio, unknown_data=strange)
         key = predictor.checkpoint.calibration_key(style)
         found[key] = fit
+        before = entry.calibration.get(key)
+        if before and before.unknown_ratio and not fit.unknown_ratio:
+            print_warning(
+                f"no answer in {key} will be called uncertain any more: from which width on that"
+                " was so belonged to the old intervals, and --strange records find it anew"
+            )
         rows.append(_cells(key, fit, covered("", points)))
     print(text_table(_COLUMNS, rows))
     if args.out:
@@ -111,6 +124,12 @@ def styles(args: argparse.Namespace, entry: Checkpoint) -> list[str]:
         has_intervals = head is not None and head.uncertainty
         return [style for style in entry.styles if style != DENSE or has_intervals]
     return [args.style if args.style in entry.styles else entry.asker(args.style).name]
+
+
+def check_all(paths: Sequence[str], kind: str) -> None:
+    """RecordError where a record of these files cannot be asked about."""
+    records = Records(paths, kind)
+    check(records, len(records), need_images, Record.stated_kind, need_pixels)
 
 
 def asked(predictor: Predictor, style: str, paths: Sequence[str], kind: str) -> Points:

@@ -23,10 +23,17 @@ from depthlm_ros.cli.options import (
 )
 from depthlm_ros.data.files import sha256
 from depthlm_ros.data.pairs import Pairs
-from depthlm_ros.data.records import Records, strict_json
+from depthlm_ros.data.records import Record, Records, check, need_images, strict_json
+from depthlm_ros.data.whole import check_writable, whole_file
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.compare import Comparison, compared
-from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, PredictorAnswers, evaluate
+from depthlm_ros.evaluation.evaluate import (
+    Answerer,
+    ConstantAnswers,
+    PredictorAnswers,
+    evaluate,
+    need_pixels,
+)
 from depthlm_ros.evaluation.maps import (
     KEPT_M,
     limits,
@@ -133,6 +140,12 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--against compares distances of pixels: leave --protocol and --task out")
     if args.average in AVERAGES and args.task:
         raise InputError("--average is of distances of pixels: leave it or --task out")
+    if args.each > 1 and not args.task:
+        raise InputError("--each is how often a --task is asked: give one, or leave it out")
+    if args.dataset and args.task:
+        raise InputError("--dataset is of distances of pixels: leave it or --task out")
+    if args.json:
+        check_writable(args.json)
     if args.protocol:
         return _run_protocol(args)
     return _run_task(args) if args.task else _run_distances(args)
@@ -149,6 +162,10 @@ def _run_protocol(args) -> int:
     if args.dataset or len(args.records) > 1:
         raise InputError("--protocol goes with one folder of curated sets: leave the others out")
     there, count = protocol.there(root), args.limit or protocol.samples
+    chosen = {part: protocol.chosen(records, part, count) for part, records in there.items()}
+    if args.constant is None:
+        for some in chosen.values():
+            check(some, len(some), need_images)
     who, name = _map_asker(args) if of_maps else _point_asker(args)
     settings = _settings(args) if args.json else {}
     measured, files = {}, []
@@ -161,9 +178,8 @@ def _run_protocol(args) -> int:
                 ask = stack.enter_context(protocol.saved(ask, path, settings | of_part))
                 files.append(ask)
             progress = stack.enter_context(progress_bar(part.title))
-            chosen = protocol.chosen(records, part, count)
-            told = partial(_told, progress, len(chosen))
-            measured[part.dataset] = protocol.measured(part, chosen, ask, name, told)
+            told = partial(_told, progress, len(chosen[part]))
+            measured[part.dataset] = protocol.measured(part, chosen[part], ask, name, told)
     print(protocol.table(measured, root))
     if args.json:
         content = {"protocol": args.protocol, "sets": {n: m.content for n, m in measured.items()}}
@@ -205,7 +221,9 @@ def _run_maps(args) -> int:
     if args.constant is not None:
         raise InputError("--protocol depthvlm measures maps of files: leave --constant out")
     records = Records(args.records, args.kind)
-    total, predictor = _total(records, args), predictor_from(args)
+    total = _total(records, args)
+    check(records, total, need_images, Record.stated_kind)
+    predictor = predictor_from(args)
     kept_m = KEPT_M[args.dataset] if args.dataset else None
 
     def measured(record, number):
@@ -234,7 +252,9 @@ def _run_task(args) -> int:
         raise InputError("--constant and --worst are about distances: leave --task out")
     task = TASKS[args.task]
     records = Pairs(args.records) if task.pair else Records(args.records, args.kind)
-    total, predictor = _total(records, args), predictor_from(args)
+    total = _total(records, args)
+    check(records, total, need_images)
+    predictor = predictor_from(args)
     with progress_bar("records") as progress:
 
         def on_record(done):
@@ -259,6 +279,7 @@ def _run_distances(args) -> int:
     other = _other_way(args) if args.against else None
     records = Records(args.records, args.kind)
     total = _total(records, args)
+    _check_points(records, total, args)
     begin = time.monotonic()
     with _answerer(args) as answerer, progress_bar("images") as progress:
         some = islice(records, total)
@@ -275,6 +296,14 @@ def _run_distances(args) -> int:
         _write(args.json, report.to_json() + "\n")
         answerer.remove()
     return 0
+
+
+def _check_points(records, total, args) -> None:
+    points = []
+    by_model = () if args.constant else (need_images, Record.stated_kind)
+    check(records, total, need_pixels, *by_model, lambda record: points.append(len(record)))
+    if not sum(points):
+        raise InputError(f"the records in {', '.join(args.records)} have no pixels to ask about")
 
 
 def _other_way(args) -> argparse.Namespace:
@@ -351,7 +380,5 @@ def _settings(args) -> dict:
 
 
 def _write(path, text) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--json {path} cannot be written: {error}") from error
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -7,7 +7,14 @@ from math import isfinite
 from pathlib import Path
 
 from depthlm_ros.checkpoints import Checkpoint
-from depthlm_ros.cli.calibrate import UNSEEN, asked, styles, uncalibrated, with_calibration
+from depthlm_ros.cli.calibrate import (
+    UNSEEN,
+    asked,
+    check_all,
+    styles,
+    uncalibrated,
+    with_calibration,
+)
 from depthlm_ros.cli.options import add_model_options, add_records_options
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Points
@@ -48,7 +55,7 @@ def add(subparsers) -> None:
         "intervals",
         help="do the 90 %% intervals of a checkpoint hold?",
         description="Ask a checkpoint about records and print, in Markdown, how many true values"
-        " its 90 %% intervals hold, by distance and by camera, and what the answers are worth that"
+        " its 90 % intervals hold, by distance and by camera, and what the answers are worth that"
         " it calls uncertain.",
     )
     add_records_options(parser, UNSEEN)
@@ -60,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Print coverage of each records file, style, bin and camera, then rejection, then what is
     uncertain."""
     entry = choose_checkpoint(args.checkpoint or "tiny", args.entry, average=args.average)
+    check_all(args.records, args.kind)
     names, predictor = styles(args, entry), uncalibrated(args, entry)
     coverage, rejection, unsure = [], [], []
     for path in args.records:

@@ -21,7 +21,7 @@ from depthlm_ros.predict import (
     has_map,
     load_predictor,
 )
-from depthlm_ros.ranges import Ranges
+from depthlm_ros.ranges import RangeMap, Ranges
 from depthlm_ros.scan import stride_shape
 from depthlm_ros.view import AXES, Frame
 from depthlm_ros.viz.progress import loading_bar
@@ -232,7 +232,7 @@ class Doubts:
             print_warning(sentence)
 
 
-def exit_code(ranges: Ranges) -> int:
+def exit_code(ranges: Ranges | RangeMap) -> int:
     """0, or 1 where not a single pixel was answered."""
     return 0 if np.isfinite(ranges.distance_m).any() else 1
 

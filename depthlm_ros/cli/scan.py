@@ -63,7 +63,7 @@ def _summary(found: Scan, seconds: float) -> str:
     known = found.ranges.distance_m[np.isfinite(found.ranges.distance_m)]
     text = f"{len(known)} of {len(found.ranges)} pixels answered in {seconds:.1f} s"
     if unsure := int(found.ranges.uncertain.sum()):
-        text += f", {unsure} of them uncertain (marked grey on the overlay)"
+        text += f", {unsure} of them uncertain (grey rings or stripes on the overlay)"
     if not len(known):
         return text
     near, middle, far = np.quantile(known, [0.05, 0.5, 0.95])

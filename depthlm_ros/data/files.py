@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import hypot, isfinite, nan
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -41,6 +42,9 @@ _OF_THE_CAMERA = (
     ExifTags.Base.ExifImageWidth,
     ExifTags.Base.ExifImageHeight,
 )
+_MATROSKA = b"\x1aE\xdf\xa3"
+_AVIF_BRANDS = (b"avif", b"avis")
+_MOVING = ("GIF", "PNG", "WEBP", "TIFF")  # not MPO: phones keep previews beside an image
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 # Pillow warns from half of what it refuses on; a phone of 108 megapixels is no attack.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -69,12 +73,14 @@ class Photo:
     focal_px: from EXIF's FocalLengthIn35mmFilm, None where that is missing or malformed. Good to
     some 5 %; it does not know of an image that was cropped.
     contradictions: what in EXIF contradicts that focal length, a sentence each.
+    count: how many images the file holds, of which this is the first.
     """
 
     raster: np.ndarray
     is_turned: bool
     focal_px: float | None
     contradictions: list[str]
+    count: int = 1
 
 
 def read_photo(path: ImagePath) -> Photo:
@@ -84,17 +90,21 @@ def read_photo(path: ImagePath) -> Photo:
             _only_value(_tag(file.image, tag, ExifTags.IFD.Exif)) for tag in _OF_THE_CAMERA
         )
         raster = _rgb(file, path, upright=True)
+        count = getattr(file.image, "n_frames", 1) if file.image.format in _MOVING else 1
     height, width = raster.shape[:2]
     focal_px = None
     if film_mm is not None and film_mm > 0:
         focal_px = film_mm * hypot(width, height) / _FILM_DIAGONAL_MM
     contradictions = _contradictions(zoom, wide, high, width, height)
-    return Photo(raster, file.orientation >= 5, focal_px, contradictions)
+    return Photo(raster, file.orientation >= 5, focal_px, contradictions, count)
 
 
 def _rgb(file: "_Opened", shown: object, upright: bool) -> np.ndarray:
     if _is_transparent(file.image):
-        raise ImageError(f"{shown} has transparent pixels: put it on a background first")
+        raise ImageError(
+            f"{shown} has transparent pixels: put it on a background first, such as by"
+            " `magick in.png -background white -flatten out.png`"
+        )
     raster = as_rgb(_raster(file, shown))
     if upright and file.orientation in _UPRIGHT:
         raster = np.array(Image.fromarray(raster).transpose(_UPRIGHT[file.orientation]))
@@ -168,7 +178,12 @@ class _Opened(NamedTuple):
 
 @contextmanager
 def _opened(path: ImagePath, shown: object) -> Iterator[_Opened]:
-    """An image file in which only ImageError can happen; told: its name in errors."""
+    """An image file in which only ImageError can happen; shown: its name in errors."""
+    if not (isinstance(path, str | PathLike) or hasattr(path, "read")):
+        raise ImageError(
+            f"an image file is named by its path, got {type(path).__name__}: an RGB array with its"
+            " camera is a Frame(array, camera)"
+        )
     try:
         with Image.open(path) as image:
             is_sixteen_bit = _is_sixteen_bit(image)  # first: to read EXIF may load the image
@@ -184,28 +199,51 @@ def _opened(path: ImagePath, shown: object) -> Iterator[_Opened]:
             " scale it down (and its intrinsics with it)"
         ) from error
     except Exception as error:
-        if _is_heif(path):
-            raise ImageError(
-                f"{shown} is a HEIC image, which cannot be read: convert it to JPEG or PNG, such"
-                " as by `heif-convert in.heic out.jpg`"
-            ) from error
-        reason = getattr(error, "strerror", None) or first_line(error)
-        if isinstance(error, UnidentifiedImageError):  # which names an object of Python
-            reason = "it is no JPEG, PNG, WebP or TIFF, or damaged from its first bytes on"
-        raise ImageError(f"{shown} cannot be read as an image: {reason}") from error
+        reason = _other_kind(path) or f"cannot be read as an image: {_reason(error)}"
+        raise ImageError(f"{shown} {reason}") from error
 
 
-def _is_heif(path: ImagePath) -> bool:
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # which names an object of Python
+        return "it is no JPEG, PNG, WebP or TIFF, or damaged from its first bytes on"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    strerror: str | None = getattr(error, "strerror", None)
+    return strerror or f"it is damaged or was cut off ({first_line(error)})"
+
+
+def _other_kind(path: ImagePath) -> str:
+    """What something is that is no image file that Pillow reads, and what to do; "" if unknown."""
+    if isinstance(path, str) and "://" in path:
+        return "is an address: download the image, and give the file"
+    if path == "-":
+        return "is no file: an image that comes through a pipe is /dev/stdin"
+    head = _head(path)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return (
+            "is a HEIC image, which cannot be read: convert it to JPEG or PNG, such as by"
+            " `heif-convert in.heic out.jpg`"
+        )
+    is_mp4 = head[4:8] == b"ftyp" and head[8:12] not in _AVIF_BRANDS
+    if is_mp4 or head[8:12] == b"AVI " or head[:4] == _MATROSKA:
+        return (
+            "is a video: take an image out of it, such as by `ffmpeg -i FILE -frames:v 1 out.png`"
+        )
+    return ""
+
+
+def _head(path: ImagePath) -> bytes:
+    """The first 12 bytes of a file; none where it cannot be read."""
     try:
         if isinstance(path, str | Path):
+            if not Path(path).is_file():  # a pipe would be waited for
+                return b""
             with open(path, "rb") as file:
-                head = file.read(12)
-        else:
-            path.seek(0)
-            head = path.read(12)
+                return file.read(12)
+        path.seek(0)
+        return path.read(12)
     except (OSError, ValueError):
-        return False
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+        return b""
 
 
 def _raster(file: _Opened, name: object) -> np.ndarray:
@@ -282,7 +320,7 @@ def sha256(path: str | Path) -> str:
             while piece := file.read(1 << 20):
                 found.update(piece)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
     return found.hexdigest()
 
 
@@ -378,8 +416,21 @@ def _camera_of(content: Mapping[str, Any]) -> Camera:
     if "distortion_model" not in content and "dt" in content.get("camera_matrix", {}):
         model = _opencv_model(content, coefficients)
     width, height = (int(length) for length in size)
-    fx, skew, cx, _, fy, cy = (float(number) for number in matrix[:6])
+    fx, skew, cx, _, fy, cy = _rows(matrix)
     return Camera(width, height, fx, fy, cx, cy, str(model), tuple(coefficients), skew)
+
+
+def _rows(matrix: Any) -> list[float]:
+    """The first two rows of a camera matrix, given as nine numbers or as three rows."""
+    numbers = np.asarray(matrix, np.float64).ravel()
+    if numbers.size != 9:
+        raise CameraError(f"the camera matrix has {numbers.size} numbers, it has 3 x 3")
+    if numbers.any() and tuple(numbers[6:]) != (0, 0, 1):
+        last = ", ".join(f"{number:g}" for number in numbers[6:])
+        raise CameraError(
+            f"the last row of the camera matrix is {last} and not 0, 0, 1: is it transposed?"
+        )
+    return numbers[:6].tolist()
 
 
 def _opencv_model(content: Mapping[str, Any], coefficients: Any) -> str:

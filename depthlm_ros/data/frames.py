@@ -3,6 +3,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import Photo, camera_for, read_camera, read_photo
@@ -16,8 +17,8 @@ def print_warning(text: str) -> None:
 
 
 def read_frame(
-    image: str,
-    camera: str = "",
+    image: str | Path,
+    camera: str | Path = "",
     fx: float | None = None,
     fy: float | None = None,
     cx: float | None = None,
@@ -29,12 +30,15 @@ def read_frame(
     camera: a camera_info file of the size of the image.
     fx, fy: focal lengths in pixels; fy is fx where it is not given, fx that of EXIF.
     cx, cy: principal point in pixels of the upright image, its centre where it is not given.
-    warn: called with a sentence where the focal length comes from EXIF.
+    warn: called with a sentence where the focal length comes from EXIF, and where the file holds
+        several images.
 
     Raises ImageError, CameraError where no focal length is known, and InputError for both a camera
     file and numbers.
     """
     photo = read_photo(image)
+    if photo.count > 1:
+        warn(f"{image} holds {photo.count} images: the first of them is asked about")
     if camera:
         if (fx, fy, cx, cy) != (None,) * 4:
             raise InputError("give either a camera file or fx, fy, cx and cy, not both")
@@ -45,7 +49,7 @@ def read_frame(
     return Frame(photo.raster, camera_for(width, height, fx, fy, cx, cy))
 
 
-def _with_camera(path: str, photo: Photo, camera: Camera) -> Frame:
+def _with_camera(path: str | Path, photo: Photo, camera: Camera) -> Frame:
     try:
         return Frame(photo.raster, camera)
     except CameraError as error:
@@ -57,12 +61,12 @@ def _with_camera(path: str, photo: Photo, camera: Camera) -> Frame:
         ) from error
 
 
-def _fx_of_exif(path: str, photo: Photo, warn: Callable[[str], object]) -> float:
+def _fx_of_exif(path: str | Path, photo: Photo, warn: Callable[[str], object]) -> float:
     if photo.focal_px is None:
         raise CameraError(
-            f"the focal length of {path} is unknown (its EXIF does not hold it), and without it"
-            " there is no scale: give fx in pixels (--fx; also --fy, --cx, --cy), or its"
-            " camera_info file (--camera)"
+            f"the focal length of {path} is unknown (its EXIF holds no film-equivalent one, which"
+            " alone tells it in pixels), and without it there is no scale: give fx in pixels"
+            " (--fx; also --fy, --cx, --cy), or its camera_info file (--camera)"
         )
     warn(
         f"fx = {photo.focal_px:.0f} px, from the film-equivalent focal length in EXIF, accurate to"

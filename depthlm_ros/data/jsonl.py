@@ -16,6 +16,7 @@ from depthlm_ros.errors import RecordError
 
 _CHUNK = 1 << 24
 _NEWLINE = 10
+_BLANK = 8  # bytes that a line of spaces may have; it is empty, as is one of Windows' line ends
 
 
 class Line(NamedTuple):
@@ -81,11 +82,14 @@ def _table(path):
             while chunk := file.read(_CHUNK):
                 ends.append(np.flatnonzero(np.frombuffer(chunk, np.uint8) == _NEWLINE) + at)
                 at += len(chunk)
+            ends = np.concatenate([*ends, [at]]).astype(np.int64)
+            starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
+            filled = ends > starts
+            for row in np.flatnonzero(filled & (ends - starts <= _BLANK)):
+                file.seek(starts[row])
+                filled[row] = bool(file.read(ends[row] - starts[row]).strip())
     except OSError as error:
-        raise RecordError(f"records file {path} cannot be read: {error}") from error
-    ends = np.concatenate([*ends, [at]]).astype(np.int64)
-    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
-    filled = ends > starts
+        raise RecordError(f"records file {path} cannot be read: {error.strerror}") from error
     in_order = filled[: filled.sum()].all()
     return starts[filled], None if in_order else np.flatnonzero(filled) + 1
 

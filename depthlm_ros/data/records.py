@@ -16,7 +16,7 @@ metres are of the record's kind. Lines of DepthVLM's benchmark are read too.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from os import PathLike
@@ -27,8 +27,9 @@ import numpy as np
 
 from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.data.depth import NUMBERS, read_depth
-from depthlm_ros.data.files import camera_for, read_image
+from depthlm_ros.data.files import camera_for, read_image, read_photo
 from depthlm_ros.data.jsonl import Lines
+from depthlm_ros.data.whole import whole_file
 from depthlm_ros.errors import CameraError, ImageError, InputError, RecordError
 from depthlm_ros.view import Frame
 
@@ -58,7 +59,10 @@ class Checked:
         try:  # the stored raster, without EXIF orientation: as the published loader reads it
             return Frame(read_image(image, upright=False), camera)
         except (CameraError, ImageError) as error:
-            raise RecordError(f"{self.where}: {error}") from error
+            hint = ""
+            if isinstance(error, CameraError) and read_photo(image).is_turned:
+                hint = ". Records are of the stored raster; EXIF turns it where it is shown"
+            raise RecordError(f"{self.where}: {error}{hint}") from error
 
 
 def outside(name: str, pixels: np.ndarray, camera: Camera) -> Iterator[str]:
@@ -221,6 +225,35 @@ class RecordLines(Sequence):
             raise RecordError(f"{line.where}: {error}") from error
 
 
+def check(records: Sequence[Any], count: int, *looks: Callable[[Any], object]) -> None:
+    """Read the first `count` records and let each of `looks` look at them, before hours are spent
+    on the first ones.
+
+    Raises RecordError: the first one that reading or looking raises, and how many there are.
+    """
+    wrong: list[RecordError] = []
+    for number in range(count):
+        try:
+            record = records[number]
+            for look in looks:
+                look(record)
+        except RecordError as error:
+            wrong.append(error)
+    if wrong:
+        more = f" (the first of {len(wrong)} records that cannot be used)" if wrong[1:] else ""
+        raise RecordError(f"{wrong[0]}{more}")
+
+
+def need_images(record: Any) -> None:
+    """RecordError where an image of a record, or of a pair, is not there."""
+    for path in getattr(record, "images", None) or (record.image,):
+        if not path.is_file():
+            raise RecordError(
+                f"{record.where}: there is no image {path} (names are relative to the folder of"
+                " the records, and a / before them is dropped)"
+            )
+
+
 class Records(RecordLines):
     """The records of jsonl files by number; kind: for lines that do not state their own."""
 
@@ -243,14 +276,9 @@ def write_records(path: str | PathLike, records: Iterable[Record]) -> int:
     written.
     """
     path, count = Path(path), 0
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        with open(unfinished, "w", encoding="utf-8") as file:
-            for count, record in enumerate(records, 1):
-                file.write(json.dumps(_content(record, path.parent)) + "\n")
-        unfinished.replace(path)
-    except OSError as error:
-        raise InputError(f"records file {path} cannot be written: {error}") from error
+    with whole_file(path) as part, open(part, "w", encoding="utf-8") as file:
+        for count, record in enumerate(records, 1):
+            file.write(json.dumps(_content(record, path.parent)) + "\n")
     return count
 
 

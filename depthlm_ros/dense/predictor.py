@@ -28,12 +28,11 @@ from depthlm_ros.engines.capacity import threads
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import CameraError
 from depthlm_ros.predict import AskingPredictor, averaged, checked, paired
-from depthlm_ros.ranges import RangeMap, Ranges, RangesJob, Status
+from depthlm_ros.ranges import STRIP, RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, View, unify_focal
 
 TAIL = log(10)  # of a Laplace distribution: in so many scales from its middle lie 5 %
 LARGEST_SCALE = 3.0  # of log metres: an interval wider than a factor of 1000 says nothing more
-STRIP = 500_000  # pixels that are read at once
 GRIDS = 4  # grids of cameras, of which rays and places in the view are kept
 EDGE = 1e-3  # of a pixel, by which rounding may put one outside of every window
 
@@ -63,8 +62,8 @@ class DensePredictor(AskingPredictor):
         computed, each in a step of its own."""
         if (style or self.checkpoint.style) != DENSE:
             return super().start(frame, pixels, style=style, priority=priority, deadline=deadline)
-        asked = self._grids.of(frame.camera, as_pixels(pixels))
         views = self._windows(frame)
+        asked = self._grids.of(frame.camera, as_pixels(pixels))
         counts = [len(asked.wanted)]  # one view shows all of its frame
         if len(views) > 1:
             places = asked.pixels[asked.wanted]
@@ -114,6 +113,7 @@ class DensePredictor(AskingPredictor):
 
     def _windows(self, frame: Frame) -> list[View]:
         """The views whose maps cover a frame; CameraError where not even one image token fits."""
+        self._check_open()
         view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
         token, camera = self.engine.limits.token, view.camera
         if min(camera.width, camera.height) < token:

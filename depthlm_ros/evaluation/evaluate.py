@@ -106,11 +106,7 @@ def evaluate(
     """
     parts, labels, scenes, focal_px, kinds = [], [], [], [], set()
     for record in records:
-        if record.depth_path and not len(record):
-            raise RecordError(
-                f"{record.where}: this record has a depth image and no pixel_coords to ask about:"
-                " measure whole maps with --protocol depthvlm"
-            )
+        need_pixels(record)
         parts.append(answerer(record))
         labels.append(record.label_m)
         scenes.append(record.scene)
@@ -128,6 +124,15 @@ def evaluate(
         label_kind=" and ".join(sorted(kinds)),
         answer_kind=answerer.kind,
     )
+
+
+def need_pixels(record: Record) -> None:
+    """RecordError where a record has a depth image alone."""
+    if record.depth_path and not len(record):
+        raise RecordError(
+            f"{record.where}: this record has a depth image and no pixel_coords to ask about:"
+            " measure whole maps with --protocol depthvlm"
+        )
 
 
 def _joined(parts) -> np.ndarray:

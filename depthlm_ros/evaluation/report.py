@@ -14,6 +14,7 @@ import numpy as np
 from depthlm_ros.data.records import KINDS, strict_json
 from depthlm_ros.evaluation.evaluate import Answerer, ConstantAnswers, Points
 from depthlm_ros.evaluation.metrics import (
+    DELTA1_RATIO,
     Measures,
     best_constant,
     delta1,
@@ -250,13 +251,19 @@ def _cells(m, interval):
 def _legend(report):
     m = report.right.pooled
     failures = ", ".join(f"{count} {name}" for name, count in report.failures.items()) or "none"
-    yield f"delta1    of all {m.points} points, {m.points - m.answered} failures count as wrong"
+    failed = m.points - m.answered
+    yield f"delta1    share of all {m.points} points answered within a factor of {DELTA1_RATIO};"
+    yield f"          {failed} failures count as wrong"
     yield f"answered  delta1 of the {m.answered} points with an answer, without failures"
     yield f"askable   delta1 of the {m.askable} points that could be asked at their own pixel"
     drawn = "images" if report.scenes == report.images else f"{report.scenes} scenes"
     yield f"(95 %)    by bootstrap over {drawn}; status other than OK: {failures}"
+    yield "AbsRel    mean of |answer - label| / label; RMSE: root of the mean squared error;"
+    yield "          both of points with an answer"
+    yield "pooled    every point counts alike; in a mean of images every image does"
     if report.readings:
-        yield "*         the reading that the checkpoint entry asks for"
+        yield "greedy    the digits that the model says; median: the middle of their distribution;"
+        yield "          *: the one that the checkpoint answers with"
 
 
 def _elsewhere(report):

@@ -5,8 +5,10 @@ One JSON object per line: first the settings that the results depend on, then th
 record each, in order.
 """
 
+import fcntl
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from math import isnan, nan
 from os import PathLike
@@ -48,9 +50,13 @@ class Saved(Generic[Result]):
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error}") from error
         try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._begin(json.loads(json.dumps(settings)))
+        except BlockingIOError:
+            self._close()
+            raise InputError(f"another run is writing {path}: give another --json") from None
         except BaseException:
-            self._file.close()
+            self._close()
             raise
 
     def __call__(self, record: Record, *more: Any) -> Result:
@@ -80,11 +86,15 @@ class Saved(Generic[Result]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._close()
 
     def remove(self) -> None:
         """Delete the file, when the run is complete."""
         self._path.unlink()
+
+    def _close(self) -> None:
+        with suppress(OSError):  # what a full disk did not take was told when it was written
+            self._file.close()
 
     def _begin(self, settings: dict[str, Any]) -> None:
         self._file.seek(0)

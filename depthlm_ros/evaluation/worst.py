@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from depthlm_ros.data.records import Record
+from depthlm_ros.data.whole import check_writable, whole_file
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Points
 from depthlm_ros.viz.overlay import text_font
@@ -34,8 +35,7 @@ def sheet_path(text: str) -> Path:
     path = Path(text)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"the sheet is a .png or .jpg file, got '{text}'")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} of the sheet does not exist")
+    check_writable(path)
     return path
 
 
@@ -50,10 +50,8 @@ def write_sheet(points: Points, records: Sequence[Record], count: int, path: Pat
     sheet = Image.new("RGB", (min(len(tiles) or 1, COLUMNS) * width, rows * height), "#14181f")
     for number, tile in enumerate(tiles):
         sheet.paste(tile, (number % COLUMNS * width, number // COLUMNS * height))
-    try:
-        sheet.save(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--worst {path} cannot be written: {error}") from error
+    with whole_file(path) as part:
+        sheet.save(part)
 
 
 def _tile(points, index, records):

@@ -5,6 +5,7 @@ from os import PathLike
 
 import numpy as np
 
+from depthlm_ros.data.whole import whole_file
 from depthlm_ros.errors import MissingDependency
 from depthlm_ros.viz.overlay import distance_colours, distance_limits
 
@@ -27,7 +28,7 @@ def write_ply(path: str | PathLike, points, colours) -> int:
         vertices[_PLY[i + 3][0]] = colours[known, i]
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
     header += [f"property {kind} {name}" for name, kind, _ in _PLY]
-    with open(path, "wb") as file:
+    with whole_file(path) as part, open(part, "wb") as file:
         file.write("\n".join([*header, "end_header", ""]).encode("ascii"))
         file.write(vertices.tobytes())
     return len(vertices)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from depthlm_ros.data.whole import check_writable, whole_file
 from depthlm_ros.errors import InputError
 from depthlm_ros.ranges import RangeMap
 from depthlm_ros.viz.clouds import cloud_image, write_ply
@@ -27,14 +28,16 @@ def write_overlay(
 ) -> Path:
     """Write the image (H, W, 3) with distances (N,) at the asked pixels (N, 2); returns path.
     uncertain: (N,) bool of them, None: none is."""
-    Image.fromarray(overlay(image, asked, distance_m, uncertain)).save(path)
+    with whole_file(path) as part:
+        Image.fromarray(overlay(image, asked, distance_m, uncertain)).save(part)
     return Path(path)
 
 
 def write_cloud(folder: str | PathLike, points, colours) -> list[Path]:
     """Write organised points (rows, columns, 3) with colours uint8 as cloud.png and cloud.ply."""
     image, ply = Path(folder, "cloud.png"), Path(folder, "cloud.ply")
-    cloud_image(image, points, colours)
+    with whole_file(image) as part:
+        cloud_image(part, points, colours)
     write_ply(ply, points, colours)
     return [image, ply]
 
@@ -47,8 +50,7 @@ def check_map_path(path: Path) -> None:
     """InputError where write_map() knows no such file, or there is no folder for it."""
     if path.suffix.lower() not in MAPS:
         raise InputError(f"a map is written as {', '.join(MAPS)}, got {path}")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} for {path.name} does not exist")
+    check_writable(path)
 
 
 def write_map(path: Path, found: RangeMap, image: np.ndarray) -> str:
@@ -71,11 +73,13 @@ def _written_map(path: Path, found: RangeMap, image: np.ndarray) -> str:
         return f"wrote {path}: {write_ply(path, found.points, image)} points"
     z_m = found.z_m.astype(np.float32)
     if kind == ".npy":
-        np.save(path, z_m)
+        with whole_file(path) as part:
+            np.save(part, z_m)
         return f"wrote {path}: {np.isfinite(z_m).sum()} of {z_m.size} pixels, z in metres"
     with np.errstate(invalid="ignore"):
         holds = z_m * 1000 <= LARGEST_MM
-    Image.fromarray(np.rint(np.where(holds, z_m * 1000, 0)).astype(np.uint16)).save(path)
+    with whole_file(path) as part:
+        Image.fromarray(np.rint(np.where(holds, z_m * 1000, 0)).astype(np.uint16)).save(part)
     far = int(np.isfinite(z_m).sum() - holds.sum())
     lost = f", {far} beyond {LARGEST_MM / 1000} m are 0" if far else ""
     return f"wrote {path}: {holds.sum()} of {z_m.size} pixels, z in millimetres{lost}"

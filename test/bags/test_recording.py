@@ -102,6 +102,39 @@ def test_a_recording_that_was_cut_off_is_refused_with_what_mends_it(tmp_path, re
     assert code == 2 and str(tmp_path / "nothing") in said
 
 
+def test_what_is_no_recording_is_told_with_what_is_one(tmp_path, record, bag):
+    folder = record()
+    (folder / "metadata.yaml").unlink()
+    code, _, said = bag(folder)
+    assert code == 2 and "metadata.yaml" in said and "reindex" in said
+    assert bag(folder / "in.mcap")[0] == 0
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    code, _, said = bag(tmp_path / "a.mp4", out="b.mcap")
+    assert code == 2 and ".mcap" in said and "recover" not in said
+
+
+def test_a_run_that_answers_nothing_leaves_nothing(tmp_path, record, bag):
+    (tmp_path / "camera.yaml").write_text("no camera")
+    code, _, said = bag(record(), "--camera", str(tmp_path / "camera.yaml"))
+    assert code == 2 and "camera.yaml" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["camera.yaml", "in"]
+
+
+@pytest.mark.parametrize(
+    ("options", "out"),
+    [
+        (["--node", "depthlm"], "a"),
+        (["--node", "/a b"], "a"),
+        (["--node", "/"], "a"),
+        ([], "a.db3"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(options, out, record, bag):
+    with pytest.raises(SystemExit) as ended:
+        bag(record(), *options, out=out)
+    assert ended.value.code == 2
+
+
 def test_the_demo_recording_shows_image_and_answers_together(bag):
     _, content, _ = bag("demo")
     counts = {topic: len(messages) for topic, messages in content.items()}

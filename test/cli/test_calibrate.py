@@ -107,6 +107,12 @@ def test_out_gets_a_complete_copy_and_the_original_stays(checkpoint, records, tm
     assert find_checkpoint(str(out)).is_calibrated("marker")
 
 
+def test_the_embedded_checkpoint_is_not_changed_unasked(records, capsys):
+    assert run("calibrate", records("fit.jsonl", [2.0] * 12), *FAKE) == 2
+    err = capsys.readouterr().err
+    assert "--checkpoint" in err and "--out" in err
+
+
 def test_too_few_images_change_nothing(checkpoint, records, tmp_path, capsys):
     path, out = records("fit.jsonl", [2.0] * 8), tmp_path / "calibrated"
     assert run("calibrate", path, "--checkpoint", checkpoint, "--out", out, *FAKE) == 2
@@ -212,6 +218,10 @@ def test_the_width_from_which_on_nothing_is_known_is_found(
     assert run("ask", tmp_path / "b.png", *ASKED, *given[:2], *FAKE) == 0
     (answer,) = json.loads(capsys.readouterr().out)["answers"]
     assert answer["uncertain"] is True and answer["distance_m"] == 2.0
+    assert run("calibrate", fit, *given) == 0  # and is gone with a fit without strange images
+    assert find_checkpoint(str(checkpoint)).calibration["marker"].unknown_ratio is None
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and "marker" in told[0] and "--strange" in told[0]
 
 
 ASKED = ("--fx", "40", "--at", "32,24", "--json", "--style", "marker")

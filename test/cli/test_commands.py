@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from depthlm_ros.cli import parser
 from depthlm_ros.data.files import read_image
 
 COMMANDS = ("ask", "scan", "bag", "eval", "calibrate", "intervals", "checkpoints", "bench", "call")
@@ -42,7 +43,8 @@ def test_ask_prints_a_line_for_each_pixel_in_order(run, image_file):
     at = ["--at", "31.5,23.5", "--at", "0,0", "--at", "99,3", "--at", "nan,1"]
     code, out, err = run("ask", image_file, "--fx", 40, *at, *FAKE)
     lines = [line.split() for line in out.splitlines()]
-    assert (code, err, len(lines)) == (0, "", 6)
+    assert (code, len(lines)) == (0, 6)
+    assert len(err.splitlines()) == 1 and "64 x 48" in err  # of the pixel outside
     assert lines[1][:6] == ["31.5,", "23.5", "2.00", "1.80", "to", "2.20"]
     assert lines[1][6] == "2.00" and lines[1][-1] == "OK"
     assert lines[2][2] == "2.00" and float(lines[2][6]) == pytest.approx(1.42, abs=0.02)
@@ -53,7 +55,7 @@ def test_a_pixel_with_a_minus_sign_is_a_value_and_no_option(run, image_file):
     at = ["--at", "-5,10", "--at", "-.4,10", "--at=-9,0"]
     code, out, err = run("ask", image_file, "--fx", 40, *at, "--json", *FAKE)
     pixels = [(one["pixel"], one["status"]) for one in json.loads(out)["answers"]]
-    assert (code, err) == (0, "")
+    assert (code, len(err.splitlines())) == (0, 1)
     assert pixels == [([-5, 10], "OUTSIDE"), ([-0.4, 10], "SNAPPED"), ([-9, 0], "OUTSIDE")]
 
 
@@ -271,3 +273,11 @@ def test_threads_and_dtype_reach_the_model(run, image_file):
     assert code == 2 and "100000" in err
     code, _, err = run(*asked, "--dtype", "int8")
     assert code == 2 and "int8" in err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_help_writes_a_percent_sign_once(command, capsys):
+    """argparse formats the help of an option with %, and a description only sometimes."""
+    with pytest.raises(SystemExit):
+        parser().parse_args([command, "--help"])
+    assert "%%" not in capsys.readouterr().out

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -134,3 +135,11 @@ def test_a_console_script_has_a_help(script):
     command = [Path(sys.executable).with_name(script), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0 and script in done.stdout
+
+
+def test_the_python_of_the_readme_runs(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(ROOT)
+    (code,) = re.findall(r"```python\n(.*?)```", read(ROOT / "README.md"), re.DOTALL)
+    (tmp_path / "readme.py").write_text(code)
+    found = runpy.run_path(str(tmp_path / "readme.py"))
+    assert found["ranges"].status.tolist() == [0, 0] and "[0 0]" in capsys.readouterr().out

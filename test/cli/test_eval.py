@@ -11,6 +11,8 @@ from depthlm_ros.data.records import KINDS
 from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 
+TINY = ["--checkpoint", "tiny"]
+NOTHING = {"pixel_coords": [], "depth": []}
 FAKE = ["--engine", "scripted", "--checkpoint", "facebook/VLM3-depth"]  # answers 2 m everywhere
 
 
@@ -26,6 +28,45 @@ def test_records_that_cannot_be_evaluated_name_file_and_line(run, tmp_path):
     assert "r.jsonl" in calls[0]
     assert "r.jsonl:1: " in calls[1]
     assert "r.jsonl:1: " in calls[2] and "a.png" in calls[2]
+
+
+@pytest.mark.parametrize("command", ["eval", "calibrate", "intervals"])
+@pytest.mark.parametrize(
+    "changed",
+    [{"image": "b.png"}, {"kind": None}, {"depth": [0]}, {"pixel_coords": [[1], [2, 3]]}],
+)
+def test_a_bad_line_is_told_before_anything_is_asked(
+    changed, command, run, records, monkeypatch, capsys
+):
+    monkeypatch.setattr(ScriptedEngine, "step", lambda engine, batch: pytest.fail("asked"))
+    good = {**json.loads(records.read_text().splitlines()[0]), "kind": "z"}
+    lines = map(json.dumps, [good, {**good, **changed}, good, {**good, **changed}])
+    records.write_text("\n".join(lines))
+    code, out, err = run(command, records, *(FAKE if command == "eval" else TINY))
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "r.jsonl:2: " in err and " 2 records" in err
+
+
+@pytest.mark.parametrize("options", [["--each", 2], ["--task", "axis", "--dataset", "nyuv2"]])
+def test_options_that_would_say_nothing_are_refused(options, run, records):
+    code, _, err = run("eval", records, "--kind", "z", *options, *FAKE)
+    assert code == 2 and options[-2] in err
+
+
+def test_records_without_a_pixel_are_told(run, records):
+    records.write_text(json.dumps({**json.loads(records.read_text().splitlines()[0]), **NOTHING}))
+    code, out, err = run("eval", records, "--constant", 2)
+    assert (code, out) == (2, "") and "r.jsonl" in err
+
+
+@pytest.mark.parametrize("name", [".", "nowhere/report.json"])
+@pytest.mark.parametrize("more", [[], ["--task", "axis"], ["--protocol", "depthvlm"]])
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_asked(
+    more, name, run, records, tmp_path
+):
+    command = ["eval", records, "--kind", "z", *more, "--json", tmp_path / name, *FAKE]
+    code, out, _ = run(*command)
+    assert (code, out) == (2, "")
 
 
 @pytest.fixture
@@ -53,13 +94,15 @@ def test_eval_prints_a_table_and_writes_json(run, records, tmp_path):
 def test_eval_goes_on_where_a_run_was_cut_off_and_then_forgets_it(run, records, tmp_path):
     """The first run fails at its second image; a run with another style is refused."""
     image, lines = tmp_path / "a.png", records.read_text().splitlines()
+    (tmp_path / "b.png").write_bytes(b"cut off")
     records.write_text("\n".join([lines[0], lines[1].replace("a.png", "b.png")]))
     report = tmp_path / "report.json"
     command = ["eval", records, "--kind", "z", "--json", report, *FAKE]
     assert run(*command)[0] == 2 and not report.exists()
     other = run("eval", records, "--json", report, "--constant", 2)
     assert other[0] == 2 and "checkpoint, constant" in other[2]
-    image.rename(tmp_path / "b.png")
+    image.replace(tmp_path / "b.png")
+    image.write_bytes(b"not read again")
     code, _, err = run(*command)
     assert code == 0 and " 1 images " in err
     assert json.loads(report.read_text())["right"]["pooled"]["points"] == 4

@@ -79,15 +79,18 @@ def test_a_run_over_several_sets_goes_on_where_it_ended(run, root, tmp_path):
     report = tmp_path / "report.json"
     command = ["eval", root, "--protocol", "depthlm", "--limit", 20, "--json", report, *FAKE]
     image = root / "ibims" / "test" / "a.png"  # the second of the two sets
-    image.rename(tmp_path / "away.png")
-    assert run(*command)[0] == 2 and not report.exists()
+    whole = image.read_bytes()
     answers = tmp_path / "report.json.nuscenes.answers.jsonl"
+    image.unlink()
+    assert run(*command)[0] == 2 and not answers.exists()  # told before anything is asked
+    image.write_bytes(b"cut off")
+    assert run(*command)[0] == 2 and not report.exists()
     before = answers.read_bytes()
     assert before.count(b"\n") == 21
     code, _, err = run(*[21 if word == 20 else word for word in command])
     assert code == 2 and "samples" in err  # other samples, other answers
-    (tmp_path / "away.png").rename(image)
-    (root / "nuscenes" / "val" / "a.png").unlink()  # not read again
+    image.write_bytes(whole)
+    (root / "nuscenes" / "val" / "a.png").write_bytes(b"not read again")
     assert run(*command)[0] == 0 and report.exists() and not answers.exists()
 
 

@@ -103,6 +103,44 @@ def test_a_truncated_image_is_refused_and_not_half_read(tmp_path):
         read_image(tmp_path / "a.jpg")
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"\0\0\0\x20ftypisom", "video.*ffmpeg"),
+        (b"\0\0\0\x14ftypqt  ", "video"),
+        (b"RIFF\0\0\0\0AVI LIST", "video"),
+        (b"\x1aE\xdf\xa3" + bytes(20), "video"),
+        (b"\0\0\0\x1cftypavif", "JPEG, PNG"),
+    ],
+)
+def test_a_video_is_named_as_such(tmp_path, content, named):
+    (tmp_path / "a.jpg").write_bytes(content + bytes(100))
+    with pytest.raises(ImageError, match=rf"a\.jpg .*{named}"):
+        read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("path", "named"), [("https://a.example/b.png", "download"), ("-", "/dev/stdin")]
+)
+def test_what_is_no_path_is_told_with_what_to_do(path, named):
+    with pytest.raises(ImageError, match=named):
+        read_image(path)
+
+
+@pytest.mark.parametrize("form", ["gif", "png", "webp", "tif"])
+def test_of_several_images_the_first_is_read_and_all_are_counted(tmp_path, form):
+    first, *others = (Image.new("RGB", (8, 6), (c, c, c)) for c in (255, 0, 90))
+    first.save(tmp_path / f"a.{form}", save_all=True, append_images=others)
+    photo = read_photo(tmp_path / f"a.{form}")
+    assert photo.count == 3 and (photo.raster == 255).all()
+
+
+def test_previews_that_a_phone_keeps_beside_an_image_are_not_counted(tmp_path):
+    first, preview = (Image.new("RGB", (8, 6), (c, c, c)) for c in (255, 0))
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[preview])
+    assert read_photo(tmp_path / "a.jpg").count == 1
+
+
 def exif_image(path, orientation=None, film_mm=None):
     image = Image.new("RGB", (40, 30), (0, 0, 0))
     image.paste((255, 255, 255), (0, 0, 10, 10))
@@ -381,6 +419,26 @@ def test_every_kind_of_camera_file_gives_the_same_camera(tmp_path, content):
     assert read_camera(tmp_path / "c.yaml") == Camera(
         640, 480, 525, 526, 319.5, 239.5, "plumb_bob", (-0.2, 0.05, 0.001, -0.001, 0.0), 2.0
     )
+
+
+@pytest.mark.parametrize(
+    ("matrix", "named"),
+    [
+        ("[525.0, 0.0, 0.0, 0.0, 526.0, 0.0, 319.5, 239.5, 1.0]", "319.5, 239.5, 1.*transposed"),
+        ("[525.0, 0.0, 319.5, 0.0, 526.0, 239.5]", "6 numbers"),
+        ("[525.0, 526.0]", "2 numbers"),
+    ],
+)
+def test_a_matrix_that_is_none_of_a_camera_is_refused(tmp_path, matrix, named):
+    (tmp_path / "c.yaml").write_text(f"width: 640\nheight: 480\nk: {matrix}\n")
+    with pytest.raises(CameraError, match=rf"c\.yaml: .*{named}"):
+        read_camera(tmp_path / "c.yaml")
+
+
+def test_a_matrix_may_come_in_rows(tmp_path):
+    rows = "[[525.0, 0.0, 319.5], [0.0, 526.0, 239.5], [0.0, 0.0, 1.0]]"
+    (tmp_path / "c.yaml").write_text(f"width: 640\nheight: 480\nk: {rows}\n")
+    assert read_camera(tmp_path / "c.yaml") == Camera(640, 480, 525, 526, 319.5, 239.5)
 
 
 @pytest.mark.parametrize("d", ["d: [0.0, 0.0, 0.0, 0.0]", "d: []", "d: [0.0, 0.0, 0.0, 0.0, 0.0]"])

@@ -23,6 +23,12 @@ def test_every_line_is_found_under_its_number(tmp_path_factory, rows, ended, chu
     assert got == [(n, row) for n, row in enumerate(rows, 1) if row]
 
 
+def test_lines_of_blanks_and_of_windows_are_empty(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\r\n\r\n  \ntwo\r\n\r\n")
+    found = Lines(tmp_path / "a.txt")
+    assert [(line.number, line.text.strip()) for line in found] == [(1, "one"), (4, "two")]
+
+
 def test_shards_follow_each_other_in_the_order_of_their_names(tmp_path):
     for name in ("b", "a", "c"):
         (tmp_path / f"{name}.txt").write_text(f"{name}1\n{name}2\n")

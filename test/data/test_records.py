@@ -195,6 +195,15 @@ def test_the_frame_is_the_image_with_the_records_camera(records_file, tmp_path):
     assert frame.camera.fx == 50
 
 
+def test_a_record_of_an_image_as_viewers_turn_it_is_told_of_exif(records_file, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "rgb").mkdir()
+    Image.new("RGB", (48, 64)).save(tmp_path / "rgb" / "a.png", exif=exif)
+    with pytest.raises(RecordError, match=r"r\.jsonl:1: .*48 x 64.*64 x 48.*EXIF"):
+        Records(records_file({}))[0].frame()
+
+
 def test_an_image_of_another_size_or_none_names_file_and_line(records_file, tmp_path):
     path = records_file({})
     with pytest.raises(RecordError, match=r"r\.jsonl:1: .*a\.png"):

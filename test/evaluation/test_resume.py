@@ -133,6 +133,14 @@ def test_a_file_of_something_else_is_refused_and_left_alone(path, line):
     assert path.read_text() == line + "\n"
 
 
+def test_two_runs_do_not_write_the_same_answers(path):
+    first = SavedAnswers(Counting(), path, SETTINGS)
+    with first, pytest.raises(InputError, match="another run"):
+        SavedAnswers(Counting(), path, SETTINGS)
+    with SavedAnswers(Counting(), path, SETTINGS):
+        pass
+
+
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path):
     with pytest.raises(InputError):
         SavedAnswers(Counting(), tmp_path / "nowhere" / "a.jsonl", SETTINGS)

@@ -1,0 +1,42 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Files that are written whole or not at all: a full disk or Ctrl+C leaves the old one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+from depthlm_ros.errors import InputError
+
+
+def check_writable(path: str | PathLike[str]) -> None:
+    """InputError where no file can be at path, before hours are spent on what goes into it."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} for {path.name} does not exist")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, and a file is to be written")
+
+
+@contextmanager
+def whole_file(path: str | PathLike[str]) -> Iterator[Path]:
+    """A path to write to, with the ending of `path`, that becomes it if the block raises nothing.
+
+    What is no file, such as a pipe, is written to directly. An OSError, of the block too, becomes
+    an InputError that names `path`.
+    """
+    target = Path(os.path.realpath(path))  # a link keeps pointing where it does
+    part = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    try:
+        if target.exists() and not target.is_file():
+            yield target
+            return
+        try:
+            yield part
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path} cannot be written: {reason}") from error
