@@ -8,6 +8,7 @@ engine it uses the contract alone (engines/engine.py).
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -361,11 +362,8 @@ class AskingPredictor:
     def ranges(self, frame: Frame, pixels: ArrayLike, *, style: str = "") -> Ranges:
         """Ranges of pixels (N, 2) of a frame, all answered."""
         job = self.start(frame, pixels, style=style)
-        try:
+        with cancelled_by_errors([job]):
             return job.wait()
-        except BaseException:  # Ctrl+C in a notebook: or later questions would share their steps
-            job.cancel()
-            raise
 
     def map(self, frame: Frame) -> RangeMap:
         """Raises UnsupportedError: this predictor asks pixel by pixel."""
@@ -379,8 +377,10 @@ class AskingPredictor:
         self._check_support(style, len(images))
         scene = self.engine.open(images, style)
         try:
-            reply: Reply = self._batcher.submit(scene, [question]).wait()[0]
-            return reply
+            job = self._batcher.submit(scene, [question])
+            with cancelled_by_errors([job]):
+                reply: Reply = job.wait()[0]
+                return reply
         finally:
             scene.close()
 
@@ -423,6 +423,18 @@ class AskingPredictor:
         reason = self.engine.supports(style, images)
         if reason:
             raise UnsupportedError(reason)
+
+
+@contextmanager
+def cancelled_by_errors(jobs: Sequence[Job | RangesJob]) -> Iterator[None]:
+    """Cancel jobs if the block raises: after Ctrl+C in a notebook later questions would share
+    their steps with those that nobody waits for."""
+    try:
+        yield
+    except BaseException:
+        for job in jobs:
+            job.cancel()
+        raise
 
 
 def _within(checkpoint: Checkpoint, limits: ViewLimits) -> Checkpoint:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
-from depthlm_ros.predict import Predictor
+from depthlm_ros.predict import Predictor, cancelled_by_errors
 from depthlm_ros.ranges import Ranges, RangesJob
 from depthlm_ros.view import Frame
 
@@ -142,14 +142,11 @@ def scan(
 ) -> Scan:
     """A whole grid; progress(done, total) is called about five times a second."""
     job = start_scan(predictor, frame, grid_pixels(frame.camera, columns, rows))
-    try:
+    with cancelled_by_errors([job]):
         while not job.finished:
             job.wait(0.2)
             if progress:
                 progress(job.done, job.total)
-    except BaseException:  # as in ranges() of a predictor
-        job.cancel()
-        raise
     return gathered(job.wait(), frame, columns, rows)
 
 

@@ -15,7 +15,7 @@ from depthlm_ros.errors import EngineError, InputError
 from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.question import MarkerStyle
 from depthlm_ros.scan import grid_pixels, scan
-from depthlm_ros.view import Frame
+from depthlm_ros.view import Frame, unify_focal
 
 CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
 FRAME = Frame(np.zeros((480, 640, 3), np.uint8), CAMERA)
@@ -95,9 +95,18 @@ def test_a_failing_engine_is_an_error():
         predictor(lambda view, p: 1 / 0).ranges(FRAME, [(320, 240)])
 
 
+def ask_freely(found):
+    view, style = unify_focal(FRAME, 1000), found.checkpoint.asker("coordinates")
+    found.ask([view], style, style.question(view, np.array([50, 40])))
+
+
 @pytest.mark.parametrize(
     "ask",
-    [lambda found: found.ranges(FRAME, [(320, 240)]), lambda found: scan(found, FRAME, 2, 2)],
+    [
+        lambda found: found.ranges(FRAME, [(320, 240)]),
+        lambda found: scan(found, FRAME, 2, 2),
+        ask_freely,
+    ],
 )
 def test_questions_that_were_interrupted_are_asked_no_more(ask):
     found = predictor(interrupted)

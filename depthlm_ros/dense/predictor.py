@@ -27,7 +27,7 @@ from depthlm_ros.dense.head import LARGEST_LOG_M, DepthMap
 from depthlm_ros.engines.capacity import threads
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import CameraError
-from depthlm_ros.predict import AskingPredictor, averaged, checked, paired
+from depthlm_ros.predict import AskingPredictor, averaged, cancelled_by_errors, checked, paired
 from depthlm_ros.ranges import STRIP, RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, View, unify_focal
 
@@ -81,8 +81,9 @@ class DensePredictor(AskingPredictor):
     def map(self, frame: Frame) -> RangeMap:
         """Every pixel of the frame, in its size."""
         halves = self._halves(self._windows(frame))
-        for half in halves:
-            for job in half.jobs:
+        jobs = [job for half in halves for job in half.jobs]
+        with cancelled_by_errors(jobs):
+            for job in jobs:
                 job.wait()
         width, height = frame.camera.width, frame.camera.height
         values = np.empty((3, height, width), np.float32)
