@@ -3,7 +3,9 @@
 
 import re
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from depthlm_ros.errors import InputError
 
@@ -24,6 +26,15 @@ def clean_urls(urls: Sequence[str]) -> list[str]:
                 " http://gpu:8000 or https://models.example.org"
             )
     return list(dict.fromkeys(found))
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Whether an address means this machine whatever the network is: localhost, 127.x.y.z, ::1."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read_key(path: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import openai
 from pydantic_core import from_json
 
+from depthlm_ros.engines.remote.addresses import is_on_this_machine
 from depthlm_ros.errors import first_line
 
 BUSY = 429, 503
@@ -67,6 +68,7 @@ class Client:
         self.waited_s = 0.0
         http = openai.DefaultAsyncHttpxClient(
             verify=ssl.create_default_context(),  # the system's authorities, or SSL_CERT_FILE
+            trust_env=not is_on_this_machine(url),  # of whom no proxy knows anything
             event_hooks={"request": [self._leaves], "response": [self._arrives]},
         )
         self._openai = openai.AsyncOpenAI(
@@ -170,4 +172,7 @@ def _message(error: openai.APIStatusError) -> str:
     if isinstance(body, dict):
         inner = body.get("error", body)
         body = inner.get("message", inner) if isinstance(inner, dict) else inner
-    return str(body or error.response.reason_phrase).strip()[:300]
+    said = str(body or error.response.reason_phrase).strip()
+    if said.startswith("<"):
+        return f"{error.response.reason_phrase}, with a page of HTML: of a proxy (see no_proxy)?"
+    return said[:300]

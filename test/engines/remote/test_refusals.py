@@ -74,6 +74,21 @@ def test_a_wrong_key(remote):
         remote(station.url)
 
 
+def test_servers_of_this_machine_are_asked_past_any_proxy(station, remote, monkeypatch):
+    """The control: to another host the proxy is asked, and what it says is not taken for a key."""
+    denied = 403, "<html><body>Blocked by policy</body></html>"
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Answering(lambda *_: denied) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        remote(station.url)
+        assert not proxy.asked
+        with pytest.raises(EngineError, match="no_proxy") as caught:
+            remote("http://gpu.invalid:8000")
+        assert proxy.asked and "<html" not in str(caught.value)
+
+
 def test_an_address_may_end_with_v1(station, remote):
     assert remote(station.url + "/v1/").servers[0].usable
 
