@@ -3,6 +3,7 @@
 
 import re
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
 from training import synthetic
 from training.data import shards
+from training.scenes import exhibits
 from training.scenes.boxes import camera_work, furniture, places, solids, surfaces, textures
 from training.scenes.boxes.camera_work import render
 from training.scenes.boxes.floor import Place
@@ -203,6 +205,34 @@ def test_every_tenth_image_is_written_beside_what_is_there(tmp_path):
     command = f"shards --split heldout --first 10 --every 10 --count 3 --size 2 --out {tmp_path}"
     synthetic.main(command.split())
     assert [s.seed for s in synthetic.read_shards(tmp_path)] == [0, 10, 20, 30]
+
+
+def test_a_folder_of_other_images_is_not_taken_for_what_is_asked(tmp_path):
+    """Of another world, where it said that they were there already; or some of them twice."""
+    synthetic.main(f"shards --out {tmp_path} --count 3 --size 2".split())
+    before = sorted(tmp_path.iterdir())
+    for other in ("--world road --count 2", "--count 4"):
+        with pytest.raises(SystemExit, match=r"train_000000\d_\d\.npz"):
+            synthetic.main(f"shards --out {tmp_path} --size 2 {other}".split())
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["none/sheet.png", "sheet.txt", "sheet"])
+def test_a_sheet_that_cannot_be_written_is_refused_before_it_is_drawn(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic, "shot", lambda *_: pytest.fail("drawn"))
+    with pytest.raises(SystemExit, match=name):
+        synthetic.main(f"sheet --count 1 --out {tmp_path / name}".split())
+
+
+def test_an_image_that_the_disk_has_no_room_for_is_told(tmp_path):
+    """OpenCV's own writer says False."""
+    shot = synthetic.shot(0)
+    exhibits.write_demo(shot, tmp_path)
+    assert cv2.imread(str(tmp_path / "scene.png")).shape == shot.frame.image.shape
+    (tmp_path / "scene.png").unlink()
+    (tmp_path / "scene.png").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="space"):
+        exhibits.write_demo(shot, tmp_path)
 
 
 def test_a_folder_without_shards_is_refused_with_the_command_that_makes_some(tmp_path):

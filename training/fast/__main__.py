@@ -209,9 +209,9 @@ class Trainer:
             )
             if self.steps % 20 == 0:
                 pool.read(folder, most=3)
-            if time.monotonic() - told_at > TOLD_S:
+            if (since := time.monotonic() - told_at) > TOLD_S:
                 line = {name: round(value.item(), 4) for name, value in parts.items()}
-                told_at, per_s = time.monotonic(), (self.steps - seen) / TOLD_S
+                told_at, per_s = time.monotonic(), round((self.steps - seen) / since, 2)
                 line |= {"s": round(told_at - begun, 1), "step": self.steps, "per_s": per_s}
                 line |= {"images": pool.count, "lr": given.lr * rate(done)}
                 seen = self.steps
