@@ -12,7 +12,6 @@ what is fitted and what is tested. The third measures the map of a checkpoint wi
 every pixel. Scenes are of the split "heldout", which training never sees, or of --shards.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -137,7 +136,7 @@ def main(arguments=None) -> None:
             print(strict_json(asdict(found)) if given.json else found.table())
             return
         rows = _told(given.checkpoint, questions(*scenes))
-        print(json.dumps(rows, indent=2) if given.json else _table(rows))
+        print(strict_json(rows) if given.json else _table(rows))
 
 
 def _told(checkpoint, asked) -> list:

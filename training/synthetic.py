@@ -14,6 +14,8 @@ of furniture and images that its other splits never use, its "wider" has higher 
 that look up, or at one thing from nearby.
 """
 
+import signal
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -115,10 +117,23 @@ def shards(folder, count, split, workers=1, size=500, draw=shot, first=0, every=
     _check_same(folder, files, split, draw)
     if missing:
         job = partial(_shard, files, split, draw)
-        with get_context("spawn").Pool(workers) as pool:  # a forked one may wait for a lost lock
+        with deaf_to_interrupts():
+            pool = get_context("spawn").Pool(workers)  # a forked one may wait for a lost lock
+        with pool:
             for part in pool.imap_unordered(job, missing):
                 print(f"{files[part]} written", flush=True)
     print(f"{count} images in {folder}, {len(files) - len(missing)} shards were there already")
+
+
+@contextmanager
+def deaf_to_interrupts():
+    """Processes begun in here ignore a terminal's Ctrl+C: whoever began them hears it and ends
+    them, and they say nothing."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_same(folder, files, split, draw):

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.checkpoints import TINY, find_checkpoint
+from depthlm_ros.checkpoints import HEAD_PREFIX, TINY, find_checkpoint
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.memory import free_bytes
@@ -295,8 +295,11 @@ def test_minutes_of_training_make_a_checkpoint_that_answers(tmp_path, monkeypatc
 def deep(tmp_path_factory):
     """The weights of an untrained model with two vision blocks more than the embedded checkpoint,
     as a run writes them."""
-    folder = tmp_path_factory.mktemp("deep") / "base"
-    return grow("tiny", folder, 10) / "model.safetensors"
+    folder = tmp_path_factory.mktemp("deep")
+    grown = load_file(grow("tiny", folder / "base", 10) / "model.safetensors")
+    kept = {name: value for name, value in grown.items() if not name.startswith(HEAD_PREFIX)}
+    save_file(kept, folder / "deep.safetensors")
+    return folder / "deep.safetensors"
 
 
 def test_weights_of_another_model_are_not_finished(deep, tmp_path):
@@ -307,6 +310,16 @@ def test_weights_of_another_model_are_not_finished(deep, tmp_path):
         with pytest.raises(SystemExit, match=weights.name):
             finish.main([str(weights), "--base", "tiny", "--out", str(tmp_path / "made")])
     assert [path.name for path in tmp_path.iterdir()] == ["half.safetensors"]
+
+
+def test_a_checkpoint_that_could_not_be_written_leaves_nothing(deep, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(finish, "save_file", full)
+    with pytest.raises(SystemExit, match="space"):
+        finish.main([str(deep), "--base", str(deep.parent / "base"), "--out", str(tmp_path / "a")])
+    assert not list(tmp_path.rglob("*.making"))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from depthlm_ros.errors import InputError
 from training.data.shards import Shot
 from training.run.commands import errors_told, parser_of
 from training.scenes.furnished.library import table_of
-from training.synthetic import drawer
+from training.synthetic import deaf_to_interrupts, drawer
 from training.tools import split
 from training.tools.split import above_one
 
@@ -85,7 +85,6 @@ def work(out, assets, number, workers, count) -> None:
     os.nice(10)
     cv2.setNumThreads(1)
     with errors_told("training.fast.render"):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's; whoever started it ends it
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         render_chunks(out, assets, number, workers, count)
 
@@ -119,8 +118,9 @@ def start(out, assets, workers, count=0) -> list:
         context.Process(target=work, args=(str(out), assets, n, workers, count), daemon=True)
         for n in range(workers)
     ]
-    for process in made:
-        process.start()
+    with deaf_to_interrupts():
+        for process in made:
+            process.start()
     return made
 
 

@@ -73,7 +73,11 @@ def check_sheet(path: Path) -> None:
 def _write(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> None:
     """cv2.imwrite says with False alone that nothing was written."""
     packed = cv2.imencode(path.suffix, image, options)[1]
-    path.write_bytes(packed.tobytes())
+    try:
+        path.write_bytes(packed.tobytes())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _cell(one: Shot, width=320, height=240) -> np.ndarray:
