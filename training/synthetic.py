@@ -14,6 +14,7 @@ of furniture and images that its other splits never use, its "wider" has higher 
 that look up, or at one thing from nearby.
 """
 
+import os
 import signal
 from contextlib import contextmanager
 from functools import partial
@@ -118,11 +119,22 @@ def shards(folder, count, split, workers=1, size=500, draw=shot, first=0, every=
     if missing:
         job = partial(_shard, files, split, draw)
         with deaf_to_interrupts():
-            pool = get_context("spawn").Pool(workers)  # a forked one may wait for a lost lock
+            # A forked one may wait for a lost lock.
+            pool = get_context("spawn").Pool(on_cores(workers))
         with pool:
             for part in pool.imap_unordered(job, missing):
                 print(f"{files[part]} written", flush=True)
     print(f"{count} images in {folder}, {len(files) - len(missing)} shards were there already")
+
+
+def on_cores(workers: int) -> int:
+    """How many processes to begin: as many as asked for, but no more than there are cores for,
+    which is told: each takes memory of its own and none would draw sooner."""
+    known = getattr(os, "sched_getaffinity", None)  # only on Linux
+    cores = len(known(0)) if known else os.cpu_count() or 1
+    if workers > cores:
+        print(f"{cores} processes draw and not {workers}: so many cores are here", flush=True)
+    return min(workers, cores)
 
 
 @contextmanager

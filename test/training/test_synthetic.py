@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from subprocess import PIPE
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -205,6 +206,17 @@ def test_making_shards_again_writes_only_the_missing_ones(tmp_path, capsys):
     assert first.stat().st_mtime_ns == kept and len(synthetic.read_shards(tmp_path)) == 4
     *_, output = capsys.readouterr().out.splitlines()
     assert re.search(r"^4 .*\b1\b", output)
+
+
+def test_no_more_processes_draw_than_there_are_cores(tmp_path, capsys, monkeypatch):
+    """A thousand take all memory."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
+    begun = []
+    there = synthetic.get_context("spawn").Pool
+    pools = SimpleNamespace(Pool=lambda count: begun.append(count) or there(count))
+    monkeypatch.setattr(synthetic, "get_context", lambda kind: pools)
+    synthetic.shards(tmp_path, 1, "train", workers=10**9)
+    assert begun == [1] and "1000000000" in capsys.readouterr().out
 
 
 def test_a_terminals_interrupt_ends_drawing_in_one_line(tmp_path):

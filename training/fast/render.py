@@ -27,7 +27,7 @@ from depthlm_ros.errors import InputError
 from training.data.shards import Shot
 from training.run.commands import errors_told, parser_of
 from training.scenes.furnished.library import table_of
-from training.synthetic import deaf_to_interrupts, drawer
+from training.synthetic import deaf_to_interrupts, drawer, on_cores
 from training.tools import split
 from training.tools.split import above_one
 
@@ -108,10 +108,12 @@ def render_chunks(out, assets, number, workers, count) -> None:
 
 
 def start(out, assets, workers, count=0) -> list:
-    """Worker processes that render into the folder `out`; end them with Process.terminate().
+    """Worker processes that render into the folder `out`, one a core at most; end them with
+    Process.terminate().
     InputError where the folder `assets` has none."""
     if assets:
         table_of(assets)
+    workers = on_cores(workers)
     Path(out).mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     made = [
