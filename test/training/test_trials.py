@@ -90,6 +90,7 @@ def test_what_is_finished_is_not_repeated(made, capsys):
     [
         ("--heldout {0}/none.jsonl", r"none\.jsonl"),
         ("--style none", "none"),
+        ("--style dense", "dense"),
         ("--pool {0}", "no chunk"),
     ],
 )

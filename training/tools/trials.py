@@ -140,6 +140,12 @@ class Trials:
     def measure_shipped(self) -> None:
         """Measure the embedded checkpoint, where that has not been done: before anything is
         trained, since it fails where a set or the style cannot be asked."""
+        styles = list(find_checkpoint("tiny").wording)
+        if self._style not in styles:
+            raise InputError(
+                f"--style is '{self._style}', allowed: {', '.join(styles)}; what is trained has no"
+                " dense head"
+            )
         measured = {"heldout": self._heldout, "images": self._images, "style": self._style}
         keep_settings(self.out, measured)
         if not (self.out / SHIPPED).exists():
