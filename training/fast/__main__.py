@@ -235,7 +235,7 @@ class Trainer:
         """Until there is something to learn from; InputError where nothing will come."""
         begun = time.monotonic()
         while not pool.read(folder):
-            if pool.is_read:
+            if pool.is_read and not workers:
                 raise InputError(
                     f"{folder} holds no chunk that can be read: training.fast.render writes them"
                 )
