@@ -12,7 +12,6 @@ what is fitted and what is tested. The third measures the map of a checkpoint wi
 every pixel. Scenes are of the split "heldout", which training never sees, or of --shards.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -102,16 +101,18 @@ def measured(predictor, style, asked) -> dict:
 
 
 def write_scenes(folder, count, pixels, split="heldout", first=0, shards=None) -> Path:
-    """Write questions() as PNG images and a jsonl of records; returns its path."""
+    """Write questions() as PNG images and a jsonl of records; returns its path. The images lie in
+    a folder of its name, so that those of other records stay as they are."""
     folder = Path(folder)
     split = Path(shards).name if shards else split
     path = folder / f"{split}_{first}_{count}x{pixels}.jsonl"
-    (folder / "rgb").mkdir(parents=True, exist_ok=True)
+    images = path.with_suffix("")
+    images.mkdir(parents=True, exist_ok=True)
 
     def records():
         scenes = questions(count, pixels, split, first, shards)
         for seed, (frame, places, truth) in enumerate(scenes, first):
-            image = folder / f"rgb/{split}_{seed:07d}.png"
+            image = images / f"{split}_{seed:07d}.png"
             Image.fromarray(frame.image).save(image)
             yield Record(image, frame.camera, places, truth, "distance", f"scene {seed}")
 
@@ -135,7 +136,7 @@ def main(arguments=None) -> None:
             print(strict_json(asdict(found)) if given.json else found.table())
             return
         rows = _told(given.checkpoint, questions(*scenes))
-        print(json.dumps(rows, indent=2) if given.json else _table(rows))
+        print(strict_json(rows) if given.json else _table(rows))
 
 
 def _told(checkpoint, asked) -> list:

@@ -14,6 +14,9 @@ of furniture and images that its other splits never use, its "wider" has higher 
 that look up, or at one thing from nearby.
 """
 
+import os
+import signal
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +27,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.cli import options
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
-from training.data.shards import Shot, read_shards, write_shard
+from training.data.shards import Shard, Shot, read_shards, write_shard
 from training.run.commands import errors_told, parser_of
 from training.scenes import exhibits
 from training.scenes.boxes import places, rooms
@@ -103,7 +106,8 @@ def shards(folder, count, split, workers=1, size=500, draw=shot, first=0, every=
     """Write `count` images of a split, numbers first, first + every, ..., as shards; those that
     exist are kept.
 
-    draw: what drawer() gives.
+    draw: what drawer() gives. InputError where the folder has the first of these numbers, but
+    drawn in another world, or some of them in a shard of another length.
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(first, first + every * count, every)
@@ -111,12 +115,62 @@ def shards(folder, count, split, workers=1, size=500, draw=shot, first=0, every=
     apart = f"_every{every}" if every > 1 else ""
     files = {part: folder / f"{split}_{part[0]:07d}_{len(part)}{apart}.npz" for part in parts}
     missing = [part for part in parts if not files[part].exists()]
+    _check_same(folder, files, split, draw)
     if missing:
         job = partial(_shard, files, split, draw)
-        with get_context("spawn").Pool(workers) as pool:  # a forked one may wait for a lost lock
+        with deaf_to_interrupts():
+            # A forked one may wait for a lost lock.
+            pool = get_context("spawn").Pool(on_cores(workers))
+        with pool:
             for part in pool.imap_unordered(job, missing):
                 print(f"{files[part]} written", flush=True)
     print(f"{count} images in {folder}, {len(files) - len(missing)} shards were there already")
+
+
+def on_cores(workers: int) -> int:
+    """How many processes to begin: as many as asked for, but no more than there are cores for,
+    which is told: each takes memory of its own and none would draw sooner."""
+    known = getattr(os, "sched_getaffinity", None)  # only on Linux
+    cores = len(known(0)) if known else os.cpu_count() or 1
+    if workers > cores:
+        print(f"{cores} processes draw and not {workers}: so many cores are here", flush=True)
+    return min(workers, cores)
+
+
+@contextmanager
+def deaf_to_interrupts():
+    """Processes begun in here ignore a terminal's Ctrl+C: whoever began them hears it and ends
+    them, and they say nothing."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_same(folder, files, split, draw):
+    first_there = None
+    for part, path in files.items():
+        apart = "_every" in path.name
+        for other in sorted(folder.glob(f"{split}_{part[0]:07d}_*.npz")):
+            if other != path and ("_every" in other.name) == apart:
+                raise InputError(
+                    f"{other} begins as {path.name} would, with another number of images, so that"
+                    " some would be there twice: give a --count that is a multiple of --size,"
+                    " delete that file, or give another --out"
+                )
+        if path.exists():
+            first_there = first_there or (part[0], path)
+    if first_there is None:
+        return
+    number, path = first_there
+    drawn, stored = (one.frame.image for one in (draw(number, split), Shard(path)[0]))
+    same = drawn.shape == stored.shape  # but for what another processor rounds otherwise
+    if not same or np.abs(drawn.astype(int) - stored).mean() > 1:
+        raise InputError(
+            f"{path} holds other images of the same numbers, of another --world or other --assets:"
+            " give another --out"
+        )
 
 
 def _shard(files, split, draw, numbers):
@@ -195,6 +249,7 @@ def _draw(given):
         raise InputError(f"the world of {given.world} has the splits {', '.join(splits)}")
     draw = drawer(given.world, given.assets)
     if given.command == "sheet":
+        exhibits.check_sheet(given.out)
         numbers = range(given.first, given.first + given.count)
         exhibits.write_sheet([draw(i, given.split) for i in numbers], given.out)
     else:

@@ -4,6 +4,7 @@ targets and masks of the collator, states and losses of the student, steps of to
 command line makes a checkpoint that answers."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from functools import partial
@@ -13,10 +14,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.checkpoints import find_checkpoint
-from depthlm_ros.errors import MissingDependency
+from depthlm_ros.checkpoints import HEAD_PREFIX, TINY, find_checkpoint
+from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.memory import free_bytes
 from depthlm_ros.models.progress import silent
@@ -27,7 +29,7 @@ from training import synthetic
 from training.data.collate import Collator
 from training.data.examples import Dense
 from training.data.rows import Asked, Row
-from training.data.shards import Shot
+from training.data.shards import Shot, write_shard
 from training.fast import __main__ as fast
 from training.fast import finish, render
 from training.fast.lesson import Lesson
@@ -36,6 +38,7 @@ from training.fast.pool import IMAGE_BYTES, Pool, capacity_of, cut, patches
 from training.fast.recipe import Recipe
 from training.fast.teacher import WIDTH
 from training.model import Student
+from training.tools.grow import grow
 
 SIZE = 96, 128  # height, width
 ASKED = "marker", "position", "coordinates"
@@ -286,6 +289,170 @@ def test_minutes_of_training_make_a_checkpoint_that_answers(tmp_path, monkeypatc
         )
         assert 0.05 < answer.distance_m[0] < 200
         assert answer.distance_m[0] != earlier.distance_m[0]
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """The weights of an untrained model with two vision blocks more than the embedded checkpoint,
+    as a run writes them."""
+    folder = tmp_path_factory.mktemp("deep")
+    grown = load_file(grow("tiny", folder / "base", 10) / "model.safetensors")
+    kept = {name: value for name, value in grown.items() if not name.startswith(HEAD_PREFIX)}
+    save_file(kept, folder / "deep.safetensors")
+    return folder / "deep.safetensors"
+
+
+def test_weights_of_another_model_are_not_finished(deep, tmp_path):
+    """Those of a deeper one have all that the base has, and would lose their further blocks."""
+    half = tmp_path / "half.safetensors"
+    half.write_bytes(deep.read_bytes()[:1000])
+    for weights in (deep, half, tmp_path / "none.safetensors"):
+        with pytest.raises(SystemExit, match=weights.name):
+            finish.main([str(weights), "--base", "tiny", "--out", str(tmp_path / "made")])
+    assert [path.name for path in tmp_path.iterdir()] == ["half.safetensors"]
+
+
+def test_a_checkpoint_that_could_not_be_written_leaves_nothing(deep, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(finish, "save_file", full)
+    with pytest.raises(SystemExit, match="space"):
+        finish.main([str(deep), "--base", str(deep.parent / "base"), "--out", str(tmp_path / "a")])
+    assert not list(tmp_path.rglob("*.making"))
+
+
+@pytest.mark.parametrize(
+    "option", ["--minutes 0", "--minutes -1", "--minutes nan", "--lr -1", "--lr nan", "--lr inf"]
+)
+def test_times_and_rates_that_cannot_be_are_refused(option, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        fast.main(f"--pool {tmp_path} --out {tmp_path / 'run'} {option}".split())
+    assert option.split()[0] in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_be_is_refused_before_it_begins(tmp_path, capsys):
+    pool, out = _folder(tmp_path / "pool"), tmp_path / "run"
+    common = f"--out {out} --steps 1 --batch 2 --capacity 8"
+    with pytest.raises(SystemExit, match="nowhere"):
+        fast.main(f"--pool {tmp_path / 'nowhere'} {common}".split())
+    (pool / "road_000000.npz").write_bytes(b"half of a chunk")
+    with pytest.raises(SystemExit, match=str(pool)):
+        fast.main(f"--pool {pool} {common}".split())
+    assert "road_000000.npz" in capsys.readouterr().out
+    (_folder(out) / "log.jsonl").write_text("{}\n")
+    with pytest.raises(SystemExit, match="--out"):
+        fast.main(f"--pool {pool} {common}".split())
+    assert [path.name for path in out.iterdir()] == ["log.jsonl"]
+
+
+def test_a_pool_that_stays_empty_is_not_waited_for_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(fast, "LONGEST_WAIT_S", 0.1)
+    given = f"--pool {tmp_path} --out {tmp_path / 'run'} --steps 1 --capacity 8"
+    with pytest.raises(SystemExit, match=r"training\.fast\.render"):
+        fast.main(given.split())
+
+
+@pytest.mark.parametrize(("architecture", "named"), [("qwen2_5_vl", "qwen2_5_vl"), ("", "marker")])
+def test_a_base_of_another_kind_is_refused(base_of, parts_of, architecture, named, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(base_of(architecture) if architecture else TINY, base)
+    if architecture:
+        parts_of(architecture).checkpoint.write(base)
+    else:
+        entry = json.loads((base / "depthlm.json").read_text())
+        del entry["wording"]["marker"]
+        (base / "depthlm.json").write_text(
+            json.dumps(entry | {"style": "position", "grid_style": "position"})
+        )
+    given = f"--base {base} --pool {tmp_path} --out {tmp_path / 'run'} --capacity 8"
+    with pytest.raises(SystemExit, match=named):
+        fast.main(given.split())
+
+
+def test_weights_that_are_no_numbers_are_never_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(fast, "TOLD_S", -1.0)
+    monkeypatch.setattr(fast, "Recipe", partial(Recipe, sizes={SIZE: 1.0}))
+    pool, out = _folder(tmp_path / "pool"), tmp_path / "run"
+    render.write_chunk(pool / "road_000000.npz", [_shot(i) for i in range(2)], "road")
+    given = f"--pool {pool} --out {out} --steps 6 --batch 1 --capacity 8 --lr 1e9"
+    with pytest.raises(SystemExit, match="--lr"):
+        fast.main(given.split())
+    for path in out.glob("mean_*"):
+        assert all(value.isfinite().all() for value in load_file(path).values())
+    assert not (out / "mean_100.safetensors").exists() and not list(out.glob("*.making"))
+    for line in (out / "log.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_a_chunk_that_is_not_whole_is_told_and_left_out(tmp_path, capsys):
+    render.write_chunk(tmp_path / "road_000000.npz", [_shot(0)], "road")
+    whole = (tmp_path / "road_000000.npz").read_bytes()
+    (tmp_path / "road_000001.npz").write_bytes(whole[:-5000])
+    write_shard(tmp_path / "train_0000000_1.npz", [_shot(1)])
+    pool = Pool(torch.device("cpu"), 8)
+    assert pool.read(tmp_path) == 1
+    told = capsys.readouterr().out
+    assert "road_000001.npz" in told and "train_0000000_1.npz" in told
+    assert pool.read(tmp_path) == 0 and not capsys.readouterr().out  # and only once
+
+
+def test_a_full_pool_has_images_of_every_source(tmp_path, capsys):
+    for source in ("boxes", "real", "wider"):
+        for number in range(3):
+            path = tmp_path / f"{source}_{number:06d}.npz"
+            render.write_chunk(path, [_shot(number)] * 2, source)
+    pool = Pool(torch.device("cpu"), 7)
+    assert pool.read(tmp_path) == 7
+    assert {source: len(rows) for source, rows in pool.rows.items()} == {
+        "boxes": 3,
+        "real": 2,
+        "wider": 2,
+    }
+    assert "7 images" in capsys.readouterr().out
+
+
+def test_a_pool_of_what_the_recipe_does_not_show_is_refused(pool):
+    with pytest.raises(InputError, match="noise"):
+        pool.draw(1, Recipe().sources, np.random.default_rng(0))
+
+
+def test_records_are_not_mixed_with_those_that_a_pool_has(tmp_path):
+    """What is held out of one file would be trained on from another."""
+    (tmp_path / "real_000000.npz").write_bytes(b"")
+    (tmp_path / "some.jsonl").write_text("")
+    with pytest.raises(SystemExit, match=r"real_000000\.npz"):
+        render.main(["--out", str(tmp_path), "--records", str(tmp_path / "some.jsonl")])
+
+
+def test_a_renderer_that_fails_fails_the_command(tmp_path):
+    (tmp_path / "models.json").write_text("{}")
+    pool = tmp_path / "pool"
+    with pytest.raises(SystemExit, match="see above"):
+        render.main(["--out", str(pool), "--assets", str(tmp_path), "--count", "1"])
+    with pytest.raises(SystemExit, match=r"models\.json"):
+        render.main(["--out", str(pool), "--assets", str(pool)])
+
+
+def test_a_renderer_ends_with_whoever_started_it(tmp_path, monkeypatch):
+    for source in ("boxes", "road"):
+        (_folder(tmp_path / "heldout") / f"{source}_heldout.npz").write_bytes(b"")
+    gone = SimpleNamespace(is_alive=lambda: False)
+    monkeypatch.setattr(render.multiprocessing, "parent_process", lambda: gone)
+    monkeypatch.setattr(render, "CHUNK", 1)
+    render.render_chunks(str(tmp_path), "", 0, 1, 1)
+    assert not list(tmp_path.glob("*.npz"))
+
+
+def test_a_chunk_that_could_not_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(file, **_):
+        file.write(b"some")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="space"):
+        render.write_chunk(tmp_path / "road_000000.npz", [_shot(0)], "road")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_pool_that_memory_cannot_hold_is_refused_and_never_begun(tmp_path):

@@ -6,8 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +19,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
 from safetensors.torch import load_file
+from trl import GRPOTrainer
 
 from depthlm_ros.answer import FORMS
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import TINY, from_folder
-from depthlm_ros.errors import EngineError, InputError
+from depthlm_ros.errors import DepthLMError, EngineError, InputError
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame
@@ -31,7 +34,7 @@ from training.data.lessons import lessons
 from training.data.shards import Shot, write_shard
 from training.rl.processor import ViewProcessor
 from training.rl.rollouts import Rollouts, check_tasks
-from training.rl.trainer import group_arguments
+from training.rl.trainer import GroupTrainer, group_arguments
 from training.run import run_folder
 
 CONFIGS = Path(__file__).parents[2] / "training/configs"
@@ -245,6 +248,19 @@ def test_position_style_is_refused_with_its_reason(config, tmp_path):
     wrong = replace(config, style="position", out=str(tmp_path))
     with pytest.raises(InputError, match="marker.*coordinates"):
         grpo.made_trainer(wrong, group_arguments(wrong), None, TINY)
+
+
+def test_weights_that_have_overflowed_end_a_run_in_a_sentence(monkeypatch):
+    trainer = object.__new__(GroupTrainer)
+    trainer.accelerator = SimpleNamespace(autocast=nullcontext)
+    trainer.state = SimpleNamespace(global_step=7)
+
+    def draw(*_):
+        return torch.multinomial(torch.full((1, 3), torch.nan), 1)
+
+    monkeypatch.setattr(GRPOTrainer, "_generate", draw)
+    with pytest.raises(DepthLMError, match="step 7"):
+        trainer._generate([])
 
 
 def test_a_process_trains_on_one_gpu_however_many_it_sees(config, four_gpus):

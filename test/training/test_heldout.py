@@ -14,6 +14,7 @@ from depthlm_ros.data.records import Records
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import OutOfMemory
 from depthlm_ros.predict import AskingPredictor
+from training import synthetic
 from training.config import Heldout
 from training.data.shards import write_shard
 from training.heldout import main, measured, questions
@@ -50,6 +51,19 @@ def test_scenes_as_records_are_the_scenes_themselves(tmp_path, capsys):
         assert record.kind == "distance" and record.camera == frame.camera
         assert np.array_equal(record.frame().image, frame.image)
         assert np.array_equal(record.pixels, places) and np.array_equal(record.label_m, truth)
+
+
+def test_records_of_shards_leave_the_images_of_others_as_they_are(tmp_path):
+    """shards/heldout and the split "heldout" have one name."""
+    synthetic.shards(tmp_path / "heldout", 2, "train")
+    out = tmp_path / "records"
+    first = f"records --count 1 --pixels 2 --out {out}"
+    main(first.split())
+    main(f"records --shards {tmp_path / 'heldout'} --pixels 2 --out {out}".split())
+    for path in sorted(out.glob("*.jsonl")):
+        for record, seed in zip(Records(path), (0, 1), strict=False):
+            split = "heldout" if path.stem.endswith("1x2") else "train"
+            assert np.array_equal(record.frame().image, shot(seed, split).frame.image)
 
 
 def test_the_map_of_a_checkpoint_with_a_head_is_measured_beside_its_styles(capsys):

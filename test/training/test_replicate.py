@@ -120,3 +120,9 @@ def test_the_command_prints_the_table_without_training(tmp_path, capsys):
 def test_data_that_are_not_there_are_told_in_a_line(tmp_path):
     with pytest.raises(SystemExit, match="/nowhere"):
         replicate.main(["--steps", "1", "--out", str(tmp_path), "--data", f"{tmp_path}/nowhere"])
+
+
+def test_runs_of_other_settings_are_not_compared(tmp_path):
+    (tmp_path / "settings.json").write_text('{"seed": 9, "steps": 1}')
+    with pytest.raises(SystemExit, match="seed"):
+        replicate.main(["--data", str(tmp_path), "--out", str(tmp_path), "--steps", "1"])

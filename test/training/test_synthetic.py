@@ -1,8 +1,16 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """The rendered world: its distances against geometry, its files against what was written."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from subprocess import PIPE
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +18,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError
 from training import synthetic
 from training.data import shards
+from training.scenes import exhibits
 from training.scenes.boxes import camera_work, furniture, places, solids, surfaces, textures
 from training.scenes.boxes.camera_work import render
 from training.scenes.boxes.floor import Place
@@ -18,6 +27,7 @@ from training.scenes.boxes.parts import ball, box, extent, placed, tube
 from training.scenes.boxes.rooms import room
 from training.scenes.boxes.solids import Pose, Solids, Surface, first_hits, ray_planes
 
+ROOT = Path(__file__).parents[2]
 GREY = Surface(textures.plain, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CAMERA = Camera(80, 60, 60.0, 60.6, 39.0, 30.0)
 FLOOR = box(0, 0, -0.1, 200, 200, 0.1, GREY)
@@ -198,11 +208,76 @@ def test_making_shards_again_writes_only_the_missing_ones(tmp_path, capsys):
     assert re.search(r"^4 .*\b1\b", output)
 
 
+def test_no_more_processes_draw_than_there_are_cores(tmp_path, capsys, monkeypatch):
+    """A thousand take all memory."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
+    begun = []
+    there = synthetic.get_context("spawn").Pool
+    pools = SimpleNamespace(Pool=lambda count: begun.append(count) or there(count))
+    monkeypatch.setattr(synthetic, "get_context", lambda kind: pools)
+    synthetic.shards(tmp_path, 1, "train", workers=10**9)
+    assert begun == [1] and "1000000000" in capsys.readouterr().out
+
+
+def test_a_terminals_interrupt_ends_drawing_in_one_line(tmp_path):
+    """Its processes hear it too, and had a traceback each."""
+    words = "-m training.synthetic shards --count 4000 --size 1 --workers 2 --out"
+    heard = ["env", "--default-signal=INT"]  # where pytest runs in the background
+    command = [*heard, sys.executable, *words.split(), str(tmp_path / "shards")]
+    drawing = subprocess.Popen(
+        command, stdout=PIPE, stderr=PIPE, text=True, cwd=ROOT, start_new_session=True
+    )
+    assert drawing.stdout.readline()  # of the first shard
+    os.killpg(drawing.pid, signal.SIGINT)
+    said = drawing.communicate(timeout=60)[1]
+    assert (said, drawing.returncode) == ("training.synthetic: interrupted\n", 130)
+
+
 def test_every_tenth_image_is_written_beside_what_is_there(tmp_path):
     synthetic.shards(tmp_path, 1, "heldout")
     command = f"shards --split heldout --first 10 --every 10 --count 3 --size 2 --out {tmp_path}"
     synthetic.main(command.split())
     assert [s.seed for s in synthetic.read_shards(tmp_path)] == [0, 10, 20, 30]
+
+
+def test_a_folder_of_other_images_is_not_taken_for_what_is_asked(tmp_path):
+    """Of another world, where it said that they were there already; or some of them twice."""
+    synthetic.main(f"shards --out {tmp_path} --count 3 --size 2".split())
+    before = sorted(tmp_path.iterdir())
+    for other in ("--world road --count 2", "--count 4"):
+        with pytest.raises(SystemExit, match=r"train_000000\d_\d\.npz"):
+            synthetic.main(f"shards --out {tmp_path} --size 2 {other}".split())
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["none/sheet.png", "sheet.txt", "sheet"])
+def test_a_sheet_that_cannot_be_written_is_refused_before_it_is_drawn(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic, "shot", lambda *_: pytest.fail("drawn"))
+    with pytest.raises(SystemExit, match=name):
+        synthetic.main(f"sheet --count 1 --out {tmp_path / name}".split())
+
+
+def test_an_image_that_the_disk_has_no_room_for_is_told(tmp_path):
+    """OpenCV's own writer says False."""
+    shot = synthetic.shot(0)
+    exhibits.write_demo(shot, tmp_path)
+    assert cv2.imread(str(tmp_path / "scene.png")).shape == shot.frame.image.shape
+    (tmp_path / "scene.png").unlink()
+    (tmp_path / "scene.png").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="space"):
+        exhibits.write_demo(shot, tmp_path)
+    assert not (tmp_path / "scene.png").is_symlink()
+
+
+def test_a_shard_that_could_not_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(file, **_):
+        file.write(b"some")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="space"):
+        shards.write_shard(tmp_path / "train_0000000_1.npz", [synthetic.shot(0)])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_without_shards_is_refused_with_the_command_that_makes_some(tmp_path):

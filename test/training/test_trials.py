@@ -83,3 +83,29 @@ def test_what_is_finished_is_not_repeated(made, capsys):
         "focal length 300 px",
     ]
     assert from_folder(folder / "recipe_as_it_is/checkpoint").focal_px == 200
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--heldout {0}/none.jsonl", r"none\.jsonl"),
+        ("--style none", "none"),
+        ("--style dense", "dense"),
+        ("--pool {0}", "no chunk"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_anything_is_trained(
+    world, option, named, tmp_path
+):
+    command = f"--pool {world / 'pool'} --heldout {world / 'rooms'} --out {tmp_path / 'out'}"
+    few = f"--steps 1 --batch 2 --images 1 {option.format(tmp_path)}"
+    with pytest.raises(SystemExit, match=named):
+        trials.main([*command.split(), *few.split()])
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("option", ["--steps 2", "--images 1", "--lr 1e-3"])
+def test_trials_of_other_settings_are_not_mixed(made, option):
+    _, command = made
+    with pytest.raises(SystemExit, match=option.split()[0].strip("-")):
+        trials.main([*command, *option.split()])

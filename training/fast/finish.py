@@ -11,10 +11,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
-from depthlm_ros.errors import InputError
+from depthlm_ros.errors import InputError, first_line
 from training.config import without_head
 from training.run.base import derived
 from training.run.commands import errors_told, parser_of
@@ -24,11 +25,19 @@ from training.run.run_folder import HEADS
 def finish(weights, base, out, heads=False) -> Path:
     """Write the folder `out`; heads: with the auxiliary ones, to measure the dense one."""
     base, out = Path(find_checkpoint(base).model), Path(out)
-    state, stored = load_file(weights), load_file(base / "model.safetensors")
-    stored = [name for name in stored if not name.startswith(HEAD_PREFIX)]
-    model = {name: value for name, value in state.items() if name in stored}
-    if missing := set(stored) - set(model):
-        raise InputError(f"{weights} is of another model: it lacks {min(missing)}")
+    state = _read(weights)
+    stored = {
+        name: value.shape
+        for name, value in _read(base / "model.safetensors").items()
+        if not name.startswith(HEAD_PREFIX)
+    }
+    model = {name: value for name, value in state.items() if not name.startswith("heads.")}
+    shapes = {name: value.shape for name, value in model.items()}
+    if differs := [n for n in {**stored, **shapes} if stored.get(n) != shapes.get(n)]:
+        raise InputError(
+            f"{weights} is of another model than {base}: {min(differs)} and {len(differs) - 1}"
+            " more differ; give the --base that it was trained from"
+        )
     with derived(base, out) as making:
         shutil.copyfile(base / "config.json", making / "config.json")
         save_file(model, making / "model.safetensors", metadata={"format": "pt"})
@@ -37,6 +46,16 @@ def finish(weights, base, out, heads=False) -> Path:
         without_head(replace(from_folder(making), calibration={})).write(making)
         (making / "README.md").unlink(missing_ok=True)
     return out
+
+
+def _read(path) -> dict:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path} cannot be read as a file of weights ({first_line(error)}): training.fast"
+            " writes some into its --out"
+        ) from error
 
 
 def main(arguments=None) -> None:

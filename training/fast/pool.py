@@ -6,6 +6,8 @@ length which the model takes it for everything is k times as near: distances are
 Knows nothing about questions or models.
 """
 
+import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +15,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from depthlm_ros.errors import InputError
+from depthlm_ros.errors import InputError, first_line
 from depthlm_ros.models.memory import free_bytes
 from training.fast.recipe import Recipe
 from training.fast.render import CANVAS, STORED_PX
 
-LARGEST_ZOOM = 1.3  # of images that are too small for a view; smaller ones are not taken for it
+LARGEST_ZOOM = 1.3  # of images that are too small for a view; smaller ones only for want of others
 STRETCH = 0.05  # of either axis, as snapping a view to whole tokens does
 CENTRED = 0.5  # share of the views cut out of the middle
 WHOLE = 0.5  # share of the views that show all of an image which the predictor snaps to their size
-
-
 IMAGE_BYTES = CANVAS[0] * CANVAS[1] * 5  # three of colours, two of metres
 LARGEST_SHARE = 0.5  # of the free memory, that a pool may take
 
@@ -42,30 +42,53 @@ def capacity_of(device, asked: int | None, most: int = 45_000) -> int:
 
 
 class Pool:
-    """`capacity` images at most. rows: source -> which of them."""
+    """`capacity` images at most. rows: source -> which of them. is_read: whether a file was."""
 
     def __init__(self, device, capacity):
         self.device = device
         self.images = torch.zeros((capacity, *CANVAS, 3), dtype=torch.uint8, device=device)
         self.metres = torch.zeros((capacity, *CANVAS), dtype=torch.float16, device=device)
         self.sizes = torch.zeros((capacity, 2), device=device)
-        self.rows, self.count, self._read = {}, 0, set()
+        self.rows, self.count, self._read, self._is_full = {}, 0, set(), False
+
+    @property
+    def is_read(self) -> bool:
+        return bool(self._read)
 
     def read(self, folder, most=1000) -> int:
-        """Take up to `most` new chunks of a folder; how many images came."""
-        new = sorted(p for p in Path(folder).glob("*.npz") if p not in self._read)[:most]
-        return sum(self.add(path) for path in new)
+        """Take up to `most` new chunks of a folder, of each source in turn, so that a full pool
+        lacks none; how many images came. What is no whole chunk is told and left out, since a run
+        by the clock does not wait for it."""
+        new = [path for path in _in_turn(Path(folder).glob("*.npz")) if path not in self._read]
+        return sum(self.add(path) for path in new[:most])
 
     def add(self, path) -> int:
-        """Take one chunk; 0 where the pool is full."""
+        """Take one chunk; 0 where the pool is full, or it is no whole one."""
         self._read.add(path)
-        with np.load(path) as chunk:
-            count = min(len(chunk["size"]), len(self.images) - self.count)
-            here = slice(self.count, self.count + count)
-            self.images[here] = torch.from_numpy(chunk["image"][:count]).to(self.device)
-            self.metres[here] = torch.from_numpy(chunk["metres"][:count]).to(self.device)
-            self.sizes[here] = torch.from_numpy(chunk["size"][:count]).float().to(self.device)
-            source = str(chunk["source"])
+        try:
+            with np.load(path) as chunk:
+                names = ("image", "metres", "size", "source")
+                image, metres, size, source = (chunk[name] for name in names)
+            if image.shape[1:] != (*CANVAS, 3) or image.shape[:3] != (len(size), *CANVAS):
+                raise ValueError(f"images of {image.shape}")
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            print(
+                f"left out: {path} is no whole chunk of training.fast.render"
+                f" ({first_line(error)}); delete it and render it again",
+                flush=True,
+            )
+            return 0
+        count = min(len(size), len(self.images) - self.count)
+        if count < len(size) and not self._is_full:
+            self._is_full = True
+            print(f"left out: what is beyond the {len(self.images)} images that a pool holds here")
+        here = slice(self.count, self.count + count)
+        self.images[here] = torch.from_numpy(image[:count]).to(self.device)
+        self.metres[here] = torch.from_numpy(metres[:count]).to(self.device)
+        self.sizes[here] = torch.from_numpy(size[:count]).float().to(self.device)
+        if not count:
+            return 0
+        source = str(source)
         self.rows.setdefault(source, []).extend(range(self.count, self.count + count))
         self.count += count
         return count
@@ -73,11 +96,27 @@ class Pool:
     def draw(self, count, weights, rng) -> torch.Tensor:
         """(count,) rows, by weight of their sources, on the device. rng: numpy's."""
         names = [name for name in self.rows if weights.get(name, 0) > 0]
+        if not names:
+            raise InputError(
+                f"the pool holds images of {', '.join(self.rows)}, and this recipe learns from"
+                f" {', '.join(name for name, share in weights.items() if share > 0)}: render some"
+            )
         shares = np.array([weights[name] for name in names])
         which = rng.choice(len(names), count, p=shares / shares.sum())
         members = [self.rows[names[w]] for w in which]
         rows = np.array([m[int(r * len(m))] for m, r in zip(members, rng.random(count))])
         return torch.from_numpy(rows).to(self.device, non_blocking=True)
+
+
+def _in_turn(paths) -> list:
+    """Chunks by name, one of each source after the other."""
+    turns = Counter()
+    placed = []
+    for path in sorted(paths):
+        source = path.stem.rpartition("_")[0]
+        placed.append((turns[source], path))
+        turns[source] += 1
+    return [path for _, path in sorted(placed)]
 
 
 @dataclass

@@ -6,11 +6,15 @@
 
 The first goes on until it is ended (or --count); a chunk is a pure function of its source and
 number. The second writes images with depth images once, whole blocks of 20 consecutive numbers
-held out. Images are brought to STORED_PX of focal length; training cuts its views out of that.
+held out; several files of records become one first, since a second call would mix what is held
+out of one with what is not of the other. Images are brought to STORED_PX of focal length; training
+cuts its views out of that.
 """
 
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -19,10 +23,13 @@ import numpy as np
 
 from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.data.records import Records
+from depthlm_ros.errors import InputError
 from training.data.shards import Shot
 from training.run.commands import errors_told, parser_of
-from training.synthetic import drawer
+from training.scenes.furnished.library import table_of
+from training.synthetic import deaf_to_interrupts, drawer, on_cores
 from training.tools import split
+from training.tools.split import above_one
 
 STORED_PX = 250.0  # focal length of the stored images: views at 200 px, zoomed by 1.25 at most
 CANVAS = 320, 432  # height, width
@@ -64,21 +71,33 @@ def write_chunk(path, shots, source) -> None:
         images[index, : image.shape[0], : image.shape[1]] = image
         metres[index, : image.shape[0], : image.shape[1]] = known
     making = path.with_suffix(f".{os.getpid()}.making")
-    with open(making, "wb") as file:
-        np.savez(file, image=images, metres=metres, size=sizes, source=np.array(source))
-    making.replace(path)
+    try:
+        with open(making, "wb") as file:
+            np.savez(file, image=images, metres=metres, size=sizes, source=np.array(source))
+        making.replace(path)
+    finally:
+        making.unlink(missing_ok=True)
 
 
 def work(out, assets, number, workers, count) -> None:
-    """Render chunk after chunk; worker `number` of `workers`. count: of all, 0: for ever."""
+    """Render chunk after chunk in a process of its own; worker `number` of `workers`. count: of
+    all, 0: until it is ended, or whoever started it is no more."""
     os.nice(10)
     cv2.setNumThreads(1)
+    with errors_told("training.fast.render"):
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        render_chunks(out, assets, number, workers, count)
+
+
+def render_chunks(out, assets, number, workers, count) -> None:
+    """See work()."""
+    begun_by = multiprocessing.parent_process()
     sources = [s for s in SHARES if assets or s in ("boxes", "road")]
     for source in sources[number::workers]:
         held_out_chunk(out, assets, source)
     shares = np.array([SHARES[s] for s in sources])
     chunk = number
-    while not count or chunk < count:
+    while (not count or chunk < count) and begun_by.is_alive():
         rng = np.random.default_rng([77, chunk])
         source = str(rng.choice(sources, p=shares / shares.sum()))
         path = Path(out, f"{source}_{chunk:06d}.npz")
@@ -89,15 +108,21 @@ def work(out, assets, number, workers, count) -> None:
 
 
 def start(out, assets, workers, count=0) -> list:
-    """Worker processes that render into the folder `out`; end them with Process.terminate()."""
+    """Worker processes that render into the folder `out`, one a core at most; end them with
+    Process.terminate().
+    InputError where the folder `assets` has none."""
+    if assets:
+        table_of(assets)
+    workers = on_cores(workers)
     Path(out).mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     made = [
         context.Process(target=work, args=(str(out), assets, n, workers, count), daemon=True)
         for n in range(workers)
     ]
-    for process in made:
-        process.start()
+    with deaf_to_interrupts():
+        for process in made:
+            process.start()
     return made
 
 
@@ -109,10 +134,17 @@ def recorded(record) -> Shot:
 
 def write_records(out, path, hold_out, source="real") -> None:
     """Chunks of the records of a jsonl that are trained on, and of those that are held out, as
-    training.tools.split divides them."""
+    training.tools.split divides them. InputError where the pool has chunks of records."""
     folders = Path(out), Path(out, "heldout")
+    for found in (path for folder in folders for path in folder.glob(f"{source}_*.npz")):
+        raise InputError(
+            f"{found} is there already, and other records or another --hold-out would be mixed"
+            f" with it: delete {out}/{source}_*.npz and {out}/heldout/{source}_*.npz, or give"
+            " another --out; several files of records become one with cat"
+        )
     for folder, records in zip(folders, split.split(Records(path), hold_out)):
         folder.mkdir(parents=True, exist_ok=True)
+        print(f"{len(records)} images of {path} into {folder}", flush=True)
         for start_at in range(0, len(records), CHUNK):
             shots = [recorded(record) for record in records[start_at : start_at + CHUNK]]
             write_chunk(folder / f"{source}_{start_at:06d}.npz", shots, source)
@@ -137,15 +169,18 @@ def main(arguments=None) -> None:
         "--count", type=from_zero, default=0, help="chunks of 32 (default: no end)"
     )
     parser.add_argument("--records", type=Path, help="jsonl with depth images instead")
-    parser.add_argument("--hold-out", type=count, default=8, help="every so many blocks of 20")
+    parser.add_argument("--hold-out", type=above_one, default=8, help="every so many blocks of 20")
     given = parser.parse_args(arguments)
     with errors_told("training.fast.render"):
         if given.records:
             write_records(given.out, given.records, given.hold_out)
             return
-        for process in start(given.out, given.assets, given.workers, given.count):
+        workers = start(given.out, given.assets, given.workers, given.count)
+        for process in workers:
             process.join()
         print(f"{len(list(given.out.glob('*.npz')))} chunks in {given.out} at {time.ctime()}")
+        if any(process.exitcode for process in workers):
+            raise InputError("not all is rendered: see above; the same command goes on")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from accelerate.utils import gather_object
 from trl import GRPOConfig, GRPOTrainer
 
+from depthlm_ros.errors import DepthLMError
 from training.run.export import write_model
 from training.run.trainer import RunTrainer, on_one_gpu, shared
 
@@ -59,9 +60,19 @@ class GroupTrainer(RunTrainer, GRPOTrainer):
         """None: the shipped folder gets ours."""
 
     def _generate(self, *given):
-        """In the numbers that the replies are trained in; trl would see in float32."""
-        with self.accelerator.autocast():
-            return super()._generate(*given)
+        """In the numbers that the replies are trained in; trl would see in float32. DepthLMError
+        where weights have overflowed, of which torch makes no class of its own."""
+        try:
+            with self.accelerator.autocast():
+                return super()._generate(*given)
+        except RuntimeError as error:
+            if "probability tensor" not in str(error):
+                raise
+            raise DepthLMError(
+                f"no reply can be drawn after step {self.state.global_step}: what the model says"
+                " is no number any more. A lower lr is another run: give it another --out, and"
+                " this run's folder as --base where it has a checkpoint"
+            ) from error
 
     def _clip_grad_norm(self, model):
         step, images = self.state.global_step, self.config.batch

@@ -93,9 +93,12 @@ def derived(base, out):
     for name in (*PROCESSOR_FILES, ROW_FILE, "README.md"):
         if (base / name).exists():
             shutil.copyfile(base / name, making / name)
-    yield making
-    readable(making)
-    making.rename(out)
+    try:
+        yield making
+        readable(making)
+        making.rename(out)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)  # of a block that has failed
 
 
 def find_base(name) -> Path:

@@ -4,12 +4,14 @@
 Knows nothing about how a shot was made.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from depthlm_ros.camera import Camera
+from depthlm_ros.errors import InputError
 from depthlm_ros.viz.overlay import distance_colours
 from training.data.shards import Shot, millimetres_of
 
@@ -56,7 +58,26 @@ def write_sheet(shots: list[Shot], path) -> None:
     cells = [_cell(one) for one in shots]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % 6)
     rows = [np.hstack(cells[i : i + 6]) for i in range(0, len(cells), 6)]
-    cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
+    _write(Path(path), np.vstack(rows)[..., ::-1])
+
+
+def check_sheet(path: Path) -> None:
+    """InputError where no contact sheet can be written to a path, before its images are drawn."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg") or not path.parent.is_dir():
+        raise InputError(
+            f"no contact sheet can be written to {path}: give a name that ends in .png or .jpg, in"
+            " a folder that exists"
+        )
+
+
+def _write(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> None:
+    """cv2.imwrite says with False alone that nothing was written."""
+    packed = cv2.imencode(path.suffix, image, options)[1]
+    try:
+        path.write_bytes(packed.tobytes())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _cell(one: Shot, width=320, height=240) -> np.ndarray:
@@ -89,8 +110,8 @@ def write_demo(one: Shot, folder: Path) -> None:
     millimetres = millimetres_of(one.distance_m, "the demo image", np.uint16)
     folder.mkdir(parents=True, exist_ok=True)
     packed = [cv2.IMWRITE_PNG_COMPRESSION, 9]
-    cv2.imwrite(str(folder / "scene.png"), one.frame.image[..., ::-1], packed)
-    cv2.imwrite(str(folder / "distance.png"), millimetres, packed)
+    _write(folder / "scene.png", one.frame.image[..., ::-1], packed)
+    _write(folder / "distance.png", millimetres, packed)
     (folder / "camera.yaml").write_text(camera_info(one.frame.camera))
     note = README.format(near=one.distance_m.min(), far=one.distance_m.max(), seed=one.seed)
     (folder / "README.md").write_text(note)

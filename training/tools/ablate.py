@@ -43,10 +43,11 @@ from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
 from training.tools.edges import edges, grid_power, maps_of
 from training.tools.replicate import spent
+from training.tools.settings import keep_settings
 
 CONFIG = Path(__file__).parents[1] / "configs" / "tiny_dense.yaml"
 RESULT, SECONDS = "result.json", "seconds.json"  # of a run, and of a phase of it
-SETTINGS, REPORT = "settings.json", "ablate.json"
+REPORT = "ablate.json"
 TOKEN = 32  # pixels of an image token of the embedded model
 # Of what learns. The published second stage has a seventeenth of the first one's; a third is what
 # moves a small model in so few steps.
@@ -171,7 +172,7 @@ class Ablation:
     def carry_out(self, comparison: str) -> None:
         """Every run of a comparison that is not finished; InputError where those in the folder
         had other settings."""
-        self._check_settings()
+        keep_settings(self.out, self._settings)
         for arm in COMPARISONS[comparison].arms:
             path = self._folder(arm, len(arm.phases)) / RESULT
             if not path.exists():
@@ -185,17 +186,6 @@ class Ablation:
             result = json.loads(path.read_text()) if path.exists() else {}
             found.append({"run": arm.name, **result})
         return found
-
-    def _check_settings(self) -> None:
-        path = self.out / SETTINGS
-        before = json.loads(path.read_text()) if path.exists() else self._settings
-        if differs := [n for n, value in self._settings.items() if before.get(n) != value]:
-            raise InputError(
-                f"{self.out} holds runs of other settings (they differ in {', '.join(differs)}):"
-                " give another --out, or delete that folder"
-            )
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_json(path, self._settings)
 
     def _folder(self, arm: Arm, phases: int) -> Path:
         """Of the first so many phases of an arm; arms that begin alike share them."""
@@ -394,7 +384,7 @@ def main(arguments: list | None = None) -> None:
         found = report(ablation)
         if ablation.steps:
             (ablation.out / REPORT).write_text(strict_json(found) + "\n")
-    print(table(found, markdown))
+        print(table(found, markdown))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from depthlm_ros.cli.options import count
+from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.uncertainty import BINS_M
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame, unify_focal
@@ -138,9 +139,15 @@ def main(arguments=None) -> None:
     parser.add_argument("--token", type=count, default=32, help="pixels of an image token (32)")
     given = parser.parse_args(arguments)
     with errors_told("training.tools.edges"):
+        if given.token < 8:
+            raise InputError(f"--token is {given.token}, allowed: 8 pixels or more")
         shots = read_shards(given.shards)
         some = (shots[i] for i in range(min(given.count, len(shots))))
         pairs = list(maps_of(load_predictor(given.checkpoint), some, given.token))
+        if not pairs:
+            raise InputError(
+                f"no view of {given.shards} is {given.token} pixels wide and high (--token)"
+            )
         print(report(pairs, given.token))
 
 

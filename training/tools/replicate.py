@@ -7,7 +7,7 @@ A finding is a comparison of small runs that share everything but what is compar
 included: equal labels, images, seconds or FLOPs. They are trained one after the other, each of
 the given steps, and measured on held-out rendered scenes. A run that is finished is not repeated,
 one that was killed goes on; `--findings focal loss` takes some of them, `--steps 0` trains nothing
-and prints the table as far as it is. What has not run is marked so. Another --seed takes another
+and prints the table as far as it is. What has not run is marked so. Other settings take another
 --out.
 """
 
@@ -30,6 +30,7 @@ from training.data.shards import Shot, read_shards, write_shard
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
+from training.tools.settings import keep_settings
 
 DENSE = {"dense": 1.0}
 ASKING = {"text": 0.2, "dense": 1.0, "locate": 0.5}
@@ -132,9 +133,13 @@ class Replication:
         self.out, self.data, self.seed = Path(out), data, seed
         self.steps, self.batch = steps, batch
         self._scenes, self._changes = (scenes, pixels), changes
+        given = {"data": str(data), "steps": steps, "batch": batch, "scenes": scenes}
+        self._settings = {**given, "pixels": pixels, "seed": seed, **changes}
 
     def carry_out(self, finding) -> None:
-        """Every run of a finding, and those that they start from."""
+        """Every run of a finding, and those that they start from; InputError where those in the
+        folder had other settings."""
+        keep_settings(self.out, self._settings)
         arms = FINDINGS[finding][1]
         for arm in arms:
             self._base(arm)
@@ -287,7 +292,7 @@ def main(arguments=None) -> None:
     with errors_told("training.tools.replicate"):
         for finding in findings if replication.steps else ():
             replication.carry_out(finding)
-    print(table(replication))
+        print(table(replication))
 
 
 if __name__ == "__main__":

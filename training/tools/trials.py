@@ -24,6 +24,7 @@ import numpy as np
 from depthlm_ros.checkpoints import find_checkpoint, from_folder
 from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.data.records import Records
+from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.compare import aligned
 from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate
 from depthlm_ros.evaluation.metrics import delta1
@@ -34,14 +35,17 @@ from training.data.sources import evenly_spread
 from training.fast.__main__ import train
 from training.fast.finish import finish
 from training.fast.recipe import SOURCES, WEIGHTS, Recipe
+from training.fast.render import CHUNK
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
 from training.tools.ablate import mean_with_interval, signed
 from training.tools.grow import grow
 from training.tools.replicate import spent
+from training.tools.settings import keep_settings
 
 RESULT = "result.json"
+SHIPPED = "as_shipped.json"  # what the embedded checkpoint is worth on the same sets
 PIXELS = 12  # of a rendered image that are asked
 FINER_PX = 300.0
 FINER = {  # sizes at that focal length, which show about what Recipe's show at 200 px
@@ -108,10 +112,15 @@ class Trials:
         self._heldout, self._images, self._style = heldout, images, style
 
     def carry_out(self, name: str) -> None:
-        """Train and measure, where that has not been done."""
+        """Train and measure, where that has not been done. InputError where trials in the folder
+        had other settings."""
         folder, trial = self._folder(name), TRIALS[name]
+        keep_settings(self.out, {"pool": str(self.pool), **self._options})
         if (folder / RESULT).exists():
             return
+        chunks = len(list(Path(self.pool).glob("*.npz")))
+        if not chunks:
+            raise InputError(f"{self.pool} holds no chunk: training.fast.render writes them")
         print(f"{name}: {self.steps} steps", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -120,7 +129,7 @@ class Trials:
             base = folder / "base"
             trial.base(tiny, base)
         options = {**self._options, "base": base, "pool": self.pool, "out": folder / "run"}
-        options["capacity"] = 32 * len(list(Path(self.pool).glob("*.npz")))
+        options["capacity"] = CHUNK * chunks
         begun = spent()
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         train([*words, "--last-only"], trial.recipe)
@@ -128,12 +137,23 @@ class Trials:
         made = finish(folder / "run/mean_100.safetensors", base, folder / "checkpoint")
         write_json(folder / RESULT, {"seconds": seconds, "sets": self._measured(str(made))})
 
+    def measure_shipped(self) -> None:
+        """Measure the embedded checkpoint, where that has not been done: before anything is
+        trained, since it fails where a set or the style cannot be asked."""
+        styles = list(find_checkpoint("tiny").wording)
+        if self._style not in styles:
+            raise InputError(
+                f"--style is '{self._style}', allowed: {', '.join(styles)}; what is trained has no"
+                " dense head"
+            )
+        measured = {"heldout": self._heldout, "images": self._images, "style": self._style}
+        keep_settings(self.out, measured)
+        if not (self.out / SHIPPED).exists():
+            write_json(self.out / SHIPPED, {"seconds": 0.0, "sets": self._measured("tiny")})
+
     def results(self) -> dict:
         """name -> {"seconds", "sets"}, of those that have run; "as shipped" has no seconds."""
-        before = self.out / "as_shipped.json"
-        if not before.exists():
-            self.out.mkdir(parents=True, exist_ok=True)
-            write_json(before, {"seconds": 0.0, "sets": self._measured("tiny")})
+        before = self.out / SHIPPED
         files = {name: self._folder(name) / RESULT for name in TRIALS}
         files = {"as shipped": before, **{n: path for n, path in files.items() if path.exists()}}
         return {name: json.loads(path.read_text()) for name, path in files.items()}
@@ -215,6 +235,7 @@ def main(arguments: list | None = None) -> None:
     chosen, markdown = given.pop("trials"), given.pop("markdown")
     with errors_told("training.tools.trials"):
         trials = Trials(**given)
+        trials.measure_shipped()
         for name in chosen if trials.steps else ():
             trials.carry_out(name)
         print(table(trials.results(), markdown))

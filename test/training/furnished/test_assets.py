@@ -94,6 +94,11 @@ def test_a_debian_package_needs_no_installing(tmp_path, sh3f, capsys, packing):
     (tmp_path / "deb/things.deb").write_bytes(raw)
     main(["--from", str(tmp_path / "deb"), "--out", str(tmp_path / "out")])
     assert re.search(r"\b8 +used +inner\.sh3f: CC0$", capsys.readouterr().out, re.MULTILINE)
+    for part in (raw[:-100], raw[: len(raw) // 2], b"a page that says 404, not found" * 9):
+        (tmp_path / "deb/half.deb").write_bytes(part)
+        with pytest.raises(SystemExit, match=r"half\.deb"):
+            main(["--from", str(tmp_path / "deb/half.deb"), "--out", str(tmp_path / "half")])
+    assert not (tmp_path / "half").exists()
 
 
 def test_a_wheel_gives_images_with_the_metres_they_show(tmp_path, sh3f, capsys):

@@ -61,12 +61,12 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     with errors_told("training.scenes.assets"):
         kept, counts = build(given.sources, given.out, given.everything)
-    for (name, licence, use), count in sorted(counts.items()):
-        print(f"{count:5d}  {use:18s} {name}: {licence}")
-    print(
-        f"{len(kept.models)} models and {len(kept.images)} images in {given.out};"
-        f" their makers: {', '.join(kept.creators())}"
-    )
+        for (name, licence, use), count in sorted(counts.items()):
+            print(f"{count:5d}  {use:18s} {name}: {licence}")
+        print(
+            f"{len(kept.models)} models and {len(kept.images)} images in {given.out};"
+            f" their makers: {', '.join(kept.creators())}"
+        )
 
 
 if __name__ == "__main__":

@@ -83,14 +83,16 @@ class Collection:
             [np.zeros((0, 4), np.uint8), *(t.reshape(-1, 4) for t in self.textures)]
         )
         flat = {k: np.concatenate(v) for k, v in self.arrays.items()}
+        making = out / "models.making.npz"  # beside what is there: numpy adds .npz to other names
         np.savez_compressed(
-            out / "models.npz",
+            making,
             **flat,
             texture_size=sizes,
             texels=texels,
             colours=np.array(self.colours, np.float32),
             texture_of=np.array(self.texture_of, np.int32),
         )
+        making.replace(out / "models.npz")
         table = {"models": self.models, "images": self.images}
         (out / "models.json").write_text(json.dumps(table, indent=1))
 

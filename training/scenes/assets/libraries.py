@@ -6,14 +6,19 @@ Knows nothing about meshes.
 """
 
 import io
+import lzma
 import re
 import tarfile
 import zipfile
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
 from depthlm_ros.errors import InputError
 
+# What zipfile, tarfile and what they decompress with raise of half a file.
+BROKEN = zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error
+AR = b"!<arch>\n"  # the first bytes of a Debian package
 FREE = ("CC0", "CC BY 3.0", "Apache-2.0")
 _FILES = ("PluginFurnitureCatalog.properties", "DefaultFurnitureCatalog.properties")
 _LINE = re.compile(r"^(\w+)#(\d+)=(.*)$", re.MULTILINE)
@@ -30,8 +35,8 @@ def libraries(paths):
         elif path.suffix in READERS:
             try:
                 yield from READERS[path.suffix](path)
-            except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
-                raise InputError(f"{path} cannot be read: {error}") from error
+            except (*BROKEN, OSError) as error:
+                raise InputError(f"{path} cannot be read, is it whole? {error}") from error
         else:
             raise InputError(f"{path} is neither a folder nor one of {', '.join(READERS)}")
 
@@ -52,8 +57,8 @@ def _deb(path):
 def _data(path) -> bytes:
     """The member data.tar.* of a .deb: `ar` keeps 60 bytes before each member, two aligned."""
     raw = path.read_bytes()
-    at = 8
-    while at + 60 <= len(raw):
+    at = len(AR)
+    while raw.startswith(AR) and at + 60 <= len(raw):
         name, size = raw[at : at + 16].decode(), int(raw[at + 48 : at + 58])
         if name.startswith("data.tar"):
             return raw[at + 60 : at + 60 + size]

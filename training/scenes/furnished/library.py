@@ -30,13 +30,7 @@ class Library:
     def __init__(self, folder, unseen: bool, taller=False):
         self.taller = taller
         folder = Path(folder)
-        try:
-            table = json.loads((folder / "models.json").read_text())
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{folder} holds no models.json; build the assets with"
-                " python -m training.scenes.assets --from sweethome3d-furniture_*.deb --out DIR"
-            ) from error
+        table = table_of(folder)
         arrays, self.texels, materials = _arrays(folder)
         self._arrays = arrays
         self.materials = materials
@@ -72,6 +66,17 @@ class Library:
         start, end = self.models[number]["faces"]
         cut = {k: self._arrays[k][start:end] for k in ("corners", "uv", "normals", "material")}
         return Piece(**cut | {"uv": cut["uv"].astype(np.float32)})
+
+
+def table_of(folder) -> dict:
+    """What models.json tells of a folder of assets; InputError where there is none."""
+    try:
+        return json.loads(Path(folder, "models.json").read_text())
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder} holds no models.json; build the assets with"
+            " python -m training.scenes.assets --from sweethome3d-furniture_*.deb --out DIR"
+        ) from error
 
 
 @cache
