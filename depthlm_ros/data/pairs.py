@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.data.records import Checked, RecordLines, need, outside, read_intrinsics
+from depthlm_ros.data.records import Checked, RecordLines, named, need, outside, read_intrinsics
 from depthlm_ros.view import Frame
 
 KEYS = ("images", "intrinsics", "second_from_first")
@@ -79,7 +79,7 @@ class Pairs(RecordLines):
         need(content, KEYS)
         pose, matches = _pose(content["second_from_first"]), _matches(content.get("matches", []))
         return PairRecord(
-            images=tuple(folder / str(name).lstrip("/") for name in _two(content["images"])),
+            images=tuple(named(folder, str(name)) for name in _two(content["images"])),
             cameras=tuple(map(read_intrinsics, _two(content["intrinsics"]))),
             rotation=pose[:3, :3],
             translation_m=pose[:3, 3],

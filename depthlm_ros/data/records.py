@@ -198,8 +198,8 @@ class RecordLines(Sequence):
 
     For data that does not fit into memory (see jsonl.Lines); a fault in a line is raised when
     that line is read, as RecordError naming file and line. files: a path, a glob pattern, or a
-    list of them. folder: the folder of the images, by default that of the jsonl file; a leading
-    "/" of an image is dropped (both as published).
+    list of them. folder: the folder of the images, by default that of the jsonl file; see
+    named() for images that begin with "/".
     """
 
     def __init__(self, files, folder: str | PathLike | None = None):
@@ -332,6 +332,14 @@ def need(content: dict, keys: Sequence[str]) -> None:
         raise ValueError(f"missing: {', '.join(missing)}; a record has {', '.join(keys)}")
 
 
+def named(folder: Path, name: str) -> Path:
+    """The file that a record names: below the folder, also where the name begins with "/" (as
+    published); an absolute path where there is a file and none below the folder."""
+    below = folder / name.lstrip("/")
+    is_absolute = name.startswith("/") and not below.exists() and Path(name).is_file()
+    return Path(name) if is_absolute else below
+
+
 def read_intrinsics(intrinsics: Any) -> Camera:
     """The Camera of [fx, fy, cx, cy, W, H]; ValueError where it is not such a list."""
     if not isinstance(intrinsics, list) or len(intrinsics) != 6:
@@ -365,7 +373,7 @@ def _record(content, folder, kind, where) -> Record:
     need(content, KEYS)
     camera = read_intrinsics(content["intrinsics"])
     return Record(
-        image=folder / str(content["image"]).lstrip("/"),
+        image=named(folder, str(content["image"])),
         camera=camera,
         pixels=on_image(content["pixel_coords"], camera, content.get("grid")),
         label_m=np.asarray(content["depth"], dtype=np.float64),
@@ -383,7 +391,7 @@ def _depth_image(content, folder) -> dict:
         return {}
     size, unknown = content.get("depth_size"), content.get("depth_unknown")
     return {
-        "depth_path": folder / str(content["depth_path"]).lstrip("/"),
+        "depth_path": named(folder, str(content["depth_path"])),
         "depth_scale": float(content.get("depth_scale", 1000.0)),
         "depth_unknown": None if unknown is None else float(unknown),
         "depth_format": content.get("depth_format") or "",

@@ -48,6 +48,18 @@ def test_a_leading_slash_is_dropped_as_published(records_file):
     assert Records(path)[0].image == path.parent / "rgb/a.png"
 
 
+def test_an_absolute_path_is_taken_where_there_is_a_file(records_file, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "a.png"
+    path = records_file({"image": str(elsewhere), "depth_path": str(elsewhere)})
+    below = path.parent / str(elsewhere).lstrip("/")
+    assert Records(path)[0].image == below
+    elsewhere.write_bytes(b"")
+    assert (Records(path)[0].image, Records(path)[0].depth_path) == (elsewhere, elsewhere)
+    below.parent.mkdir(parents=True)
+    below.write_bytes(b"")
+    assert Records(path)[0].image == below
+
+
 def test_the_kind_of_a_line_wins_over_the_callers(records_file):
     path = records_file({"kind": "distance"}, {})
     assert [record.kind for record in Records(path, "z")] == ["distance", "z"]

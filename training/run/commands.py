@@ -100,7 +100,7 @@ def sentence(error: Exception) -> str:
     if getattr(error, "errno", 0) in FULL or any(word in text for word in FULL_WORDS):
         return (
             f"there is no space left on the disk ({first_line(error)}): make room and start it"
-            " again; a run goes on from its newest complete checkpoint"
+            " again; training.sft, dense and grpo go on from their newest complete checkpoint"
         )
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
