@@ -136,7 +136,7 @@ def test_what_is_held_out_gets_labels_of_its_depth_images(pair, tmp_path):
     """At pixels that are known, each with its metres; fewer are the first ones of more."""
     shot, _, _ = pair
     line = json.loads((tmp_path / "r.jsonl").read_text())
-    names = ("a7", "a8")
+    names = ("a7", "a27", "a28")
     for name in names:
         Image.fromarray(shot.frame.image).save(tmp_path / f"{name}.png")
     lines = [json.dumps({**line, "image": f"{name}.png"}) for name in names]
@@ -144,7 +144,7 @@ def test_what_is_held_out_gets_labels_of_its_depth_images(pair, tmp_path):
     found = []
     for count in (50, 12):
         out = tmp_path / str(count)
-        given = ["--every", "1", "--pixels", str(count)]
+        given = ["--every", "2", "--pixels", str(count)]
         split.main([str(tmp_path / "all.jsonl"), "--out", str(out), *given])
         found.append(list(Records(out / "heldout.jsonl")))
     many, few = found
