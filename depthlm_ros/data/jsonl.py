@@ -17,6 +17,7 @@ from depthlm_ros.errors import RecordError
 _CHUNK = 1 << 24
 _NEWLINE = 10
 _BLANK = 8  # bytes that a line of spaces may have; it is empty, as is one of Windows' line ends
+_SPACES = b" \t\r"  # which JSON allows anywhere
 
 
 class Line(NamedTuple):
@@ -87,7 +88,7 @@ def _table(path):
             filled = ends > starts
             for row in np.flatnonzero(filled & (ends - starts <= _BLANK)):
                 file.seek(starts[row])
-                filled[row] = bool(file.read(ends[row] - starts[row]).strip())
+                filled[row] = bool(file.read(ends[row] - starts[row]).strip(_SPACES))
     except OSError as error:
         raise RecordError(f"records file {path} cannot be read: {error.strerror}") from error
     in_order = filled[: filled.sum()].all()

@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from rclpy.qos import ReliabilityPolicy
+
 from depthlm_ros.ros.camera.inputs import Ahead
 
 # Tells the seconds of the stamp of each image that was resized.
@@ -40,7 +42,15 @@ def robot(make_robot, node):
     """A camera whose images need a resize: 250 px of focal length, and the model wants 1000."""
     made = make_robot("/ahead", "/ahead/depthlm")
     made.show()
+    made.wait(lambda: all(followed(made, topic) for topic in ("image", "camera_info")))
     return made
+
+
+def followed(robot, topic):
+    """Whether the node's subscription is as the robot publishes: what is published once is lost
+    while it changes."""
+    found = robot.node.get_subscriptions_info_by_topic(f"/ahead/{topic}")
+    return {one.qos_profile.reliability for one in found} == {ReliabilityPolicy.RELIABLE}
 
 
 @pytest.fixture
