@@ -117,13 +117,14 @@ def shards(folder, count, split, workers=1, size=500, draw=shot, first=0, every=
     missing = [part for part in parts if not files[part].exists()]
     _check_same(folder, files, split, draw)
     if missing:
-        job = partial(_shard, files, split, draw)
+        job = partial(_shard, split, draw)
         with deaf_to_interrupts():
             # A forked one may wait for a lost lock.
             pool = get_context("spawn").Pool(on_cores(workers))
         with pool:
-            for part in pool.imap_unordered(job, missing):
-                print(f"{files[part]} written", flush=True)
+            # Each is small: a pool whose task fills its pipe may hang where it is ended.
+            for path in pool.imap_unordered(job, [(files[part], part) for part in missing]):
+                print(f"{path} written", flush=True)
     print(f"{count} images in {folder}, {len(files) - len(missing)} shards were there already")
 
 
@@ -173,9 +174,10 @@ def _check_same(folder, files, split, draw):
         )
 
 
-def _shard(files, split, draw, numbers):
-    write_shard(files[numbers], [draw(i, split) for i in numbers])
-    return numbers
+def _shard(split, draw, task):
+    path, numbers = task
+    write_shard(path, [draw(i, split) for i in numbers])
+    return path
 
 
 def _parser():
