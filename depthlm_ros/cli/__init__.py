@@ -6,14 +6,13 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from errno import EDQUOT, EFBIG, ENOSPC
 from io import TextIOWrapper
 
+from depthlm_ros.data.whole import NO_SPACE
 from depthlm_ros.errors import DepthLMError
 
 # argparse takes "-5,10" for an option, since only a single number may begin with a minus sign.
 _NEGATIVE = re.compile(r"-[\d.]\S*,\S*")
-_NO_SPACE = ENOSPC, EDQUOT, EFBIG  # on the disk, of the user, of one file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return 0
     except OSError as error:
-        if error.filename is None and error.errno not in _NO_SPACE:
+        if error.filename is None and error.errno not in NO_SPACE:
             raise
         name = error.filename
         if name is None:  # files that we write are named (data/whole.py)

@@ -250,7 +250,7 @@ def need_images(record: Any) -> None:
         if not path.is_file():
             raise RecordError(
                 f"{record.where}: there is no image {path} (names are relative to the folder of"
-                " the records, and a / before them is dropped)"
+                " the records, also with a / before them, or those of files anywhere)"
             )
 
 

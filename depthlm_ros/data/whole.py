@@ -4,10 +4,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EDQUOT, EFBIG, ENOSPC
 from os import PathLike
 from pathlib import Path
 
 from depthlm_ros.errors import InputError
+
+NO_SPACE = ENOSPC, EDQUOT, EFBIG  # on the disk, of the user, of one file
 
 
 def check_writable(path: str | PathLike[str]) -> None:
@@ -17,6 +20,17 @@ def check_writable(path: str | PathLike[str]) -> None:
         raise InputError(f"the folder {path.parent} for {path.name} does not exist")
     if path.is_dir():
         raise InputError(f"{path} is a folder, and a file is to be written")
+
+
+@contextmanager
+def becoming(path: Path, part: Path) -> Iterator[None]:
+    """`part`, which is written in the block, becomes `path` if that raises nothing, and is deleted
+    else."""
+    try:
+        yield
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -32,11 +46,8 @@ def whole_file(path: str | PathLike[str]) -> Iterator[Path]:
         if target.exists() and not target.is_file():
             yield target
             return
-        try:
+        with becoming(target, part):
             yield part
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path} cannot be written: {reason}") from error

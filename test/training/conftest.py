@@ -143,3 +143,14 @@ def four_gpus(monkeypatch):
         return torch.device("cuda:0")
 
     monkeypatch.setattr(TrainingArguments, "_setup_devices", property(seen))
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """np.savez writes a few bytes and finds no more room."""
+
+    def full(file, **_):
+        file.write(b"some")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)

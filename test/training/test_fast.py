@@ -444,12 +444,7 @@ def test_a_renderer_ends_with_whoever_started_it(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.npz"))
 
 
-def test_a_chunk_that_could_not_be_written_leaves_nothing(tmp_path, monkeypatch):
-    def full(file, **_):
-        file.write(b"some")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
+def test_a_chunk_that_could_not_be_written_leaves_nothing(tmp_path, full_disk):
     with pytest.raises(OSError, match="space"):
         render.write_chunk(tmp_path / "road_000000.npz", [_shot(0)], "road")
     assert not list(tmp_path.iterdir())

@@ -269,12 +269,7 @@ def test_an_image_that_the_disk_has_no_room_for_is_told(tmp_path):
     assert not (tmp_path / "scene.png").is_symlink()
 
 
-def test_a_shard_that_could_not_be_written_leaves_nothing(tmp_path, monkeypatch):
-    def full(file, **_):
-        file.write(b"some")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
+def test_a_shard_that_could_not_be_written_leaves_nothing(tmp_path, full_disk):
     with pytest.raises(OSError, match="space"):
         shards.write_shard(tmp_path / "train_0000000_1.npz", [synthetic.shot(0)])
     assert not list(tmp_path.iterdir())

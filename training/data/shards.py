@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
 
@@ -43,21 +44,17 @@ def write_shard(path: Path, shots: list[Shot]) -> None:
     cameras = [s.frame.camera for s in shots]
     millimetres = [millimetres_of(s.distance_m, f"{s.kind} {s.seed}").ravel() for s in shots]
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(
-                file,
-                image=np.concatenate([s.frame.image.ravel() for s in shots]),
-                distance_mm=np.concatenate(millimetres),
-                start=np.cumsum([0, *(len(d) for d in millimetres)]),
-                size=np.array([(c.width, c.height) for c in cameras]),
-                lens=np.array([(c.fx, c.fy, c.cx, c.cy) for c in cameras]),
-                seed=np.array([s.seed for s in shots]),
-                kind=np.array([s.kind for s in shots]),
-            )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with becoming(path, temporary), open(temporary, "wb") as file:
+        np.savez(
+            file,
+            image=np.concatenate([s.frame.image.ravel() for s in shots]),
+            distance_mm=np.concatenate(millimetres),
+            start=np.cumsum([0, *(len(d) for d in millimetres)]),
+            size=np.array([(c.width, c.height) for c in cameras]),
+            lens=np.array([(c.fx, c.fy, c.cx, c.cy) for c in cameras]),
+            seed=np.array([s.seed for s in shots]),
+            kind=np.array([s.kind for s in shots]),
+        )
 
 
 def millimetres_of(distance_m: np.ndarray, name: str, widest: type = np.uint32) -> np.ndarray:

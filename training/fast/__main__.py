@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from depthlm_ros.checkpoints import find_checkpoint
 from depthlm_ros.cli.options import count, from_zero, positive
 from depthlm_ros.data.records import strict_json
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.errors import InputError
 from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.loading import load_parts
@@ -178,11 +179,8 @@ class Trainer:
         if not all(bool(value.isfinite().all()) for value in (*state.values(), *heads.values())):
             return False
         making = path.with_suffix(".making")
-        try:
+        with becoming(path, making):
             save_file({**state, **heads}, making, metadata={"format": "pt"})
-            making.replace(path)
-        finally:
-            making.unlink(missing_ok=True)
         return True
 
     def run(self) -> None:

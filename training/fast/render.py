@@ -23,6 +23,7 @@ import numpy as np
 
 from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.data.records import Records
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.errors import InputError
 from training.data.shards import Shot
 from training.run.commands import errors_told, parser_of
@@ -71,12 +72,8 @@ def write_chunk(path, shots, source) -> None:
         images[index, : image.shape[0], : image.shape[1]] = image
         metres[index, : image.shape[0], : image.shape[1]] = known
     making = path.with_suffix(f".{os.getpid()}.making")
-    try:
-        with open(making, "wb") as file:
-            np.savez(file, image=images, metres=metres, size=sizes, source=np.array(source))
-        making.replace(path)
-    finally:
-        making.unlink(missing_ok=True)
+    with becoming(path, making), open(making, "wb") as file:
+        np.savez(file, image=images, metres=metres, size=sizes, source=np.array(source))
 
 
 def work(out, assets, number, workers, count) -> None:

@@ -1,7 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What the commands of training have in common: a config with changes, and ends in one line."""
 
-import errno
 import os
 import select
 import signal
@@ -9,6 +8,7 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from contextlib import contextmanager
 
+from depthlm_ros.data.whole import NO_SPACE
 from depthlm_ros.errors import DepthLMError, first_line
 
 CHANGES = {
@@ -16,7 +16,6 @@ CHANGES = {
     "base": "what to start from, instead of the config's",
     "out": "output folder, instead of the config's",
 }
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL_WORDS = ("No space left", "Disk quota", "File too large", "file write failed")
 
 
@@ -97,7 +96,7 @@ def sentence(error: Exception) -> str:
         if text.startswith("Caught ") and "Traceback" in text:  # in a process that reads data
             return text.strip().splitlines()[-1].partition(": ")[2]
         return text
-    if getattr(error, "errno", 0) in FULL or any(word in text for word in FULL_WORDS):
+    if getattr(error, "errno", 0) in NO_SPACE or any(word in text for word in FULL_WORDS):
         return (
             f"there is no space left on the disk ({first_line(error)}): make room and start it"
             " again; training.sft, dense and grpo go on from their newest complete checkpoint"
