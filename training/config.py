@@ -80,6 +80,7 @@ def _rising(pair: tuple) -> tuple:
 
 Files = Annotated[Any, BeforeValidator(_files)]
 Span = Annotated[tuple[Count, Count], Checked(_rising)]
+Factors = Annotated[tuple[Positive, Positive], Checked(_rising)]
 
 
 _FORMS = "curated", "shards", "records", "pairs"
@@ -318,6 +319,8 @@ class SftConfig(RunConfig):
     shape: of a new model.
     crop: sizes that views are cut to.
     vary: mirror, and change light, colours and sharpness.
+    zoom: half of the images are taken for larger or smaller views by a factor between these two,
+        and what they show for as many times nearer.
     loss_on: "all" trains the question's words too, as DepthLM did.
     loss_per: answers weigh alike and sum over their tokens ("answer"), or "token": the mean.
     multi_turn: questions see earlier ones and their true answers.
@@ -331,6 +334,7 @@ class SftConfig(RunConfig):
     shape: Shape = Field(default_factory=Shape)
     crop: Annotated[Crop | None, NoneIfEmpty] = None
     vary: Switch = False
+    zoom: Factors | None = None
     loss_on: Literal["answer", "all"] = "answer"
     loss_per: Literal["answer", "token"] = "answer"
     multi_turn: Switch = False
@@ -433,6 +437,7 @@ class DenseConfig(SftConfig):
     doubt: weight of the loss of the head's log scale, where it has one.
     kept_views: so many views are drawn, looked at once, and learnt from again and again, which
     suits a head that learns alone; 0: every view is another.
+    encoder_lr: of a head's image encoder, as a share of the others' rate.
     """
 
     checkpoint: DenseEntry | None = None
@@ -443,6 +448,7 @@ class DenseConfig(SftConfig):
     gradient: AtLeast0 = 0.5
     doubt: AtLeast0 = 0.2
     kept_views: Natural = 0
+    encoder_lr: Share = 0.3
     stages: Annotated[list[DenseStage], Field(min_length=1)]
 
     def __post_init__(self):

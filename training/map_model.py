@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from depthlm_ros.checkpoints import HEAD_PREFIX
-from depthlm_ros.dense.head import DepthMap, make_head
+from depthlm_ros.dense.head import DepthMap, EncoderHead, make_head
 from depthlm_ros.dense.model import Taps, in_widths
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.models.compat import vision_tower
 from depthlm_ros.models.weights import read_tensors
 from training.depth_loss import LOSSES, doubt, gradient_l1
 from training.model import Student, add_adapters, assert_float32, load_model, suit
+from training.photographs import read_photographs
 from training.run.export import read_extras
 
 WITHIN = 0.2231435  # log 1.25
@@ -33,7 +34,8 @@ def load_map_student(config, parts, base: Path, found: Path | None, arguments) -
         add_adapters(model, config.lora)
     student = MapStudent(model, head, parts.vision, config)
     read_extras(student, found or base)
-    read_head(head, found or base)
+    if not read_head(head, found or base) and isinstance(head, EncoderHead):
+        read_photographs(head.encoder)
     assert_float32(student)
     suit(student.model, arguments)
     return student
@@ -46,9 +48,9 @@ def freeze(model: nn.Module, learns: str) -> None:
         vision_tower(model.model).requires_grad_(False)
 
 
-def read_head(head: nn.Module, folder: Path) -> None:
-    """The weights of a folder's head, where it has one; CheckpointError if it is of another
-    shape."""
+def read_head(head: nn.Module, folder: Path) -> bool:
+    """Whether a folder has a head, whose weights are then read; CheckpointError if it is of
+    another shape."""
     weights = read_tensors(str(folder), HEAD_PREFIX)
     own = head.state_dict()
     if weights and {n: w.shape for n, w in weights.items()} != {
@@ -60,6 +62,7 @@ def read_head(head: nn.Module, folder: Path) -> None:
         )
     if weights:
         head.load_state_dict(weights)
+    return bool(weights)
 
 
 class MapStudent(Student):

@@ -2,15 +2,16 @@
 """Dense heads: feature maps of a vision-language model -> the distance of every pixel.
 
 DptHead and MlpHead are those of DepthVLM (arXiv 2605.15876, section 3), with the names and shapes
-of its published parameters; LightHead is ours, for a small model on a CPU. All are float32
-whatever the model is: the published maps, in bfloat16, have steps of 3 cm at 4 to 8 m. Sizes are
-(height, width). Knows nothing about models; model.py takes the features.
+of its published parameters; LightHead and EncoderHead are ours, for a small model on a CPU. All
+are float32 whatever the model is: the published maps, in bfloat16, have steps of 3 cm at 4 to 8 m.
+Sizes are (height, width). Knows nothing about models; model.py takes the features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import log
 
 import torch
@@ -18,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from depthlm_ros.answer import LARGEST_M
+from depthlm_ros.dense.encoder import LEVELS, Encoder
 from depthlm_ros.dense.spec import HeadSpec, Tap
 from depthlm_ros.errors import CheckpointError, InputError
 
@@ -27,7 +29,7 @@ FIRST_LOG_M = 0.9  # what an untrained head answers everywhere: 2.5 m
 FIRST_LOG_SCALE = -1.6  # and how sure it is: within 20 %
 LARGEST_LOG_M = log(LARGEST_M)  # beyond it exp() of an untrained head overflows
 SMALLEST_M = 1e-6  # whose logarithm is taken
-COARSE = 4  # pixels along each side of a cell of light's own map
+COARSE = 4  # pixels along each side of a cell of the map that is brought to full size
 NEIGHBOURS = 9
 
 
@@ -72,12 +74,12 @@ def make_head(spec: HeadSpec, in_widths: Sequence[int]) -> nn.Module:
     in_widths: channels of the feature map of each tap.
 
     Its forward(features, image, size) -> DepthMap takes features [(B, C, rows, columns)] in the
-    order of the taps; image (B, 3, H, W), RGB in [0, 1], which only light uses; size (h, w) of
-    the map. Raises CheckpointError where spec and widths contradict each other.
+    order of the taps; image (B, 3, H, W), RGB in [0, 1], which light and encoder use; size (h, w)
+    of the map. Raises CheckpointError where spec and widths contradict each other.
     """
     if len(in_widths) != len(spec.taps):
         raise CheckpointError(f"a head of {len(spec.taps)} taps got {len(in_widths)} feature maps")
-    return {"dpt": DptHead, "mlp": MlpHead, "light": LightHead}[spec.type](spec, in_widths).float()
+    return HEADS[spec.type](spec, in_widths).float()
 
 
 def resized(maps: torch.Tensor, size: tuple[int, int], corners: bool = False) -> torch.Tensor:
@@ -237,7 +239,32 @@ class MlpHead(_Head):
         return resized(values, size, self.spec.align_corners)
 
 
-class LightHead(_Head):
+class _QuarterHead(_Head):
+    """What ends in a map at 1/4 of the image, brought to full size by blends of neighbours."""
+
+    def _end(self, width: int) -> None:
+        """Make the last layers, behind maps of so many channels."""
+        self.join = _Pair(width)
+        self.tell = nn.Conv2d(width, self.channels, 1)
+        if self.spec.upsampling == "convex":
+            self.blend = nn.Sequential(
+                _conv(width, 2 * width),
+                nn.GELU(),
+                nn.Conv2d(2 * width, NEIGHBOURS * COARSE**2, 1),
+            )
+        nn.init.zeros_(self.tell.weight)
+        self._start(self.tell.bias)
+
+    def _told(self, found: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """(B, channels, *size) of maps at 1/4."""
+        found = self.join(found)
+        values = self.tell(found)
+        if self.spec.upsampling == "convex":
+            values = _blended(values, self.blend(found))
+        return resized(values, size)
+
+
+class LightHead(_QuarterHead):
     """Ours: maps of any grids, each with a LayerNorm of its own, added at the finest of them;
     bilinear steps with a convolution behind each to 1/8 and 1/4 of the image, where the image
     itself joins; the log distance there, brought to full size last.
@@ -257,16 +284,7 @@ class LightHead(_Head):
         if spec.colours:
             half = max(quarter // 2, 1)
             self.stem = nn.Sequential(_halve(3, half), nn.GELU(), _halve(half, quarter))
-        self.join = _Pair(quarter)
-        self.tell = nn.Conv2d(quarter, self.channels, 1)
-        if spec.upsampling == "convex":
-            self.blend = nn.Sequential(
-                _conv(quarter, 2 * quarter),
-                nn.GELU(),
-                nn.Conv2d(2 * quarter, NEIGHBOURS * COARSE**2, 1),
-            )
-        nn.init.zeros_(self.tell.weight)
-        self._start(self.tell.bias)
+        self._end(quarter)
 
     def _values(
         self,
@@ -287,11 +305,56 @@ class LightHead(_Head):
         found = self.to_quarter(resized(found, quarter))
         if self.spec.colours:
             found = found + resized(self.stem(_given(image) - 0.5), quarter)
-        found = self.join(found)
-        values = self.tell(found)
-        if self.spec.upsampling == "convex":
-            values = _blended(values, self.blend(found))
-        return resized(values, size)
+        return self._told(found, size)
+
+
+class EncoderHead(_QuarterHead):
+    """Ours: an image encoder of its own that has learnt from photographs before (encoder.py).
+
+    The model's maps, each with a LayerNorm, are added to what the encoder sees at 1/32 of the
+    image, place by place and averaged over all of it. Bilinear steps from coarse to fine, a
+    convolution behind each, join the encoder's map of the next size; the log distance at 1/4 is
+    brought to full size last.
+    """
+
+    def __init__(self, spec: HeadSpec, in_widths: Sequence[int]):
+        super().__init__(spec)
+        coarsest, *finer = spec.widths
+        cells = sorted(LEVELS, reverse=True)
+        self.encoder = Encoder()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in in_widths)
+        self.projects = nn.ModuleList(nn.Conv2d(width, coarsest, 1) for width in in_widths)
+        self.levels = nn.ModuleList(
+            nn.Conv2d(LEVELS[cell], width, 1)
+            for cell, width in zip(cells, spec.widths, strict=True)
+        )
+        self.whole = nn.Linear(LEVELS[cells[0]] + sum(in_widths), coarsest)
+        self.fuse = nn.Sequential(_Pair(coarsest), _Pair(coarsest))
+        self.steps = nn.ModuleList(_conv(*pair) for pair in pairwise(spec.widths))
+        self.refine = nn.ModuleList([*map(_Pair, finer[:-1]), nn.Identity()])  # join is the last
+        self._end(finer[-1])
+
+    def _values(
+        self,
+        features: list[torch.Tensor],
+        image: torch.Tensor | None,
+        size: tuple[int, int],
+    ) -> torch.Tensor:
+        seen = self.encoder(_given(image).contiguous(memory_format=torch.channels_last))
+        coarsest, *finer = (seen[cell] for cell in sorted(LEVELS, reverse=True))
+        normed = [_normed(norm, one) for norm, one in zip(self.norms, features, strict=True)]
+        found = self.levels[0](coarsest)
+        for one, project in zip(normed, self.projects, strict=True):
+            found = found + resized(project(one), found.shape[2:])
+        average = torch.cat([maps.mean((2, 3)) for maps in (coarsest, *normed)], 1)
+        found = self.fuse(found + self.whole(average)[:, :, None, None])
+        ways = zip(self.steps, self.levels[1:], self.refine, finer, strict=True)
+        for step, level, refine, beside in ways:
+            found = refine(F.gelu(step(resized(found, beside.shape[2:]))) + level(beside))
+        return self._told(found, size)
+
+
+HEADS = {"dpt": DptHead, "mlp": MlpHead, "light": LightHead, "encoder": EncoderHead}
 
 
 def _blended(coarse: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

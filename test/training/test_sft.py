@@ -21,11 +21,11 @@ from depthlm_ros.checkpoints import Checkpoint, from_folder
 from depthlm_ros.errors import CheckpointError, InputError, RecordError
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.predict import Status, load_predictor
-from depthlm_ros.view import Frame
+from depthlm_ros.view import Frame, unify_focal
 from training import sft
 from training.config import Stage, read_config, shortened
 from training.data.collate import Collator
-from training.data.examples import Sparse, of_shot, varied
+from training.data.examples import Sparse, of_shot, varied, zoomed
 from training.data.rows import make_row, stage_rows
 from training.model import Student, assert_float32, load_student
 from training.run import fresh
@@ -151,6 +151,23 @@ def test_variation_changes_colours_but_no_distance_and_half_of_the_images_are_mi
         assert any(np.array_equal(each.distance_m, way) for way in ways)
     assert 10 < sum(each.distance_m[0, 0] < 1.5 for each in found) < 30
     assert all((f.frame.image != one.frame.image).mean() > 0.2 for f in found)
+
+
+def test_a_zoomed_image_makes_a_larger_view_of_nearer_things(shot):
+    """Things keep their size across: pixels of the view times metres, over the focal length."""
+    one = of_shot(shot(0))
+    for example in (one, Sparse(one.frame, np.array([[30, 40]]), np.array([3.0]), "a")):
+        found = example.zoomed(1.25)
+        plain, view = (unify_focal(each.frame, 100.0) for each in (example, found))
+        assert view.camera.width == pytest.approx(1.25 * plain.camera.width, abs=0.6)
+        np.testing.assert_allclose(found.distance_m, example.distance_m / 1.25)
+        assert found.frame.image is example.frame.image
+    ratios = [
+        zoomed(one, (0.8, 1.25), np.random.default_rng(seed)).frame.camera.fx / one.frame.camera.fx
+        for seed in range(60)
+    ]
+    changed = [ratio for ratio in ratios if ratio != 1]
+    assert 15 < len(changed) < 45 and 0.8 <= min(changed) < 0.9 and 1.1 < max(changed) <= 1.25
 
 
 def test_a_batch_is_learnt_by_heart(collator, student, shot):

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.question import PlainStyle, Question
 from depthlm_ros.view import View, unify_focal
-from training.data.examples import Sparse, Unmeasured, no_map, of_record, of_shot, varied
+from training.data.examples import Sparse, Unmeasured, no_map, of_record, of_shot, varied, zoomed
 from training.data.lessons import lessons
 from training.data.mixture import Mixture, Source
 from training.data.shards import Shot
@@ -148,6 +148,7 @@ def _of_questions(config, stage, checkpoint, multiple, seed, length) -> Mixture:
         checkpoint=checkpoint,
         stage=stage,
         vary=config.vary,
+        zoom=config.zoom,
         crop=config.crop,
         multiple=multiple,
     )
@@ -167,9 +168,10 @@ def _looked(frame, rng, crop, checkpoint, multiple) -> View:
     return cropped(view, crop, multiple, rng) if crop else view
 
 
-def _made(item, rng, checkpoint, stage, vary, crop, multiple) -> Row:
+def _made(item, rng, checkpoint, stage, vary, zoom, crop, multiple) -> Row:
     example = of_shot(item) if isinstance(item, Shot) else of_record(item)
     example = varied(example, rng) if vary else example
+    example = zoomed(example, zoom, rng) if zoom else example
     return make_row(example, checkpoint, stage, rng, crop, multiple)
 
 

