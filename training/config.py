@@ -458,6 +458,8 @@ class DenseConfig(SftConfig):
             raise ValueError("the head alone learns no words: take learns: language for them")
         if self.kept_views and (self.learns != "head" or len(self.stages) > 1):
             raise ValueError("kept_views suit one stage in which the head alone learns")
+        if self.head.type == "encoder" and self.optimizer == "muon":
+            raise ValueError("muon has one rate, and an encoder learns at encoder_lr: take adamw")
         if self.base == "fresh" and not self.checkpoint:
             raise ValueError("a new model has no entry of its own: give checkpoint too")
         if any(stage.reply for stage in self.stages) and not self.head.prompt:

@@ -52,6 +52,7 @@ LIGHT = {
     "uncertainty": True,
     "upsampling": "bilinear",
 }
+ENCODER = {"type": "encoder", "taps": [{"source": "text", "layer": -1}], "widths": [8, 6, 6, 4]}
 DPT = {
     "type": "dpt",
     "taps": [{"source": "deepstack", "layer": 0}] * 3 + [{"source": "text", "layer": -1}],
@@ -306,6 +307,10 @@ def test_a_dry_run_says_what_it_takes(written, capsys):
         {"depth_loss": "l2"},
         {"base": "fresh", "checkpoint": None},
         {"lora": {"rank": 2}},
+        {"head": ENCODER, "optimizer": "muon"},
+        {"head": {**ENCODER, "widths": [8, 8, 4]}},
+        {"zoom": [1.5, 0.5]},
+        {"zoom": [0, 1]},
     ],
     ids=str,
 )
@@ -325,9 +330,6 @@ def test_a_base_with_the_same_head_is_gone_on_from(written, head_alone):
     _, model = student(config)
     own = {HEAD_PREFIX + n: w for n, w in model.head.state_dict().items()}
     assert all(torch.equal(w, own[n]) for n, w in heads(weights(head_alone)).items())
-
-
-ENCODER = {"type": "encoder", "taps": [{"source": "text", "layer": -1}], "widths": [8, 6, 6, 4]}
 
 
 def test_an_encoder_begins_with_photographs_and_is_shipped_in_16_bit(written, monkeypatch):

@@ -45,7 +45,7 @@ from training.tools.edges import edges, grid_power, maps_of
 from training.tools.replicate import spent
 from training.tools.settings import keep_settings
 
-CONFIG = Path(__file__).parents[1] / "configs" / "tiny_dense.yaml"
+CONFIG = Path(__file__).parents[1] / "configs" / "ablate.yaml"
 RESULT, SECONDS = "result.json", "seconds.json"  # of a run, and of a phase of it
 REPORT = "ablate.json"
 TOKEN = 32  # pixels of an image token of the embedded model
