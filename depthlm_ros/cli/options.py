@@ -149,7 +149,7 @@ def add_grid_option(parser: argparse.ArgumentParser) -> None:
         type=count,
         metavar="N",
         help="or about every Nth pixel along both axes, 1: all of them; read from the map of a"
-        " checkpoint with a dense head unless --style says otherwise, since asking pixel by pixel"
+        " checkpoint with a dense head unless another style is chosen, since asking pixel by pixel"
         " takes long",
     )
 
