@@ -165,7 +165,7 @@ def look(place: Path, count, out) -> tuple:
 
 def main(arguments=None) -> None:
     parser = parser_of("training.preview", __doc__)
-    add_config(parser, *OPTIONS)
+    add_config(parser, *OPTIONS, also=", or a folder or .jsonl file of records")
     parser.add_argument(
         "--count",
         type=options.count,

@@ -11,6 +11,7 @@ from depthlm_ros.calibration import Calibration
 from depthlm_ros.checkpoints import DENSE, ROW_FILE, Checkpoint, find_checkpoint
 from depthlm_ros.cli.options import (
     RECORDS,
+    Labels,
     add_model_options,
     add_records_options,
     predictor_from,
@@ -127,9 +128,10 @@ def styles(args: argparse.Namespace, entry: Checkpoint) -> list[str]:
 
 
 def check_all(paths: Sequence[str], kind: str) -> None:
-    """RecordError where a record of these files cannot be asked about."""
-    records = Records(paths, kind)
-    check(records, len(records), need_images, Record.stated_kind, need_pixels)
+    """RecordError where a record of these files cannot be asked about; tells doubtful labels."""
+    records, labels = Records(paths, kind), Labels()
+    check(records, len(records), need_images, Record.stated_kind, need_pixels, labels)
+    labels.tell()
 
 
 def asked(predictor: Predictor, style: str, paths: Sequence[str], kind: str) -> Points:

@@ -15,6 +15,7 @@ from typing import Any
 from depthlm_ros.checkpoints import AVERAGES, DENSE, OVER, Checkpoint, weights_sha256
 from depthlm_ros.cli.options import (
     Doubts,
+    Labels,
     add_model_options,
     add_records_options,
     count,
@@ -299,11 +300,12 @@ def _run_distances(args) -> int:
 
 
 def _check_points(records, total, args) -> None:
-    points = []
+    labels = Labels()
     by_model = () if args.constant else (need_images, Record.stated_kind)
-    check(records, total, need_pixels, *by_model, lambda record: points.append(len(record)))
-    if not sum(points):
+    check(records, total, need_pixels, *by_model, labels)
+    if not labels.count:
         raise InputError(f"the records in {', '.join(args.records)} have no pixels to ask about")
+    labels.tell()
 
 
 def _other_way(args) -> argparse.Namespace:

@@ -10,7 +10,7 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import AVERAGES, DENSE, Checkpoint
 from depthlm_ros.data.frames import print_warning, read_frame
-from depthlm_ros.data.records import KINDS
+from depthlm_ros.data.records import KINDS, Record
 from depthlm_ros.engines import CHECKS
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import (
@@ -31,6 +31,7 @@ RECORDS = (
     ' height], "pixel_coords": [[u, v], ...], "depth": [metres, ...], "kind": "distance" or "z"}'
 )
 REMOTE = "urls", "model", "key_file", "timeout"  # options of the engine remote
+_FARTHEST_M = 1000.0  # no lidar measures so far
 _MOST_TOLD = 3  # cameras whose doubts are told; a zoom has as many as images
 
 
@@ -148,7 +149,7 @@ def add_grid_option(parser: argparse.ArgumentParser) -> None:
         type=count,
         metavar="N",
         help="or about every Nth pixel along both axes, 1: all of them; read from the map of a"
-        " checkpoint with a dense head unless --style says otherwise, since asking pixel by pixel"
+        " checkpoint with a dense head unless another style is chosen, since asking pixel by pixel"
         " takes long",
     )
 
@@ -230,6 +231,30 @@ class Doubts:
         self._told.append(camera)
         for sentence in found:
             print_warning(sentence)
+
+
+class Labels:
+    """Looks at the labels of records for data.records.check(), to doubt what is hardly metres.
+
+    count: labels seen.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._far = 0
+
+    def __call__(self, record: Record) -> None:
+        """A record that is asked about."""
+        self.count += len(record)
+        self._far += int((record.label_m > _FARTHEST_M).sum())
+
+    def tell(self) -> None:
+        """Print on stderr that most labels are too far away, if they are."""
+        if 2 * self._far > self.count:
+            print_warning(
+                f"{self._far} of {self.count} labels are beyond {_FARTHEST_M:g} m: depth is in"
+                " metres, are these millimetres?"
+            )
 
 
 def exit_code(ranges: Ranges | RangeMap) -> int:

@@ -218,6 +218,8 @@ def _other_kind(path: ImagePath) -> str:
         return "is an address: download the image, and give the file"
     if path == "-":
         return "is no file: an image that comes through a pipe is /dev/stdin"
+    if isinstance(path, str | Path) and Path(path).is_dir():
+        return "is a folder: name an image file in it"
     head = _head(path)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         return (

@@ -89,6 +89,10 @@ def _table(path):
             for row in np.flatnonzero(filled & (ends - starts <= _BLANK)):
                 file.seek(starts[row])
                 filled[row] = bool(file.read(ends[row] - starts[row]).strip(_SPACES))
+    except IsADirectoryError as error:
+        raise RecordError(
+            f"{path} is a folder: name the records files in it, such as {path}/*.jsonl"
+        ) from error
     except OSError as error:
         raise RecordError(f"records file {path} cannot be read: {error.strerror}") from error
     in_order = filled[: filled.sum()].all()

@@ -100,7 +100,19 @@ def part(checkpoint: Checkpoint, what: str, loader: Any, **options: Any) -> Any:
             ) from error
         raise CheckpointError(
             f"the {what} of {checkpoint.model} cannot be loaded: {first_line(error)}"
+            f"{_advice(checkpoint.model)}"
         ) from error
+
+
+def _advice(model: str) -> str:
+    """What to do about a model of the hub, whose own advice is lines long; "" for a folder."""
+    if Path(model).is_dir():
+        return ""
+    return (
+        f": where it is gated, ask for access at https://huggingface.co/{model} and log in by `hf"
+        f" auth login`; without a network, `hf download {model} --local-dir FOLDER` elsewhere and"
+        f" give that folder (with --entry {model}, in the node the parameter row)"
+    )
 
 
 def sizes_of(config: Any, dtype: torch.dtype) -> dict[str, int]:

@@ -18,7 +18,9 @@ from depthlm_ros.cli import parser
 from depthlm_ros.data.records import Records
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+IN_DOCS = sorted((ROOT / "docs").glob("*.md"))
+OF_FOLDERS = [ROOT / "depthlm_ros" / name / "README.md" for name in ("checkpoint_tiny", "demo")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *IN_DOCS, *OF_FOLDERS]
 SCRIPTS = "depthlm_node", "depthlm_demo_camera"
 COMMAND = re.compile(rf"(?:python3? -m (training[\w.]*)|(depthlm|{'|'.join(SCRIPTS)}))(?: (.*))?$")
 # One process for all, since torch takes seconds to be imported.
@@ -80,6 +82,26 @@ def test_the_pages_name_commands():
     """Or the tests below would find nothing wrong."""
     assert len(of_depthlm()) > 12
     assert {"training.sft", "training.synthetic"} <= {name for _, _, name, _ in commands()}
+
+
+def test_the_readme_leads_to_every_page():
+    links = re.findall(r"\]\((docs/\w+\.md)[#)]", read(ROOT / "README.md"))
+    assert set(links) == {f"docs/{page.name}" for page in IN_DOCS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_into_the_repository_leads_somewhere(page):
+    for path, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", read(page)):
+        to = (page.parent / path).resolve() if path else page
+        assert to.exists(), path
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", read(to), re.MULTILINE)
+            assert heading in [anchor(title) for title in titles], (path, heading)
+
+
+def anchor(title):
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize(("page", "whole", "words"), of_depthlm())

@@ -65,3 +65,19 @@ def test_eval_tells_the_first_cameras_and_counts_the_others(
     if doubts:
         assert [f"fx = {fx}," in line for fx, line in zip((50, 60, 70), doubts)] == [True] * 3
         assert doubts[3].endswith(": 2")
+
+
+@pytest.mark.parametrize("far", [1, 2])
+@pytest.mark.parametrize("command", ["eval", "intervals"])
+def test_labels_of_which_most_are_too_far_for_metres_are_answered_and_told(
+    command, far, run, image_file, tmp_path
+):
+    """One of three may be a mountain; two are the numbers of a depth image."""
+    depth = [2410.0, 1800.0 if far > 1 else 1.8, 2.0]
+    record = {"image": "a.png", "pixel_coords": [[30, 20], [10, 10], [5, 5]], "depth": depth}
+    path = tmp_path / "records.jsonl"
+    path.write_text(json.dumps({**record, "intrinsics": [40, 40, 31.5, 23.5, 64, 48]}))
+    code, _, err = run(command, path, "--kind", "z", *FAKE)
+    assert code == 0 and len(err.splitlines()) == far - 1
+    if far > 1:
+        assert "2 of 3" in err

@@ -30,6 +30,11 @@ def test_records_that_cannot_be_evaluated_name_file_and_line(run, tmp_path):
     assert "r.jsonl:1: " in calls[2] and "a.png" in calls[2]
 
 
+def test_a_folder_of_records_is_told_how_to_name_them(run, tmp_path):
+    code, _, err = run("eval", tmp_path, "--constant", "2")
+    assert code == 2 and f"{tmp_path}/*.jsonl" in err
+
+
 @pytest.mark.parametrize("command", ["eval", "calibrate", "intervals"])
 @pytest.mark.parametrize(
     "changed",

@@ -120,7 +120,8 @@ def test_a_video_is_named_as_such(tmp_path, content, named):
 
 
 @pytest.mark.parametrize(
-    ("path", "named"), [("https://a.example/b.png", "download"), ("-", "/dev/stdin")]
+    ("path", "named"),
+    [("https://a.example/b.png", "download"), ("-", "/dev/stdin"), ("/", "name an image file")],
 )
 def test_what_is_no_path_is_told_with_what_to_do(path, named):
     with pytest.raises(ImageError, match=named):

@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from depthlm_ros.checkpoints import PUBLISHED
 from depthlm_ros.errors import CheckpointError, InputError
 from depthlm_ros.models import loading
 from depthlm_ros.models.chat import Chat
@@ -27,6 +28,17 @@ def refusal(checkpoint, load=loading.load_parts):
         load(checkpoint)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_of_a_model_that_the_hub_does_not_give_it_is_told_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    known = PUBLISHED["facebook/VLM3-depth"]
+    absent = replace(known, model="depthlm_ros/is-nowhere")
+    assert "`hf auth login`" in refusal(absent)
+    assert "hf download depthlm_ros/is-nowhere --local-dir" in refusal(absent)
+    (tmp_path / "config.json").write_text("{}")
+    here = replace(known, model=str(tmp_path))
+    assert "hf " not in refusal(here, lambda found: loading.load_parts(found, weights=False))
 
 
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "qwen2_5_vl", "llava"])

@@ -183,7 +183,8 @@ def test_the_page_tells_every_code_and_every_status_with_its_number(first, numbe
 )
 def test_every_dotted_parameter_that_a_document_names_is_one(path):
     known = {about.metadata["name"] for about in (*fields(Settings), *own_parameters("left"))}
-    named = re.findall(r"\b(?:left\.)?(?:grid|input|query)\.[a-z_]+", path.read_text())
+    groups = "grid|input|query|points|overlay|remote"
+    named = re.findall(rf"(?<![/\w])(?:left\.)?(?:{groups})\.(?!md|yaml)[a-z_]+", path.read_text())
     assert set(named) <= known
 
 

@@ -131,3 +131,27 @@ def test_the_embedded_checkpoint_goes_on_learning_from_a_curated_folder(curated,
     folder = sft.train(shortened(config, 2))
     assert json.loads((folder / "depthlm.json").read_text())["name"] == "own_robot"
     assert "step 2: held-out" in capsys.readouterr().out
+
+
+PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text()
+
+
+def test_the_page_tells_the_splits_and_the_range_of_every_set():
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\w, ]+) \| [^|]+ \| ([\d.]+) to ([\d.]+) m \|", PAGE, re.MULTILINE
+    )
+    told = {name: (splits.split(", "), (float(a), float(b))) for name, splits, a, b in rows}
+    kinds = {name: kind for name, kind in sets.SETS.items() if kind is not Toy}
+    assert {n: list(kind.splits) for n, kind in kinds.items()} == {
+        n: s for n, (s, _) in told.items()
+    }
+    ranges = {n: kind.range_m for n, kind in kinds.items() if hasattr(kind, "range_m")}
+    assert len(ranges) > 6 and ranges.items() <= {n: r for n, (_, r) in told.items()}.items()
+
+
+def test_the_page_tells_the_sets_of_every_protocol():
+    (cells,) = re.findall(r"^\| sets \| ([^|]+) \| ([^|;]+); [^|]+ \|$", PAGE, re.MULTILINE)
+    columns = re.findall(r"^\| \| `(\w+)` \| `(\w+)` \|$", PAGE, re.MULTILINE)[0]
+    told = {name: cell.split(", ") for name, cell in zip(columns, cells, strict=True)}
+    had = {n: [f"{p.name}/{p.split}" for p in one.parts] for n, one in PROTOCOLS.items()}
+    assert told == had

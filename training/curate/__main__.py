@@ -87,13 +87,13 @@ def _add_bag(commands: Any) -> None:
     bag.add_argument(
         "--fixed", default="", metavar="FRAME", help="TF frame that stands still (the uppermost)"
     )
-    for name, metres in (("near", own.near_m), ("far", own.far_m)):
+    for name, which, metres in (("near", "nearest", own.near_m), ("far", "farthest", own.far_m)):
         bag.add_argument(
             f"--{name}",
             type=positive,
             default=metres,
             metavar="METRES",
-            help=f"the {name}est label (default {metres:g})",
+            help=f"the {which} label (default {metres:g})",
         )
     for name, seconds, what in (
         ("apart", own.apart_s, "most time between an image and its measurement"),

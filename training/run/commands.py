@@ -34,9 +34,10 @@ def parser_of(command: str, doc: str) -> ArgumentParser:
     )
 
 
-def add_config(parser: ArgumentParser, *names) -> None:
-    """The argument `config` and an option for each of these entries of it."""
-    parser.add_argument("config", help="a YAML file such as training/configs/tiny.yaml")
+def add_config(parser: ArgumentParser, *names, also: str = "") -> None:
+    """The argument `config` and an option for each of these entries of it. also: what else may be
+    given in its place."""
+    parser.add_argument("config", help=f"a YAML file such as training/configs/tiny.yaml{also}")
     for name in names:
         parser.add_argument(f"--{name}", help=CHANGES[name])
 

@@ -3,6 +3,8 @@
 
 import builtins
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +35,8 @@ def test_a_node_that_is_well_says_what_it_runs_and_how_fast(watch):
     camera = watched.reported("depthlm: camera camera", OK)
     assert camera["topic"] == "/image" and int(camera["images received"]) >= 1
     assert 0 <= float(camera["age of the newest image s"]) < 10
+    page = Path(__file__).parents[3] / "docs/interfaces.md"
+    assert {*model, *camera} <= set(re.findall(r"`([^`]+)`", page.read_text()))
 
 
 def test_status_is_kept_for_whoever_comes_late_and_holds_everything(watch):
