@@ -33,7 +33,7 @@ from training.data.shards import Shot, write_shard
 from training.fast import __main__ as fast
 from training.fast import finish, render
 from training.fast.lesson import Lesson
-from training.fast.network import Muon
+from training.fast.muon import Muon
 from training.fast.pool import IMAGE_BYTES, Pool, capacity_of, cut, patches
 from training.fast.recipe import Recipe
 from training.fast.teacher import WIDTH

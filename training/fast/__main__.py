@@ -31,7 +31,7 @@ from depthlm_ros.models.progress import silent
 from depthlm_ros.models.weights import read_weights
 from training.fast import render
 from training.fast.lesson import Lesson
-from training.fast.network import Muon
+from training.fast.muon import Muon
 from training.fast.pool import Pool, capacity_of
 from training.fast.recipe import Recipe
 from training.fast.teacher import WIDTH
