@@ -292,6 +292,13 @@ def from_zero(text: str) -> int:
     return int(text)
 
 
+def above_one(text: str) -> int:
+    """A whole number of at least 2, such as which of several blocks is held out."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"a whole number of 2 or more, got '{text}'")
+    return int(text)
+
+
 def positive(text: str) -> float:
     """A number above 0."""
     try:
