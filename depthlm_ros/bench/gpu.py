@@ -10,7 +10,6 @@ tries this script and measures nothing.
 """
 
 import copy
-import json
 import os
 import platform
 import time
@@ -30,6 +29,8 @@ from depthlm_ros.batcher import Batcher
 from depthlm_ros.bench.shapes import SIZES, Size, Text, Vision, build, find_size, view_of
 from depthlm_ros.bench.timing import memory_of
 from depthlm_ros.bench.work import peak_flops, work_of
+from depthlm_ros.data.records import strict_json
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.errors import InputError, first_line
 
 FILE = "gpu.json"
@@ -175,9 +176,8 @@ class _Report:
         self._write()
 
     def _write(self):
-        making = self.path.with_suffix(".making")
-        making.write_text(json.dumps(_plain(self._told), indent=1) + "\n")
-        os.replace(making, self.path)
+        with becoming(self.path) as part:
+            part.write_text(strict_json(self._told) + "\n")
 
 
 def _brief(found) -> str:
@@ -186,17 +186,6 @@ def _brief(found) -> str:
         return f"{found:.4g}" if isinstance(found, float) else str(found)
     shown = {k: v for k, v in found.items() if not isinstance(v, dict | list)}
     return ", ".join(f"{k} {_brief(v)}" for k, v in shown.items())
-
-
-def _plain(value):
-    """As JSON knows it: no NaN, no infinity."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 class GpuBench:

@@ -380,7 +380,7 @@ def test_weights_that_are_no_numbers_are_never_written(tmp_path, monkeypatch):
         fast.main(given.split())
     for path in out.glob("mean_*"):
         assert all(value.isfinite().all() for value in load_file(path).values())
-    assert not (out / "mean_100.safetensors").exists() and not list(out.glob("*.making"))
+    assert not (out / "mean_100.safetensors").exists() and not list(out.glob("*.part"))
     for line in (out / "log.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 

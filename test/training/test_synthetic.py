@@ -201,7 +201,7 @@ def test_making_shards_again_writes_only_the_missing_ones(tmp_path, capsys):
     first, second = sorted(tmp_path.glob("*.npz"))
     kept = first.stat().st_mtime_ns
     second.unlink()
-    (tmp_path / "heldout_0000002_2.123.tmp").write_bytes(b"half")
+    (tmp_path / "heldout_0000002_2.npz.123.part").write_bytes(b"half")
     synthetic.shards(tmp_path, 4, "heldout", size=2)
     assert first.stat().st_mtime_ns == kept and len(synthetic.read_shards(tmp_path)) == 4
     *_, output = capsys.readouterr().out.splitlines()

@@ -40,11 +40,10 @@ class Shot:
 
 
 def write_shard(path: Path, shots: list[Shot]) -> None:
-    """Write the shots under a temporary name and rename it, so that no half file is seen."""
+    """Write the shots under another name first, so that no half file is seen."""
     cameras = [s.frame.camera for s in shots]
     millimetres = [millimetres_of(s.distance_m, f"{s.kind} {s.seed}").ravel() for s in shots]
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with becoming(path, temporary), open(temporary, "wb") as file:
+    with becoming(path) as part, open(part, "wb") as file:
         np.savez(
             file,
             image=np.concatenate([s.frame.image.ravel() for s in shots]),

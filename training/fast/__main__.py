@@ -178,9 +178,8 @@ class Trainer:
         heads = {n: v.cpu() for n, v in zip(self.named, self.mean) if n.startswith("heads.")}
         if not all(bool(value.isfinite().all()) for value in (*state.values(), *heads.values())):
             return False
-        making = path.with_suffix(".making")
-        with becoming(path, making):
-            save_file({**state, **heads}, making, metadata={"format": "pt"})
+        with becoming(path) as part:
+            save_file({**state, **heads}, part, metadata={"format": "pt"})
         return True
 
     def run(self) -> None:

@@ -61,7 +61,7 @@ def stored(shot) -> tuple:
 
 
 def write_chunk(path, shots, source) -> None:
-    """A chunk of Shots, under a temporary name first."""
+    """A chunk of Shots, under another name first."""
     images = np.zeros((len(shots), *CANVAS, 3), np.uint8)
     metres = np.zeros((len(shots), *CANVAS), np.float16)
     sizes = np.zeros((len(shots), 2), np.int32)
@@ -70,8 +70,7 @@ def write_chunk(path, shots, source) -> None:
         sizes[index] = image.shape[:2]
         images[index, : image.shape[0], : image.shape[1]] = image
         metres[index, : image.shape[0], : image.shape[1]] = known
-    making = path.with_suffix(f".{os.getpid()}.making")
-    with becoming(path, making), open(making, "wb") as file:
+    with becoming(path) as part, open(part, "wb") as file:
         np.savez(file, image=images, metres=metres, size=sizes, source=np.array(source))
 
 
