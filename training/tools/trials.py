@@ -33,10 +33,10 @@ from depthlm_ros.predict import load_predictor
 from depthlm_ros.viz.tables import text_table
 from training.data.shards import read_shards
 from training.data.sources import evenly_spread
-from training.fast.__main__ import train
 from training.fast.finish import finish
 from training.fast.recipe import SOURCES, WEIGHTS, Recipe
 from training.fast.render import CHUNK
+from training.fast.trainer import Options, Trainer
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
@@ -127,11 +127,16 @@ class Trials:
         if trial.base:
             base = folder / "base"
             trial.base(tiny, base)
-        options = {**self._options, "base": base, "pool": self.pool, "out": folder / "run"}
-        options["capacity"] = CHUNK * chunks
+        options = Options(
+            pool=self.pool,
+            out=str(folder / "run"),
+            base=str(base),
+            capacity=CHUNK * chunks,
+            last_only=True,
+            **self._options,
+        )
         begun = spent()
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        train([*words, "--last-only"], trial.recipe)
+        Trainer(options, trial.recipe).run()
         seconds = spent() - begun
         made = finish(folder / "run/mean_100.safetensors", base, folder / "checkpoint")
         write_json(folder / RESULT, {"seconds": seconds, "sets": self._measured(str(made))})
