@@ -23,8 +23,8 @@ from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame, unify_focal
 from depthlm_ros.viz.tables import text_table
 from training.data.examples import of_shot
+from training.data.shards import read_shards
 from training.run.commands import errors_told, parser_of
-from training.synthetic import read_shards
 
 STEP = np.log(1.25)  # of log metres, from which a jump is an edge
 REACH = 16  # pixels on each side of an edge
