@@ -27,7 +27,7 @@ from depthlm_ros.evaluation.metrics import best_constant, measure
 from depthlm_ros.evaluation.uncertainty import covered
 from depthlm_ros.predict import load_predictor
 from training.data.loaded import LoadedRecord
-from training.data.shards import read_shards
+from training.data.shards import Shards
 from training.run.commands import errors_told, parser_of
 from training.synthetic import SPLITS, shot
 
@@ -53,7 +53,7 @@ def questions(count, pixels, split="heldout", first=0, shards=None):
 
 def shots(count, split="heldout", first=0, shards=None):
     """The Shots of these scenes; see questions()."""
-    found = read_shards(shards) if shards else None
+    found = Shards(shards) if shards else None
     if found is not None and first + count > len(found):
         raise InputError(
             f"{shards} holds {len(found)} images, not those from {first} to {first + count - 1}:"
@@ -111,7 +111,7 @@ def main(arguments=None) -> None:
     given = _parser().parse_args(arguments)
     with errors_told("training.heldout"):
         if given.count is None:
-            there = len(read_shards(given.shards)) - given.first if given.shards else SCENES
+            there = len(Shards(given.shards)) - given.first if given.shards else SCENES
             given.count = max(there, 1)
         scenes = given.count, given.pixels, given.split, given.first, given.shards
         if given.command == "records":

@@ -27,14 +27,12 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.cli import options
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
-from training.data.shards import Shard, Shot, read_shards, write_shard
+from training.data.shards import Shard, Shot, write_shard
 from training.run.commands import errors_told, parser_of
 from training.scenes import exhibits
 from training.scenes.boxes import places, rooms
 from training.scenes.boxes.camera_work import developed, random_camera, render, worth_showing
 from training.scenes.roads import HELD_OUT, road_shot
-
-__all__ = ["SPLITS", "WORLDS", "Shot", "demo_shot", "drawer", "read_shards", "shot"]
 
 SPLITS = {"train": 1, "heldout": 2}
 WORLDS = {

@@ -120,7 +120,8 @@ class Shard(Sequence):
 
 
 class Shards(Sequence):
-    """The shots of all shards of a folder, in the order of the file names."""
+    """The shots of all shards of a folder, in the order of the file names. Raises InputError where
+    there is none."""
 
     def __init__(self, folder):
         paths = sorted(Path(folder).glob("*.npz"))
@@ -141,8 +142,3 @@ class Shards(Sequence):
         which = int(np.searchsorted(self._ends, i, side="right"))
         first = int(self._ends[which - 1]) if which else 0
         return self._shards[which][i - first]
-
-
-def read_shards(folder) -> Shards:
-    """All shots of a folder as a sequence; raises InputError where there is none."""
-    return Shards(folder)

@@ -37,7 +37,7 @@ from depthlm_ros.predict import Predictor, load_predictor
 from depthlm_ros.viz.tables import text_table
 from training import dense
 from training.config import DenseConfig, read_config, without_head
-from training.data.shards import read_shards
+from training.data.shards import Shards
 from training.data.sources import evenly_spread
 from training.run.base import derived, find_base
 from training.run.commands import errors_told, parser_of
@@ -121,7 +121,7 @@ class HeldOutSet:
     def __init__(self, place: str, images: int):
         self.name = place
         self.is_rendered = Path(place).is_dir()
-        self._items = read_shards(place) if self.is_rendered else Records(place)
+        self._items = Shards(place) if self.is_rendered else Records(place)
         if not len(self._items):
             raise InputError(f"{place} holds no image")
         self._chosen = evenly_spread(len(self._items), images)

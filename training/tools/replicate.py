@@ -24,7 +24,7 @@ from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame
 from training import grpo, sft
 from training.config import GrpoConfig, Stage, read_config
-from training.data.shards import Shot, read_shards, write_shard
+from training.data.shards import Shards, Shot, write_shard
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
@@ -217,7 +217,7 @@ class Replication:
         copy = self.out / "raw" / "shots.npz"
         if raw and not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            write_shard(copy, [claimed(shot) for shot in read_shards(self.data)])
+            write_shard(copy, [claimed(shot) for shot in Shards(self.data)])
         return copy.parent if raw else Path(self.data)
 
     def _measured(self, folder, arm) -> dict:

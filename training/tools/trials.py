@@ -31,7 +31,7 @@ from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate
 from depthlm_ros.evaluation.metrics import delta1, scene_numbers
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.viz.tables import text_table
-from training.data.shards import read_shards
+from training.data.shards import Shards
 from training.data.sources import evenly_spread
 from training.fast.finish import finish
 from training.fast.recipe import SOURCES, WEIGHTS, Recipe
@@ -182,7 +182,7 @@ class Trials:
 
     def _points(self, place: str, predictor) -> Points:
         if Path(place).is_dir():
-            count = min(self._images, len(read_shards(place)))
+            count = min(self._images, len(Shards(place)))
             return answered(predictor, self._style, questions(count, PIXELS, shards=place))
         return evaluate(self._records(place), PredictorAnswers(predictor, self._style))
 
