@@ -27,6 +27,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.cli import options
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
+from depthlm_ros.viz.sheets import sheet_path
 from training.data.shards import Shard, Shot, write_shard
 from training.run.commands import errors_told, parser_of
 from training.scenes import exhibits
@@ -249,9 +250,9 @@ def _draw(given):
         raise InputError(f"the world of {given.world} has the splits {', '.join(splits)}")
     draw = drawer(given.world, given.assets)
     if given.command == "sheet":
-        exhibits.check_sheet(given.out)
+        sheet_path(given.out)
         numbers = range(given.first, given.first + given.count)
-        exhibits.write_sheet([draw(i, given.split) for i in numbers], given.out)
+        exhibits.write_shots([draw(i, given.split) for i in numbers], given.out)
     else:
         where = given.out, given.count, given.split
         shards(*where, given.workers, given.size, draw, given.first, given.every)

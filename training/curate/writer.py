@@ -40,6 +40,7 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.viz.progress import progress_bar
 from training.curate.maker import Made, Maker, Wishes
 from training.curate.sample import DataSet, Key
+from training.data.sources import evenly_spread
 from training.run.run_folder import write_json
 
 FORMAT = 1  # of the folder; one of another format is refused
@@ -229,8 +230,8 @@ def _check_disk(
     folder = maker.folder / ".estimate"
     trial = Maker(maker.data_set, folder, maker.wishes)
     try:
-        for i in np.unique(np.linspace(0, len(keys) - 1, TRIED).astype(int)):
-            made = trial(keys[int(i)])
+        for i in evenly_spread(len(keys), TRIED):
+            made = trial(keys[i])
             if made.record is not None:
                 files = [made.record.image, made.record.depth_path]
                 size = sum(path.stat().st_size for path in files if path)
