@@ -107,7 +107,7 @@ def _add_remote_options(parser: argparse.ArgumentParser) -> None:
     remote = parser.add_argument_group("with --engine remote")
     remote.add_argument(
         "--remote-urls",
-        type=urls,
+        type=words,
         metavar="URL,URL",
         help="addresses of the servers, such as http://gpu:8000 (`depthlm serve` starts one)",
     )
@@ -248,8 +248,8 @@ def pixel(text: str) -> tuple[float, float]:
     return u, v
 
 
-def urls(text: str) -> tuple[str, ...]:
-    """("http://a:8000", "http://b:8000") of "http://a:8000,http://b:8000"."""
+def words(text: str) -> tuple[str, ...]:
+    """("marker", "position") of "marker,position"."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

@@ -27,6 +27,7 @@ from depthlm_ros.ros.convert import camera_info_message, image_message
 from depthlm_ros.ros.parameters import Settings
 from depthlm_ros.ros.serve import detections
 from depthlm_ros.ros.serve.detections import open_detections
+from depthlm_ros.ros.serve.frames import Frames
 from depthlm_ros.ros.serve.queries import Asking
 from depthlm_ros.worker.worker import Worker
 
@@ -125,7 +126,8 @@ def detector(monkeypatch):
         inputs=Inputs(topics, Settings(), "left/", Ahead(worker)),
         outputs=SimpleNamespace(show=lambda header, answered: None),
     )
-    asking = Immediate(topics, [port], worker, SimpleNamespace(now=Settings()))
+    settings = SimpleNamespace(now=Settings())
+    asking = Immediate(topics, [port], worker, settings, Frames(topics))
     while worker.problem:
         time.sleep(0.01)
     port.inputs.start()
