@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from depthlm_ros.calibration import Calibration
 from depthlm_ros.camera import Camera
 from depthlm_ros.data.files import sha256
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.dense.spec import HeadSpec, Tap
 from depthlm_ros.entries import bad_entries
 from depthlm_ros.errors import CheckpointError, UnsupportedError
@@ -191,9 +192,8 @@ class Checkpoint:
     def write(self, folder: str | Path) -> None:
         """Write the entry into the folder of its weights; the old one stays until it is whole."""
         entry = {k: v for k, v in asdict(self).items() if k != "model"}
-        part = Path(folder, ROW_FILE + ".part")
-        part.write_text(json.dumps(entry, indent=2) + "\n")
-        part.replace(Path(folder, ROW_FILE))
+        with becoming(Path(folder, ROW_FILE)) as part:
+            part.write_text(json.dumps(entry, indent=2) + "\n")
 
 
 def _averaged(style: str) -> list[str]:

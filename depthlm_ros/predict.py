@@ -28,7 +28,7 @@ from depthlm_ros.errors import DepthLMError, EngineError, InputError, Unsupporte
 from depthlm_ros.models.progress import silent, span
 from depthlm_ros.question import PointingStyle, Question, Style
 from depthlm_ros.ranges import Both, Part, RangeMap, Ranges, RangesJob, Status
-from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal
+from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal, usual_frame
 
 CHEAPEST = ("position", "coordinates", "marker")  # styles of questions, to choose one for grids
 # Styles that an engine cannot do, and why; local does all.
@@ -43,8 +43,6 @@ STEP_S = 0.1  # seconds of a step, which a new question waits for
 # A remote step waits for the network several times, however many questions it takes; so many
 # share it, and the server, not the step, decides who computes when.
 REMOTE_STEP_S = 1.0
-# Of the focal length: the image of a camera that sees 60 degrees across, four by three.
-USUAL_WIDTH, USUAL_HEIGHT = 1.143, 0.857
 NO_AVERAGE = "none"
 
 
@@ -290,9 +288,10 @@ def _warm_up(predictor: Predictor, progress: Callable[[float, str], None]) -> No
 
     What fails is logged and no error: the user's own images may be smaller.
     """
-    frame = usual_frame(predictor.checkpoint)
+    checkpoint = predictor.checkpoint
+    frame = usual_frame(checkpoint.focal_px, checkpoint.largest_view)
     middle = [(frame.camera.cx, frame.camera.cy)]
-    styles = predictor.checkpoint.styles
+    styles = checkpoint.styles
     for index, style in enumerate(styles):
         progress(index / len(styles), f"warming up, {style}")
         try:
@@ -300,15 +299,6 @@ def _warm_up(predictor: Predictor, progress: Callable[[float, str], None]) -> No
         except DepthLMError as error:
             logging.getLogger(__name__).warning("no warm-up in %s style: %s", style, error)
     progress(1.0, "ready")
-
-
-def usual_frame(checkpoint: Checkpoint) -> Frame:
-    """A grey Frame at the checkpoint's focal length, of the size that most cameras have then."""
-    focal_px, largest = checkpoint.focal_px, checkpoint.largest_view
-    width = min(int(focal_px * USUAL_WIDTH), largest[0])
-    height = min(int(focal_px * USUAL_HEIGHT), largest[1])
-    camera = Camera(width, height, focal_px, focal_px, width / 2, height / 2)
-    return Frame(np.full((height, width, 3), 128, np.uint8), camera)
 
 
 class AskingPredictor:

@@ -26,6 +26,8 @@ TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (Dept
 STRIP = 200_000  # pixels of a resize; fewer are not worth a thread
 MOST_ROUNDING = 0.125  # of a side, by which rounding it to whole image tokens may change it
 PADDING = 128  # grey: the colour that normalised images have about zero for
+# Of the focal length: the image of a camera that sees 60 degrees across, four by three.
+USUAL_WIDTH, USUAL_HEIGHT = 1.143, 0.857
 
 
 @dataclass(frozen=True)
@@ -326,6 +328,15 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
         )
     scaled = camera.scaled(sx, sy, width, height)
     return View(frame.resized(width, height), scaled, frame, (sx, sy))
+
+
+def usual_frame(focal_px: float, largest: tuple[int, int]) -> Frame:
+    """A grey Frame of the size that most cameras have at this focal length, at most `largest`
+    (width, height) in pixels."""
+    width = min(int(focal_px * USUAL_WIDTH), largest[0])
+    height = min(int(focal_px * USUAL_HEIGHT), largest[1])
+    camera = Camera(width, height, focal_px, focal_px, width / 2, height / 2)
+    return Frame(np.full((height, width, 3), PADDING, np.uint8), camera)
 
 
 def bicubic(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -4,7 +4,7 @@
 import pytest
 
 from depthlm_ros.bench.shapes import SIZES, view_of
-from depthlm_ros.bench.timing import Contestant, Stopwatch
+from depthlm_ros.bench.timing import Contestant, Stopwatch, questions_about
 from depthlm_ros.engines import Reply
 from depthlm_ros.question import STYLES
 
@@ -133,7 +133,7 @@ def test_another_error_in_the_search_is_not_taken_for_lack_of_memory(scripted):
 def test_questions_are_the_same_in_every_run_and_all_can_be_asked(scripted):
     watch, _ = scripted()
     marker, again = STYLES["marker"](), STYLES["marker"]()
-    asked = [question.pixel for question in watch.questions(marker, 50)]
-    assert asked == [question.pixel for question in watch.questions(again, 50)]
+    asked = [question.pixel for question in questions_about(watch.view, marker, 50)]
+    assert asked == [question.pixel for question in questions_about(watch.view, again, 50)]
     assert all(marker.can_ask(watch.view, pixel) for pixel in asked)
     assert len(set(asked)) > 45

@@ -150,6 +150,16 @@ def test_nothing_in_the_package_imports_training():
     assert guilty == []
 
 
+def test_nothing_needs_the_tools_around_training():
+    guilty = [
+        name
+        for name, path in MODULES.items()
+        for full, _ in imports(path)
+        if inside(full, ["training.tools"]) and not inside(name, ["training.tools"])
+    ]
+    assert guilty == []
+
+
 def test_only_subcommands_import_ros_and_only_inside_functions():
     for name in PACKAGED:
         if inside(own(name), ["ros"]):

@@ -9,7 +9,8 @@ from depthlm_ros import predict
 from depthlm_ros.checkpoints import find_checkpoint
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import EngineError
-from depthlm_ros.predict import load_predictor, usual_frame
+from depthlm_ros.predict import load_predictor
+from depthlm_ros.view import usual_frame
 
 TINY = replace(find_checkpoint("tiny"), head=None, calibration={})
 
@@ -55,7 +56,7 @@ def test_each_style_is_asked_once_and_its_scene_closed(loaded):
     [(1000.0, (1400, 1200), (1143, 857)), (1400.0, (1400, 1000), (1400, 1000))],
 )
 def test_the_frame_is_that_of_a_usual_camera_and_at_most_the_largest(focal_px, largest, size):
-    camera = usual_frame(replace(TINY, focal_px=focal_px, largest_view=largest)).camera
+    camera = usual_frame(focal_px, largest).camera
     assert (camera.width, camera.height, camera.fx) == (*size, focal_px)
 
 
@@ -78,6 +79,6 @@ def test_a_warm_engine_knows_its_pace():
     """So its first step already takes several questions."""
     pytest.importorskip("torch")
     predictor = load_predictor("tiny", device="cpu")
-    frame = usual_frame(predictor.checkpoint)
+    frame = usual_frame(TINY.focal_px, TINY.largest_view)
     predictor.start(frame, [(20, 20)] * 3, style="coordinates")
     assert predictor.run_once() and predictor.stats().batch_size > 1

@@ -12,7 +12,7 @@ what is fitted and what is tested. The third measures the map of a checkpoint wi
 every pixel. Scenes are of the split "heldout", which training never sees, or of --shards.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -26,23 +26,13 @@ from depthlm_ros.evaluation.maps import MappedScene, measure_maps
 from depthlm_ros.evaluation.metrics import best_constant, measure
 from depthlm_ros.evaluation.uncertainty import covered
 from depthlm_ros.predict import load_predictor
-from depthlm_ros.view import Frame
+from training.data.loaded import LoadedRecord
+from training.data.shards import Shards
 from training.run.commands import errors_told, parser_of
-from training.synthetic import SPLITS, read_shards, shot
+from training.synthetic import SPLITS, shot
 
 COMMANDS = "measure", "records", "maps"
 SCENES = 200  # without shards
-
-
-@dataclass(frozen=True, eq=False)
-class Scene(Record):
-    """A record whose image is in memory."""
-
-    loaded: Frame = None
-
-    def frame(self) -> Frame:
-        """The image with its camera."""
-        return self.loaded
 
 
 def questions(count, pixels, split="heldout", first=0, shards=None):
@@ -63,7 +53,7 @@ def questions(count, pixels, split="heldout", first=0, shards=None):
 
 def shots(count, split="heldout", first=0, shards=None):
     """The Shots of these scenes; see questions()."""
-    found = read_shards(shards) if shards else None
+    found = Shards(shards) if shards else None
     if found is not None and first + count > len(found):
         raise InputError(
             f"{shards} holds {len(found)} images, not those from {first} to {first + count - 1}:"
@@ -75,11 +65,8 @@ def shots(count, split="heldout", first=0, shards=None):
 
 def answered(predictor, style, asked):
     """The evaluated Points of questions()."""
-    scenes = (
-        Scene(Path(), frame.camera, places, truth, "distance", f"scene {i}", loaded=frame)
-        for i, (frame, places, truth) in enumerate(asked)
-    )
-    return evaluate(scenes, PredictorAnswers(predictor, style))
+    records = (LoadedRecord.of(*one, f"scene {i}") for i, one in enumerate(asked))
+    return evaluate(records, PredictorAnswers(predictor, style))
 
 
 def measured(predictor, style, asked) -> dict:
@@ -124,9 +111,8 @@ def main(arguments=None) -> None:
     given = _parser().parse_args(arguments)
     with errors_told("training.heldout"):
         if given.count is None:
-            given.count = (
-                max(len(read_shards(given.shards)) - given.first, 1) if given.shards else 200
-            )
+            there = len(Shards(given.shards)) - given.first if given.shards else SCENES
+            given.count = max(there, 1)
         scenes = given.count, given.pixels, given.split, given.first, given.shards
         if given.command == "records":
             print(f"wrote {write_scenes(given.out, *scenes)}")

@@ -24,8 +24,9 @@ from depthlm_ros.cli import options
 from depthlm_ros.data.records import Records
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.viz.overlay import distance_colours, distance_limits
+from depthlm_ros.viz.sheets import write_sheet
 from training.config import config_kind, read_config
-from training.curate.look import described, write_sheet
+from training.curate.look import described, write_looks
 from training.data.collate import Collator
 from training.data.maps import log_map
 from training.data.rows import stage_rows
@@ -33,6 +34,7 @@ from training.run.base import ready_base
 from training.run.commands import add_config, changes, errors_told, parser_of
 
 WIDTH, ACROSS = 480, 3  # of an image on the sheet in pixels, and of the sheet in images
+ACROSS_MAPS = 4  # where each image has its map beside it
 CIRCLE = 4
 OPTIONS = "data", "base"
 
@@ -46,7 +48,9 @@ def preview(config, count, out) -> tuple:
     chosen = [(i, stage, rows[i]) for i, stage in _numbers(config, count)]
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    _sheet([row for *_, row in chosen], parts.checkpoint.head).save(out / "rows.png")
+    head = parts.checkpoint.head
+    cells = [cell for *_, row in chosen for cell in _cells(row, head)]
+    write_sheet(cells, ACROSS_MAPS if head else ACROSS, out / "rows.png")
     (out / "rows.txt").write_text("\n".join(described_row(collator, *one) for one in chosen))
     return out / "rows.png", out / "rows.txt"
 
@@ -109,19 +113,11 @@ def _label(asked) -> str:
     return f"{asked.metres:.2f} m" if hasattr(asked, "metres") else repr(asked.answer)
 
 
-def _sheet(rows, head) -> Image.Image:
-    """Rows of cells; of a dense head two images a line, each with its map beside it."""
-    across = ACROSS
+def _cells(row, head) -> list[Image.Image]:
+    """A row's image, with its map beside it where there is a dense head, else with any second."""
     if head:
-        across = 4
-        cells = [cell for row in rows for cell in (_cell(row), _map_cell(row, head.kind))]
-    else:
-        cells = [cell for row in rows for cell in (_cell(row), *map(_fitted, row.more))]
-    height = max(cell.height for cell in cells)
-    sheet = Image.new("RGB", (WIDTH * across, height * -(-len(cells) // across)))
-    for i, cell in enumerate(cells):
-        sheet.paste(cell, (i % across * WIDTH, i // across * height))
-    return sheet
+        return [_cell(row), _map_cell(row, head.kind)]
+    return [_cell(row), *map(_fitted, row.more)]
 
 
 def _map_cell(row, kind) -> Image.Image:
@@ -160,7 +156,7 @@ def look(place: Path, count, out) -> tuple:
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "labels.txt").write_text(described(records) + "\n")
-    return write_sheet(records, count, out / "labels.jpg"), out / "labels.txt"
+    return write_looks(records, count, out / "labels.jpg"), out / "labels.txt"
 
 
 def main(arguments=None) -> None:

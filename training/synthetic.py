@@ -27,14 +27,13 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.cli import options
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
-from training.data.shards import Shard, Shot, read_shards, write_shard
+from depthlm_ros.viz.sheets import sheet_path
+from training.data.shards import Shard, Shot, write_shard
 from training.run.commands import errors_told, parser_of
 from training.scenes import exhibits
 from training.scenes.boxes import places, rooms
 from training.scenes.boxes.camera_work import developed, random_camera, render, worth_showing
 from training.scenes.roads import HELD_OUT, road_shot
-
-__all__ = ["SPLITS", "WORLDS", "Shot", "demo_shot", "drawer", "read_shards", "shot"]
 
 SPLITS = {"train": 1, "heldout": 2}
 WORLDS = {
@@ -251,9 +250,9 @@ def _draw(given):
         raise InputError(f"the world of {given.world} has the splits {', '.join(splits)}")
     draw = drawer(given.world, given.assets)
     if given.command == "sheet":
-        exhibits.check_sheet(given.out)
+        sheet_path(given.out)
         numbers = range(given.first, given.first + given.count)
-        exhibits.write_sheet([draw(i, given.split) for i in numbers], given.out)
+        exhibits.write_shots([draw(i, given.split) for i in numbers], given.out)
     else:
         where = given.out, given.count, given.split
         shards(*where, given.workers, given.size, draw, given.first, given.every)

@@ -7,7 +7,8 @@ definitions, and everything else stays bytes. The storage classes of rosbags are
 that it does not document; read in version 0.11.9.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -126,12 +127,41 @@ class RawReader(Reader):
                 f"a message of type {kind} cannot be decoded: {first_line(error)}"
             ) from error
 
+    def first_message(self, topic: str) -> Any:
+        """The first message on a topic, of a standard type, that can be decoded; None where there
+        is none."""
+        connections = [c for c in self.connections if c.topic == topic]
+        if not connections:
+            return None
+        for connection, _, raw in self.messages(connections):
+            with suppress(InputError):
+                return self.deserialize(raw, connection.msgtype)
+        return None
+
+    def chosen(self, named: str, among: Sequence[str], what: str, option: str) -> str:
+        """The named one of these topics, "" for the only one there is. InputError says which there
+        are; what: they carry; option: of the command line, to name one."""
+        if named in among:
+            return named
+        if not named and len(among) == 1:
+            return among[0]
+        there = ", ".join(f"{topic} ({self.topics[topic].msgcount})" for topic in among)
+        asked = f"no {what} on {named}" if named else f"{len(among)} topics of {what}"
+        raise InputError(f"{self.path} has {asked}; give {option}; there: {there or 'none'}")
+
     def _unreadable(self, error):
         reason = f"{type(error).__name__}: {first_line(error)}"
         return InputError(
             f"{self.path} cannot be read as a rosbag2 recording ({reason}). If it was cut off,"
             " repair it with `ros2 bag reindex FOLDER` or `mcap recover FILE`"
         )
+
+
+def info_beside(topic: str) -> str:
+    """The topic of camera_info beside one of images or depth images, as cameras name it: the last
+    word replaced, a transport left out."""
+    plain = topic.removesuffix("/compressed").removesuffix("/compressedDepth")
+    return plain.rpartition("/")[0] + "/camera_info"
 
 
 def definition(connection: Connection) -> dict[str, str]:

@@ -5,13 +5,12 @@ Folders with metadata.yaml, .mcap and .db3 files, without ROS 2.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from math import inf
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from depthlm_ros.bags.reader import RawReader
+from depthlm_ros.bags.reader import RawReader, info_beside
 from depthlm_ros.data.frames import print_warning
 from depthlm_ros.errors import InputError
 from depthlm_ros.msgs.pairing import Pairing
@@ -60,7 +59,7 @@ class Recording:
             self.topic = self._chosen(topic, (IMAGE, COMPRESSED), "images", "--topic")
             self.info = info
             if info is not None:
-                named = info or self._sibling()
+                named = info or info_beside(self.topic)
                 self.info = self._chosen(named, (INFO,), "camera_info", "--info or --camera")
         except InputError:
             self.reader.close()
@@ -89,7 +88,8 @@ class Recording:
         is the one that the node would take (msgs/pairing.py): of the image's own stamp, also
         where it was stored after its image; else the newest, before the first one the first.
         """
-        index, pairing = 0, Pairing(live=False, info=self._first_info())
+        first_info = None if self.info is None else self.reader.first_message(self.info)
+        index, pairing = 0, Pairing(live=False, info=first_info)
         wanted = [c for c in self.reader.connections if c.topic in (self.topic, self.info)]
         for connection, time_ns, raw in self.reader.messages(wanted):
             if connection.topic == self.info:
@@ -116,30 +116,9 @@ class Recording:
 
     def _chosen(self, topic, kinds, what, option) -> str:
         """The topic, or the only one of these kinds; InputError says which there are."""
-        there = {t: i.msgcount for t, i in self.reader.topics.items() if i.msgtype in kinds}
-        there = {name: count for name, count in there.items() if count}
-        if topic in there:
-            return topic
-        if not topic and len(there) == 1:
-            return next(iter(there))
-        named = ", ".join(f"{name} ({count})" for name, count in there.items()) or "none"
-        asked = f"no {what} on {topic}" if topic else f"several topics or none of {what}"
-        raise InputError(f"{self.path} has {asked}; give {option}; there: {named}")
-
-    def _sibling(self) -> str:
-        """As cameras name it: the last word of the topic replaced, a transport left out."""
-        plain = self.topic.removesuffix("/compressed")
-        return plain.rpartition("/")[0] + "/camera_info"
-
-    def _first_info(self):
-        """The first camera_info that can be decoded."""
-        if self.info is None:
-            return None
-        wanted = [c for c in self.reader.connections if c.topic == self.info]
-        for _, _, raw in self.reader.messages(wanted):
-            with suppress(InputError):
-                return self.reader.deserialize(raw, INFO)
-        return None
+        topics = self.reader.topics.items()
+        there = [name for name, of in topics if of.msgtype in kinds and of.msgcount]
+        return self.reader.chosen(topic, there, what, option)
 
 
 def _as_recorded(pairs):

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from itertools import chain
 
 from depthlm_ros.bench.shapes import build, find_size, view_of
-from depthlm_ros.bench.timing import Contestant, Stopwatch, memory_of, with_ratios, yardstick
+from depthlm_ros.bench.timing import (
+    Contestant,
+    Stopwatch,
+    memory_of,
+    questions_about,
+    with_ratios,
+    yardstick,
+)
 from depthlm_ros.bench.weights import TREE
 from depthlm_ros.bench.work import peak_flops, work_of
 from depthlm_ros.engines import is_checked
@@ -108,7 +115,9 @@ def _work(loaded, watch, styles) -> dict:
     prompts = Prompts(loaded)
     askers = {style: loaded.checkpoint.asker(style) for style in styles}
     return {
-        style: work_of(loaded, prompts, watch.view, asker, watch.questions(asker, COUNTED))
+        style: work_of(
+            loaded, prompts, watch.view, asker, questions_about(watch.view, asker, COUNTED)
+        )
         for style, asker in askers.items()
     }
 
@@ -134,8 +143,7 @@ def _local(loaded, watch, styles, ns, check):
     """Rows of the fast engine, its steps as large as it likes."""
     from depthlm_ros.engines.local.engine import LocalEngine
 
-    engine = LocalEngine(loaded, check=check)
-    _convince(engine.checker)
+    engine = convinced(LocalEngine(loaded, check=check))
     for style in styles:
         contestant = Contestant("local", engine, loaded.checkpoint.asker(style))
         watch.sample(contestant, 1, 1)
@@ -143,9 +151,12 @@ def _local(loaded, watch, styles, ns, check):
     engine.close()
 
 
-def _convince(checker):
-    """Make every check and take it for passed, as nearly all of a trained model's are: random
-    weights never say the closing words, and free decoding would be timed instead."""
+def convinced(engine):
+    """The LocalEngine, which makes every check and takes it for passed, as nearly all of a trained
+    model's are: random weights never say the closing words, and free decoding would be timed
+    instead."""
+    checker = engine.checker
     agreed, holds = checker.agreed, checker.holds
     checker.agreed = lambda *asked: [True for _ in agreed(*asked)]
     checker.holds = lambda *asked: [True for _ in holds(*asked)]
+    return engine

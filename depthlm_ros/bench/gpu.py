@@ -10,7 +10,6 @@ tries this script and measures nothing.
 """
 
 import copy
-import json
 import os
 import platform
 import time
@@ -27,9 +26,12 @@ from typing import Any
 import numpy as np
 
 from depthlm_ros.batcher import Batcher
+from depthlm_ros.bench.compare import PUBLISHED_TOKENS, convinced
 from depthlm_ros.bench.shapes import SIZES, Size, Text, Vision, build, find_size, view_of
-from depthlm_ros.bench.timing import memory_of
+from depthlm_ros.bench.timing import memory_of, questions_about
 from depthlm_ros.bench.work import peak_flops, work_of
+from depthlm_ros.data.records import strict_json
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.errors import InputError, first_line
 
 FILE = "gpu.json"
@@ -175,9 +177,8 @@ class _Report:
         self._write()
 
     def _write(self):
-        making = self.path.with_suffix(".making")
-        making.write_text(json.dumps(_plain(self._told), indent=1) + "\n")
-        os.replace(making, self.path)
+        with becoming(self.path) as part:
+            part.write_text(strict_json(self._told) + "\n")
 
 
 def _brief(found) -> str:
@@ -186,17 +187,6 @@ def _brief(found) -> str:
         return f"{found:.4g}" if isinstance(found, float) else str(found)
     shown = {k: v for k, v in found.items() if not isinstance(v, dict | list)}
     return ", ".join(f"{k} {_brief(v)}" for k, v in shown.items())
-
-
-def _plain(value):
-    """As JSON knows it: no NaN, no infinity."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 class GpuBench:
@@ -430,7 +420,7 @@ def _read(engine, view, asker, count) -> tuple:
     engine.reader.probabilities = listening
     scene = engine.open([view], asker)
     try:
-        replies = engine.step([(scene, q) for q in _questions(view, asker, count)])
+        replies = engine.step([(scene, q) for q in questions_about(view, asker, count)])
     finally:
         scene.close()
         engine.reader.probabilities = plain
@@ -456,29 +446,14 @@ def _apart(here, expected) -> dict:
     }
 
 
-def _questions(view, asker, count, seed=0) -> list:
-    """Questions about random pixels that can be asked; more of them begin with the fewer."""
-    size = view.camera.width, view.camera.height
-    pixels = np.random.default_rng(seed).integers(0, size, (count, 2))
-    return [asker.question(view, asker.nearest_askable(view, pixel)) for pixel in pixels]
-
-
 # ---- how fast is it ----------------------------------------------------------------------------
 
 
-@contextmanager
-def _engine(bench, loaded):
-    """The fast engine, every check made and taken for passed: random weights never say the
-    closing words, and free decoding would be timed instead."""
+def _engine(loaded):
+    """The fast engine, with checks that cost what they cost and never fail."""
     from depthlm_ros.engines.local.engine import LocalEngine
 
-    engine = LocalEngine(loaded)
-    agreed = engine.checker.agreed
-    engine.checker.agreed = lambda *asked: [True for _ in agreed(*asked)]
-    try:
-        yield engine
-    finally:
-        engine.checker.agreed = agreed
+    return convinced(LocalEngine(loaded))
 
 
 def _cells(bench, name, counts):
@@ -495,20 +470,20 @@ def _cells(bench, name, counts):
             "resident_gb": bench.memory.peak() / 1e9,
         },
     )
-    with _engine(bench, loaded) as engine:
-        for style in counts.keys() & size.wording.keys():
-            _opened(bench, engine, view, loaded.checkpoint.asker(style), 1)  # the first warms up
-        for style in (s for s in counts if s in size.wording):
-            asker = loaded.checkpoint.asker(style)
-            for count in counts[style]:
-                cell = _cell(bench, engine, view, asker, count)
-                cell |= _work(loaded, engine, view, asker, count, cell)
-                if style in goals:
-                    cell["goal_ms"] = goals[style]
-                    cell["met"] = cell["direct_ms"] <= goals[style]
-                if "first" in goals and count == 1:
-                    cell["goal_first_ms"] = goals["first"]
-                yield f"{style} {count}", cell
+    engine = _engine(loaded)
+    for style in counts.keys() & size.wording.keys():
+        _opened(bench, engine, view, loaded.checkpoint.asker(style), 1)  # the first warms up
+    for style in (s for s in counts if s in size.wording):
+        asker = loaded.checkpoint.asker(style)
+        for count in counts[style]:
+            cell = _cell(bench, engine, view, asker, count)
+            cell |= _work(loaded, engine, view, asker, count, cell)
+            if style in goals:
+                cell["goal_ms"] = goals[style]
+                cell["met"] = cell["direct_ms"] <= goals[style]
+            if "first" in goals and count == 1:
+                cell["goal_first_ms"] = goals["first"]
+            yield f"{style} {count}", cell
 
 
 def _cell(bench, engine, view, asker, count) -> dict:
@@ -537,7 +512,7 @@ def _cell(bench, engine, view, asker, count) -> dict:
 
 def _opened(bench, engine, view, asker, count) -> tuple:
     """(seconds to open the image, seconds of one step of all questions)."""
-    questions = _questions(view, asker, count)
+    questions = questions_about(view, asker, count)
     begin = bench.now()
     scene = engine.open([view], asker)
     opened = bench.now()
@@ -550,7 +525,7 @@ def _opened(bench, engine, view, asker, count) -> tuple:
 
 def _through(bench, engine, view, asker, count) -> dict:
     """The same as a job of a batcher."""
-    questions, steps = _questions(view, asker, count), Counter()
+    questions, steps = questions_about(view, asker, count), Counter()
     begin = bench.now()
     scene = engine.open([view], asker)
     try:
@@ -584,7 +559,9 @@ def _estimate(engine, view, asker, count) -> float:
 
 def _work(loaded, engine, view, asker, count, cell) -> dict:
     """The least arithmetic, and how much of it a second was done."""
-    work = work_of(loaded, engine.prompts, view, asker, _questions(view, asker, min(count, 32)))
+    work = work_of(
+        loaded, engine.prompts, view, asker, questions_about(view, asker, min(count, 32))
+    )
     flops = work.total(count) / count
     return {"gflop": flops / 1e9, "tflop_s": flops / cell["direct_ms"] * 1e3 / 1e12}
 
@@ -606,7 +583,6 @@ def _further_cells(bench):
 
 def _reference(bench):
     """The published way: a whole prompt a question, 35 tokens, batch 1."""
-    from depthlm_ros.bench.compare import PUBLISHED_TOKENS
     from depthlm_ros.engines.reference import ReferenceEngine
 
     loaded = bench.loaded(bench.plan.main)
@@ -624,16 +600,16 @@ def _profile(bench):
     and how it divides into vision, language and the rounds of the digit tree."""
     loaded = bench.loaded(bench.plan.main)
     view = view_of(find_size(bench.plan.main))
-    with _engine(bench, loaded) as engine:
-        for style, counts in bench.plan.profiled.items():
-            asker = loaded.checkpoint.asker(style)
-            for count in counts:
-                _opened(bench, engine, view, asker, count)
-                yield f"{style} {count}", _profiled(bench, engine, view, asker, count)
+    engine = _engine(loaded)
+    for style, counts in bench.plan.profiled.items():
+        asker = loaded.checkpoint.asker(style)
+        for count in counts:
+            _opened(bench, engine, view, asker, count)
+            yield f"{style} {count}", _profiled(bench, engine, view, asker, count)
 
 
 def _profiled(bench, engine, view, asker, count) -> dict:
-    questions = _questions(view, asker, count)
+    questions = questions_about(view, asker, count)
     found = {}
     scenes = []
     for name, action in (
@@ -768,23 +744,23 @@ def _halving(bench):
     view, cuda = view_of(find_size(bench.plan.main)), bench.device.type == "cuda"
     style = loaded.checkpoint.asker("coordinates")
     count = 2000 if cuda else 8
-    with _engine(bench, loaded) as engine:
-        free = _values(engine, view, style, count)
-        whole = torch.cuda.get_device_properties(bench.device).total_memory if cuda else 0
+    engine = _engine(loaded)
+    free = _values(engine, view, style, count)
+    whole = torch.cuda.get_device_properties(bench.device).total_memory if cuda else 0
+    if cuda:
+        bench.tidy()
+        limit = torch.cuda.memory_allocated(bench.device) + HALVING_SPARE
+        torch.cuda.set_per_process_memory_fraction(limit / whole, bench.device)
+    try:
+        limited, error = _values(engine, view, style, count), ""
+    except Exception as refused:  # noqa: BLE001 - told, and the next part begins
+        limited, error = np.full(count, nan), f"{type(refused).__name__}: {refused}"
+    finally:
         if cuda:
-            bench.tidy()
-            limit = torch.cuda.memory_allocated(bench.device) + HALVING_SPARE
-            torch.cuda.set_per_process_memory_fraction(limit / whole, bench.device)
-        try:
-            limited, error = _values(engine, view, style, count), ""
-        except Exception as refused:  # noqa: BLE001 - told, and the next part begins
-            limited, error = np.full(count, nan), f"{type(refused).__name__}: {refused}"
-        finally:
-            if cuda:
-                torch.cuda.set_per_process_memory_fraction(1.0, bench.device)
-        scene = engine.open([view], style)
-        room = engine.room(scene, 10.0)
-        scene.close()
+            torch.cuda.set_per_process_memory_fraction(1.0, bench.device)
+    scene = engine.open([view], style)
+    room = engine.room(scene, 10.0)
+    scene.close()
     yield (
         "coordinates",
         {
@@ -801,7 +777,7 @@ def _halving(bench):
 def _values(engine, view, asker, count):
     scene = engine.open([view], asker)
     try:
-        replies = engine.step([(scene, q) for q in _questions(view, asker, count)])
+        replies = engine.step([(scene, q) for q in questions_about(view, asker, count)])
     finally:
         scene.close()
     return np.array([reply.value for reply in replies])

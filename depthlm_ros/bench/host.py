@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from depthlm_ros.bench.shapes import Size, Text, Vision, build, view_of
+from depthlm_ros.engines.capacity import threads
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.view import SharedFrame
 
@@ -75,24 +76,12 @@ def _rows(size: Size, questions: dict[str, int], times: int) -> Iterator[HostRow
 
     short = size._replace(text=size.text._replace(layers=1))
     engine, quick = (LocalEngine(build(s, "thin", "cpu"), check="off") for s in (size, short))
-    with _one_thread():
+    with threads(1):
         for style in ("marker", "coordinates"):
             yield _passes(engine, size, style, times)
         for style, count in questions.items():
             yield _questions(quick, size, style, count, times)
         yield _windows(engine, size, times)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _passes(engine: Any, size: Size, style: str, times: int) -> HostRow:

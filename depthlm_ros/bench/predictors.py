@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from depthlm_ros.bench.timing import Memory
+from depthlm_ros.camera import Camera
 from depthlm_ros.predict import Predictor
 from depthlm_ros.scan import grid_pixels
 from depthlm_ros.view import Frame
@@ -45,14 +46,20 @@ def growth(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Grown]:
     """A Grown for each number of random pixels asked in a style."""
-    size = frame.camera.width, frame.camera.height
-    predictor.ranges(frame, [(size[0] / 2, size[1] / 2)], style=style)  # what happens once
+    middle = frame.camera.width / 2, frame.camera.height / 2
+    predictor.ranges(frame, [middle], style=style)  # what happens once
     for n in counts:
-        pixels = np.random.default_rng(n).uniform(0, 1, (n, 2)) * size - 0.5
+        pixels = random_pixels(frame.camera, n)
         memory.reset()
         begin = clock()
         predictor.ranges(frame, pixels, style=style)
         yield Grown(style, n, (clock() - begin) / n, memory.peak())
+
+
+def random_pixels(camera: Camera, n: int) -> np.ndarray:
+    """(n, 2) pixels anywhere on a camera's image, the same for the same n."""
+    size = camera.width, camera.height
+    return np.random.default_rng(n).uniform(0, 1, (n, 2)) * size - 0.5
 
 
 class Drift(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from depthlm_ros.bench.predictors import random_pixels
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import make_engine
 from depthlm_ros.predict import REMOTE_STEP_S, STEP_S, AskingPredictor
@@ -92,12 +93,13 @@ def _of_style(
     counts: Sequence[int],
     clock: Callable[[], float],
 ) -> Iterator[Asked]:
-    size = frame.camera.width, frame.camera.height
-    predictor.ranges(_another(frame), _pixels(64, size), style=style)  # what happens once
+    predictor.ranges(
+        _another(frame), random_pixels(frame.camera, 64), style=style
+    )  # what happens once
     for n in counts:
         if where == OWN and style == "marker" and n > MOST_LOCAL:
             continue
-        own, pixels = _another(frame), _pixels(n, size)
+        own, pixels = _another(frame), random_pixels(frame.camera, n)
         before, begin, busy = _traffic(predictor), clock(), time.process_time()
         predictor.ranges(own, pixels, style=style)
         seconds, own_s, sent = clock() - begin, time.process_time() - busy, _traffic(predictor)
@@ -133,7 +135,3 @@ def _another(frame: Frame) -> Frame:
     image = frame.image.copy()
     image[:1, :1] = np.random.default_rng(time.monotonic_ns()).integers(0, 256, 3)
     return Frame(image, frame.camera)
-
-
-def _pixels(n: int, size: tuple[int, int]) -> np.ndarray:
-    return np.random.default_rng(n).uniform(0, 1, (n, 2)) * size - 0.5

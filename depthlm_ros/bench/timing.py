@@ -107,6 +107,14 @@ def memory_of(device: Any) -> Memory:
     return CudaMemory(device) if str(device).startswith("cuda") else CpuMemory()
 
 
+def questions_about(view, style, n) -> list:
+    """n questions about random pixels that can be asked, the same for every engine; more of them
+    begin with the fewer."""
+    size = view.camera.width, view.camera.height
+    pixels = np.random.default_rng(0).integers(0, size, (n, 2))
+    return [style.question(view, style.nearest_askable(view, pixel)) for pixel in pixels]
+
+
 class Contestant:
     """An engine in the comparison, asked in one style. opening_counts: whether what it does
     when an image is opened is work for the answer (reference does all of that again)."""
@@ -119,19 +127,13 @@ class Contestant:
 class Stopwatch:
     """Times Contestants on one View. memory: reset() and peak(); clock: seconds."""
 
-    def __init__(self, view, memory, limit_s=60.0, clock=time.perf_counter, seed=0):
+    def __init__(self, view, memory, limit_s=60.0, clock=time.perf_counter):
         self.view, self.limit_s = view, limit_s
-        self._memory, self._clock, self._seed = memory, clock, seed
-
-    def questions(self, style, n):
-        """n questions about random pixels that can be asked, the same for every engine."""
-        size = self.view.camera.width, self.view.camera.height
-        pixels = np.random.default_rng(self._seed).integers(0, size, (n, 2))
-        return [style.question(self.view, style.nearest_askable(self.view, p)) for p in pixels]
+        self._memory, self._clock = memory, clock
 
     def sample(self, contestant, n, batch=None) -> Sample:
         """Ask n questions or as many as the limit allows; batch None: as the engine likes."""
-        questions = self.questions(contestant.style, n)
+        questions = questions_about(self.view, contestant.style, n)
         self._memory.reset()
         begin = self._clock()
         scene = contestant.engine.open([self.view], contestant.style)

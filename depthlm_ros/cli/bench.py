@@ -25,6 +25,7 @@ from depthlm_ros.cli.options import (
     positive,
     predictor_from,
     remote_options,
+    words,
 )
 from depthlm_ros.data.whole import check_writable
 from depthlm_ros.demo.scene import demo_frame
@@ -110,7 +111,7 @@ def _add_comparison_options(parser):
         "--n", type=counts, default=COUNTS, help="numbers of questions (default: 1,16,100,1000)"
     )
     sized.add_argument(
-        "--styles", type=names, default=(), help="such as marker,position (default: all)"
+        "--styles", type=words, default=(), help="such as marker,position (default: all)"
     )
     sized.add_argument(
         "--limit",
@@ -126,11 +127,6 @@ def _add_comparison_options(parser):
 def counts(text) -> tuple:
     """(1, 16) of "1,16", in ascending order."""
     return tuple(sorted({count(part) for part in text.split(",")}))
-
-
-def names(text) -> tuple:
-    """("marker", "position") of "marker,position"."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def run(args: argparse.Namespace) -> int:

@@ -47,11 +47,12 @@ from depthlm_ros.evaluation.protocol import PROTOCOLS, MapMeasure, MapProtocol
 from depthlm_ros.evaluation.published import DATASETS
 from depthlm_ros.evaluation.report import report_on
 from depthlm_ros.evaluation.resume import SavedAnswers, SavedMaps
-from depthlm_ros.evaluation.worst import sheet_path, write_sheet
+from depthlm_ros.evaluation.worst import write_worst
 from depthlm_ros.predict import NO_AVERAGE, choose_checkpoint, has_map
 from depthlm_ros.tasks import TASKS
 from depthlm_ros.tasks.evaluation import evaluate_task
 from depthlm_ros.viz.progress import progress_bar
+from depthlm_ros.viz.sheets import sheet_path
 
 # Options that do not change what is answered; all others must be the same when a run continues.
 _IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "threads", "against")
@@ -292,7 +293,7 @@ def _run_distances(args) -> int:
     if other:
         print(f"\n{_comparison(points, answerer.name, records, total, other).table()}")
     if args.worst:
-        write_sheet(points, records, *args.worst)
+        write_worst(points, records, *args.worst)
     if args.json:
         _write(args.json, report.to_json() + "\n")
         answerer.remove()

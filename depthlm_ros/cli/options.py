@@ -108,7 +108,7 @@ def _add_remote_options(parser: argparse.ArgumentParser) -> None:
     remote = parser.add_argument_group("with --engine remote")
     remote.add_argument(
         "--remote-urls",
-        type=urls,
+        type=words,
         metavar="URL,URL",
         help="addresses of the servers, such as http://gpu:8000 (`depthlm serve` starts one)",
     )
@@ -273,8 +273,8 @@ def pixel(text: str) -> tuple[float, float]:
     return u, v
 
 
-def urls(text: str) -> tuple[str, ...]:
-    """("http://a:8000", "http://b:8000") of "http://a:8000,http://b:8000"."""
+def words(text: str) -> tuple[str, ...]:
+    """("marker", "position") of "marker,position"."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
@@ -314,6 +314,13 @@ def from_zero(text: str) -> int:
     """A whole number of at least 0."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"a whole number of 0 or more, got '{text}'")
+    return int(text)
+
+
+def above_one(text: str) -> int:
+    """A whole number of at least 2, such as which of several blocks is held out."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"a whole number of 2 or more, got '{text}'")
     return int(text)
 
 

@@ -23,11 +23,12 @@ def check_writable(path: str | PathLike[str]) -> None:
 
 
 @contextmanager
-def becoming(path: Path, part: Path) -> Iterator[None]:
-    """`part`, which is written in the block, becomes `path` if that raises nothing, and is deleted
-    else."""
+def becoming(path: Path, part: Path | None = None) -> Iterator[Path]:
+    """The file `part`, which is written in the block, becomes `path` if that raises nothing, and
+    is deleted else. By default it lies beside `path`, and no pattern of its ending finds it."""
+    part = part or path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        yield
+        yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, with_head
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.dense.head import DepthMap, HeadSpec, Tap, make_head
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.models import compat
@@ -196,9 +197,8 @@ def save_with_head(folder: str | Path, head: nn.Module, parts: Parts) -> None:
         whole = {
             n: w for n, w in load_file(folder / WEIGHTS).items() if not n.startswith(HEAD_PREFIX)
         }
-        part = folder / (WEIGHTS + ".part")
-        save_file({**whole, **weights}, part, metadata={"format": "pt"})
-        part.replace(folder / WEIGHTS)
+        with becoming(folder / WEIGHTS) as part:
+            save_file({**whole, **weights}, part, metadata={"format": "pt"})
     with_head(parts.checkpoint, head.spec).write(folder)
 
 
@@ -234,6 +234,5 @@ def _add_shard(folder: Path, weights: dict[str, torch.Tensor]) -> None:
     index = json.loads((folder / SHARDS).read_text())
     known = {n: f for n, f in index["weight_map"].items() if not n.startswith(HEAD_PREFIX)}
     index["weight_map"] = {**known, **dict.fromkeys(weights, HEAD_SHARD)}
-    part = folder / (SHARDS + ".part")
-    part.write_text(json.dumps(index, indent=2))
-    part.replace(folder / SHARDS)
+    with becoming(folder / SHARDS) as part:
+        part.write_text(json.dumps(index, indent=2))

@@ -16,7 +16,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.data.records import KINDS, Record, on_image
 from depthlm_ros.errors import RecordError
 from depthlm_ros.evaluation.evaluate import Answerer
-from depthlm_ros.evaluation.metrics import delta1, scene_numbers, share_interval
+from depthlm_ros.evaluation.metrics import delta1, known_mean, scene_numbers, share_interval
 from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import RangeMap
 from depthlm_ros.view import Frame, unify_focal
@@ -168,13 +168,8 @@ def mean_of_images(
     }
     pixels = int(table.pop("pixels").sum())
     interval = share_interval(table["delta1"], np.ones(len(known)), scene_numbers(scenes))
-    means = {name: _mean(column) for name, column in table.items()}
+    means = {name: known_mean(column) for name, column in table.items()}
     return MapMeasures(len(known), len(rows) - len(known), pixels, interval=interval, **means)
-
-
-def _mean(values: np.ndarray) -> float:
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else nan
 
 
 def measure_map(scene: MappedScene, predictor: Predictor, number: int) -> ImageMeasures:
@@ -199,11 +194,11 @@ def measure_map(scene: MappedScene, predictor: Predictor, number: int) -> ImageM
     return ImageMeasures(
         pixels=len(truth),
         delta1=float(delta1(value, truth).mean()),
-        abs_rel=_mean(off),
-        inside=_mean(inside),
+        abs_rel=known_mean(off),
+        inside=known_mean(inside),
         log_width=float(np.median(width)) if np.isfinite(width).all() else nan,
-        points=_mean(delta1(at_points, label)),
-        points_published=_mean(delta1(at_published, published)),
+        points=known_mean(delta1(at_points, label)),
+        points_published=known_mean(delta1(at_published, published)),
     )
 
 
@@ -228,8 +223,8 @@ def measure_points(
     back = back.ravel()
     return ImageMeasures(
         pixels=int(known.sum()),
-        points=_mean(delta1(distance_m[back[: len(places)]], label)),
-        points_published=_mean(delta1(z_m[back[len(places) :]], published)),
+        points=known_mean(delta1(distance_m[back[: len(places)]], label)),
+        points_published=known_mean(delta1(z_m[back[len(places) :]], published)),
     )
 
 

@@ -74,9 +74,7 @@ def mean_of(measures: Iterable[Measures]) -> Measures:
     columns = {f.name: [getattr(m, f.name) for m in measures] for f in fields(Measures)}
     return Measures(
         **{
-            name: sum(values)
-            if name in ("points", "answered", "askable")
-            else _finite_mean(values)
+            name: sum(values) if name in ("points", "answered", "askable") else known_mean(values)
             for name, values in columns.items()
         }
     )
@@ -140,9 +138,11 @@ def share_interval(
     return bootstrap_interval(share, len(counts))
 
 
+def known_mean(values: ArrayLike) -> float:
+    """The mean of the finite ones of values (N,); NaN where there is none."""
+    values = np.asarray(values, np.float64)
+    return _mean(values[np.isfinite(values)])
+
+
 def _mean(values) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
-
-
-def _finite_mean(values) -> float:
-    return _mean([value for value in values if np.isfinite(value)])

@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from depthlm_ros.data.records import Record
-from depthlm_ros.data.whole import check_writable, whole_file
-from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Points
 from depthlm_ros.viz.overlay import text_font
+from depthlm_ros.viz.sheets import write_sheet
 
 COLUMNS = 4
 TILE = (320, 240)  # width and height of an image on the sheet
 TEXT = 34  # pixels below it
+GROUND = "#14181f"
 
 
 def worst_points(points: Points, count: int) -> list[int]:
@@ -30,28 +30,17 @@ def worst_points(points: Points, count: int) -> list[int]:
     return order[np.sort(first)[:count]].tolist()
 
 
-def sheet_path(text: str) -> Path:
-    """The path of an image file that can be written; InputError where it cannot."""
-    path = Path(text)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"the sheet is a .png or .jpg file, got '{text}'")
-    check_writable(path)
-    return path
-
-
-def write_sheet(points: Points, records: Sequence[Record], count: int, path: Path) -> None:
+def write_worst(points: Points, records: Sequence[Record], count: int, path: Path) -> None:
     """Write the worst answers to `records`, as they were evaluated, as an image file.
 
     Raises InputError where it cannot be written.
     """
     tiles = [_tile(points, index, records) for index in worst_points(points, count)]
-    width, height = TILE[0], TILE[1] + TEXT
-    rows = -(-max(len(tiles), 1) // COLUMNS)
-    sheet = Image.new("RGB", (min(len(tiles) or 1, COLUMNS) * width, rows * height), "#14181f")
-    for number, tile in enumerate(tiles):
-        sheet.paste(tile, (number % COLUMNS * width, number // COLUMNS * height))
-    with whole_file(path) as part:
-        sheet.save(part)
+    write_sheet(tiles or [_empty()], COLUMNS, path, GROUND)
+
+
+def _empty() -> Image.Image:
+    return Image.new("RGB", (TILE[0], TILE[1] + TEXT), GROUND)
 
 
 def _tile(points, index, records):
@@ -59,7 +48,7 @@ def _tile(points, index, records):
     number = int(points.image[index])
     record = records[number]
     pixel = record.pixels[index - np.searchsorted(points.image, number)]
-    tile = Image.new("RGB", (TILE[0], TILE[1] + TEXT), "#14181f")
+    tile = _empty()
     image = Image.fromarray(record.frame().image)
     scale = min(TILE[0] / image.width, TILE[1] / image.height)
     tile.paste(image.resize([max(int(side * scale), 1) for side in image.size]))

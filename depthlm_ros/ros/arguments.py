@@ -2,7 +2,7 @@
 """What must be right before a program starts: its command line, the arguments of launch files,
 and the programs that a launch file names.
 
-Parameters have rules of their own (parameters.py).
+Parameters have rules of their own (settings.py).
 """
 
 import argparse

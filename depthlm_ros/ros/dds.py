@@ -25,7 +25,7 @@ DOMAINS = range(1, 102)  # those whose ports are safe on every system
 def profile_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Variables that give a process 16 MiB of shared memory.
 
-    None if the user has chosen: a profile, transports, or another middleware than Fast DDS.
+    Empty if the user has chosen: a profile, transports, or another middleware than Fast DDS.
     """
     middleware = environment.get("RMW_IMPLEMENTATION", "")
     if any(environment.get(name) for name in _CHOICES) or "fastrtps" not in (

@@ -23,7 +23,7 @@ from depthlm_ros.ros.arguments import check_arguments
 from depthlm_ros.ros.camera.cameras import Cameras
 from depthlm_ros.ros.heartbeat import Heartbeat
 from depthlm_ros.ros.lifecycle import ManagedNode
-from depthlm_ros.ros.parameters import Parameters, Settings
+from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.process import Stop, start_ros
 from depthlm_ros.ros.publish.diagnostics import Diagnostics
 from depthlm_ros.ros.serve.action import ScanAction
@@ -31,6 +31,7 @@ from depthlm_ros.ros.serve.detections import open_detections
 from depthlm_ros.ros.serve.frames import Frames
 from depthlm_ros.ros.serve.queries import Asking, Queries
 from depthlm_ros.ros.serve.replies import Replies
+from depthlm_ros.ros.settings import Settings
 from depthlm_ros.ros.topic import STEADY
 from depthlm_ros.worker.worker import CLOSING, Worker
 

@@ -12,7 +12,8 @@ from depthlm_ros.data.files import read_image
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import ConstantAnswers, evaluate
-from depthlm_ros.evaluation.worst import TILE, sheet_path, worst_points, write_sheet
+from depthlm_ros.evaluation.worst import TILE, worst_points, write_worst
+from depthlm_ros.viz.sheets import sheet_path
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_the_worst_point_of_each_of_the_worst_images_comes_first(records):
 
 def test_the_ring_lies_on_the_point_of_its_image(records, tmp_path):
     seen = records([2.0, 2.0], [2.0, 9.0])
-    write_sheet(evaluate(seen, ConstantAnswers(2.0)), seen, 1, tmp_path / "sheet_a.png")
+    write_worst(evaluate(seen, ConstantAnswers(2.0)), seen, 1, tmp_path / "sheet_a.png")
     sheet = read_image(tmp_path / "sheet_a.png")
     assert sheet.shape[1] == TILE[0]
     v, u = np.nonzero((sheet == (255, 0, 0)).all(axis=2))
@@ -54,12 +55,12 @@ def test_the_ring_lies_on_the_point_of_its_image(records, tmp_path):
 def test_five_tiles_are_two_rows_and_none_is_still_an_image(records, tmp_path):
     seen = records(*[[2.0]] * 5)
     points = evaluate(seen, ConstantAnswers(9.0))
-    write_sheet(points, seen, 9, tmp_path / "sheet_a.png")
+    write_worst(points, seen, 9, tmp_path / "sheet_a.png")
     five = read_image(tmp_path / "sheet_a.png").shape
-    write_sheet(points, seen, 1, tmp_path / "sheet_b.png")
+    write_worst(points, seen, 1, tmp_path / "sheet_b.png")
     one = read_image(tmp_path / "sheet_b.png").shape
     assert five == (2 * one[0], 4 * one[1], 3)
-    write_sheet(evaluate([], ConstantAnswers(9.0)), [], 3, tmp_path / "sheet_c.png")
+    write_worst(evaluate([], ConstantAnswers(9.0)), [], 3, tmp_path / "sheet_c.png")
     assert read_image(tmp_path / "sheet_c.png").shape == one
 
 

@@ -191,15 +191,22 @@ def test_demo_shows_answers_and_truth_and_writes_images(checkpoint, tmp_path):
 def test_demo_notices_at_once_that_its_node_has_ended(checkpoint, tmp_path):
     process = demo(checkpoint, tmp_path, "--engine", "warp")
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert re.search(r"\bengine\b.*'warp'", err)
 
 
 def test_demo_explains_a_checkpoint_that_is_missing_and_ends(tmp_path):
     process = demo("/no/such/folder", tmp_path)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "'/no/such/folder'" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("options", [("--fx", "500"), ("--image", "/no/such/image.png")])
+def test_demo_refuses_what_cannot_be_as_other_commands_do(tmp_path, options, capsys):
+    assert main(["demo", "--out", str(tmp_path), *options]) == 2
+    assert re.fullmatch("depthlm: .+\n", capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

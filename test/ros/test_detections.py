@@ -24,10 +24,11 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
 from depthlm_ros.ros.camera.inputs import Ahead, Inputs
 from depthlm_ros.ros.convert import camera_info_message, image_message
-from depthlm_ros.ros.parameters import Settings
 from depthlm_ros.ros.serve import detections
 from depthlm_ros.ros.serve.detections import open_detections
+from depthlm_ros.ros.serve.frames import Frames
 from depthlm_ros.ros.serve.queries import Asking
+from depthlm_ros.ros.settings import Settings
 from depthlm_ros.worker.worker import Worker
 
 CAMERA = Camera(320, 240, 250.0, 250.0, 159.5, 119.5)
@@ -125,7 +126,8 @@ def detector(monkeypatch):
         inputs=Inputs(topics, Settings(), "left/", Ahead(worker)),
         outputs=SimpleNamespace(show=lambda header, answered: None),
     )
-    asking = Immediate(topics, [port], worker, SimpleNamespace(now=Settings()))
+    settings = SimpleNamespace(now=Settings())
+    asking = Immediate(topics, [port], worker, settings, Frames(topics))
     while worker.problem:
         time.sleep(0.01)
     port.inputs.start()

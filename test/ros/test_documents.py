@@ -16,7 +16,7 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import Code
 from depthlm_ros.predict import AskingPredictor, Status
 from depthlm_ros.ros.node import DepthLMNode
-from depthlm_ros.ros.parameters import Settings, own_parameters
+from depthlm_ros.ros.settings import Settings, own_parameters
 
 ROOT = Path(__file__).parents[2]
 ROW = Checkpoint("fake", "", "none", 250.0, "marker", "marker", {"marker": "tags"})

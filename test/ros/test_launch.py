@@ -31,7 +31,8 @@ from depthlm_ros.ros.arguments import (
     choice,
     is_installed,
 )
-from depthlm_ros.ros.parameters import Parameters, Settings
+from depthlm_ros.ros.parameters import Parameters
+from depthlm_ros.ros.settings import Settings
 from depthlm_ros.ros.tools.child import Child
 
 ROOT = Path(__file__).parents[2]

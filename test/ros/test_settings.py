@@ -10,7 +10,8 @@ rclpy = pytest.importorskip("rclpy")
 from rclpy.parameter import Parameter
 
 from depthlm_ros.errors import InputError
-from depthlm_ros.ros.parameters import DEVICES, DTYPES, Parameters, Settings
+from depthlm_ros.ros.parameters import Parameters
+from depthlm_ros.ros.settings import DEVICES, DTYPES, Settings
 
 
 @pytest.fixture(scope="module")

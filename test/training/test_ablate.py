@@ -27,6 +27,7 @@ from training.tools.ablate import (
     report,
     table,
 )
+from training.tools.comparing import mean_with_interval
 
 SMALL = {"type": "mlp", "taps": ablate.TEXT, "widths": [4], "output": "metres"}
 ARMS = Arm("alone", SMALL), Arm("stages", SMALL, ablate.TWO_STAGES)
@@ -121,10 +122,11 @@ def test_only_differences_whose_interval_leaves_out_zero_are_clear():
     ]
 
 
-def test_the_interval_is_over_images():
-    mean, low, high = ablate.mean_with_interval([0.0, 1.0] * 50)
+def test_the_interval_is_over_scenes():
+    mean, low, high = mean_with_interval([0.0, 1.0] * 50)
     assert mean == 0.5 and 0.38 < low < 0.43 and 0.57 < high < 0.62
-    assert ablate.mean_with_interval([0.25] * 9) == (0.25, 0.25, 0.25)
+    assert mean_with_interval([0.25] * 9) == (0.25, 0.25, 0.25)
+    assert mean_with_interval([0.0, 1.0] * 50, np.array([0, 1] * 50)) == (0.5, 0.0, 1.0)
 
 
 def test_a_set_that_is_not_there_ends_in_one_line(given):
@@ -141,10 +143,14 @@ def test_sets_are_shards_or_records_and_their_images_evenly_spread(tmp_path, sha
         depth = np.full((48, 64), 2500 + 2500 * number, np.uint16)
         Image.fromarray(depth).save(tmp_path / f"depth_{number}.png")
         line = {"image": f"{number}.png", "intrinsics": lens, "kind": "distance"}
-        lines.append(json.dumps({**line, "depth_path": f"depth_{number}.png"}))
+        line |= {"depth_path": f"depth_{number}.png", "scene": f"room {number}"}
+        lines.append(json.dumps(line))
     (tmp_path / "r.jsonl").write_text("\n".join(lines))
     found = HeldOutSet(str(tmp_path / "r.jsonl"), 9)
     assert found.delta1(ArrayPredictor(np.full((48, 64), 2.4))) == [1.0, 0.0]
+    assert found.scenes().tolist() == [0, 1]
+    (tmp_path / "twice.jsonl").write_text("\n".join([*lines, lines[0]]))
+    assert HeldOutSet(str(tmp_path / "twice.jsonl"), 9).scenes().tolist() == [0, 1, 0]
     (tmp_path / "none.jsonl").write_text("")
     with pytest.raises(InputError):
         HeldOutSet(str(tmp_path / "none.jsonl"), 9)

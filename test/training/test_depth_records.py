@@ -13,6 +13,7 @@ from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.view import unify_focal
 from training.config import Crop, DataEntry, Stage
+from training.data.blocks import number_of
 from training.data.examples import of_record, of_shot
 from training.data.labels import checked_labels
 from training.data.lessons import lessons
@@ -124,7 +125,7 @@ def test_blocks_of_records_are_held_out(pair, tmp_path, capsys):
     out = tmp_path / "split"
     split.main([str(tmp_path / "all.jsonl"), "--out", str(out), "--every", "3", "--block", "2"])
     kept, held = (Records(out / f"{name}.jsonl") for name in ("train", "heldout"))
-    assert [split.number(record) for record in held] == [4, 5, 10, 11] and len(kept) == 8
+    assert [number_of(record) for record in held] == [4, 5, 10, 11] and len(kept) == 8
     assert len({record.scene for record in held}) == 2 and held[0].scene == held[1].scene
     assert held[0].depth_map().shape == (100, 130) and not len(held[0])
     (tmp_path / "bad.jsonl").write_text(json.dumps({**line, "image": "a.png"}))

@@ -44,9 +44,9 @@ def test_the_demo_folder_stays_small():
 
 def test_a_sheet_shows_six_shots_a_row_with_their_distances_below(tmp_path):
     shots = [synthetic.shot(i) for i in range(7)]
-    exhibits.write_sheet(shots, tmp_path / "sheet.png")
+    exhibits.write_shots(shots, tmp_path / "sheet.png")
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape == (2 * 480, 6 * 320, 3)
     far = replace(shots[0], distance_m=np.full_like(shots[0].distance_m, np.nan))
-    exhibits.write_sheet([far], tmp_path / "sky.png")
+    exhibits.write_shots([far], tmp_path / "sky.png")
     assert cv2.imread(str(tmp_path / "sky.png"))[240, 0].tolist() == [150] * 3

@@ -31,9 +31,9 @@ from training.data.examples import Dense
 from training.data.rows import Asked, Row
 from training.data.shards import Shot, write_shard
 from training.fast import __main__ as fast
-from training.fast import finish, render
+from training.fast import finish, render, trainer
 from training.fast.lesson import Lesson
-from training.fast.network import Muon
+from training.fast.muon import Muon
 from training.fast.pool import IMAGE_BYTES, Pool, capacity_of, cut, patches
 from training.fast.recipe import Recipe
 from training.fast.teacher import WIDTH
@@ -267,8 +267,10 @@ def test_records_with_depth_images_are_split_by_blocks(tmp_path):
 
 def test_minutes_of_training_make_a_checkpoint_that_answers(tmp_path, monkeypatch):
     clock = count(step=0.75)  # so that a busy processor makes as many steps as an idle one
-    monkeypatch.setattr(fast, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=None))
-    monkeypatch.setattr(fast, "TOLD_S", 0.5)
+    monkeypatch.setattr(
+        trainer, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=None)
+    )
+    monkeypatch.setattr(trainer, "TOLD_S", 0.5)
     monkeypatch.setattr(fast, "Recipe", partial(Recipe, sizes={SIZE: 1.0}))
     pool = tmp_path / "pool"
     render.write_chunk(_folder(pool) / "road_0.npz", [_shot(i) for i in range(8)], "road")
@@ -347,7 +349,7 @@ def test_a_run_that_cannot_be_is_refused_before_it_begins(tmp_path, capsys):
 
 
 def test_a_pool_that_stays_empty_is_not_waited_for_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(fast, "LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr(trainer, "LONGEST_WAIT_S", 0.1)
     given = f"--pool {tmp_path} --out {tmp_path / 'run'} --steps 1 --capacity 8"
     with pytest.raises(SystemExit, match=r"training\.fast\.render"):
         fast.main(given.split())
@@ -371,7 +373,7 @@ def test_a_base_of_another_kind_is_refused(base_of, parts_of, architecture, name
 
 
 def test_weights_that_are_no_numbers_are_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(fast, "TOLD_S", -1.0)
+    monkeypatch.setattr(trainer, "TOLD_S", -1.0)
     monkeypatch.setattr(fast, "Recipe", partial(Recipe, sizes={SIZE: 1.0}))
     pool, out = _folder(tmp_path / "pool"), tmp_path / "run"
     render.write_chunk(pool / "road_000000.npz", [_shot(i) for i in range(2)], "road")
@@ -380,7 +382,7 @@ def test_weights_that_are_no_numbers_are_never_written(tmp_path, monkeypatch):
         fast.main(given.split())
     for path in out.glob("mean_*"):
         assert all(value.isfinite().all() for value in load_file(path).values())
-    assert not (out / "mean_100.safetensors").exists() and not list(out.glob("*.making"))
+    assert not (out / "mean_100.safetensors").exists() and not list(out.glob("*.part"))
     for line in (out / "log.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 

@@ -50,3 +50,10 @@ def test_the_benchmark_compares_equal_patches(tmp_path):
     found = bench_data.ways(bench_data.write_image(tmp_path / "scene.jpg"))
     assert bench_data.equal(found, samples=2)
     assert found["ours"].sample(0).shape == (34 * 46, 3 * 2 * 14 * 14)
+
+
+@pytest.mark.parametrize("option", ["--workers 0", "--count 0", "--count -1"])
+def test_what_cannot_be_counted_is_refused(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        bench_data.main(option.split())
+    assert option.split()[0] in capsys.readouterr().err

@@ -69,6 +69,7 @@ def test_a_json_is_whole_or_the_old_one(tmp_path, monkeypatch):
         run_folder.write_json(tmp_path / "a.json", {"step": 2})
     assert raised.value is full
     assert json.loads((tmp_path / "a.json").read_text()) == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_folder_takes_the_place_of_another(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from depthlm_ros.errors import InputError
-from training.data.shards import millimetres_of, read_shards, write_shard
+from training.data.shards import Shards, millimetres_of, write_shard
 from training.scenes.exhibits import write_demo
 from training.synthetic import shot as rendered
 
@@ -19,7 +19,7 @@ def test_far_distances_are_stored_as_they_are(tmp_path, shot):
     far[0, :4] = np.nan, 0.0004, 4000.0, 65.536
     write_shard(tmp_path / "a.npz", [near, replace(near, distance_m=far)])
     write_shard(tmp_path / "b.npz", [near])
-    one, other, alone = read_shards(tmp_path)
+    one, other, alone = Shards(tmp_path)
     np.testing.assert_allclose(one.distance_m, near.distance_m, atol=6e-4)
     np.testing.assert_array_equal(alone.distance_m, one.distance_m)
     expected = [np.nan, 0.001, 4000, 65.536, 70]

@@ -7,7 +7,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import from_folder
+from depthlm_ros.data.records import Record, write_records
 from depthlm_ros.predict import load_predictor
 from training import synthetic
 from training.fast import render
@@ -69,6 +71,25 @@ def test_a_row_is_what_the_checkpoint_answers(made, world):
     off = np.log(ratio.reshape(2, -1))
     off = np.abs(off - np.log(np.median(np.exp(off), axis=1, keepdims=True))) < np.log(1.25)
     assert found["aligned"] == pytest.approx(off.mean(1))
+
+
+def test_intervals_are_over_the_scenes_that_records_name(tmp_path):
+    path, camera = str(tmp_path / "some.jsonl"), Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
+    records = [
+        Record(tmp_path / "a.png", camera, np.zeros((1, 2)), np.ones(1), "z", "", scene=scene)
+        for scene in ("hall", "hall", "hall", "yard", "yard", "yard")
+    ]
+    write_records(path, records)
+    scenes = trials.Trials(tmp_path, "", [path], 0, 1, 1.0, 6, "position", 1).scenes()
+    assert {place: found.tolist() for place, found in scenes.items()} == {path: [0, 0, 0, 1, 1, 1]}
+    shares = {trials.CONTROL: [0.0] * 6, "no zoom": [0.0] * 3 + [1.0] * 3}
+    results = {
+        name: {"seconds": 1.0, "sets": {path: {"raw": of_images, "aligned": of_images}}}
+        for name, of_images in shares.items()
+    }
+    over_scenes, over_images = (trials.table(results, of) for of in (scenes, {}))
+    assert over_scenes.count("+0.500 (+0.000 to +1.000)") == 2
+    assert "+0.500" in over_images and "+1.000" not in over_images
 
 
 def test_what_is_finished_is_not_repeated(made, capsys):

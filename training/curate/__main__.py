@@ -24,7 +24,7 @@ from depthlm_ros.cli.options import count, from_zero, positive
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError, MissingDependency
 from training.curate.bag import Bag, Choices
-from training.curate.look import write_sheet
+from training.curate.look import write_looks
 from training.curate.maker import PIXELS, Wishes
 from training.curate.published import PAPERS
 from training.curate.sample import DataSet
@@ -203,7 +203,7 @@ def _run(arguments: list[str] | None) -> None:
         print(f"{done.before} images were settled before")
     print(done.lines())
     if given.set == "bag":
-        path = write_sheet(Records(f"{given.out}/*.jsonl"), OVERLAYS, given.out / "overlays.jpg")
+        path = write_looks(Records(f"{given.out}/*.jsonl"), OVERLAYS, given.out / "overlays.jpg")
         print(f"look at {path} before you train on it")
     shown = shlex.join(["python", "-m", "training.preview", str(given.out)])
     print(f"wrote {given.out}: {shown} shows it")

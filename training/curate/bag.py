@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from depthlm_ros.bags.reader import RawReader
+from depthlm_ros.bags.reader import RawReader, info_beside
 from depthlm_ros.bags.recording import COMPRESSED, IMAGE, INFO
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import CameraError, ImageError, InputError
@@ -171,7 +171,7 @@ class Bag:
         wanted = {self.image_topic, self.measured_topic, info, depth_info, *TF_TOPICS}
         chosen = [c for c in reader.connections if c.topic in wanted]
         found, steps = Contents(), _Steps()
-        pairing = Pairing(live=False, info=_first(reader, info))
+        pairing = Pairing(live=False, info=reader.first_message(info))
         for connection, recorded_ns, raw in reader.messages(chosen):
             try:
                 if connection.topic in TF_TOPICS and connection.msgtype == TF:
@@ -361,44 +361,18 @@ def _topics(reader: RawReader, choices: Choices) -> tuple[str, str]:
         if about.msgtype == CLOUD and about.msgcount:
             measured.append(topic)
         elif about.msgtype in (IMAGE, COMPRESSED) and about.msgcount:
-            first = _first(reader, topic)
+            first = reader.first_message(topic)
             if first is not None:
                 (measured if holds_depth(first) else images).append(topic)
-    path = Path(str(reader.path))
     return (
-        _one(path, choices.image, images, "images", "--image"),
-        _one(path, choices.measured, measured, "depth images or clouds", "--measured"),
+        reader.chosen(choices.image, images, "images", "--image"),
+        reader.chosen(choices.measured, measured, "depth images or clouds", "--measured"),
     )
-
-
-def _one(path: Path, named: str, there: list[str], what: str, option: str) -> str:
-    if named in there:
-        return named
-    if not named and len(there) == 1:
-        return there[0]
-    asked = f"no {what} on {named}" if named else f"{len(there)} topics of {what}"
-    raise InputError(
-        f"{path} has {asked}; give {option} TOPIC, there: {', '.join(there) or 'none'}"
-    )
-
-
-def _first(reader: RawReader, topic: str) -> Any:
-    """The first message of a topic that can be decoded, None where there is none."""
-    chosen = [c for c in reader.connections if c.topic == topic]
-    if not chosen:
-        return None
-    for connection, _, raw in reader.messages(chosen):
-        try:
-            return reader.deserialize(raw, connection.msgtype)
-        except InputError:
-            continue
-    return None
 
 
 def _sibling(topic: str, reader: RawReader) -> str:
     """The camera_info beside a topic, "" where there is none."""
-    plain = topic.removesuffix("/compressed").removesuffix("/compressedDepth")
-    name = plain.rpartition("/")[0] + "/camera_info"
+    name = info_beside(topic)
     about = reader.topics.get(name)
     return name if about is not None and about.msgtype == INFO else ""
 

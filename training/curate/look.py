@@ -17,6 +17,8 @@ from PIL import Image, ImageDraw
 from depthlm_ros.data.records import Record
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.viz.overlay import distance_colours, distance_limits, overlay, text_font
+from depthlm_ros.viz.sheets import write_sheet
+from training.data.sources import evenly_spread
 
 WIDTH, ACROSS, TEXT = 480, 2, 22  # pixels of an image, images in a row, pixels of text below
 GROUND = (20, 24, 31)
@@ -24,33 +26,21 @@ COUNTED = 2000  # records whose labels are counted, evenly spread
 BARS = 40  # characters of the longest
 
 
-def sheet_of(records: Sequence[Record], count: int) -> Image.Image:
-    """`count` records, evenly spread: the image with its labels, and beside it the plan.
+def write_looks(records: Sequence[Record], count: int, path: Path) -> Path:
+    """`count` records, evenly spread, as an image file: each image with its labels, and beside it
+    the plan; returns path.
 
-    Raises InputError where none can be read.
+    Raises InputError where none can be read, or the file cannot be written.
     """
     cells, fault = [], None
-    for number in spread(len(records), count):
+    for number in evenly_spread(len(records), count):
         try:
             cells.append(_cell(records[number]))
         except RecordError as error:
             fault = error
     if not cells:
         raise InputError(f"none of these records can be drawn: {fault or 'there are none'}")
-    height = max(cell.height for cell in cells)
-    width = cells[0].width
-    sheet = Image.new("RGB", (width * min(len(cells), ACROSS), height * -(-len(cells) // ACROSS)))
-    for i, cell in enumerate(cells):
-        sheet.paste(cell, (i % ACROSS * width, i // ACROSS * height))
-    return sheet
-
-
-def write_sheet(records: Sequence[Record], count: int, path: Path) -> Path:
-    """sheet_of as a file; returns path. Raises InputError."""
-    try:
-        sheet_of(records, count).save(path, quality=90)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}") from error
+    write_sheet(cells, ACROSS, path)
     return path
 
 
@@ -59,7 +49,7 @@ def described(records: Sequence[Record]) -> str:
     counted: Counter[tuple[str, str]] = Counter()
     scenes, metres, sizes = set(), [], Counter[tuple[int, int, int]]()
     maps = 0
-    for number in spread(len(records), COUNTED):
+    for number in evenly_spread(len(records), COUNTED):
         record = records[number]
         counted[record.source or "no source", record.kind or "not stated"] += 1
         scenes.add((record.source, record.scene))
@@ -74,11 +64,6 @@ def described(records: Sequence[Record]) -> str:
     for (width, height, focal), n in sizes.most_common(5):
         told.append(f"  {width} x {height}, focal length {focal} px: {n}")
     return "\n".join([*told, *_histogram(np.concatenate(metres) if metres else np.empty(0))])
-
-
-def spread(total: int, count: int) -> list[int]:
-    """`count` numbers from 0 to total - 1, or all."""
-    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)).tolist()
 
 
 def _histogram(metres: np.ndarray) -> list[str]:

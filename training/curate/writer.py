@@ -40,6 +40,8 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.viz.progress import progress_bar
 from training.curate.maker import Made, Maker, Wishes
 from training.curate.sample import DataSet, Key
+from training.data.sources import evenly_spread
+from training.run.run_folder import write_json
 
 FORMAT = 1  # of the folder; one of another format is refused
 SHARD = 200  # images of the set to a file of records
@@ -191,7 +193,7 @@ def curate(
             raise InputError(
                 f"none of {len(keys)} images of {data_set.name} was usable: {reasons}"
             )
-        _write_json(out / MANIFEST, manifest)
+        write_json(out / MANIFEST, manifest)
     made = _images(missing, len(keys))
     return Done(manifest, made, len(keys) - made, time.monotonic() - began, dict(shares))
 
@@ -228,8 +230,8 @@ def _check_disk(
     folder = maker.folder / ".estimate"
     trial = Maker(maker.data_set, folder, maker.wishes)
     try:
-        for i in np.unique(np.linspace(0, len(keys) - 1, TRIED).astype(int)):
-            made = trial(keys[int(i)])
+        for i in evenly_spread(len(keys), TRIED):
+            made = trial(keys[i])
             if made.record is not None:
                 files = [made.record.image, made.record.depth_path]
                 size = sum(path.stat().st_size for path in files if path)
@@ -272,7 +274,7 @@ def _write_shards(
                 shares.update(made[-1].seconds)
                 done += 1
                 progress(done, total)
-            _write_json(folder.counts(number), _counted(made))
+            write_json(folder.counts(number), _counted(made))
             write_records(folder.shard(number), (m.record for m in made if m.record is not None))
     return shares
 
@@ -403,10 +405,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """At once and whole."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)

@@ -15,7 +15,7 @@ from depthlm_ros.errors import InputError
 from training.config import DenseConfig
 from training.data.examples import no_map
 from training.data.shards import Shot
-from training.data.sources import held_out, opened
+from training.data.sources import evenly_spread, held_out, opened
 
 LOOKED_AT = 200  # labels of so many images of each data set, evenly spread
 OPENED = 5  # and so many of these images themselves
@@ -43,11 +43,11 @@ def checked_labels(name: str, items: Sequence, median_m: tuple, only_maps: bool 
     from depth images alone."""
     if not len(items):
         raise InputError(f"data set '{name}' is empty")
-    numbers = np.unique(np.linspace(0, len(items) - 1, LOOKED_AT).astype(int))
+    numbers = evenly_spread(len(items), LOOKED_AT)
     metres, fault = [], None
     for number in numbers:
         try:
-            known = _known(items[int(number)], only_maps)
+            known = _known(items[number], only_maps)
         except InputError as error:  # counted where it is drawn, see bad and bad_share
             fault = fault or error
             continue
@@ -78,7 +78,7 @@ def _check_images(name, items, numbers) -> None:
     faults, tried = [], numbers[:: max(len(numbers) // OPENED, 1)]
     for number in tried:
         try:
-            item = items[int(number)]
+            item = items[number]
             if isinstance(item, Record):
                 item.frame()
         except InputError as error:

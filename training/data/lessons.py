@@ -8,17 +8,16 @@ is a pure function of (seed, i), see mixture.py. Knows nothing about models.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from depthlm_ros.data.records import Record, on_image
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.tasks import find_task
+from training.data.loaded import LoadedRecord
 from training.data.mixture import Mixture, Source
 from training.data.shards import Shot
 from training.data.sources import opened
-from training.heldout import Scene
 
 PIXELS = 256  # drawn of a rendered image, for a task to choose from
 
@@ -78,8 +77,7 @@ def shot_record(shot, rng) -> Record:
     """A rendered image as a record, labelled at PIXELS places drawn by rng."""
     where = f"{shot.kind} {shot.seed}"
     pixels, label_m = _drawn(shot.distance_m, shot.frame.camera, where, rng)
-    camera = shot.frame.camera
-    return Scene(Path(), camera, pixels, label_m, "distance", where, loaded=shot.frame)
+    return LoadedRecord.of(shot.frame, pixels, label_m, where)
 
 
 def labelled(record, rng) -> Record:

@@ -40,11 +40,10 @@ class Shot:
 
 
 def write_shard(path: Path, shots: list[Shot]) -> None:
-    """Write the shots under a temporary name and rename it, so that no half file is seen."""
+    """Write the shots under another name first, so that no half file is seen."""
     cameras = [s.frame.camera for s in shots]
     millimetres = [millimetres_of(s.distance_m, f"{s.kind} {s.seed}").ravel() for s in shots]
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with becoming(path, temporary), open(temporary, "wb") as file:
+    with becoming(path) as part, open(part, "wb") as file:
         np.savez(
             file,
             image=np.concatenate([s.frame.image.ravel() for s in shots]),
@@ -121,7 +120,8 @@ class Shard(Sequence):
 
 
 class Shards(Sequence):
-    """The shots of all shards of a folder, in the order of the file names."""
+    """The shots of all shards of a folder, in the order of the file names. Raises InputError where
+    there is none."""
 
     def __init__(self, folder):
         paths = sorted(Path(folder).glob("*.npz"))
@@ -142,8 +142,3 @@ class Shards(Sequence):
         which = int(np.searchsorted(self._ends, i, side="right"))
         first = int(self._ends[which - 1]) if which else 0
         return self._shards[which][i - first]
-
-
-def read_shards(folder) -> Shards:
-    """All shots of a folder as a sequence; raises InputError where there is none."""
-    return Shards(folder)

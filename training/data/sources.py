@@ -12,7 +12,7 @@ from depthlm_ros.data.jsonl import found_files
 from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
-from training.data.shards import read_shards
+from training.data.shards import Shards
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,4 +114,4 @@ def _shards(folder) -> Sequence:
             f"{path} holds records and was given as shards:"
             f" say data: [{{records: {path}/*.jsonl}}]"
         )
-    return read_shards(path)
+    return Shards(path)

@@ -45,7 +45,7 @@ class Turns:
     def span(self, asked, first=True) -> Span:
         """The tokens of an Asked behind the prefix, or behind the turn before it."""
         if first or self._between is None:
-            ids = self._behind(asked.question.text)[len(self._shared) :]
+            ids = self.question(asked.question.text)
         else:
             before, after = self._between
             ids = self.chat.encode(before + asked.question.text + after)
@@ -53,6 +53,10 @@ class Turns:
         start = len(ids)
         ids = ids + self.chat.encode(asked.answer) + [self.end_id]
         return Span(ids, start, start + len(opening))
+
+    def question(self, text) -> list:
+        """The tokens of a question's words behind the prefix, up to where its answer begins."""
+        return self._behind(text)[len(self._shared) :]
 
     def _behind(self, text) -> list:
         """The ids behind the image of a question's prompt."""

@@ -4,9 +4,12 @@
 Knows nothing about optimizers, clocks or files.
 """
 
+from math import log
+
 import torch
 from torch.nn import functional as F
 
+from depthlm_ros.evaluation.metrics import DELTA1_RATIO
 from depthlm_ros.models.tower import Tower
 from training.data.collate import CELLS, question_mask
 from training.fast.network import states, views_of
@@ -144,7 +147,7 @@ class Lesson:
         known = log_m.isfinite()
         off = (self.student.heads["dense"](seen.float()) - log_m.nan_to_num()).abs() * known
         each = known.sum((1, 2)).clamp(min=1) * count
-        right = ((off < 0.2231436) & known).sum() / known.sum().clamp(min=1)
+        right = ((off < log(DELTA1_RATIO)) & known).sum() / known.sum().clamp(min=1)
         return (off / each[:, None, None]).sum(), right.detach()
 
     def _alike(self, seen, images, grid):

@@ -1,15 +1,13 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""A Qwen3-VL model over a batch of equal views without a host round trip, and Muon for matrices of
-equal shape at once.
+"""A Qwen3-VL model over a batch of equal views without a host round trip.
 
-Tests hold both to training.model and to torch's Muon.
+Tests hold it to training.model.
 """
 
 import torch
 
 from depthlm_ros.models.tower import Tower
 from depthlm_ros.models.vision import ImageTensors
-from training.run.optimizers import orthogonal
 
 
 def views_of(values, size, grid, merge) -> ImageTensors:
@@ -45,31 +43,3 @@ def states(model, tower: Tower, views: ImageTensors, ids, positions, mask, first
         if number == len(text.layers) // 2 - 1:
             middle = hidden
     return text.norm(hidden), middle
-
-
-class Muon:
-    """Muon as in training/run/optimizers.py, for parameters of equal shape at once, which is
-    thirty times fewer kernels."""
-
-    def __init__(self, parameters, weight_decay, momentum=0.95):
-        self._decay, self._momentum = weight_decay, momentum
-        by_shape = {}
-        for parameter in parameters:
-            by_shape.setdefault(tuple(parameter.shape), []).append(parameter)
-        self._groups = list(by_shape.values())
-        self._moments = [torch.zeros_like(torch.stack(list(group))) for group in self._groups]
-
-    def forget(self) -> None:
-        """Begin anew."""
-        torch._foreach_zero_(self._moments)
-
-    @torch.no_grad()
-    def step(self, lr) -> None:
-        """One step at a learning rate."""
-        for group, moment in zip(self._groups, self._moments):
-            gradient = torch.stack([parameter.grad for parameter in group])
-            moment.lerp_(gradient, 1 - self._momentum)
-            update = orthogonal(gradient.lerp(moment, self._momentum))
-            length = lr * 0.2 * max(group[0].shape) ** 0.5
-            torch._foreach_mul_(group, 1 - lr * self._decay)
-            torch._foreach_add_(group, list(update.to(group[0].dtype).unbind()), alpha=-length)

@@ -21,16 +21,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depthlm_ros.cli.options import count, from_zero
+from depthlm_ros.cli.options import above_one, count, from_zero
 from depthlm_ros.data.records import Records
 from depthlm_ros.data.whole import becoming
 from depthlm_ros.errors import InputError
+from training.data.blocks import divided, number_of
 from training.data.shards import Shot
 from training.run.commands import errors_told, parser_of
 from training.scenes.furnished.library import table_of
 from training.synthetic import deaf_to_interrupts, drawer, on_cores
-from training.tools import split
-from training.tools.split import above_one
 
 STORED_PX = 250.0  # focal length of the stored images: views at 200 px, zoomed by 1.25 at most
 CANVAS = 320, 432  # height, width
@@ -62,7 +61,7 @@ def stored(shot) -> tuple:
 
 
 def write_chunk(path, shots, source) -> None:
-    """A chunk of Shots, under a temporary name first."""
+    """A chunk of Shots, under another name first."""
     images = np.zeros((len(shots), *CANVAS, 3), np.uint8)
     metres = np.zeros((len(shots), *CANVAS), np.float16)
     sizes = np.zeros((len(shots), 2), np.int32)
@@ -71,8 +70,7 @@ def write_chunk(path, shots, source) -> None:
         sizes[index] = image.shape[:2]
         images[index, : image.shape[0], : image.shape[1]] = image
         metres[index, : image.shape[0], : image.shape[1]] = known
-    making = path.with_suffix(f".{os.getpid()}.making")
-    with becoming(path, making), open(making, "wb") as file:
+    with becoming(path) as part, open(part, "wb") as file:
         np.savez(file, image=images, metres=metres, size=sizes, source=np.array(source))
 
 
@@ -126,12 +124,12 @@ def start(out, assets, workers, count=0) -> list:
 def recorded(record) -> Shot:
     """A record with a depth image; RecordError where it has none, or it cannot be read."""
     metres = record.depth_map_as("distance")
-    return Shot(record.frame(), metres, split.number(record), "record")
+    return Shot(record.frame(), metres, number_of(record), "record")
 
 
 def write_records(out, path, hold_out, source="real") -> None:
     """Chunks of the records of a jsonl that are trained on, and of those that are held out, as
-    training.tools.split divides them. InputError where the pool has chunks of records."""
+    blocks.py divides them. InputError where the pool has chunks of records."""
     folders = Path(out), Path(out, "heldout")
     for found in (path for folder in folders for path in folder.glob(f"{source}_*.npz")):
         raise InputError(
@@ -139,7 +137,7 @@ def write_records(out, path, hold_out, source="real") -> None:
             f" with it: delete {out}/{source}_*.npz and {out}/heldout/{source}_*.npz, or give"
             " another --out; several files of records become one with cat"
         )
-    for folder, records in zip(folders, split.split(Records(path), hold_out)):
+    for folder, records in zip(folders, divided(Records(path), hold_out)):
         folder.mkdir(parents=True, exist_ok=True)
         print(f"{len(records)} images of {path} into {folder}", flush=True)
         for start_at in range(0, len(records), CHUNK):

@@ -88,7 +88,7 @@ class Words:
         text, form = WORDINGS[style][self.parts.checkpoint.wording[style]]
         turns, chat = self._turns, self.parts.chat
         text = text.format(x="1111", y="1111", range=self.parts.checkpoint.coordinate_range)
-        question = turns._behind(text)[len(turns._shared) :]
+        question = turns.question(text)
         answer = chat.encode(FORMS[form].template.replace("{d}", "1.11")) + [turns.end_id]
         one, point = (self.parts.symbol_ids[SYMBOLS.index(c)] for c in "1.")
         return tuple(

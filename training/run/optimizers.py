@@ -49,23 +49,30 @@ class MuonWithAdamW(Optimizer):
             loss = closure() if closure else None
         group = self.param_groups[0]
         for matrix in group["params"]:
-            if matrix.grad is not None:
-                self._turn(matrix, group["lr"], group["weight_decay"])
+            if matrix.grad is None:
+                continue
+            state = self.state[matrix]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+            moment = state["momentum_buffer"][None]
+            muon_step([matrix], moment, group["lr"], group["weight_decay"])
         self._others.step()
         return loss
 
-    def _turn(self, matrix, lr, weight_decay):
-        """Muon's step of one matrix, with Nesterov's momentum."""
-        state = self.state[matrix]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(matrix.grad)
-        moment = state["momentum_buffer"].lerp_(matrix.grad, 1 - MOMENTUM)
-        update = orthogonal(matrix.grad.lerp(moment, MOMENTUM)[None])[0].to(matrix.dtype)
-        matrix.mul_(1 - lr * weight_decay)
-        matrix.add_(update, alpha=-lr * 0.2 * max(matrix.shape) ** 0.5)
-
     def _share(self):
         self._others.param_groups, self._others.state = [self.param_groups[1]], self.state
+
+
+@torch.no_grad()
+def muon_step(matrices, moment, lr, weight_decay) -> None:
+    """Muon's step of n matrices (a, b) of equal shape, with Nesterov's momentum: moment (n, a, b)
+    holds the mean of their gradients so far, and is brought up to date."""
+    gradient = torch.stack([matrix.grad for matrix in matrices])
+    moment.lerp_(gradient, 1 - MOMENTUM)
+    update = orthogonal(gradient.lerp(moment, MOMENTUM)).to(matrices[0].dtype)
+    length = lr * 0.2 * max(matrices[0].shape) ** 0.5
+    torch._foreach_mul_(matrices, 1 - lr * weight_decay)
+    torch._foreach_add_(matrices, list(update.unbind()), alpha=-length)
 
 
 def orthogonal(matrices, steps=5) -> torch.Tensor:

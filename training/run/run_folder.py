@@ -18,6 +18,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.errors import InputError
 
 STEPS = "steps"
@@ -121,15 +122,12 @@ def prune(out, keep, spare=()) -> None:
 
 
 def write_json(path, content) -> None:
-    """Write under another name and rename, so that no half file is seen."""
-    path = Path(path)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "w") as file:
+    """Write under another name first, so that no half file is seen, and onto the disk."""
+    with becoming(Path(path)) as part, open(part, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=2)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def replace_folder(new, old) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.errors import InputError
 from depthlm_ros.viz.overlay import distance_colours
+from depthlm_ros.viz.sheets import write_sheet
 from training.data.shards import Shot, millimetres_of
 
 SHEET_M = 0.4, 40.0  # the nearest and the farthest colour of a contact sheet
+ACROSS = 6  # shots in a row of it
 CAMERA_INFO = """\
 image_width: {width}
 image_height: {height}
@@ -53,21 +55,10 @@ split: no image of that room is in the training data. The same licence as the pa
 """
 
 
-def write_sheet(shots: list[Shot], path) -> None:
-    """A contact sheet: images with their distance maps below, near warm, far cold, sky grey."""
-    cells = [_cell(one) for one in shots]
-    cells += [np.zeros_like(cells[0])] * (-len(cells) % 6)
-    rows = [np.hstack(cells[i : i + 6]) for i in range(0, len(cells), 6)]
-    _write(Path(path), np.vstack(rows)[..., ::-1])
-
-
-def check_sheet(path: Path) -> None:
-    """InputError where no contact sheet can be written to a path, before its images are drawn."""
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg") or not path.parent.is_dir():
-        raise InputError(
-            f"no contact sheet can be written to {path}: give a name that ends in .png or .jpg, in"
-            " a folder that exists"
-        )
+def write_shots(shots: list[Shot], path: Path) -> None:
+    """A contact sheet: images with their distance maps below, near warm, far cold, sky grey.
+    Raises InputError."""
+    write_sheet([Image.fromarray(_cell(one)) for one in shots], ACROSS, path)
 
 
 def _write(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> None:

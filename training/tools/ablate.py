@@ -9,8 +9,9 @@ form of the head (table 4, beside ours). All runs have the same number of steps;
 goes on from a first of half of them. Stages see the same images in the same order, whatever is
 compared. Each run is measured at every known pixel of the held-out sets, as a mean over images,
 and compared with the first run of its comparison on the same images. Intervals are of 95 %, by
-bootstrap over images: nothing is said of what another seed would bring. Edges and waves are those
-of training.tools.edges, on the first held-out set of shards.
+bootstrap over scenes where records name them, else over images: nothing is said of what another
+seed would bring. Edges and waves are those of training.tools.edges, on the first held-out set of
+shards.
 
 Sets are folders of shards or .jsonl files of records with depth images. What is finished is not
 repeated, what was killed goes on; `--steps 0` trains nothing and prints the table as far as it is.
@@ -30,20 +31,19 @@ from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.maps import MappedScene, measure_maps, scene_of
-from depthlm_ros.evaluation.metrics import bootstrap_interval
+from depthlm_ros.evaluation.metrics import scene_numbers
 from depthlm_ros.models.weights import read_tensors
 from depthlm_ros.predict import Predictor, load_predictor
 from depthlm_ros.viz.tables import text_table
 from training import dense
 from training.config import DenseConfig, read_config, without_head
-from training.data.shards import read_shards
+from training.data.shards import Shards
 from training.data.sources import evenly_spread
 from training.run.base import derived, find_base
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
+from training.tools.comparing import keep_settings, mean_with_interval, signed, spent
 from training.tools.edges import edges, grid_power, maps_of
-from training.tools.replicate import spent
-from training.tools.settings import keep_settings
 
 CONFIG = Path(__file__).parents[1] / "configs" / "ablate.yaml"
 RESULT, SECONDS = "result.json", "seconds.json"  # of a run, and of a phase of it
@@ -121,7 +121,7 @@ class HeldOutSet:
     def __init__(self, place: str, images: int):
         self.name = place
         self.is_rendered = Path(place).is_dir()
-        self._items = read_shards(place) if self.is_rendered else Records(place)
+        self._items = Shards(place) if self.is_rendered else Records(place)
         if not len(self._items):
             raise InputError(f"{place} holds no image")
         self._chosen = evenly_spread(len(self._items), images)
@@ -132,9 +132,15 @@ class HeldOutSet:
 
     def delta1(self, predictor: Predictor) -> list[float]:
         """Of the map of each image, at every known pixel."""
-        return [measure_maps([scene], predictor).delta1 for scene in self._scenes()]
+        return [measure_maps([scene], predictor).delta1 for scene in self._mapped()]
 
-    def _scenes(self):
+    def scenes(self) -> np.ndarray:
+        """(images,) number of the scene that each image is of; a rendered one is its own."""
+        if self.is_rendered:
+            return np.arange(len(self._chosen))
+        return scene_numbers([self._items[number].scene for number in self._chosen])
+
+    def _mapped(self):
         chosen = (self._items[number] for number in self._chosen)
         if not self.is_rendered:
             return map(scene_of, chosen)
@@ -186,6 +192,10 @@ class Ablation:
             result = json.loads(path.read_text()) if path.exists() else {}
             found.append({"run": arm.name, **result})
         return found
+
+    def scenes(self) -> dict[str, np.ndarray]:
+        """held-out set -> number of the scene of each of its images."""
+        return {one.name: one.scenes() for one in self._sets}
 
     def _folder(self, arm: Arm, phases: int) -> Path:
         """Of the first so many phases of an arm; arms that begin alike share them."""
@@ -266,22 +276,10 @@ def _entry(place: str) -> dict:
     return {"shards": place} if Path(place).is_dir() else {"records": place}
 
 
-def mean_with_interval(values) -> tuple[float, float, float]:
-    """(mean, low, high) of a figure of each image."""
-    values = np.asarray(values, np.float64)
-    low, high = bootstrap_interval(lambda times: float(times @ values / times.sum()), len(values))
-    return float(values.mean()), low, high
-
-
-def signed(difference: tuple[float, float, float]) -> str:
-    """A difference and its interval, for a table; see mean_with_interval."""
-    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*difference)
-
-
 def report(ablation: Ablation) -> dict:
     """comparison -> {"claim", "runs": [...]}; a run has, for each set, delta1 and its
     difference from the first run's, both (mean, low, high)."""
-    found = {}
+    found, scenes = {}, ablation.scenes()
     for name, (claim, _) in COMPARISONS.items():
         rows = ablation.rows(name)
         reference = rows[0].get("delta1", {})
@@ -290,8 +288,8 @@ def report(ablation: Ablation) -> dict:
             row["sets"] = {
                 one: {
                     "images": len(values),
-                    "delta1": mean_with_interval(values),
-                    **_difference(values, reference.get(one), row is rows[0]),
+                    "delta1": mean_with_interval(values, scenes.get(one)),
+                    **_difference(values, reference.get(one), row is rows[0], scenes.get(one)),
                 }
                 for one, values in of_images.items()
             }
@@ -299,10 +297,10 @@ def report(ablation: Ablation) -> dict:
     return found
 
 
-def _difference(values, reference, is_reference) -> dict:
+def _difference(values, reference, is_reference, scene) -> dict:
     if is_reference or reference is None:
         return {}
-    return {"difference": mean_with_interval(np.subtract(values, reference))}
+    return {"difference": mean_with_interval(np.subtract(values, reference), scene)}
 
 
 def clear(found: dict) -> list[str]:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from depthlm_ros.bench.shapes import find_size, parts_of
 from depthlm_ros.camera import Camera
+from depthlm_ros.cli.options import count
 from depthlm_ros.data.files import read_image
 from depthlm_ros.models.vision import Preparer
 from depthlm_ros.question import MarkerStyle
@@ -107,8 +108,8 @@ def write_image(path) -> Path:
 
 def main(arguments=None) -> None:
     parser = parser_of("training.tools.bench_data", __doc__)
-    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
-    parser.add_argument("--count", type=int, default=100, help="samples each (default 100)")
+    parser.add_argument("--workers", type=count, default=2, help="processes (default 2)")
+    parser.add_argument("--count", type=count, default=100, help="samples each (default 100)")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         found = ways(write_image(Path(folder) / "scene.jpg"))

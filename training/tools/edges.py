@@ -23,8 +23,8 @@ from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame, unify_focal
 from depthlm_ros.viz.tables import text_table
 from training.data.examples import of_shot
+from training.data.shards import Shards
 from training.run.commands import errors_told, parser_of
-from training.synthetic import read_shards
 
 STEP = np.log(1.25)  # of log metres, from which a jump is an edge
 REACH = 16  # pixels on each side of an edge
@@ -141,7 +141,7 @@ def main(arguments=None) -> None:
     with errors_told("training.tools.edges"):
         if given.token < 8:
             raise InputError(f"--token is {given.token}, allowed: 8 pixels or more")
-        shots = read_shards(given.shards)
+        shots = Shards(given.shards)
         some = (shots[i] for i in range(min(given.count, len(shots))))
         pairs = list(maps_of(load_predictor(given.checkpoint), some, given.token))
         if not pairs:

@@ -12,12 +12,10 @@ and prints the table as far as it is. What has not run is marked so. Other setti
 """
 
 import json
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from depthlm_ros.cli.options import count, from_zero
 from depthlm_ros.errors import DepthLMError
@@ -26,11 +24,11 @@ from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame
 from training import grpo, sft
 from training.config import GrpoConfig, Stage, read_config
-from training.data.shards import Shot, read_shards, write_shard
+from training.data.shards import Shards, Shot, write_shard
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
-from training.tools.settings import keep_settings
+from training.tools.comparing import keep_settings, spent
 
 DENSE = {"dense": 1.0}
 ASKING = {"text": 0.2, "dense": 1.0, "locate": 0.5}
@@ -219,7 +217,7 @@ class Replication:
         copy = self.out / "raw" / "shots.npz"
         if raw and not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            write_shard(copy, [claimed(shot) for shot in read_shards(self.data)])
+            write_shard(copy, [claimed(shot) for shot in Shards(self.data)])
         return copy.parent if raw else Path(self.data)
 
     def _measured(self, folder, arm) -> dict:
@@ -236,11 +234,6 @@ class Replication:
     def _questions(self, raw) -> list:
         asked = questions(*self._scenes, first=FIRST)
         return [(claimed_frame(frame) if raw else frame, *rest) for frame, *rest in asked]
-
-
-def spent() -> float:
-    """Seconds of this process: without a GPU those of the processor, which others may share."""
-    return time.monotonic() if torch.cuda.is_available() else time.process_time()
 
 
 def claimed(shot) -> Shot:

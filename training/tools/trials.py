@@ -8,9 +8,10 @@
 Each trial goes on from the embedded checkpoint for the same number of steps on the same pool, by
 training.fast, with one thing changed. It is measured in one style on held-out sets (folders of
 shards, or .jsonl files of records) and compared image by image with the recipe as it is; aligned:
-after each image is brought to its true median. Intervals are of 95 %, by bootstrap over images:
-nothing is said of what another seed would bring. A trial that is finished is not repeated;
-`--steps 0` trains nothing and prints the table as far as it is.
+after each image is brought to its true median. Intervals are of 95 %, by bootstrap over scenes
+where records name them, else over images: nothing is said of what another seed would bring. A
+trial that is finished is not repeated; `--steps 0` trains nothing and prints the table as far as
+it is.
 """
 
 import json
@@ -22,27 +23,25 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.checkpoints import find_checkpoint, from_folder
-from depthlm_ros.cli.options import count, from_zero
-from depthlm_ros.data.records import Records
+from depthlm_ros.cli.options import count, from_zero, positive
+from depthlm_ros.data.records import Record, Records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.compare import aligned
 from depthlm_ros.evaluation.evaluate import Points, PredictorAnswers, evaluate
-from depthlm_ros.evaluation.metrics import delta1
+from depthlm_ros.evaluation.metrics import delta1, scene_numbers
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.viz.tables import text_table
-from training.data.shards import read_shards
+from training.data.shards import Shards
 from training.data.sources import evenly_spread
-from training.fast.__main__ import train
 from training.fast.finish import finish
 from training.fast.recipe import SOURCES, WEIGHTS, Recipe
 from training.fast.render import CHUNK
+from training.fast.trainer import Options, Trainer
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
-from training.tools.ablate import mean_with_interval, signed
+from training.tools.comparing import keep_settings, mean_with_interval, signed, spent
 from training.tools.grow import grow
-from training.tools.replicate import spent
-from training.tools.settings import keep_settings
 
 RESULT = "result.json"
 SHIPPED = "as_shipped.json"  # what the embedded checkpoint is worth on the same sets
@@ -128,11 +127,16 @@ class Trials:
         if trial.base:
             base = folder / "base"
             trial.base(tiny, base)
-        options = {**self._options, "base": base, "pool": self.pool, "out": folder / "run"}
-        options["capacity"] = CHUNK * chunks
+        options = Options(
+            pool=self.pool,
+            out=str(folder / "run"),
+            base=str(base),
+            capacity=CHUNK * chunks,
+            last_only=True,
+            **self._options,
+        )
         begun = spent()
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        train([*words, "--last-only"], trial.recipe)
+        Trainer(options, trial.recipe).run()
         seconds = spent() - begun
         made = finish(folder / "run/mean_100.safetensors", base, folder / "checkpoint")
         write_json(folder / RESULT, {"seconds": seconds, "sets": self._measured(str(made))})
@@ -158,6 +162,14 @@ class Trials:
         files = {"as shipped": before, **{n: path for n, path in files.items() if path.exists()}}
         return {name: json.loads(path.read_text()) for name, path in files.items()}
 
+    def scenes(self) -> dict[str, np.ndarray]:
+        """Records that are measured on -> number of the scene of each image."""
+        return {
+            place: scene_numbers([record.scene for record in self._records(place)])
+            for place in self._heldout
+            if not Path(place).is_dir()
+        }
+
     def _folder(self, name: str) -> Path:
         return self.out / name.replace(" ", "_")
 
@@ -170,11 +182,13 @@ class Trials:
 
     def _points(self, place: str, predictor) -> Points:
         if Path(place).is_dir():
-            count = min(self._images, len(read_shards(place)))
+            count = min(self._images, len(Shards(place)))
             return answered(predictor, self._style, questions(count, PIXELS, shards=place))
+        return evaluate(self._records(place), PredictorAnswers(predictor, self._style))
+
+    def _records(self, place: str) -> list[Record]:
         records = Records(place)
-        scenes = [records[number] for number in evenly_spread(len(records), self._images)]
-        return evaluate(scenes, PredictorAnswers(predictor, self._style))
+        return [records[number] for number in evenly_spread(len(records), self._images)]
 
 
 def _of_images(points: Points) -> dict:
@@ -186,8 +200,9 @@ def _of_images(points: Points) -> dict:
     }
 
 
-def table(results: dict, markdown: bool = False) -> str:
-    """What trials brought, beside the recipe as it is."""
+def table(results: dict, scenes: dict[str, np.ndarray], markdown: bool = False) -> str:
+    """What trials brought, beside the recipe as it is. scenes: set -> number of the scene of each
+    image; of sets that are not named each image is one."""
     control = results.get(CONTROL, {}).get("sets", {})
     sets = list(dict.fromkeys(place for one in results.values() for place in one["sets"]))
     columns = ["run", "seconds"]
@@ -199,18 +214,12 @@ def table(results: dict, markdown: bool = False) -> str:
         for place in sets:
             for measure in ("raw", "aligned"):
                 values = one["sets"][place][measure]
-                cells.append(f"{np.mean(values):.3f}")
-                cells.append(
-                    "" if name == CONTROL else _difference(values, control, place, measure)
-                )
+                cells += [f"{np.mean(values):.3f}", ""]
+                if name != CONTROL and place in control:
+                    gains = np.subtract(values, control[place][measure])
+                    cells[-1] = signed(mean_with_interval(gains, scenes.get(place)))
         rows.append(cells)
     return text_table(columns, rows, left=(0,), markdown=markdown)
-
-
-def _difference(values, control, place, measure) -> str:
-    if place not in control:
-        return ""
-    return signed(mean_with_interval(np.subtract(values, control[place][measure])))
 
 
 def main(arguments: list | None = None) -> None:
@@ -223,7 +232,7 @@ def main(arguments: list | None = None) -> None:
         "--steps", type=from_zero, default=300, help="of a trial; 0: only the table"
     )
     parser.add_argument("--batch", type=count, default=16, help="images a step (default 16)")
-    parser.add_argument("--lr", type=float, default=5e-4, help="largest rate (default 5e-4)")
+    parser.add_argument("--lr", type=positive, default=5e-4, help="largest rate (default 5e-4)")
     parser.add_argument("--images", type=count, default=105, help="of each set (default 105)")
     parser.add_argument("--style", default="position", help="asked in (default position)")
     parser.add_argument("--seed", type=from_zero, default=1)
@@ -238,7 +247,7 @@ def main(arguments: list | None = None) -> None:
         trials.measure_shipped()
         for name in chosen if trials.steps else ():
             trials.carry_out(name)
-        print(table(trials.results(), markdown))
+        print(table(trials.results(), trials.scenes(), markdown))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from depthlm_ros.camera import Camera
 from depthlm_ros.engines.remote.client import Client, Misfit, Refused
 from depthlm_ros.engines.remote.wire import (
     BATCH,
@@ -26,9 +23,10 @@ from depthlm_ros.engines.remote.wire import (
     next_token,
     read_next,
 )
+from depthlm_ros.models.loading import Parts
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.question import Question, Style
-from depthlm_ros.view import Frame, View
+from depthlm_ros.view import View, unify_focal, usual_frame
 
 EXACT, TOP, FREE = "exact", "top 20", "free"
 READINGS = {
@@ -71,7 +69,7 @@ class Probe:
         loaded = prompts.loaded
         self._prompts = prompts
         self._wanted = model
-        view = _view(prompts, loaded.checkpoint.focal_px)
+        view = _usual_view(loaded)
         self._question = style.probes(view)[0]
         settings = SentImage.settings_of(loaded.vision)
         self._image = SentImage(view.image, loaded.vision, settings)
@@ -235,11 +233,9 @@ def resizes(url: str, got: int, expected: int) -> str:
     )
 
 
-def _view(prompts: Prompts, focal_px: float) -> View:
-    """A grey view of the size that most cameras have at this focal length, within the limits."""
-    loaded = prompts.loaded
-    width, height = int(focal_px * 1.143), int(focal_px * 0.857)
-    camera = Camera(width, height, focal_px, focal_px, width / 2, height / 2)
-    frame = Frame(np.full((height, width, 3), 128, np.uint8), camera)
-    whole = View(frame.image, camera, frame, (1.0, 1.0))
-    return whole.windows(loaded.checkpoint.largest_view, loaded.vision.limits)[0]
+def _usual_view(loaded: Parts) -> View:
+    """What the model would be shown of most cameras' images, in grey."""
+    checkpoint = loaded.checkpoint
+    frame = usual_frame(checkpoint.focal_px, checkpoint.largest_view)
+    view = unify_focal(frame, checkpoint.focal_px)
+    return view.windows(checkpoint.largest_view, loaded.vision.limits)[0]

@@ -4,8 +4,8 @@
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.arguments import LONGEST_NAME
 from depthlm_ros.ros.camera.inputs import Ahead, Inputs
-from depthlm_ros.ros.parameters import Settings
 from depthlm_ros.ros.publish.outputs import Outputs
+from depthlm_ros.ros.settings import Settings
 
 
 class CameraPort:

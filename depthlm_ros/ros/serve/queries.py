@@ -84,7 +84,7 @@ class Asking:
     open: requests that came and whose responses have not left.
     """
 
-    def __init__(self, node, cameras, worker, parameters, frames=None):
+    def __init__(self, node, cameras, worker, parameters, frames):
         self.node = node
         self.worker = worker
         self.parameters = parameters

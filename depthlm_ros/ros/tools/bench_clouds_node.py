@@ -7,7 +7,6 @@ by thread.
 
 import argparse
 import json
-import os
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from rclpy.publisher import Publisher
 
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.dense import model as dense_model
 from depthlm_ros.dense.predictor import DensePredictor
 from depthlm_ros.engines.local import engine as local_engine
@@ -118,9 +118,8 @@ class Stopwatch:
             spent.executor = time.clock_gettime(main)
             spent.model = time.thread_time()
             text = json.dumps(vars(spent))
-        part = self._path.with_suffix(".part")
-        part.write_text(text)
-        os.replace(part, self._path)
+        with becoming(self._path) as part:
+            part.write_text(text)
 
 
 def main(argv=None) -> int:

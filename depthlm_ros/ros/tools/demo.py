@@ -33,28 +33,24 @@ _CAMERA = ("camera", "fx", "fy", "cx", "cy")
 
 
 def main(args) -> int:
-    """Run the demo; 0, or 1 with the reason on stderr."""
+    """Run the demo: 0. InputError for options that cannot be, EngineError where a step fails."""
     camera = {name: getattr(args, name) for name in _CAMERA if getattr(args, name)}
+    if camera and not args.image:
+        raise InputError("the options of a camera belong to an image: give --image too")
+    shown = {"image": args.image, **camera} if args.image else {}
+    frame, out = demo_frame(args.image or "", **camera), output_folder(args.out)
+    stride = args.stride or (STRIDE if not args.grid and _has_map(args) else 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes are stopped
-    try:
-        if camera and not args.image:
-            raise InputError("the options of a camera belong to an image: give --image too")
-        shown = {"image": args.image, **camera} if args.image else {}
-        frame, out = demo_frame(args.image or "", **camera), output_folder(args.out)
-        stride = args.stride or (STRIDE if not args.grid and _has_map(args) else 0)
-        with private_graph() as variables, environment(variables), contextlib.ExitStack() as stack:
-            with undisturbed():
-                children = [
-                    stack.enter_context(_node(args, stride, out / "node.log")),
-                    stack.enter_context(_camera(shown, out / "camera.log")),
-                ]
-            client = stack.enter_context(Client())
-            truth = None if args.image else _truth()
-            demo = _Demo(client, children, frame, truth, out, args.timeout)
-            demo.run((0, 0) if stride else args.grid or GRID)
-    except DepthLMError as error:
-        print(f"depthlm demo: {error}", file=sys.stderr)
-        return 1
+    with private_graph() as variables, environment(variables), contextlib.ExitStack() as stack:
+        with undisturbed():
+            children = [
+                stack.enter_context(_node(args, stride, out / "node.log")),
+                stack.enter_context(_camera(shown, out / "camera.log")),
+            ]
+        client = stack.enter_context(Client())
+        truth = None if args.image else _truth()
+        demo = _Demo(client, children, frame, truth, out, args.timeout)
+        demo.run((0, 0) if stride else args.grid or GRID)
     return 0
 
 

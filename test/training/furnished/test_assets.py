@@ -4,6 +4,7 @@
 import io
 import json
 import re
+import resource
 import tarfile
 import zipfile
 
@@ -74,6 +75,20 @@ def counted(folder):
     """(models, images) of a collection."""
     index = json.loads((folder / "models.json").read_text())
     return len(index["models"]), len(index["images"])
+
+
+def test_a_full_disk_leaves_the_collection_that_was_there(tmp_path, sh3f):
+    command = ["--from", str(sh3f(tmp_path / "a.sh3f")), "--out", str(tmp_path / "out")]
+    main(command)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+    try:
+        with pytest.raises(SystemExit, match="space"):
+            main(command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 @pytest.mark.parametrize("packing", ["gz", "xz"])

@@ -9,6 +9,7 @@ import pytest
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, MissingDependency
 from training import synthetic
+from training.data.shards import Shards
 from training.scenes.boxes.solids import Pose, ray_planes
 from training.scenes.furnished import layouts, views
 from training.scenes.furnished.library import Library, _held_out
@@ -186,7 +187,7 @@ def test_shards_of_the_furnished_world_are_written_from_the_command_line(tmp_pat
     command = ["shards", "--world", "furnished", "--assets", str(assets), "--out", str(tmp_path)]
     synthetic.main([*command, "--first", "40", "--count", "2", "--split", "unseen"])
     assert [p.name for p in tmp_path.glob("*")] == ["unseen_0000040_2.npz"]
-    assert [s.seed for s in synthetic.read_shards(tmp_path)] == [40, 41]
+    assert [s.seed for s in Shards(tmp_path)] == [40, 41]
 
 
 def test_without_embreex_the_error_says_what_to_install(assets, monkeypatch):

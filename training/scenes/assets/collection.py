@@ -7,13 +7,14 @@ material (F,), colours (M, 3) linear, texture_of (M,), texels (N, 4) uint8, text
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
+from depthlm_ros.data.whole import becoming
 from depthlm_ros.errors import InputError
+from training.run.run_folder import write_json
 from training.scenes.assets.wavefront import Model
 
 MOST_REPEATS = 1000  # of a texture over one triangle; what float16 can tell apart
@@ -83,18 +84,16 @@ class Collection:
             [np.zeros((0, 4), np.uint8), *(t.reshape(-1, 4) for t in self.textures)]
         )
         flat = {k: np.concatenate(v) for k, v in self.arrays.items()}
-        making = out / "models.making.npz"  # beside what is there: numpy adds .npz to other names
-        np.savez_compressed(
-            making,
-            **flat,
-            texture_size=sizes,
-            texels=texels,
-            colours=np.array(self.colours, np.float32),
-            texture_of=np.array(self.texture_of, np.int32),
-        )
-        making.replace(out / "models.npz")
-        table = {"models": self.models, "images": self.images}
-        (out / "models.json").write_text(json.dumps(table, indent=1))
+        with becoming(out / "models.npz") as part, open(part, "wb") as file:
+            np.savez_compressed(
+                file,
+                **flat,
+                texture_size=sizes,
+                texels=texels,
+                colours=np.array(self.colours, np.float32),
+                texture_of=np.array(self.texture_of, np.int32),
+            )
+        write_json(out / "models.json", {"models": self.models, "images": self.images})
 
 
 def _row(library, entry) -> dict:
