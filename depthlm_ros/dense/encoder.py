@@ -46,7 +46,7 @@ class Encoder(nn.Module):  # type: ignore[misc]
 
     def forward(self, colours: torch.Tensor) -> dict[int, torch.Tensor]:
         """(B, 3, H, W), RGB in [0, 1] -> {4: (B, 24, H/4, W/4), 8: ..., 16: ..., 32: ...}."""
-        found = F.relu6(self.stem((colours - MEAN) / SPREAD))
+        found = F.relu6(self.stem((colours - MEAN) / SPREAD), inplace=True)
         levels = {}
         for number, block in enumerate(self.blocks):
             found = block(found)
@@ -67,19 +67,23 @@ class Block(nn.Module):  # type: ignore[misc]
         self._adds = stride == 1 and before == after
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        found = maps if self.expand is None else F.relu6(self.expand(maps))
-        found = self.project(F.relu6(self.depthwise(found)))
+        found = maps if self.expand is None else F.relu6(self.expand(maps), inplace=True)
+        found = self.project(F.relu6(self.depthwise(found), inplace=True))
         return maps + found if self._adds else found
 
 
 class Convolution(nn.Conv2d):  # type: ignore[misc]
-    """Zeros around as TensorFlow puts them: of an odd number one more below and to the right."""
+    """Zeros around as TensorFlow puts them: of an odd number one more below and to the right.
+
+    That is what a border of two more on every side gives from the second place on, and takes no
+    copy of the maps.
+    """
 
     def __init__(self, before: int, after: int, kernel: int, stride: int = 1, groups: int = 1):
-        first, odd = divmod(max(kernel - stride, 0), 2)
-        padding = 0 if odd else first
+        first, self._odd = divmod(max(kernel - stride, 0), 2)
+        padding = first + 2 * self._odd
         super().__init__(before, after, kernel, stride, padding=padding, groups=groups)
-        self._around = (first, first + 1) * 2 if odd else None
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        return super().forward(F.pad(maps, self._around) if self._around else maps)
+        found = super().forward(maps)
+        return found[..., 1:, 1:] if self._odd else found
