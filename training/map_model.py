@@ -5,6 +5,7 @@ One forward gives both, as when it is asked: the head looks at image tokens, whi
 the questions behind them. The head is float32 and learns in float32 whatever the model is.
 """
 
+from math import log
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from depthlm_ros.checkpoints import HEAD_PREFIX
 from depthlm_ros.dense.head import DepthMap, EncoderHead, make_head
 from depthlm_ros.dense.model import Taps, in_widths
 from depthlm_ros.errors import CheckpointError
+from depthlm_ros.evaluation.metrics import DELTA1_RATIO
 from depthlm_ros.models.compat import vision_tower
 from depthlm_ros.models.weights import read_tensors
 from training.depth_loss import LOSSES, doubt, gradient_l1
@@ -21,7 +23,7 @@ from training.model import Student, add_adapters, assert_float32, load_model, su
 from training.photographs import read_photographs
 from training.run.export import read_extras
 
-WITHIN = 0.2231435  # log 1.25
+WITHIN = log(DELTA1_RATIO)  # of log metres
 
 
 def load_map_student(config, parts, base: Path, found: Path | None, arguments) -> "MapStudent":

@@ -29,12 +29,8 @@ from depthlm_ros.question import Question, Style
 from depthlm_ros.view import SharedFrame, View, ViewLimits
 
 RECENT = 4  # views of which something is kept: those of the newest frames of a few cameras
-FLOATS = {
-    "dpt": 700,
-    "mlp": 40,
-    "light": 120,
-    "encoder": 200,
-}  # values a pixel that a head holds, generously
+# Values a pixel that a head holds, generously.
+FLOATS = {"dpt": 700, "mlp": 40, "light": 120, "encoder": 200}
 
 
 @dataclass

@@ -33,12 +33,6 @@ class Dense:
         distance_m = self.distance_m[:, ::-1]
         return replace(self, frame=_mirrored(self.frame), distance_m=distance_m)
 
-    def zoomed(self, factor: float) -> "Dense":
-        """The same image as if its camera had 1 / factor of the focal length: what it shows is
-        then `factor` times as near."""
-        frame = _zoomed(self.frame, factor)
-        return replace(self, frame=frame, distance_m=self.distance_m / factor)
-
     def metres(self, view, pixels) -> np.ndarray:
         """(N,) metres along the rays of view pixels (N, 2), NaN where unknown."""
         height, width = self.distance_m.shape
@@ -76,11 +70,6 @@ class Sparse:
         """Left and right exchanged."""
         pixels = np.stack([self.frame.camera.width - 1 - self.pixels[:, 0], self.pixels[:, 1]], 1)
         return replace(self, frame=_mirrored(self.frame), pixels=pixels)
-
-    def zoomed(self, factor: float) -> "Sparse":
-        """See Dense."""
-        frame = _zoomed(self.frame, factor)
-        return replace(self, frame=frame, distance_m=self.distance_m / factor)
 
     def metres(self, view, pixels) -> np.ndarray:
         """All NaN: nothing is known of places without a label."""
@@ -135,11 +124,20 @@ def no_map(where: str) -> RecordError:
     )
 
 
-def zoomed(example, span, rng):
+def zoomed(example, factor):
+    """A Dense or Sparse example of the same image as if its camera had 1 / factor of the focal
+    length: what it shows is then `factor` times as near."""
+    camera = example.frame.camera
+    camera = replace(camera, fx=camera.fx / factor, fy=camera.fy / factor)
+    frame = replace(example.frame, camera=camera)
+    return replace(example, frame=frame, distance_m=example.distance_m / factor)
+
+
+def sometimes_zoomed(example, span, rng):
     """The example or, half the time, zoomed by a factor within the span."""
     if rng.random() < 0.5:
         return example
-    return example.zoomed(float(np.exp(rng.uniform(*np.log(span)))))
+    return zoomed(example, float(np.exp(rng.uniform(*np.log(span)))))
 
 
 def varied(example, rng):
@@ -147,11 +145,6 @@ def varied(example, rng):
     example = example.mirrored() if rng.random() < 0.5 else example
     image = another_look(example.frame.image, rng)
     return replace(example, frame=replace(example.frame, image=image))
-
-
-def _zoomed(frame, factor) -> Frame:
-    camera = frame.camera
-    return replace(frame, camera=replace(camera, fx=camera.fx / factor, fy=camera.fy / factor))
 
 
 def _mirrored(frame) -> Frame:

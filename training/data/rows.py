@@ -16,7 +16,15 @@ from torch.utils.data import Dataset
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.question import PlainStyle, Question
 from depthlm_ros.view import View, unify_focal
-from training.data.examples import Sparse, Unmeasured, no_map, of_record, of_shot, varied, zoomed
+from training.data.examples import (
+    Sparse,
+    Unmeasured,
+    no_map,
+    of_record,
+    of_shot,
+    sometimes_zoomed,
+    varied,
+)
 from training.data.lessons import lessons
 from training.data.mixture import Mixture, Source
 from training.data.shards import Shot
@@ -171,7 +179,7 @@ def _looked(frame, rng, crop, checkpoint, multiple) -> View:
 def _made(item, rng, checkpoint, stage, vary, zoom, crop, multiple) -> Row:
     example = of_shot(item) if isinstance(item, Shot) else of_record(item)
     example = varied(example, rng) if vary else example
-    example = zoomed(example, zoom, rng) if zoom else example
+    example = sometimes_zoomed(example, zoom, rng) if zoom else example
     return make_row(example, checkpoint, stage, rng, crop, multiple)
 
 
