@@ -178,9 +178,7 @@ class Record(Checked):
         own, found = self.stated_kind(), self.depth_map()
         if own == kind:
             return found
-        height, width = found.shape
-        u, v = np.meshgrid(np.arange(width), np.arange(height))
-        pixels = on_image(np.stack([u.ravel(), v.ravel()], 1), self.camera, (width, height))
+        pixels = map_pixels(found.shape, self.camera)
         return self._converted(kind, pixels, found.ravel()).reshape(found.shape).astype(np.float32)
 
     def _converted(self, kind: str, pixels: np.ndarray, metres: np.ndarray) -> np.ndarray:
@@ -363,6 +361,14 @@ def on_image(pixels, camera: Camera, grid) -> np.ndarray:
     if not ((pixels >= -0.5) & (pixels < size - 0.5)).all():
         raise ValueError(f"a pixel is outside its grid of {size[0]:g} x {size[1]:g}")
     return (pixels + 0.5) * (camera.width, camera.height) / size - 0.5
+
+
+def map_pixels(shape: tuple[int, int], camera: Camera) -> np.ndarray:
+    """(h * w, 2) pixels of the camera's image where a map of the shape (h, w) has its values, row
+    by row."""
+    height, width = shape
+    u, v = np.meshgrid(np.arange(width), np.arange(height))
+    return on_image(np.stack([u.ravel(), v.ravel()], 1), camera, (width, height))
 
 
 def _record(content, folder, kind, where) -> Record:

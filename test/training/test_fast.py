@@ -179,7 +179,7 @@ def test_patches_are_those_of_the_image_processor(parts):
     assert torch.allclose(found, stock, atol=1e-6)
 
 
-def test_a_zoomed_view_shows_a_smaller_part_nearer(pool):
+def test_a_zoomed_view_shows_a_smaller_part_whose_things_keep_their_size_across(pool):
     torch.manual_seed(1)
     views = cut(pool, torch.arange(4).repeat(8), 32, SIZE, 200.0, 32, Recipe())
     assert views.zoom.min() >= 0.8 and views.zoom.max() <= 1.25
@@ -192,8 +192,16 @@ def test_a_zoomed_view_shows_a_smaller_part_nearer(pool):
     y = views.corner[:, 0] + (at[:, 0] + 0.5) * views.extent[:, 0] / SIZE[0]
     stored = pool.metres[views.rows, y.long(), x.long()].float()
     assert torch.equal(views.log_metres(u, at).exp().nan_to_num()[:, 0] > 0, stored > 0)
-    known = stored > 0
-    assert torch.allclose(views.log_metres(u, at).exp()[known, 0], (stored / views.zoom)[known])
+    found, known = views.log_metres(u, at).exp()[:, 0], stored > 0
+    slopes = (torch.stack([x, y], 1) - torch.tensor([120.0, 90.0])) / render.STORED_PX
+    wide = _across(found, slopes * views.zoom[:, None])
+    assert torch.allclose(wide[known], _across(stored, slopes)[known], rtol=1e-4)
+
+
+def _across(metres, slopes):
+    """(N, 2) metres right of and below the axis of what is at distances (N,) along rays with
+    slopes (N, 2)."""
+    return metres[:, None] * slopes / (1 + (slopes**2).sum(1, keepdim=True)).sqrt()
 
 
 def test_an_image_of_the_size_that_the_predictor_makes_of_it_is_often_shown_whole(pool):

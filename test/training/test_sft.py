@@ -154,14 +154,21 @@ def test_variation_changes_colours_but_no_distance_and_half_of_the_images_are_mi
 
 
 def test_a_zoomed_image_makes_a_larger_view_of_nearer_things(shot):
-    """Things keep their size across: pixels of the view times metres, over the focal length."""
+    """They keep their size across."""
     one = of_shot(shot(0))
     for example in (one, Sparse(one.frame, np.array([[30, 40]]), np.array([3.0]), "a")):
         found = zoomed(example, 1.25)
         plain, view = (unify_focal(each.frame, 100.0) for each in (example, found))
         assert view.camera.width == pytest.approx(1.25 * plain.camera.width, abs=0.6)
-        np.testing.assert_allclose(found.distance_m, example.distance_m / 1.25)
+        points, moved = (
+            each.frame.camera.rays(each.pixels) * each.distance_m.reshape(-1, 1)
+            for each in (example, found)
+        )
+        np.testing.assert_allclose(moved, points / (1, 1, 1.25), rtol=1e-5, atol=1e-6)
         assert found.frame.image is example.frame.image
+    bent = replace(one.frame.camera, distortion="plumb_bob", coefficients=(0.1, 0, 0, 0, 0))
+    with pytest.raises(InputError):
+        zoomed(replace(one, frame=replace(one.frame, camera=bent)), 1.25)
     ratios = [
         sometimes_zoomed(one, (0.8, 1.25), np.random.default_rng(seed)).frame.camera.fx
         / one.frame.camera.fx

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from depthlm_ros.data.records import map_pixels
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.view import Frame
 from training.data.colours import another_look
@@ -27,6 +28,11 @@ class Dense:
     frame: Frame
     distance_m: np.ndarray
     name: str
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(h * w, 2) pixels of the frame where the distances are, row by row."""
+        return map_pixels(self.distance_m.shape, self.frame.camera)
 
     def mirrored(self) -> "Dense":
         """Left and right exchanged."""
@@ -126,11 +132,15 @@ def no_map(where: str) -> RecordError:
 
 def zoomed(example, factor):
     """A Dense or Sparse example of the same image as if its camera had 1 / factor of the focal
-    length: what it shows is then `factor` times as near."""
-    camera = example.frame.camera
-    camera = replace(camera, fx=camera.fx / factor, fy=camera.fy / factor)
-    frame = replace(example.frame, camera=camera)
-    return replace(example, frame=frame, distance_m=example.distance_m / factor)
+    length: what it shows then has 1 / factor of its z. InputError with lens distortion."""
+    camera, pixels = example.frame.camera, example.pixels
+    _refuse_distorted(camera, "zoomed")
+    shorter = camera.scaled(1 / factor, 1 / factor, camera.width, camera.height)
+    shorter = replace(shorter, cx=camera.cx, cy=camera.cy)
+    z_m = camera.z_from_distance(pixels, example.distance_m.ravel()) / factor
+    distance_m = shorter.distance_from_z(pixels, z_m).reshape(example.distance_m.shape)
+    frame = replace(example.frame, camera=shorter)
+    return replace(example, frame=frame, distance_m=distance_m.astype(example.distance_m.dtype))
 
 
 def sometimes_zoomed(example, span, rng):
@@ -148,7 +158,11 @@ def varied(example, rng):
 
 
 def _mirrored(frame) -> Frame:
-    if frame.camera.distortion != "none":
-        raise InputError("an image with lens distortion cannot be mirrored: rectify it first")
+    _refuse_distorted(frame.camera, "mirrored")
     camera = replace(frame.camera, cx=frame.camera.width - 1 - frame.camera.cx)
     return replace(frame, image=np.ascontiguousarray(frame.image[:, ::-1]), camera=camera)
+
+
+def _refuse_distorted(camera, how) -> None:
+    if camera.distortion != "none":
+        raise InputError(f"an image with lens distortion cannot be {how}: rectify it first")

@@ -4,6 +4,7 @@
 import numpy as np
 import torch
 
+from depthlm_ros.data.records import map_pixels
 from training.data.collate import Collator
 
 
@@ -23,9 +24,9 @@ class MapCollator(Collator):
 def log_map(row, kind) -> np.ndarray:
     """(h, w) float32 log metres of a kind at the pixels of a row's view, NaN where unknown."""
     camera = row.view.camera
-    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+    shape = camera.height, camera.width
+    pixels = map_pixels(shape, camera)
     metres = row.example.metres(row.view, pixels)
     if kind == "z":
         metres = camera.z_from_distance(pixels, metres)
-    return np.log(metres).reshape(u.shape).astype(np.float32)
+    return np.log(metres).reshape(shape).astype(np.float32)

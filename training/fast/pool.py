@@ -2,7 +2,7 @@
 """Images and distances on the device, and the views that training cuts out of them.
 
 A view zoomed by k shows what a camera of k times the focal length would, so that at the focal
-length which the model takes it for everything is k times as near: distances are divided by k.
+length which the model takes it for z is divided by k everywhere.
 Knows nothing about questions or models.
 """
 
@@ -142,10 +142,18 @@ class Views:
         u = torch.where(self.mirrored[:, None], width - 1 - u, u)
         x = self.corner[:, 1:] + (u + 0.5) * self.extent[:, 1:] / width
         y = self.corner[:, :1] + (v + 0.5) * self.extent[:, :1] / height
-        x = x.floor().long().clamp(0, CANVAS[1] - 1)
-        y = y.floor().long().clamp(0, CANVAS[0] - 1)
-        metres = self.pool.metres[self.rows[:, None], y, x].float() / self.zoom[:, None]
+        column = x.floor().long().clamp(0, CANVAS[1] - 1)
+        row = y.floor().long().clamp(0, CANVAS[0] - 1)
+        metres = self.pool.metres[self.rows[:, None], row, column].float()
+        metres = metres * self._nearer(x, y)
         return torch.where(metres > 0, metres, torch.nan).log()
+
+    def _nearer(self, x, y) -> torch.Tensor:
+        """What the zoom makes of the distances at stored pixels (B, K), as a factor: 1 / zoom of
+        z, less of the distance along a ray that leans, since it leans more then."""
+        zoom, middle = self.zoom[:, None], self.pool.sizes[self.rows] / 2
+        leans = ((x - middle[:, 1:]) ** 2 + (y - middle[:, :1]) ** 2) / STORED_PX**2
+        return ((1 + zoom**2 * leans) / (1 + leans)).sqrt() / zoom
 
 
 def cut(pool, candidates, count, size, focal_px, side, recipe: Recipe | None) -> Views:

@@ -39,7 +39,7 @@ class Recipe:
         out.
     asked: (share of the batches, styles asked in).
     weights: of the losses text, dense and locate, and of teacher (training/fast/teacher.py).
-    zoom: least and most of it; distances are divided by it.
+    zoom: least and most of it; z is divided by it.
     zoomed: share of the views that are.
     grey: share of the views without colours.
     light: how much light, colours and focus change, over what is usual.
