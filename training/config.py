@@ -101,6 +101,7 @@ class DataEntry:
     pairs: Files | None = None
     kind: Literal["", "distance", "z"] = ""
     weight: Rate = 1.0
+    hidden: ClassVar[float] = 0.0  # see MapEntry
 
     def __post_init__(self):
         given = [name for name in _FORMS if getattr(self, name)]
@@ -121,6 +122,17 @@ class DataEntry:
     def place(self) -> Any:
         """The folder of shards or the files."""
         return f"{self.curated}/*.jsonl" if self.curated else getattr(self, self.what)
+
+
+@entries(kw_only=True)
+class MapEntry(DataEntry):
+    """A data set for a dense head.
+
+    hidden: share of its draws in which the head sees the image alone and not what the model makes
+        of it: of images that the model knows by heart, of which it tells more than of any others.
+    """
+
+    hidden: Share = 0.0
 
 
 @entries(kw_only=True)
@@ -440,6 +452,7 @@ class DenseConfig(SftConfig):
     encoder_lr: of a head's image encoder, as a share of the others' rate.
     """
 
+    data: Annotated[list[MapEntry], BeforeValidator(_listed), Field(min_length=1)]
     checkpoint: DenseEntry | None = None
     base: Text
     head: Head
@@ -460,6 +473,10 @@ class DenseConfig(SftConfig):
             raise ValueError("kept_views suit one stage in which the head alone learns")
         if self.head.type == "encoder" and self.optimizer == "muon":
             raise ValueError("muon has one rate, and an encoder learns at encoder_lr: take adamw")
+        if self.head.type != "encoder" and any(entry.hidden for entry in self.data):
+            raise ValueError(
+                "hidden: a head of another type than encoder would see hardly anything"
+            )
         if self.base == "fresh" and not self.checkpoint:
             raise ValueError("a new model has no entry of its own: give checkpoint too")
         if any(stage.reply for stage in self.stages) and not self.head.prompt:

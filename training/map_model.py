@@ -86,7 +86,11 @@ class MapStudent(Student):
             features = batch["features"]
         else:
             features, states = self._looked(batch)
-        maps = self._maps(features, batch)
+        shown = [
+            [torch.zeros_like(one) for one in of_image] if hidden else of_image
+            for of_image, hidden in zip(features, batch["hidden"], strict=True)
+        ]
+        maps = self._maps(shown, batch)
         loss, seen = self._depth_losses(maps, batch["depth"])
         loss = weights.get("depth", 0.0) * loss
         if weights.get("text") and len(batch["targets"]):

@@ -269,6 +269,30 @@ def test_kept_views_cost_what_live_ones_do(written):
     )
 
 
+def test_the_head_sees_images_alone_where_the_model_knows_them_by_heart(
+    written, shards, monkeypatch
+):
+    monkeypatch.setattr("training.map_model.read_photographs", lambda encoder: None)
+    data = [{"shards": str(shards), "hidden": 1.0}, {"records": "x.jsonl"}]
+    config = read_config(written("hidden", data=data, head=ENCODER), DenseConfig)
+    assert [entry.hidden for entry in config.data] == [1.0, 0.0]
+    for hidden in (1.0, 0.0):
+        one = replace(config, data=[replace(config.data[0], hidden=hidden)])
+        parts, model = student(one)
+        torch.nn.init.normal_(model.head.tell.weight)  # a new head tells the same of everything
+        row = stage_rows(one, parts.checkpoint, 32)[0]
+        batch, costs = MapCollator(parts)([row]), []
+        for scale in (1.0, -2.0):
+            with torch.no_grad():
+                model.model.model.language_model.norm.weight.mul_(scale)
+                costs.append(model(**batch)["loss"].item())
+        assert row.hidden == (hidden == 1.0)
+        assert (costs[0] == costs[1]) == row.hidden
+    some = replace(config, data=[replace(config.data[0], hidden=0.5)])
+    rows = stage_rows(some, parts.checkpoint, 32)
+    assert {rows[i].hidden for i in range(len(rows))} == {False, True}
+
+
 def test_a_run_goes_on_where_it_was_stopped_to_the_bit(written, head_alone):
     """As if it had been killed between its two checkpoints."""
     path = written("again", heldout={"scenes": 1, "pixels": 4})
@@ -310,6 +334,8 @@ def test_a_dry_run_says_what_it_takes(written, capsys):
         {"head": {**ENCODER, "widths": [8, 8, 4]}},
         {"zoom": [1.5, 0.5]},
         {"zoom": [0, 1]},
+        {"data": [{"shards": "s", "hidden": 0.5}]},
+        {"data": [{"shards": "s", "hidden": 1.5}], "head": ENCODER},
     ],
     ids=str,
 )

@@ -60,6 +60,7 @@ class Row:
 
     image: what the model sees, with an arrow if one asks so; more: a second image, if any.
     weights: of the losses. skipped: the records that could not be used on the way to this one.
+    hidden: a dense head is shown the image alone.
     """
 
     example: object
@@ -69,6 +70,7 @@ class Row:
     weights: dict
     skipped: tuple = ()
     more: tuple = ()
+    hidden: bool = False
 
 
 def make_row(example, checkpoint, stage, rng, crop=None, multiple=1) -> Row:
@@ -176,29 +178,34 @@ def _looked(frame, rng, crop, checkpoint, multiple) -> View:
     return cropped(view, crop, multiple, rng) if crop else view
 
 
-def _made(item, rng, checkpoint, stage, vary, zoom, crop, multiple) -> Row:
+def _made(drawn, rng, checkpoint, stage, vary, zoom, crop, multiple) -> Row:
+    item, hidden = drawn
     example = of_shot(item) if isinstance(item, Shot) else of_record(item)
     example = varied(example, rng) if vary else example
     example = sometimes_zoomed(example, zoom, rng) if zoom else example
-    return make_row(example, checkpoint, stage, rng, crop, multiple)
+    row = make_row(example, checkpoint, stage, rng, crop, multiple)
+    return replace(row, hidden=bool(rng.random() < hidden))
 
 
 def _sources(data, images) -> dict:
-    """name -> Source of a config's data; only the first `images` of each, 0 for all."""
+    """name -> Source of a config's data, see First; only the first `images` of each, 0 for all."""
     parts = opened(data)
     if any(part.pairs for part in parts):
         raise InputError("a stage that asks has no use for data with pairs: give it tasks")
-    return {p.name: Source(First(p.items, images or len(p.items)), p.weight) for p in parts}
+    return {
+        part.name: Source(First(part.items, images or len(part.items), entry.hidden), part.weight)
+        for part, entry in zip(parts, data, strict=True)
+    }
 
 
 class First(Sequence):
-    """The first `count` of some items."""
+    """(item, hidden) of the first `count` of some items; hidden: see config.MapEntry."""
 
-    def __init__(self, items, count):
-        self._items, self._count = items, min(count, len(items))
+    def __init__(self, items, count, hidden):
+        self._items, self._count, self._hidden = items, min(count, len(items)), hidden
 
     def __len__(self):
         return self._count
 
     def __getitem__(self, index):
-        return self._items[index]
+        return self._items[index], self._hidden
