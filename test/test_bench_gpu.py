@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from depthlm_ros.bench import gpu
+from depthlm_ros.bench.gpu import plan, right, run
 from depthlm_ros.cli import main
 from depthlm_ros.errors import InputError
 
 
 def _run(folder, *more):
     code = main(["bench", "--gpu", "--device", "cpu", "--out", str(folder), *more])
-    return code, json.loads((folder / gpu.FILE).read_text())
+    return code, json.loads((folder / run.FILE).read_text())
 
 
 def test_every_part_runs_on_a_processor_and_tells_its_figures(tmp_path, capsys):
@@ -23,14 +23,14 @@ def test_every_part_runs_on_a_processor_and_tells_its_figures(tmp_path, capsys):
     assert code == 0
     assert report["finished"] is True
     parts = report["parts"]
-    assert list(parts) == list(gpu.NAMES)
+    assert list(parts) == list(run.NAMES)
     assert [name for name, part in parts.items() if "error" in part or "skipped" in part] == []
     assert parts["machine"]["ceilings"]["tflops"] > 0
     for dtype in ("float32", "bfloat16", "float16"):
         assert parts["attention"][dtype]["right"] is True
-        for name in ("embedded", *gpu.SMALL):
+        for name in ("embedded", *right.SMALL):
             assert parts["precision"][f"{name}, {dtype}"]["right"] is True
-    for part, counts in (("main", gpu.TINY.counts), ("heavy", gpu.TINY.few)):
+    for part, counts in (("main", plan.TINY.counts), ("heavy", plan.TINY.few)):
         for style, numbers in counts.items():
             for count in numbers:
                 cell = parts[part][f"{style} {count}"]
@@ -58,10 +58,10 @@ def test_a_part_that_fails_leaves_its_error_and_the_next_one_runs(tmp_path, monk
         yield "before", 1.0
         raise RuntimeError("no kernel image")
 
-    parts = (gpu.Part("broken", 1, broken), *gpu.PARTS[:1])
-    monkeypatch.setattr(gpu, "PARTS", parts)
-    lines = list(gpu.run(tmp_path, device="cpu"))
-    content = json.loads((tmp_path / gpu.FILE).read_text())["parts"]
+    parts = (run.Part("broken", 1, broken), *run.PARTS[:1])
+    monkeypatch.setattr(run, "PARTS", parts)
+    lines = list(run.run(tmp_path, device="cpu"))
+    content = json.loads((tmp_path / run.FILE).read_text())["parts"]
     assert content["broken"]["before"] == 1.0
     assert "no kernel image" in content["broken"]["error"]
     assert "versions" in content["machine"]
@@ -80,7 +80,7 @@ def test_wrong_attention_and_wrong_states_are_called_wrong(tmp_path, monkeypatch
     _, report = _run(tmp_path, "--parts", "attention")
     assert {report["parts"]["attention"][d]["right"] for d in ("float32", "bfloat16")} == {False}
     states, roots, metres = np.ones((3, 8)), np.full((3, 11), 0.1), np.full(3, 2.0)
-    apart = gpu._apart((states * 1.2, roots, metres), (states, roots, metres))
+    apart = right.apart((states * 1.2, roots, metres), (states, roots, metres))
     assert apart["states"] == pytest.approx(0.2)
 
 
@@ -103,5 +103,5 @@ def test_without_a_gpu_the_trial_on_a_processor_must_be_asked_for(tmp_path, monk
     cpu = torch.device("cpu")
     monkeypatch.setattr("depthlm_ros.models.loading.find_device", lambda name: cpu)
     with pytest.raises(InputError):
-        next(gpu.run(tmp_path))
-    assert not (tmp_path / gpu.FILE).exists()
+        next(run.run(tmp_path))
+    assert not (tmp_path / run.FILE).exists()

@@ -13,8 +13,9 @@ from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import gpu, host, latency, predictors, remote, report
+from depthlm_ros.bench import host, latency, predictors, remote, report
 from depthlm_ros.bench.compare import compare
+from depthlm_ros.bench.gpu import run as gpu
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.bench.timing import memory_of
 from depthlm_ros.camera import Camera
