@@ -8,6 +8,8 @@ from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines.engine import (
     CHECKS,
     CLOSED,
+    DEVICES,
+    DTYPES,
     LONGEST,
     Engine,
     OnServers,
@@ -24,6 +26,8 @@ ENGINES = ("local", "reference", "remote", "scripted")
 __all__ = [
     "CHECKS",
     "CLOSED",
+    "DEVICES",
+    "DTYPES",
     "ENGINES",
     "LONGEST",
     "Engine",

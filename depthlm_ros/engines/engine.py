@@ -18,6 +18,8 @@ from depthlm_ros.view import View, ViewLimits
 CLOSED = "the scene was closed before it was answered"
 LONGEST = 128  # tokens of a reply that is decoded freely
 CHECKS = ("auto", "on", "off")
+DEVICES = r"auto|cpu|cuda(:\d+)?"  # as a regular expression
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import transformers
 
 from depthlm_ros.answer import FORMS
 from depthlm_ros.checkpoints import Checkpoint, check_folder
+from depthlm_ros.engines.engine import DEVICES, DTYPES
 from depthlm_ros.errors import CheckpointError, InputError, first_line
 from depthlm_ros.models.chat import Chat, chat_of
 from depthlm_ros.models.compat import Decoder, decoder, quiet
@@ -27,9 +28,6 @@ from depthlm_ros.models.tower import Tower
 from depthlm_ros.models.vision import FAMILIES, QwenVision
 from depthlm_ros.models.weights import part, read_weights
 from depthlm_ros.question import POINT, WORDINGS
-
-DEVICES = r"auto|cpu|cuda(:\d+)?"
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from depthlm_ros.checkpoints import AVERAGES, DENSE
-from depthlm_ros.engines import CHECKS, ENGINES
+from depthlm_ros.engines import CHECKS, DEVICES, DTYPES, ENGINES
 from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import NO_AVERAGE, Predictor, has_map
@@ -28,8 +28,6 @@ _WORDS = {
     float: "a number",
     tuple: "a list of texts",
 }
-DEVICES = r"auto|cpu|cuda(:\d+)?"  # what the engines know; importing them here would need torch
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def _parameter(

@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter
 
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.parameters import Parameters
-from depthlm_ros.ros.settings import DEVICES, DTYPES, Settings
+from depthlm_ros.ros.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -181,11 +181,6 @@ def test_what_yaml_makes_of_on_and_off_is_what_was_typed(declared, given, means)
 def test_a_device_that_cannot_be_is_refused_before_anything_is_loaded(declared, word):
     with pytest.raises(InputError, match=r"\bdevice\b"):
         declared(device=word)
-
-
-def test_devices_and_dtypes_are_those_of_the_models():
-    loading = pytest.importorskip("depthlm_ros.models.loading")
-    assert (DEVICES, DTYPES) == (loading.DEVICES, loading.DTYPES)
 
 
 def test_one_by_one_and_together_everything_is_told_at_once(declared):
