@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from depthlm_ros.checkpoints import Checkpoint
+from depthlm_ros.engines.checks import CHECKS, is_checked
 from depthlm_ros.engines.engine import (
-    CHECKS,
     CLOSED,
     DEVICES,
     DTYPES,
@@ -16,7 +16,6 @@ from depthlm_ros.engines.engine import (
     Reply,
     Scene,
     ServerState,
-    is_checked,
 )
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.models.progress import silent
@@ -49,7 +48,7 @@ def make_engine(
     """The engine of this name for a checkpoint; heavy libraries are imported here, not before.
 
     options: device ("auto", "cpu", "cuda", "cuda:1"), dtype and threads for local and reference;
-        check (one of CHECKS) for local and remote, see LocalEngine; urls, model, key_file and
+        check (one of CHECKS) for local and remote, see checks.py; urls, model, key_file and
         timeout for remote, see RemoteEngine.
     progress: called with (fraction, what), see models/progress.py.
 

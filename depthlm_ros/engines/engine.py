@@ -17,7 +17,6 @@ from depthlm_ros.view import View, ViewLimits
 # The text of a Reply whose scene was closed while it waited: nobody will read it.
 CLOSED = "the scene was closed before it was answered"
 LONGEST = 128  # tokens of a reply that is decoded freely
-CHECKS = ("auto", "on", "off")
 DEVICES = r"auto|cpu|cuda(:\d+)?"  # as a regular expression
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -127,12 +126,3 @@ class OnServers(Protocol):
     @property
     def servers(self) -> tuple[ServerState, ...]:
         """Each of them as it is now."""
-
-
-def is_checked(check: str, style: Style) -> bool:
-    """Whether `check` (one of CHECKS) has all answers in this style checked.
-
-    "auto": where an image is computed per question, which costs so much that a check hardly shows;
-    in other styles LocalEngine checks a sample.
-    """
-    return check == "on" or (check == "auto" and not style.shares_image)

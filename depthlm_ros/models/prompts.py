@@ -1,5 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Questions about images, as token ids and rotary positions, and what they share.
+"""Questions about images and their answers, as token ids and rotary positions, and what they
+share.
 
 A full prompt is chat layout, image tokens, words and the forced opening of the answer; where a
 style shares its images, all questions have the same beginning, found here by probing.
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from depthlm_ros.answer import AnswerForm
+from depthlm_ros.engines.digits import SYMBOLS
 from depthlm_ros.errors import EngineError, InputError
 from depthlm_ros.models.chat import Chat, put_images
 from depthlm_ros.models.loading import Parts
@@ -101,6 +103,25 @@ class Prompts:
     def opening_length(self, form: AnswerForm) -> int:
         """How many tokens of the answer are given."""
         return len(self._encoded.opening(form.opening)) if self.forced else 0
+
+    def behind_opening(self, form: AnswerForm, number: str) -> list[int]:
+        """The ids of an answer behind its opening: the number's digits and the closing words."""
+        symbols = self.loaded.symbol_ids
+        digits = [symbols[SYMBOLS.index(character)] for character in number]
+        return digits + self.loaded.chat.encode(form.closing(number))
+
+    def worded(self, form: AnswerForm, number: str) -> str:
+        """The whole answer in the given words, as the tokenizer gives it back."""
+        ids = self.loaded.chat.encode(form.opening) + self.behind_opening(form, number)
+        text: str = self.loaded.tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+    def begun(self, form: AnswerForm, numbers: Sequence[str], firsts: Sequence[int]) -> list[str]:
+        """The texts of answers that end with their numbers; of one that has none, with the token
+        (of firsts) that came in its place."""
+        decode = self.loaded.tokenizer.decode
+        said = zip(numbers, firsts, strict=True)
+        return [form.opening + (number or decode([first])) for number, first in said]
 
     def rests(
         self, questions: Sequence[Question], beginning: list[int], images: int = 1

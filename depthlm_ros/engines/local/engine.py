@@ -21,15 +21,15 @@ import torch
 
 from depthlm_ros.answer import AnswerForm, parse
 from depthlm_ros.checkpoints import Checkpoint
-from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, is_checked
+from depthlm_ros.engines import CLOSED, LONGEST, Reply
 from depthlm_ros.engines.capacity import SHARE, Pace, image_bytes, question_bytes, threads_for
+from depthlm_ros.engines.checks import Checks
 from depthlm_ros.engines.digits import DigitTrees, Grammar
 from depthlm_ros.engines.local.drawing import Canvas, drawn
 from depthlm_ros.engines.local.free_decoding import Speaker
 from depthlm_ros.engines.local.reader import Begun, Checker, NumberReader
 from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.engines.local.scenes import LocalScene
-from depthlm_ros.errors import InputError
 from depthlm_ros.models.decoder import prefill
 from depthlm_ros.models.linear import fast_products, join_products, linear_patches
 from depthlm_ros.models.loading import Loaded, load
@@ -47,7 +47,6 @@ from depthlm_ros.question import MarkerStyle, PositionStyle, Question, Style
 from depthlm_ros.view import View
 
 Asked = tuple[LocalScene, Question]
-SAMPLED = 64  # questions of a scene, of which one is checked where not all are
 
 
 class LocalEngine:
@@ -55,14 +54,9 @@ class LocalEngine:
 
     checkpoint: a Checkpoint, or a Loaded to share.
     device, dtype, options: see loading.load.
-    check: whether a pass over the closing words proves that the model would have said the words
-        that are given, and lets it speak freely where not; "auto": in the styles that is_checked
-        names, and in the others for the first question of a scene and one in SAMPLED, until one of
-        them falls back: from then on for all.
+    check: for which answers a pass over the closing words proves that the model would have said
+        the words that are given, and lets it speak freely where not; see checks.Checks.
     longest: tokens of a reply that is decoded freely.
-
-    counts: how many replies were "checked" so far, and how many of them "fell_back" to free
-        decoding.
     """
 
     def __init__(
@@ -74,8 +68,7 @@ class LocalEngine:
         longest: int = LONGEST,
         **options: Any,
     ):
-        if check not in CHECKS:
-            raise InputError(f"check is {check!r}, allowed: {', '.join(CHECKS)}")
+        self.checks = Checks(check)
         self.loaded = load(checkpoint, device, dtype, **options)
         linear_patches(self.loaded.model)
         fast_products(self.loaded.model)
@@ -86,13 +79,15 @@ class LocalEngine:
         self.grammar = Grammar(found.integer_digits, found.decimals)
         self.reader = NumberReader(self.loaded, self.grammar)
         self.speaker = Speaker(self.loaded, longest)
-        self.checker = Checker(self.loaded, self.speaker)
-        self.check = check
-        self.counts: Counter[str] = Counter()
+        self.checker = Checker(self.loaded, self.prompts, self.speaker)
         self.device = str(self.loaded.device)
         self.limits = self.loaded.vision.limits
-        self._fallen_back: set[str] = set()  # styles in which a reply did
         self._pace = Pace()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """See Engine."""
+        return self.checks.counts
 
     @property
     def memory_bytes(self) -> int:
@@ -198,7 +193,7 @@ class LocalEngine:
         if not form.is_number:
             return [Reply(nan, text) for text in self.speaker.say(begun)]
         trees, firsts = self.reader.read(begun)
-        if self._is_checked(style):
+        if self.checks.all_in(style):
             return self._checked(style, begun, form, trees)
         if self._sample_falls_back(members, trees):
             return self._answers(members)  # all checked
@@ -236,29 +231,23 @@ class LocalEngine:
 
     def _given(self, scene: LocalScene, question: Question) -> int:
         """How many tokens of the answer are given and looked at again."""
-        if not self._is_checked(scene.style):
+        if not self.checks.all_in(scene.style):
             return 0
         return self.prompts.opening_length(question.form)
 
     # The check.
 
-    def _is_checked(self, style: Style) -> bool:
-        """Whether all answers in this style are."""
-        distrusted = self.check == "auto" and style.name in self._fallen_back
-        return distrusted or is_checked(self.check, style)
-
     def _sample_falls_back(self, members: Sequence[Asked], trees: DigitTrees) -> bool:
         """Whether one of the questions that are sampled, of one scene, had to be decoded freely;
         then all answers in its style are checked from now on."""
         scene, form = members[0][0], members[0][1].form
-        before = scene.tally["answered"]
-        scene.tally["answered"] += len(members)
-        sample = [i for i in range(len(members)) if (before + i) % SAMPLED == 0]
-        if self.check != "auto" or not sample:
+        sample = self.checks.sample(scene.tally, len(members))
+        if not sample:
             return False
         some, numbers = [members[i] for i in sample], [trees.greedy[i] for i in sample]
         if all(numbers) and all(self._holds(some, numbers)):
-            self.counts += Counter(checked=len(sample))
+            for _ in sample:
+                self.checks.note(scene.style, free=False)
             return False
         # That was a pass of its own, in which a tie may have ended otherwise: now as all are.
         begun = self._shared(some, self.prompts.opening_length(form))
@@ -269,7 +258,7 @@ class LocalEngine:
         """Whether questions of one scene, given their whole answers, are answered so by the model:
         one pass, which touches nothing that their numbers were read from."""
         scene, form = members[0][0], members[0][1].form
-        closings = [self.checker.behind_opening(form, number) for number in numbers]
+        closings = [self.prompts.behind_opening(form, number) for number in numbers]
         questions = [question for _, question in members]
         rests = self.prompts.rests(questions, scene.beginning, scene.images)
         words = self.prompts.words(
@@ -298,20 +287,16 @@ class LocalEngine:
     ) -> list[Reply]:
         """Replies that free decoding would have given too."""
         said = self.checker.said(begun, trees, form)
-        self.counts += Counter(checked=len(said), fell_back=sum(free for _, free in said))
         for number, (text, free) in zip(trees.greedy, said, strict=True):
-            if free and style.name not in self._fallen_back:
-                self._fallen_back.add(style.name)
-                self._warn(style, self.checker.worded(form, number), text)
+            if self.checks.note(style, free):
+                self._warn(style, self.prompts.worded(form, number), text)
         texts, alone = zip(*said, strict=True)
         return trees.replies([parse(text).metres for text in texts], texts, alone)
 
     def _unchecked(
         self, form: AnswerForm, trees: DigitTrees, firsts: Sequence[int]
     ) -> list[Reply]:
-        decode, opening = self.loaded.tokenizer.decode, form.opening
-        said = zip(trees.greedy, firsts, strict=True)
-        texts = [opening + (number or decode([first])) for number, first in said]
+        texts = self.prompts.begun(form, trees.greedy, firsts)
         return trees.replies(trees.metres(), texts, [False] * len(texts))
 
 

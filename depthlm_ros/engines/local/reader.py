@@ -21,11 +21,12 @@ import numpy as np
 import torch
 
 from depthlm_ros.answer import AnswerForm
-from depthlm_ros.engines.digits import SYMBOLS, DigitTrees, Grammar
+from depthlm_ros.engines.digits import DigitTrees, Grammar
 from depthlm_ros.engines.local.free_decoding import Speaker, best_tokens, most_probable
 from depthlm_ros.engines.local.plan import Paths
 from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.models.loading import Loaded
+from depthlm_ros.models.prompts import Prompts
 
 TOGETHER_CPU = 32  # rows in one pass of a check: what stays in a processor's cache
 TOGETHER = 256
@@ -109,43 +110,34 @@ class NumberReader:
 class Checker:
     """Checks answers of a model; a Speaker says what others there would have been."""
 
-    def __init__(self, loaded: Loaded, speaker: Speaker):
+    def __init__(self, loaded: Loaded, prompts: Prompts, speaker: Speaker):
         self._loaded = loaded
+        self._prompts = prompts
         self._speaker = speaker
 
     @torch.inference_mode()
-    def said(
-        self,
-        begun: Begun,
-        trees: DigitTrees,
-        form: AnswerForm,
-        rows: Sequence[int] | None = None,
-    ) -> list[tuple[str, bool]]:
-        """(text, whether it had to be decoded freely) of the whole answers of rows (numbers,
-        ascending; None: all).
+    def said(self, begun: Begun, trees: DigitTrees, form: AnswerForm) -> list[tuple[str, bool]]:
+        """(text, whether it had to be decoded freely) of the whole answers of all rows.
 
         begun: with the states before each token of the opening; trees: its numbers.
         """
-        rows = range(len(trees.greedy)) if rows is None else rows
-        agreed = self.agreed(begun, trees, form, rows)
-        wrong = [row for row, fine in zip(rows, agreed, strict=True) if not fine]
+        agreed = self.agreed(begun, trees, form)
+        wrong = [row for row, fine in enumerate(agreed) if not fine]
         free = dict(zip(wrong, self._speaker.say(begun.rewound(), wrong), strict=True))
         return [
-            (free[row], True) if row in free else (self.worded(form, trees.greedy[row]), False)
-            for row in rows
+            (free[row], True) if row in free else (self._prompts.worded(form, number), False)
+            for row, number in enumerate(trees.greedy)
         ]
 
-    def agreed(
-        self, begun: Begun, trees: DigitTrees, form: AnswerForm, rows: Sequence[int]
-    ) -> list[bool]:
-        """Whether each of the rows says freely the opening, its number and the closing, and
-        ends."""
+    def agreed(self, begun: Begun, trees: DigitTrees, form: AnswerForm) -> list[bool]:
+        """Whether each row says freely the opening, its number and the closing, and ends."""
         opening = self._loaded.chat.encode(form.opening)
-        tails = [self._tail(trees.greedy[row], form) for row in rows]
+        tails = [self._tail(number, form) for number in trees.greedy]
+        rows = range(len(tails))
         together = TOGETHER_CPU if self._loaded.device.type == "cpu" else TOGETHER
         best = []
         if opening:
-            best.append(self._best(begun.of(rows)[:, :-1].flatten(0, 1)))
+            best.append(self._best(begun.states[:, :-1].flatten(0, 1)))
         for start in range(0, len(rows), together):
             some = slice(start, start + together)
             best += self._best_after(begun, trees, rows[some], tails[some])
@@ -157,12 +149,6 @@ class Checker:
             fine and bool(told) and told[:-1] == tail[1:] and told[-1] in ends
             for fine, (tail, told) in zip(opened, closed, strict=True)
         ]
-
-    def behind_opening(self, form: AnswerForm, number: str) -> list[int]:
-        """The ids of a number and the closing words."""
-        symbols = self._loaded.symbol_ids
-        digits = [symbols[SYMBOLS.index(character)] for character in number]
-        return digits + self._loaded.chat.encode(form.closing(number))
 
     @torch.inference_mode()
     def holds(
@@ -192,21 +178,14 @@ class Checker:
             for answer, end in zip(answers, ends, strict=True)
         ]
 
-    def worded(self, form: AnswerForm, number: str) -> str:
-        """The answer as the tokenizer gives it back."""
-        ids = self._loaded.chat.encode(form.opening) + self.behind_opening(form, number)
-        return self._loaded.tokenizer.decode(ids, skip_special_tokens=True)
-
     def _tail(self, number: str, form: AnswerForm) -> list[int]:
         """The number's last token and the closing words; none where there is no number, or where
         free decoding would be cut off before the end."""
         if not number:
             return []
-        chat = self._loaded.chat
-        last = self._loaded.symbol_ids[SYMBOLS.index(number[-1])]
-        closing = chat.encode(form.closing(number))
-        length = len(chat.encode(form.opening)) + len(number) + len(closing)
-        return [last, *closing] if length < self._speaker.longest else []
+        behind = self._prompts.behind_opening(form, number)
+        length = len(self._loaded.chat.encode(form.opening)) + len(behind)
+        return behind[len(number) - 1 :] if length < self._speaker.longest else []
 
     def _best_after(
         self,

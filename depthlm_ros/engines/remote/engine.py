@@ -20,9 +20,10 @@ from typing import Any, TypeVar
 
 from depthlm_ros.answer import AnswerForm, parse
 from depthlm_ros.checkpoints import Checkpoint
-from depthlm_ros.engines import CHECKS, CLOSED, LONGEST, Reply, ServerState, is_checked
+from depthlm_ros.engines import CLOSED, LONGEST, Reply, ServerState
 from depthlm_ros.engines.capacity import Pace
-from depthlm_ros.engines.digits import SYMBOLS, Grammar
+from depthlm_ros.engines.checks import Checks
+from depthlm_ros.engines.digits import Grammar
 from depthlm_ros.engines.remote.addresses import clean_urls, read_key
 from depthlm_ros.engines.remote.client import Client, Refused
 from depthlm_ros.engines.remote.probe import Probe
@@ -43,7 +44,6 @@ Asked = tuple[RemoteScene, Question]
 Result = TypeVar("Result")
 
 TIMEOUT_S = 30.0
-SAMPLED = 64  # questions of a scene, of which one is checked where not all are
 # Questions about one image that a server is asked at once. They go out in two pieces for each
 # server, so that it has something to do while the answers to one piece are on the line; where a
 # step holds few, in one piece for each.
@@ -79,13 +79,11 @@ class RemoteEngine:
     model: its name there, "" for the only one that a server has.
     key_file: a file with the key that they want, "" for none.
     timeout: seconds that a server may take for one request; then it is taken for lost.
-    check: as LocalEngine takes it; a whole answer is asked for beside the number.
+    check: for which answers a whole one is asked for beside the number; see checks.Checks.
     longest: tokens of a reply that is decoded freely.
     whole: send all questions of a step about one image at once instead of in pieces that overlap;
         the yardstick of `depthlm bench --remote`.
     device, dtype, threads: accepted and without meaning here: the servers' own count.
-
-    counts: how many replies were "checked" so far, and how many of them "fell_back".
 
     Raises InputError, CheckpointError, or EngineError where every server answers and none can be
     used. Servers that do not answer are waited for: they are asked once they come.
@@ -108,8 +106,7 @@ class RemoteEngine:
         dtype: str = "",
         threads: int = 0,
     ):
-        if check not in CHECKS:
-            raise InputError(f"check is {check!r}, allowed: {', '.join(CHECKS)}")
+        self._checks = Checks(check)
         if not timeout > 0:
             raise InputError(f"remote.timeout is {timeout:g}, it must be above 0 seconds")
         addresses, key = clean_urls(urls), read_key(key_file)
@@ -119,12 +116,9 @@ class RemoteEngine:
         self.prompts = Prompts(parts)
         self.grammar = Grammar(checkpoint.integer_digits, checkpoint.decimals)
         self.limits = parts.vision.limits
-        self.check = check
         self._whole = whole
-        self.counts: Counter[str] = Counter()
         self._settings = SentImage.settings_of(parts.vision)
         self._reader = Reader(self.prompts, self.grammar, longest)
-        self._fallen_back: set[str] = set()
         self._sized: set[Hashable] = set()  # sizes of views that a server sees as they are
         self._pace = Pace(growth=GROWTH, patience=PATIENCE)
         self._running: dict[int, set[asyncio.Task[Any]]] = {}  # by id of the scene
@@ -139,6 +133,11 @@ class RemoteEngine:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def counts(self) -> Counter[str]:
+        """See Engine."""
+        return self._checks.counts
 
     @property
     def memory_bytes(self) -> int:
@@ -323,22 +322,15 @@ class RemoteEngine:
             servers = sum(server.usable for server in self._servers) if is_shared else 1
             count = max(count, min(2 * servers, total // SMALLEST), min(servers, total))
         length = ceil(total / count)
+        are_all, sample = self._checks.all_in(scene.style), self._checks.sample(scene.tally, total)
+        spoken = [are_all or number in sample for number in range(total)]
         pieces = []
         for start in range(0, total, length):
-            part = indices[start : start + length]
-            questions = [batch[index][1] for index in part]
-            spoken = [self._is_spoken(scene, question) for question in questions]
+            part = slice(start, start + length)
+            questions = [batch[index][1] for index in indices[part]]
             pinned = bool(key) and (start == 0 or not is_shared)
-            pieces.append(_Piece(scene, own, key, questions, part, spoken, pinned))
+            pieces.append(_Piece(scene, own, key, questions, indices[part], spoken[part], pinned))
         return pieces
-
-    def _is_spoken(self, scene: RemoteScene, question: Question) -> bool:
-        """Whether the whole answer is asked for, to check the one in the given words."""
-        number = scene.tally["answered"]
-        scene.tally["answered"] += 1
-        if self.check != "auto" or is_checked(self.check, scene.style):
-            return is_checked(self.check, scene.style)
-        return scene.style.name in self._fallen_back or number % SAMPLED == 0
 
     def _replies(self, piece: _Piece, said: Said | None) -> list[Reply]:
         if said is None:
@@ -349,9 +341,7 @@ class RemoteEngine:
             if not form.is_number:
                 return [Reply(nan, text) for text in texts]
             return [Reply(parse(text).metres, text, free=True) for text in texts]
-        decode = self.prompts.loaded.tokenizer.decode
-        begun = zip(trees.greedy, said.firsts, strict=True)
-        texts = [form.opening + (number or decode([first])) for number, first in begun]
+        texts = self.prompts.begun(form, trees.greedy, said.firsts)
         values, free = trees.metres(), [False] * len(texts)
         for row, (text, ended) in said.whole.items():
             free[row] = self._is_free(form, trees.greedy[row], text, ended, piece.scene.style)
@@ -362,11 +352,9 @@ class RemoteEngine:
         self, form: AnswerForm, number: str, text: str, ended: bool, style: Style
     ) -> bool:
         """Whether the model's whole answer is another one than its number in the given words."""
-        given = self._worded(form, number)
+        given = self.prompts.worded(form, number)
         free = not number or text != given or not ended
-        self.counts += Counter(checked=1, fell_back=int(free))
-        if free and style.name not in self._fallen_back:
-            self._fallen_back.add(style.name)
+        if self._checks.note(style, free):
             logging.getLogger(__name__).warning(
                 "asked in %s style, the servers' model says %r where the entry of checkpoint '%s'"
                 " has it say %r: from now on every answer is checked, which takes many times as"
@@ -374,14 +362,6 @@ class RemoteEngine:
                 *(style.name, text, self.prompts.loaded.checkpoint.name, given),
             )
         return free
-
-    def _worded(self, form: AnswerForm, number: str) -> str:
-        """The whole answer as a tokenizer gives it back."""
-        chat, symbols = self.prompts.loaded.chat, self.prompts.loaded.symbol_ids
-        digits = [symbols[SYMBOLS.index(character)] for character in number]
-        ids = chat.encode(form.opening) + digits + chat.encode(form.closing(number))
-        words: str = self.prompts.loaded.tokenizer.decode(ids, skip_special_tokens=True)
-        return words
 
 
 def _kind(scene: RemoteScene) -> Hashable:
