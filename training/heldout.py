@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from depthlm_ros.cli import options
+from depthlm_ros.cli import values
 from depthlm_ros.data.records import Record, strict_json, write_records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import PredictorAnswers, evaluate
@@ -142,15 +142,15 @@ def _parser():
     parser.add_argument("command", nargs="?", choices=COMMANDS, default="measure")
     parser.add_argument("--checkpoint", default="tiny", help="tiny, a folder, or a known name")
     parser.add_argument(
-        "--count", type=options.count, help=f"scenes (default: all of --shards, or {SCENES})"
+        "--count", type=values.count, help=f"scenes (default: all of --shards, or {SCENES})"
     )
     parser.add_argument(
-        "--first", type=options.from_zero, default=0, help="number of the first scene"
+        "--first", type=values.from_zero, default=0, help="number of the first scene"
     )
     parser.add_argument("--split", choices=SPLITS, default="heldout")
     parser.add_argument("--shards", type=Path, help="folder of shards whose scenes are asked")
     parser.add_argument(
-        "--pixels", type=options.count, default=8, help="pixels a scene (default 8)"
+        "--pixels", type=values.count, default=8, help="pixels a scene (default 8)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, default=Path("heldout"), help="folder of records")

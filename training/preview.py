@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from depthlm_ros.cli import options
+from depthlm_ros.cli import values
 from depthlm_ros.data.records import Records
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.viz.overlay import distance_colours, distance_limits
@@ -164,7 +164,7 @@ def main(arguments=None) -> None:
     add_config(parser, *OPTIONS, also=", or a folder or .jsonl file of records")
     parser.add_argument(
         "--count",
-        type=options.count,
+        type=values.count,
         default=6,
         metavar="N",
         help="rows of each stage, or records (default 6)",

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.cli import options
+from depthlm_ros.cli import values
 from depthlm_ros.errors import InputError
 from depthlm_ros.view import Frame
 from depthlm_ros.viz.sheets import sheet_path
@@ -187,10 +187,10 @@ def _parser():
     many = commands.add_parser("shards", help="files of many images; continues where it ended")
     drive = commands.add_parser("recording", help="a rosbag2 recording of a robot's depth camera")
     drive.add_argument(
-        "--count", type=options.count, default=480, help="images, 12 of a room (default 480)"
+        "--count", type=values.count, default=480, help="images, 12 of a room (default 480)"
     )
     drive.add_argument(
-        "--first", type=options.from_zero, default=0, help="number of the first image"
+        "--first", type=values.from_zero, default=0, help="number of the first image"
     )
     drive.add_argument(
         "--focal-error",
@@ -209,24 +209,24 @@ def _parser():
         )
         command.add_argument("--world", choices=WORLDS, default="boxes")
         command.add_argument(
-            "--first", type=options.from_zero, default=0, help="number of the first image"
+            "--first", type=values.from_zero, default=0, help="number of the first image"
         )
         command.add_argument("--assets", type=Path, help="the folder training.scenes.assets wrote")
-    one.add_argument("--count", type=options.count, default=24)
+    one.add_argument("--count", type=values.count, default=24)
     many.add_argument(
         "--count",
-        type=options.count,
+        type=values.count,
         required=True,
         help="images in all; a multiple of --size can be continued later",
     )
     many.add_argument(
         "--every",
-        type=options.count,
+        type=values.count,
         default=1,
         help="take each so many-th number: with furniture, ten show one place (default 1)",
     )
-    many.add_argument("--workers", type=options.count, default=1)
-    many.add_argument("--size", type=options.count, default=500)
+    many.add_argument("--workers", type=values.count, default=1)
+    many.add_argument("--size", type=values.count, default=500)
     return parser
 
 

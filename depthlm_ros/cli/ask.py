@@ -12,9 +12,9 @@ from depthlm_ros.cli.options import (
     add_model_options,
     exit_code,
     frame_from,
-    pixel,
     predictor_from,
 )
+from depthlm_ros.cli.values import pixel
 from depthlm_ros.data.frames import print_warning
 from depthlm_ros.data.records import strict_json
 from depthlm_ros.errors import InputError

@@ -11,11 +11,11 @@ from depthlm_ros.cli.options import (
     Doubts,
     add_grid_option,
     add_model_options,
-    count,
     grid_of,
     grid_style_of,
     predictor_from,
 )
+from depthlm_ros.cli.values import count
 from depthlm_ros.data.files import read_camera
 from depthlm_ros.errors import InputError
 from depthlm_ros.msgs.fields import frame_from, sensor_camera

@@ -22,12 +22,10 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import (
     add_model_options,
-    count,
-    positive,
     predictor_from,
     remote_options,
-    words,
 )
+from depthlm_ros.cli.values import count, positive, words
 from depthlm_ros.data.whole import check_writable
 from depthlm_ros.demo.scene import demo_frame
 from depthlm_ros.engines.remote.addresses import clean_urls

@@ -3,7 +3,7 @@
 
 import argparse
 
-from depthlm_ros.cli.options import box, grid, pixel, positive, seconds
+from depthlm_ros.cli.values import box, grid, pixel, positive, seconds
 
 
 def add(subparsers) -> None:

@@ -3,7 +3,8 @@
 
 import argparse
 
-from depthlm_ros.cli.options import add_grid_option
+from depthlm_ros.cli.options import add_camera_options, add_grid_option
+from depthlm_ros.cli.values import positive
 
 
 def add(subparsers) -> None:
@@ -15,11 +16,7 @@ def add(subparsers) -> None:
         " write overlay and point cloud.",
     )
     parser.add_argument("--image", help="an image of yours (default: a rendered room)")
-    parser.add_argument("--fx", type=float, help="its focal length along u, in pixels")
-    parser.add_argument("--fy", type=float, help="its focal length along v (default: fx)")
-    parser.add_argument("--cx", type=float, help="its principal point (default: the centre)")
-    parser.add_argument("--cy", type=float, help="its principal point (default: the centre)")
-    parser.add_argument("--camera", metavar="YAML", help="or its camera_info file")
+    add_camera_options(parser)
     parser.add_argument("--out", default="out/demo", help="output folder (default: out/demo)")
     add_grid_option(parser)
     parser.set_defaults(grid=None)
@@ -30,7 +27,7 @@ def add(subparsers) -> None:
     parser.add_argument("--engine", default="local", help="what runs it (default: local)")
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=positive,
         default=120.0,
         metavar="S",
         help="seconds to wait for each step (default: 120)",

@@ -18,10 +18,9 @@ from depthlm_ros.cli.options import (
     Labels,
     add_model_options,
     add_records_options,
-    count,
-    positive,
     predictor_from,
 )
+from depthlm_ros.cli.values import count, positive
 from depthlm_ros.data.files import sha256
 from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.data.records import Record, Records, check, need_images, strict_json

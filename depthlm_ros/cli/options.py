@@ -2,13 +2,12 @@
 """Options that several subcommands share, and what they stand for: a Frame, a Predictor."""
 
 import argparse
-from contextlib import suppress
-from math import inf
 
 import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import AVERAGES, DENSE, Checkpoint
+from depthlm_ros.cli.values import count, grid, positive, words
 from depthlm_ros.data.frames import print_warning, read_frame
 from depthlm_ros.data.records import KINDS, Record
 from depthlm_ros.engines import CHECKS
@@ -36,8 +35,13 @@ _MOST_TOLD = 3  # cameras whose doubts are told; a zoom has as many as images
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """The image and its intrinsics."""
+    """The image and its intrinsics; see frame_from()."""
     parser.add_argument("image", help="an image file; pixels are those of the upright image")
+    add_camera_options(parser)
+
+
+def add_camera_options(parser: argparse.ArgumentParser) -> None:
+    """The intrinsics of an image."""
     camera = parser.add_argument_group("camera, in pixels; default: the focal length from EXIF")
     camera.add_argument("--fx", type=float, help="focal length along u")
     camera.add_argument("--fy", type=float, help="focal length along v (default: fx)")
@@ -260,84 +264,3 @@ class Labels:
 def exit_code(ranges: Ranges | RangeMap) -> int:
     """0, or 1 where not a single pixel was answered."""
     return 0 if np.isfinite(ranges.distance_m).any() else 1
-
-
-def pixel(text: str) -> tuple[float, float]:
-    """(u, v) of "320,240"."""
-    try:
-        u, v = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"a pixel is u,v such as 320,240, got '{text.strip()}'"
-        ) from None
-    return u, v
-
-
-def words(text: str) -> tuple[str, ...]:
-    """("marker", "position") of "marker,position"."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def box(text: str) -> tuple[int, int, int, int]:
-    """(left, top, width, height) in whole pixels of "100,40,120,60"."""
-    try:
-        left, top, width, height = map(int, text.split(","))
-        if min(left, top) < 0 or min(width, height) < 1:
-            raise ValueError(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            "a box is left,top,width,height in whole pixels inside the image, such as"
-            f" 100,40,120,60, got '{text.strip()}'"
-        ) from None
-    return left, top, width, height
-
-
-def grid(text: str) -> tuple[int, int]:
-    """(columns, rows) of "32x24"."""
-    try:
-        columns, rows = map(count, text.lower().split("x"))
-    except (ValueError, argparse.ArgumentTypeError):
-        raise argparse.ArgumentTypeError(
-            f"a grid is COLUMNSxROWS such as 32x24, got '{text}'"
-        ) from None
-    return columns, rows
-
-
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of 1 or more, got '{text}'")
-    return int(text)
-
-
-def from_zero(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number of 0 or more, got '{text}'")
-    return int(text)
-
-
-def above_one(text: str) -> int:
-    """A whole number of at least 2, such as which of several blocks is held out."""
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"a whole number of 2 or more, got '{text}'")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    """A number above 0."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < inf:
-        raise argparse.ArgumentTypeError(f"a number above 0, got '{text}'")
-    return found
-
-
-def seconds(text: str) -> float:
-    """A number of seconds, 0 or more."""
-    with suppress(ValueError):
-        if 0 <= (found := float(text)) < 2**31:
-            return found
-    raise argparse.ArgumentTypeError(f"a number of seconds, 0 or more, got '{text.strip()}'")

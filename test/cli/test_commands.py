@@ -145,6 +145,7 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(run, image_file, ar
         ["ask", "a.png", "--at", "1,2", "--threads", "0"],
         ["eval", "r.jsonl", "--constant", "2", "--checkpoint", "x"],
         ["eval", "r.jsonl", "--kind", "depth"],
+        ["demo", "--timeout", "nan"],
         ["eval", "r.jsonl", "--worst", "0", "a.png"],
         ["eval", "r.jsonl", "--worst", "3", "a.txt"],
     ],

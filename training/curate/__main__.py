@@ -14,13 +14,11 @@ import argparse
 import os
 import shlex
 import sys
-from contextlib import suppress
-from dataclasses import asdict
-from math import inf
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from depthlm_ros.cli.options import count, from_zero, positive
+from depthlm_ros.cli.values import count, from_zero, not_negative, positive
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError, MissingDependency
 from training.curate.bag import Bag, Choices
@@ -69,6 +67,7 @@ def _parser(sets: dict[str, type[DataSet]]) -> argparse.ArgumentParser:
 
 
 def _add_bag(commands: Any) -> None:
+    """What a recording is asked for: an option for each field of Choices."""
     bag = commands.add_parser(
         "bag",
         help="a rosbag2 recording with an image, its camera_info, and a depth image or a cloud",
@@ -90,6 +89,7 @@ def _add_bag(commands: Any) -> None:
     for name, which, metres in (("near", "nearest", own.near_m), ("far", "farthest", own.far_m)):
         bag.add_argument(
             f"--{name}",
+            dest=f"{name}_m",
             type=positive,
             default=metres,
             metavar="METRES",
@@ -101,6 +101,7 @@ def _add_bag(commands: Any) -> None:
     ):
         bag.add_argument(
             f"--{name}",
+            dest=f"{name}_s",
             type=positive,
             default=seconds,
             metavar="SECONDS",
@@ -108,7 +109,7 @@ def _add_bag(commands: Any) -> None:
         )
     bag.add_argument(
         "--still",
-        type=_levels,
+        type=not_negative,
         default=own.still,
         metavar="LEVELS",
         help="an image that differs by fewer grey levels on average from the one before shows the"
@@ -118,19 +119,8 @@ def _add_bag(commands: Any) -> None:
 
 
 def _bag(given: argparse.Namespace) -> Bag:
-    choices = Choices(
-        image=given.image,
-        measured=given.measured,
-        info=given.info,
-        rectified=given.rectified,
-        fixed=given.fixed,
-        near_m=given.near,
-        far_m=given.far,
-        apart_s=given.apart,
-        every_s=given.every,
-        still=given.still,
-    )
-    return Bag(given.root, given.split, choices)
+    choices = {field.name: getattr(given, field.name) for field in fields(Choices)}
+    return Bag(given.root, given.split, Choices(**choices))
 
 
 def _add_wishes(parser: argparse.ArgumentParser) -> None:
@@ -165,14 +155,6 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes (default: one for each processor core)",
     )
-
-
-def _levels(text: str) -> float:
-    """A number of at least 0."""
-    with suppress(ValueError):
-        if 0 <= (found := float(text)) < inf:
-            return found
-    raise argparse.ArgumentTypeError(f"a number of 0 or more, got '{text}'")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,7 +11,7 @@ every few seconds: losses, images in the pool, delta1 of the dense head on what 
 that was ended is not gone on with: it begins anew, in another --out.
 """
 
-from depthlm_ros.cli.options import count, from_zero, positive
+from depthlm_ros.cli.values import count, from_zero, positive
 from training.fast.recipe import Recipe
 from training.fast.trainer import Options, Trainer
 from training.run.commands import errors_told, parser_of

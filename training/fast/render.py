@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depthlm_ros.cli.options import above_one, count, from_zero
+from depthlm_ros.cli.values import above_one, count, from_zero
 from depthlm_ros.data.records import Records
 from depthlm_ros.data.whole import becoming
 from depthlm_ros.errors import InputError

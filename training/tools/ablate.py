@@ -27,7 +27,7 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, from_folder
-from depthlm_ros.cli.options import count, from_zero
+from depthlm_ros.cli.values import count, from_zero
 from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.maps import MappedScene, measure_maps, scene_of

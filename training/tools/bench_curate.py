@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.cli.options import count
+from depthlm_ros.cli.values import count
 from training.curate import stored
 from training.curate.geometry import is_hidden, nearest_per_pixel, pose, transformed
 from training.curate.maker import Wishes

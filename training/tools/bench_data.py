@@ -19,7 +19,7 @@ from PIL import Image
 
 from depthlm_ros.bench.shapes import find_size, parts_of
 from depthlm_ros.camera import Camera
-from depthlm_ros.cli.options import count
+from depthlm_ros.cli.values import count
 from depthlm_ros.data.files import read_image
 from depthlm_ros.models.vision import Preparer
 from depthlm_ros.question import MarkerStyle

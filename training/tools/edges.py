@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from depthlm_ros.cli.options import count
+from depthlm_ros.cli.values import count
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.uncertainty import BINS_M
 from depthlm_ros.predict import load_predictor

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from depthlm_ros.cli.options import count, from_zero
+from depthlm_ros.cli.values import count, from_zero
 from depthlm_ros.errors import DepthLMError
 from depthlm_ros.evaluation.metrics import best_constant, delta1, share_interval
 from depthlm_ros.predict import load_predictor

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from depthlm_ros.cli.options import above_one, count
+from depthlm_ros.cli.values import above_one, count
 from depthlm_ros.data.records import Record, Records, on_image, write_records
 from training.data.blocks import BLOCK, divided, number_of
 from training.run.commands import errors_told, parser_of

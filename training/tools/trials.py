@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.checkpoints import find_checkpoint, from_folder
-from depthlm_ros.cli.options import count, from_zero, positive
+from depthlm_ros.cli.values import count, from_zero, positive
 from depthlm_ros.data.records import Record, Records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.compare import aligned
