@@ -8,11 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from safetensors.torch import load_file
+from testing.tiny_models import ARCHITECTURES
 
 from depthlm_ros.models.linear import Beside, join_products
 from depthlm_ros.models.loading import load
-
-ARCHITECTURES = ("qwen3_vl", "qwen2_5_vl", "llava")
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)

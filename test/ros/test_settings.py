@@ -14,14 +14,6 @@ from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.settings import Settings
 
 
-@pytest.fixture(scope="module")
-def context():
-    made = rclpy.Context()
-    rclpy.init(context=made)
-    yield made
-    rclpy.shutdown(context=made)
-
-
 @pytest.fixture
 def declared(context):
     """Settings of a node that was given these parameters, the node, and its Parameters."""

@@ -16,7 +16,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from depthlm_ros.bags.messages import header_message, image_message, info_message
 from depthlm_ros.bags.reader import STORE
 from depthlm_ros.camera import Camera
-from training.curate.geometry import NS, OPTICAL_FROM_FORWARD, inverse, pose, transformed
+from training.curate.geometry import NS, OPTICAL_FROM_FORWARD, inverse, pose
 
 START_NS = 1_700_000_000 * NS
 CAMERA = Camera(160, 120, 150, 152, 84, 55, "plumb_bob", (-0.2, 0.06, 0.001, -0.001, 0))
@@ -222,8 +222,3 @@ def write_robot(path, sensor, without=(), storage=StoragePlugin.MCAP, more=(), *
                 connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
             writer.write(connections[topic], time_ns, STORE.serialize_cdr(message, kind))
     return path
-
-
-def in_odom(points, stamp_ns):
-    """Points of the camera's frame at a time, in odom."""
-    return transformed(points, odom_from_base(stamp_ns) @ BASE_FROM_CAMERA)

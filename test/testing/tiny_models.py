@@ -76,13 +76,13 @@ def write_checkpoint(folder, architecture):
     return row
 
 
-def write_base(folder, architecture):
+def write_base(folder, architecture, vision=BASE_VISION):
     """Save a base folder: the published chat layout, an end token of its own."""
     from transformers import AutoModelForImageTextToText
 
     from training.run.base import TEMPLATES
 
-    size = Size(architecture, BASE_TEXT, BASE_VISION, (130, 100, 110.0))
+    size = Size(architecture, BASE_TEXT, vision, (130, 100, 110.0))
     tokenizer = tokenizer_of(architecture)
     tokenizer.eos_token = "</s>" if architecture == "llava" else "<|im_end|>"
     tokenizer.chat_template = (TEMPLATES / f"{architecture}.jinja").read_text()

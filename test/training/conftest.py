@@ -5,18 +5,11 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
+from testing.tiny_models import BASE_VISION, checkpoint_of, write_base
 
-from depthlm_ros.bench import words
-from depthlm_ros.bench.configs import config_of, processor_of
-from depthlm_ros.bench.shapes import Size, Text, Vision
 from depthlm_ros.camera import Camera
-from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.view import Frame
 from training.data.shards import Shot, write_shard
-
-TEXT = Text(width=48, layers=2, heads=3, kv_heads=1, head=16, mlp=64, vocabulary=1100)
-VISION = Vision(width=32, layers=2, heads=2, mlp=48, special=(1,))
-ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "llava")
 
 
 def make_shot(seed=0, width=130, height=100):
@@ -26,36 +19,6 @@ def make_shot(seed=0, width=130, height=100):
     camera = Camera(width, height, 110.0, 110.0, width / 2, height / 2)
     distance = np.tile(np.linspace(1, 5 + seed, height, dtype=np.float32)[:, None], (1, width))
     return Shot(Frame(image, camera), distance, seed, "plane")
-
-
-def write_base(folder, architecture, vision=VISION):
-    """A base folder as the hub's are: the published chat layout, an end token of its own."""
-    from transformers import AutoModelForImageTextToText
-
-    from training.run.base import TEMPLATES
-
-    size = Size(architecture, TEXT, vision, (130, 100, 110.0))
-    tokenizer = words.tokenizer_of("pixtral" if architecture == "llava" else "qwen")
-    tokenizer.eos_token = "</s>" if architecture == "llava" else "<|im_end|>"
-    tokenizer.chat_template = (TEMPLATES / f"{architecture}.jinja").read_text()
-    config = config_of(size, tokenizer)
-    model = AutoModelForImageTextToText.from_config(config)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    for saved in (model, tokenizer, processor_of(size)):
-        saved.save_pretrained(folder)
-    return folder
-
-
-def checkpoint_of(architecture, folder, **changes):
-    """The Checkpoint of a base folder."""
-    wording = {"marker": "tags", "coordinates": "tags", "position": "number"}
-    if architecture == "llava":
-        del wording["position"]
-    entry = {"name": "t", "focal_px": 110.0, "style": "marker", "grid_style": "coordinates"}
-    return Checkpoint(
-        **{**entry, "model": str(folder), "architecture": architecture, "wording": wording},
-        **changes,
-    )
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +44,7 @@ def deep_base(tmp_path_factory):
     """A Qwen3-VL base with three DeepStack mergers, as the published ones have."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    vision = VISION._replace(layers=3, special=(0, 1, 2))
+    vision = BASE_VISION._replace(layers=3, special=(0, 1, 2))
     return write_base(tmp_path_factory.mktemp("deep"), "qwen3_vl", vision)
 
 

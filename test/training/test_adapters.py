@@ -6,14 +6,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+from testing.tiny_models import ARCHITECTURES
 from transformers import AutoModelForImageTextToText
 
 from depthlm_ros.errors import InputError
 from training.config import Lora
 from training.data.collate import Collator
 from training.model import Student, add_adapters
-
-ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "llava")
 
 
 def loaded(folder, dtype):

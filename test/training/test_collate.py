@@ -7,11 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from testing.tiny_models import ARCHITECTURES
+
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.question import POINT, PositionStyle
 from training.data.collate import Collator, question_mask
 
-ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "llava")
 # What stands before the words of a question, and between them and the answer.
 LAYOUTS = {
     "qwen2_5_vl": (

@@ -15,6 +15,14 @@ from depthlm_ros.worker import worker as worker_module
 from depthlm_ros.worker.requests import Boxes, Grid, Pending, PixelRequest, Stride
 
 
+class Unreadable:
+    """An image that cannot be decoded."""
+
+    @property
+    def frame(self):
+        raise CameraError("K[0] is 0")
+
+
 def by_column(view, pixel):
     return 1.0 + pixel[0] / 100
 
@@ -51,11 +59,6 @@ def test_a_question_overtakes_a_grid_under_way(make_worker, question):
 
 
 def test_an_image_that_cannot_be_read_fails_its_own_question_only(make_worker, question):
-    class Unreadable:
-        @property
-        def frame(self):
-            raise CameraError("K[0] is 0")
-
     worker = make_worker(ScriptedEngine())
     bad = worker.submit(question([(40, 30)], Unreadable()))
     good = worker.submit(question([(40, 30)]))
@@ -169,12 +172,6 @@ def test_what_has_not_begun_when_it_ends_says_whether_it_was_late_or_cancelled(q
 
 def test_an_error_is_handed_on_without_what_its_traceback_holds(question):
     """Which would be the image, until the next full garbage collection."""
-
-    class Unreadable:
-        @property
-        def frame(self):
-            raise CameraError("K[0] is 0")
-
     pending = Pending(question([(40, 30)], Unreadable()))
     pending.begin(None)
     assert pending.future.exception(0).__traceback__ is None

@@ -10,14 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from testing.tiny_models import ARCHITECTURES
+
 from depthlm_ros.answer import parse
 from depthlm_ros.engines import CLOSED
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.errors import EngineError, InputError
 from depthlm_ros.question import CoordinateStyle, MarkerStyle, PositionStyle
-
-ARCHITECTURES = ("qwen3_vl", "qwen2_5_vl", "llava")
 
 
 def same(one, other):

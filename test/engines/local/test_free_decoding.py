@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from PIL import Image
+from testing.tiny_models import ARCHITECTURES
 from transformers import GenerationConfig
 
 from depthlm_ros.answer import FREE
@@ -19,7 +20,6 @@ from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.errors import InputError
 from depthlm_ros.question import CoordinateStyle, MarkerStyle, PlainStyle, Question
 
-ARCHITECTURES = ("qwen3_vl", "qwen2_5_vl", "llava")
 TOKENS = 12
 WORDS = ("How has the camera moved?", "Where is (3, 4) of the first image?", "Why?")
 

@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from testing.tiny_models import ARCHITECTURES
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import DynamicCache
 
@@ -15,7 +16,6 @@ from depthlm_ros.models import attention, compat
 from depthlm_ros.models.attention import attend, folded, merged
 from depthlm_ros.models.decoder import model_positions
 
-ARCHITECTURES = ("qwen3_vl", "qwen2_5_vl", "llava")
 LENGTHS = torch.tensor([5, 3, 7, 3, 1])
 # Branches of two rows: 9, 9 -> 8, 9 -> 8 -> 7 and 9 -> 6 of row 1, and one token of row 4.
 GROWN = ([1, 1, 1, 1, 4], [[0], [1, 0], [2, 1, 0], [3, 0], [4]], [9, 8, 7, 6, 5])

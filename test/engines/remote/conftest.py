@@ -6,6 +6,7 @@ to it what it lacks.
 """
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,14 @@ def replies(tiny):
             scene.close()
 
     return asked
+
+
+def until_usable(engine, seconds):
+    """Wait until all servers of an engine are asked, which takes less than so many seconds."""
+    end = time.monotonic() + seconds
+    while not all(server.usable for server in engine.servers):
+        assert time.monotonic() < end, engine.servers
+        time.sleep(0.05)
 
 
 def numbers(some):

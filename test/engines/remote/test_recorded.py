@@ -15,7 +15,7 @@ from testing.http_servers import Answering
 import depthlm_ros.demo
 from depthlm_ros.checkpoints import TINY
 
-from .conftest import numbers
+from .conftest import numbers, until_usable
 
 SCENE = Path(depthlm_ros.demo.__file__).with_name("scene.png")
 MISS = {"error": {"message": "Cache miss for image at index 0 but data is not provided."}}
@@ -122,7 +122,7 @@ def test_a_server_that_stays_busy_is_given_up_and_another_asked(
         )
         expected = numbers(replies(engine, view, some, "coordinates"))
         for full in (station, other):
-            assert_all_usable(engine)
+            until_usable(engine, 20.0)
             full.answer = lambda method, path, body: busy if body else said(method, path, body)
             begun = time.monotonic()
             assert np.array_equal(numbers(replies(engine, view, some, "coordinates")), expected)
@@ -239,7 +239,7 @@ def test_another_server_is_asked_where_one_fails(
         for broken in (station, other):
             for server in (station, other):
                 server.answer = said
-            assert_all_usable(engine)
+            until_usable(engine, 20.0)
             broken.answer = {
                 "dies": lambda *_: None,
                 "hangs": lambda *_: time.sleep(3),
@@ -249,13 +249,6 @@ def test_another_server_is_asked_where_one_fails(
             found = numbers(replies(engine, view, some, "coordinates"))
             assert time.monotonic() - begun < 4 * 1.5
             assert np.array_equal(found, expected)
-
-
-def assert_all_usable(engine, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not all(server.usable for server in engine.servers):
-        assert time.monotonic() < end, engine.servers
-        time.sleep(0.05)
 
 
 def test_with_no_server_left_it_says_so_and_recovers(
@@ -273,7 +266,7 @@ def test_with_no_server_left_it_says_so_and_recovers(
         replies(engine, view, some, "coordinates")
     assert time.monotonic() - begun < 1
     station.answer = said
-    assert_all_usable(engine)
+    until_usable(engine, 20.0)
     assert np.isfinite(numbers(replies(engine, view, some, "coordinates"))).all()
 
 

@@ -16,7 +16,7 @@ from testing.vllm_servers import MISSING, PYTHON, Served
 from depthlm_ros.errors import EngineError
 from depthlm_ros.question import PlainStyle
 
-from .conftest import numbers
+from .conftest import numbers, until_usable
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 KEY = "0123456789abcdef"
@@ -58,13 +58,6 @@ def second(vllm, second_start):
     second_start.started[-1].wait()
     again.key_file, again.started = second_start.key_file, second_start.started
     return again
-
-
-def until_usable(engine, seconds=300.0):
-    end = time.monotonic() + seconds
-    while not all(server.usable for server in engine.servers):
-        assert time.monotonic() < end, engine.servers
-        time.sleep(0.2)
 
 
 @pytest.mark.parametrize("style", ["coordinates", "marker"])
@@ -218,14 +211,14 @@ def test_a_server_that_is_stopped_for_ten_seconds_comes_back(
     expected = numbers(replies(engine, view, some, "marker"))
     usual = time.monotonic() - begun
     hasty = remote(vllm, served.url, key_file=second.key_file, timeout=max(5.0, 4 * usual))
-    until_usable(hasty)
+    until_usable(hasty, 300.0)
     served.send(signal.SIGSTOP)
     threading.Timer(10.0, served.send, [signal.SIGCONT]).start()
     begun = time.monotonic()
     found = numbers(replies(hasty, view, some, "marker"))
     assert np.abs(found - expected).max() < 1e-3
     assert time.monotonic() - begun < 10 + max(5.0, 4 * usual) + 4 * usual
-    until_usable(hasty)
+    until_usable(hasty, 300.0)
 
 
 def test_a_server_that_is_killed_midway_costs_no_answer_and_its_successor_is_taken_in(
@@ -241,7 +234,7 @@ def test_a_server_that_is_killed_midway_costs_no_answer_and_its_successor_is_tak
     assert served.process.wait(30) is not None
     assert np.abs(found - expected).max() < 1e-3
     second(served.port)
-    until_usable(engine)
+    until_usable(engine, 300.0)
     found = numbers(replies(engine, view, some, "marker"))
     assert np.abs(found - expected).max() < 1e-3
     assert all(server.client.traffic["requests"] for server in engine._servers)
