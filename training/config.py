@@ -1,18 +1,17 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What a training run is made of, read from a YAML file and checked all at once.
+"""What a training run is made of, checked all at once.
 
-A config opens with its launch line. `extends: other.yaml` takes what it does not say from
-another one. `read_config` reports every problem with its file and key (ConfigError); what a base
-or a data set holds is not looked at here.
+`read_config` reads it from YAML files (config_file.py) and reports every problem with its file and
+key (ConfigError); what a base or a data set holds is not looked at here.
 """
 
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-import yaml
 from pydantic import AfterValidator as Checked
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -28,15 +27,16 @@ from depthlm_ros.checkpoints import (
     with_head,
 )
 from depthlm_ros.dense.spec import HeadSpec
-from depthlm_ros.entries import BadEntry, bad_entries
-from depthlm_ros.errors import DepthLMError, InputError
+from depthlm_ros.entries import bad_entries
+from depthlm_ros.errors import DepthLMError
+from training.config_file import ConfigError, read_entries
 
 StyleName = Literal["marker", "coordinates", "position"]
 Loss = Literal["text", "dense", "locate"]
 LOSSES = get_args(Loss)
 MAPS = "dense", "depth"  # losses that need no question
 
-# Strict: a quoted number is text, and a whole number no switch. 1e-3 is a number, see _Loader.
+# Strict: a quoted number is text, and a whole number no switch.
 Positive = Annotated[float, Strict(), Field(gt=0)]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 AtLeast0 = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
@@ -45,6 +45,15 @@ Text = Annotated[str, Field(min_length=1)]
 NoneIfEmpty = BeforeValidator(lambda value: None if value == {} else value)
 
 entries = partial(dataclass, frozen=True, config=ConfigDict(extra="forbid"))
+
+
+@contextmanager
+def _told_to_pydantic() -> Iterator[None]:
+    """Errors of ours as ValueErrors, which pydantic collects with those of other entries."""
+    try:
+        yield
+    except DepthLMError as error:
+        raise ValueError(str(error)) from error
 
 
 def _task_names(names: list) -> list:
@@ -193,10 +202,8 @@ class Entry(Checkpoint):
     model: str = ""
 
     def __post_init__(self):
-        try:
+        with _told_to_pydantic():
             super().__post_init__()
-        except DepthLMError as error:
-            raise ValueError(str(error)) from error
 
     def of(self, model: str | Path, **changes) -> Checkpoint:
         """The Checkpoint of a folder or a hub id."""
@@ -396,10 +403,8 @@ class Head(HeadSpec):
     """The dense head, see depthlm_ros/dense/spec.py."""
 
     def __post_init__(self):
-        try:
+        with _told_to_pydantic():
             super().__post_init__()
-        except DepthLMError as error:
-            raise ValueError(str(error)) from error
 
     def spec(self) -> HeadSpec:
         """As it goes into depthlm.json."""
@@ -567,17 +572,9 @@ def without_head(entry: Checkpoint) -> Checkpoint:
     return replace(entry, head=None, grid_style=grid_style, average=average)
 
 
-class ConfigError(InputError):
-    """A config that cannot be used; problems: every BadEntry of it."""
-
-    def __init__(self, problems: list):
-        self.problems = problems
-        super().__init__("\n  ".join(map(str, problems)))
-
-
 def read_config(path: str | Path, kind: type = SftConfig, **changes) -> Any:
     """The YAML file as a `kind`; changes: entries instead of its own. Raises ConfigError."""
-    content, files = _content(Path(path), ())
+    content, files = read_entries(Path(path))
     files |= dict.fromkeys(changes, "command line")
     try:
         return TypeAdapter(kind).validate_python({**content, **changes})
@@ -588,56 +585,4 @@ def read_config(path: str | Path, kind: type = SftConfig, **changes) -> Any:
 def config_kind(path: str | Path) -> type:
     """DenseConfig of a YAML file that describes a dense head, by itself or by what it extends;
     else SftConfig. Raises ConfigError where it cannot be read."""
-    return DenseConfig if "head" in _content(Path(path), ())[0] else SftConfig
-
-
-def shortened(config: SftConfig, steps: int, **changes) -> SftConfig:
-    """The config with every stage cut to `steps`: for tests and trials."""
-    return replace(config, stages=[replace(s, steps=steps) for s in config.stages], **changes)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, which version 1.1 takes for text, and keys come once."""
-
-    def construct_mapping(self, node, deep=False):
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            names = [self.construct_object(key) for key, _ in node.value]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise yaml.MarkedYAMLError(
-                problem=f"{twice} stands here twice", problem_mark=node.start_mark
-            )
-        return mapping
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def _content(path, inside) -> tuple:
-    """(the entries of a file and of those it extends, entry -> the file that says it)."""
-    if path.resolve() in inside:
-        raise ConfigError([BadEntry(str(path), "extends", "comes back to the file itself")])
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
-    except OSError as error:
-        raise ConfigError(
-            [BadEntry(str(path), "", f"cannot be read: {error.strerror}")]
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        why = getattr(error, "problem", None) or error
-        where = f"line {mark.line + 1}: {why}" if mark else str(why)
-        raise ConfigError([BadEntry(str(path), "", f"is no YAML file: {where}")]) from error
-    if not isinstance(content, dict):
-        raise ConfigError(
-            [BadEntry(str(path), "", "holds no entries; allowed: lines of key: value")]
-        )
-    if "extends" not in content:
-        return content, dict.fromkeys(content, str(path))
-    further = content.pop("extends")
-    if not isinstance(further, str):
-        raise ConfigError([BadEntry(str(path), "extends", f"is {further!r}; allowed: a file")])
-    base, files = _content(path.parent / further, (*inside, path.resolve()))
-    return {**base, **content}, {**files, **dict.fromkeys(content, str(path))}
+    return DenseConfig if "head" in read_entries(Path(path))[0] else SftConfig

@@ -8,11 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from testing.configs import shortened
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from training import model as model_module
 from training import sft
-from training.config import read_config, shortened
+from training.config import read_config
 from training.data.collate import Collator
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -11,12 +11,13 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file
+from testing.configs import shortened
 
 from depthlm_ros.checkpoints import from_folder
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import load_predictor
 from training import sft
-from training.config import Crop, read_config, shortened
+from training.config import Crop, read_config
 from training.data.shards import Shot, write_shard
 
 OTHERS = "grpo", "depthvlm", "dense"  # recipes with tests of their own

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from testing.configs import shortened
 
 pytest.importorskip("torch")
 
@@ -126,8 +127,6 @@ def test_the_embedded_checkpoint_goes_on_learning_from_a_curated_folder(curated,
         batch=2,
         workers=0,
     )
-    from training.config import shortened
-
     folder = sft.train(shortened(config, 2))
     assert json.loads((folder / "depthlm.json").read_text())["name"] == "own_robot"
     assert "step 2: held-out" in capsys.readouterr().out

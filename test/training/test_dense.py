@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
+from testing.configs import shortened
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
 from depthlm_ros.models.loading import load_parts
@@ -29,7 +30,6 @@ from training.config import (
     DenseStage,
     GrpoConfig,
     read_config,
-    shortened,
 )
 from training.data.examples import of_shot
 from training.data.kept import KeptViews, collated

@@ -16,10 +16,11 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file
+from testing.configs import shortened
 
 from depthlm_ros.errors import InputError, OutOfMemory, RecordError
 from training import sft
-from training.config import read_config, shortened
+from training.config import read_config
 from training.data.mixture import BadData
 from training.data.rows import stage_rows
 from training.run import dry_run

@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file
+from testing.configs import shortened
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from depthlm_ros.checkpoints import Checkpoint, from_folder
@@ -23,7 +24,7 @@ from depthlm_ros.models.loading import load_parts
 from depthlm_ros.predict import Status, load_predictor
 from depthlm_ros.view import Frame, unify_focal
 from training import sft
-from training.config import Stage, read_config, shortened
+from training.config import Stage, read_config
 from training.data.collate import Collator
 from training.data.examples import Sparse, of_shot, sometimes_zoomed, varied, zoomed
 from training.data.rows import make_row, stage_rows
