@@ -24,8 +24,8 @@ MODULES = {
 # A module imports from lines above its own, and from its own line. A name stands for the module
 # and everything below it; the longest name that fits holds.
 LAYERS = [
-    ["errors", "entries"],
-    ["camera", "answer", "models.progress"],
+    ["errors", "entries", "progress"],
+    ["camera", "answer"],
     ["view"],
     ["question", "data.jsonl", "data.files", "data.whole", "calibration", "dense.spec"],
     ["checkpoints", "msgs", "data", "demo"],
@@ -50,7 +50,6 @@ WITH_TORCH_OR_ROS = (
     "engines.remote",
 )
 LIGHT = (
-    "models.progress",
     "engines.scripted",
     "engines.remote.addresses",
     "engines.remote.served",

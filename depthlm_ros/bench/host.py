@@ -197,7 +197,7 @@ class _Clock:
 
 def _operations(action: Callable[[], Any]) -> tuple[int, Any]:
     """(operations that compute or copy something, what the action gives)."""
-    from depthlm_ros.models.compat import Calls
+    from depthlm_ros.models.torch_compat import Calls
 
     with Calls() as calls:
         answer = action()

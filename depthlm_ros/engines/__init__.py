@@ -18,7 +18,7 @@ from depthlm_ros.engines.engine import (
     ServerState,
 )
 from depthlm_ros.errors import InputError, MissingDependency
-from depthlm_ros.models.progress import silent
+from depthlm_ros.progress import silent
 
 ENGINES = ("local", "reference", "remote", "scripted")
 
@@ -50,7 +50,7 @@ def make_engine(
     options: device ("auto", "cpu", "cuda", "cuda:1"), dtype and threads for local and reference;
         check (one of CHECKS) for local and remote, see checks.py; urls, model, key_file and
         timeout for remote, see RemoteEngine.
-    progress: called with (fraction, what), see models/progress.py.
+    progress: called with (fraction, what), see progress.py.
 
     Raises InputError, CheckpointError, OutOfMemory or MissingDependency.
     """

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from depthlm_ros.models import compat
+from depthlm_ros.models import torch_compat
 
 QUERIES = 1024  # in one product of the plain way, whose weights are held
 Part = tuple[torch.Tensor, torch.Tensor]  # what was found, and the log of the sum of weights
@@ -31,7 +31,7 @@ def attend(
     causal: query i sees the keys up to i (Lq = Lk), else all see all.
     """
     if queries.device.type == "cpu":
-        return compat.cpu_attention(queries, keys, values, scale, causal)
+        return torch_compat.cpu_attention(queries, keys, values, scale, causal)
     return folded(queries, keys, values, scale, causal)
 
 
@@ -48,8 +48,8 @@ def folded(
     if causal:
         keys, values = (t.repeat_interleave(heads // t.shape[1], 1) for t in (keys, values))
     rows = queries.reshape(batch, keys.shape[1], -1, width)
-    has_kernel = compat.has_gpu_attention(rows, keys, values, causal)
-    way = compat.gpu_attention if has_kernel else _plain
+    has_kernel = torch_compat.has_gpu_attention(rows, keys, values, causal)
+    way = torch_compat.gpu_attention if has_kernel else _plain
     found, total = way(rows, keys, values, scale, causal)
     return found.reshape(queries.shape), total.reshape(batch, heads, length)
 

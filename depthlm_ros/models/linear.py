@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import torch
 
-from depthlm_ros.models import compat
+from depthlm_ros.models import compat, torch_compat
 
 FEW = 16  # rows under which MKL is the faster everywhere
 TRIALS = 8
@@ -41,10 +41,10 @@ def fast_products(model: torch.nn.Module) -> None:
 @cache
 def onednn_is_faster() -> bool:
     """Whether oneDNN multiplies faster on this machine: the best of some trials each."""
-    if not compat.has_onednn_linear():
+    if not torch_compat.has_onednn_linear():
         return False
     rows, weight = torch.randn(256, 512), torch.randn(512, 512)
-    ways = (compat.onednn_linear, torch.nn.functional.linear)
+    ways = (torch_compat.onednn_linear, torch.nn.functional.linear)
     times = [[_seconds(way, rows, weight) for way in ways] for _ in range(TRIALS)]
     onednn, mkl = (min(of_way) for of_way in zip(*times, strict=True))
     return onednn < mkl
@@ -66,7 +66,7 @@ class OneDnnLinear(torch.nn.Linear):  # type: ignore[misc]
         """(..., in) -> (..., out)."""
         if torch.is_grad_enabled() or rows.numel() < FEW * self.in_features:
             return super().forward(rows)
-        return compat.onednn_linear(rows, self.weight, self.bias)
+        return torch_compat.onednn_linear(rows, self.weight, self.bias)
 
 
 class Beside:
@@ -108,7 +108,7 @@ class Beside:
             found = [layer(rows) for layer in self._layers]
             return found[0] if len(found) == 1 else torch.cat(found, -1)
         if self._onednn and rows.numel() >= FEW * rows.shape[-1]:
-            return compat.onednn_linear(rows, self._weight, self._bias)
+            return torch_compat.onednn_linear(rows, self._weight, self._bias)
         return torch.nn.functional.linear(rows, self._weight, self._bias)
 
     def _is_joined(self) -> bool:

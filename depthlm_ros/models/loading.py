@@ -23,10 +23,10 @@ from depthlm_ros.errors import CheckpointError, InputError, first_line
 from depthlm_ros.models.chat import Chat, chat_of
 from depthlm_ros.models.compat import Decoder, decoder, quiet
 from depthlm_ros.models.linear import LayerProducts, products_of
-from depthlm_ros.models.progress import Progress, silent, span
 from depthlm_ros.models.tower import Tower
 from depthlm_ros.models.vision import FAMILIES, QwenVision
 from depthlm_ros.models.weights import part, read_weights
+from depthlm_ros.progress import Progress, silent, span
 from depthlm_ros.question import POINT, WORDINGS
 
 

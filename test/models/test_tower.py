@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from testing.tiny_models import ARCHITECTURES
 
 from depthlm_ros.models import loading
-from depthlm_ros.models.compat import Calls
+from depthlm_ros.models.torch_compat import Calls
 from depthlm_ros.models.tower import window_order
 
 

@@ -22,8 +22,8 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.memory import at_once
-from depthlm_ros.models.progress import silent
 from depthlm_ros.models.weights import read_weights
+from depthlm_ros.progress import silent
 from training.fast import render
 from training.fast.lesson import Lesson
 from training.fast.muon import Muon

@@ -78,12 +78,12 @@ def _is_fused(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, causal: bool
 ) -> bool:
     """Whether folded() has a kernel for these."""
-    from depthlm_ros.models import compat
+    from depthlm_ros.models.torch_compat import has_gpu_attention
 
     if causal:
         keys, values = _repeated(queries, keys, values)
     rows = queries.reshape(len(queries), keys.shape[1], -1, queries.shape[3])
-    return bool(compat.has_gpu_attention(rows, keys, values, causal))
+    return bool(has_gpu_attention(rows, keys, values, causal))
 
 
 def _exact(

@@ -35,8 +35,8 @@ from depthlm_ros.errors import EngineError, InputError
 from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.memory import used_bytes
-from depthlm_ros.models.progress import Progress, silent
 from depthlm_ros.models.prompts import Prompts
+from depthlm_ros.progress import Progress, silent
 from depthlm_ros.question import Question, Style
 from depthlm_ros.view import View
 

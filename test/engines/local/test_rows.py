@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from depthlm_ros.engines.local import rows as rows_module
 from depthlm_ros.engines.local.plan import Paths
 from depthlm_ros.engines.local.rows import Rows
-from depthlm_ros.models import attention, compat
+from depthlm_ros.models import attention, torch_compat
 from depthlm_ros.models.attention import attend, folded, merged
 from depthlm_ros.models.decoder import model_positions
 
@@ -199,8 +199,8 @@ def test_the_kernel_of_a_gpu_is_taken_where_torch_has_it_and_its_widths_allow(
 ):
     """Not on a GPU before Ampere, and not for heads that would have to be padded."""
     taken, plain = [], attention._plain
-    monkeypatch.setattr(compat, "can_use_flash_attention", lambda asked: of_torch)
-    for module, name in ((compat, "gpu_attention"), (attention, "_plain")):
+    monkeypatch.setattr(torch_compat, "can_use_flash_attention", lambda asked: of_torch)
+    for module, name in ((torch_compat, "gpu_attention"), (attention, "_plain")):
         monkeypatch.setattr(module, name, lambda *a, n=name: taken.append(n) or plain(*a))
     queries, keys = torch.randn(1, 4, 3, width), torch.randn(1, 2, 5, width)
     attention.folded(queries, keys, keys, 0.3)

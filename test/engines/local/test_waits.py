@@ -11,7 +11,7 @@ from testing.tiny_models import ARCHITECTURES
 
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.engines.local.rows import Rows
-from depthlm_ros.models.compat import Calls
+from depthlm_ros.models.torch_compat import Calls
 
 KERNELS = 28  # a layer of a pass may take; 34 before layers over one input were one product
 
