@@ -4,7 +4,7 @@ beside the engine of this process, with the bytes that each question cost and wh
 takes for it."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,7 +60,6 @@ def rows(
     options: dict[str, Any],
     styles: Sequence[str],
     counts: Sequence[int],
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Asked]:
     """An Asked for each engine, style and number of questions. options: of the engine remote."""
     urls = options["urls"]
@@ -77,7 +76,7 @@ def rows(
             if len(some) == 1:
                 alone = make_engine(name, checkpoint, check="off", whole=True, **given)
             for style in [s for s in styles if s in checkpoint.wording]:
-                yield from _of_style(predictor, alone, where, frame, style, counts, clock)
+                yield from _of_style(predictor, alone, where, frame, style, counts)
         finally:
             predictor.close()
             if alone is not None:
@@ -91,7 +90,6 @@ def _of_style(
     frame: Frame,
     style: str,
     counts: Sequence[int],
-    clock: Callable[[], float],
 ) -> Iterator[Asked]:
     predictor.ranges(
         _another(frame), random_pixels(frame.camera, 64), style=style
@@ -100,9 +98,10 @@ def _of_style(
         if where == OWN and style == "marker" and n > MOST_LOCAL:
             continue
         own, pixels = _another(frame), random_pixels(frame.camera, n)
-        before, begin, busy = _traffic(predictor), clock(), time.process_time()
+        before, begin, busy = _traffic(predictor), time.perf_counter(), time.process_time()
         predictor.ranges(own, pixels, style=style)
-        seconds, own_s, sent = clock() - begin, time.process_time() - busy, _traffic(predictor)
+        seconds, own_s = time.perf_counter() - begin, time.process_time() - busy
+        sent = _traffic(predictor)
         sent = {name: count - before.get(name, 0) for name, count in sent.items()}
         server_s = alone and _server_s(alone, predictor.checkpoint, _another(frame), style, pixels)
         costs = sent.get("bytes", 0) / n, sent.get("requests", 0), server_s or 0.0

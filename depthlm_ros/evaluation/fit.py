@@ -60,30 +60,27 @@ def conformity(truth_m, lower_m, upper_m) -> np.ndarray:
     return np.maximum(lower - truth, truth - upper)
 
 
-def fewest_images(level: float = LEVEL) -> int:
+def fewest_images() -> int:
     """How many images a finite answer needs: 9 for 90 %."""
-    return int(np.ceil(round(level / (1 - level), 9)))
+    return int(np.ceil(round(LEVEL / (1 - LEVEL), 9)))
 
 
 def fitted_widening(
-    scores: np.ndarray,
-    image: np.ndarray,
-    scene: np.ndarray | None = None,
-    level: float = LEVEL,
+    scores: np.ndarray, image: np.ndarray, scene: np.ndarray | None = None
 ) -> tuple[float, tuple[float, float]]:
-    """(c, (low, high)): the level-quantile of conformity scores (N,), finite-sample corrected.
+    """(c, (low, high)): the LEVEL-quantile of conformity scores (N,), finite-sample corrected.
 
     image (N,): number of the image of each point; scene (N,): of its scene, None where each image
     is one. Each of K images weighs 1 / (K + 1), shared
     evenly by its points; the rest is the image to come, whose score may be anything. With one
-    point per image this is the ceil((K + 1) level)-th smallest score of split conformal
+    point per image this is the ceil((K + 1) LEVEL)-th smallest score of split conformal
     prediction. low, high: 95 % of c by bootstrap over scenes. Raises InputError for fewer images
     than `fewest_images`.
     """
     _, image, counts = np.unique(image, return_inverse=True, return_counts=True)
-    if len(counts) < fewest_images(level):
+    if len(counts) < fewest_images():
         raise InputError(
-            f"calibration needs at least {fewest_images(level)} images whose answers have"
+            f"calibration needs at least {fewest_images()} images whose answers have"
             f" intervals (200 or more for a reliable figure), got {len(counts)}"
         )
     order = np.argsort(scores, kind="stable")
@@ -94,8 +91,8 @@ def fitted_widening(
     def quantile(times):
         weight = times[scene] * share
         reached = np.cumsum(weight) / (weight.sum() + 1)
-        enough = round(reached[-1], 9) >= level  # a draw of small scenes may have too few images
-        return sorted_scores[np.searchsorted(reached, level - 1e-9)] if enough else np.nan
+        enough = round(reached[-1], 9) >= LEVEL  # a draw of small scenes may have too few images
+        return sorted_scores[np.searchsorted(reached, LEVEL - 1e-9)] if enough else np.nan
 
     c = float(quantile(np.ones(scene.max() + 1)))
     return c, bootstrap_interval(quantile, int(scene.max()) + 1)

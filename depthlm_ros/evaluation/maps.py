@@ -132,18 +132,11 @@ class MapMeasures:
         return f"{self.images} images, {self.pixels} pixels{without}"
 
 
-def measure_maps(
-    scenes: Iterable[MappedScene],
-    predictor: Predictor,
-    progress: Callable[[int], object] | None = None,
-) -> MapMeasures:
+def measure_maps(scenes: Iterable[MappedScene], predictor: Predictor) -> MapMeasures:
     """The measures of a predictor's maps. Raises UnsupportedError where it has none, RecordError
-    where no pixel of any scene is known.
-
-    progress(images): called after each.
-    """
+    where no pixel of any scene is known."""
     each = (("", measure_map(scene, predictor, number)) for number, scene in enumerate(scenes))
-    return mean_of_images(each, progress)
+    return mean_of_images(each)
 
 
 def mean_of_images(
@@ -151,8 +144,11 @@ def mean_of_images(
     progress: Callable[[int], object] | None = None,
     of: str = "these images",
 ) -> MapMeasures:
-    """The measures of images, each with the name of its scene; see measure_maps. of: which images,
-    for the error."""
+    """The measures of images, each with the name of its scene. Raises RecordError where no pixel
+    of any is known.
+
+    progress(images): called after each. of: which images, for the error.
+    """
     rows = []
     for row in each:
         rows.append(row)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 DELTA1_RATIO = 1.25
+RESAMPLES = 1000  # of a bootstrap
 
 
 def delta1(answer_m, label_m) -> np.ndarray:
@@ -103,7 +104,7 @@ def scene_numbers(scenes: Sequence[str]) -> np.ndarray:
 
 
 def bootstrap_interval(
-    statistic: Callable[[np.ndarray], float], scenes: int, resamples: int = 1000
+    statistic: Callable[[np.ndarray], float], scenes: int
 ) -> tuple[float, float]:
     """(low, high): the middle 95 % of a statistic over resamples of whole scenes.
 
@@ -113,7 +114,7 @@ def bootstrap_interval(
     if scenes < 2:
         return float("nan"), float("nan")
     rng = np.random.default_rng(0)
-    draws = (rng.integers(scenes, size=scenes) for _ in range(resamples))
+    draws = (rng.integers(scenes, size=scenes) for _ in range(RESAMPLES))
     found = [statistic(np.bincount(drawn, minlength=scenes)) for drawn in draws]
     known = [value for value in found if not np.isnan(value)]
     return tuple(np.quantile(known, [0.025, 0.975]).tolist()) if known else (np.nan, np.nan)

@@ -76,13 +76,11 @@ def verify(
     frame: Frame,
     device: str = "auto",
     dtype: str = "auto",
-    threads: int = 0,
-    questions: int = QUESTIONS,
     progress: Progress = silent,
 ) -> Verification:
     """Load a checkpoint and ask it about random pixels of a frame, in each of its styles.
 
-    device, dtype, threads: see models.loading.load.
+    device, dtype: see models.loading.load.
 
     Raises CheckpointError, InputError, EngineError or OutOfMemory.
     """
@@ -90,15 +88,15 @@ def verify(
     from depthlm_ros.engines.reference import ReferenceEngine
     from depthlm_ros.models.loading import load
 
-    loaded = load(checkpoint, device, dtype, threads, progress=span(progress, 0.0, 0.5))
+    loaded = load(checkpoint, device, dtype, progress=span(progress, 0.0, 0.5))
     local, reference = LocalEngine(loaded, check="off"), ReferenceEngine(loaded)
     view = _view(checkpoint, frame, local)
     facts = _facts(loaded, frame, view)
     asking = span(progress, 0.5, 1.0)
     agreements = []
     for index, style in enumerate(checkpoint.wording):
-        asking(index / len(checkpoint.wording), f"asking {questions} questions, {style}")
-        agreements.append(_compare(loaded, local, reference, view, style, questions))
+        asking(index / len(checkpoint.wording), f"asking {QUESTIONS} questions, {style}")
+        agreements.append(_compare(loaded, local, reference, view, style, QUESTIONS))
     progress(1.0, "ready")
     return Verification(facts, loaded.notes, agreements)
 

@@ -318,8 +318,8 @@ def refusal(problem: Problem) -> DepthLMError:
     return EngineError(problem.text, problem.code)
 
 
-def as_ours(error: Exception, what: str, code: Code | None = None) -> DepthLMError:
+def as_ours(error: Exception, what: str) -> DepthLMError:
     """The error itself if it is one of ours, else one that says what failed and how."""
     if isinstance(error, DepthLMError):
         return error
-    return EngineError(f"{what}: {type(error).__name__}: {first_line(error)}", code)
+    return EngineError(f"{what}: {type(error).__name__}: {first_line(error)}")

@@ -141,14 +141,13 @@ def is_hidden(
     nearest_m: np.ndarray,
     places: np.ndarray,
     radius_px: int = HIDDEN_PX,
-    share: float = HIDDEN_SHARE,
 ) -> np.ndarray:
     """(K,) bool: whether what a pixel's point measured is hidden from the camera.
 
     nearest_m: (H, W) metres, inf where there is none (nearest_per_pixel).
     places: (K,) pixels with a point, numbered row by row.
     A sensor that stands elsewhere sees behind things: a point is hidden if within radius_px
-    columns and rows another one is nearer by more than `share` of its own metres.
+    columns and rows another one is nearer by more than HIDDEN_SHARE of its own metres.
     """
     if not len(places):
         return np.zeros(0, bool)
@@ -157,7 +156,7 @@ def is_hidden(
     top, bottom = max(rows[0] - radius_px, 0), rows[1] + radius_px + 1
     around = cv2.erode(nearest_m[top:bottom], np.ones((side, side), np.uint8))
     own = nearest_m.ravel()[places]
-    hidden: np.ndarray = around.ravel()[places - top * width] < own * (1 - share)
+    hidden: np.ndarray = around.ravel()[places - top * width] < own * (1 - HIDDEN_SHARE)
     return hidden
 
 

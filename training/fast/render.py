@@ -37,6 +37,7 @@ CHUNK = 32
 LARGEST_M = 80.0
 # Share of what the workers render, by source; the furnished world's need assets.
 SHARES = {"furnished": 0.33, "wider": 0.2, "near": 0.2, "boxes": 0.07, "road": 0.2}
+REAL = "real"  # the source that records are
 
 
 def drawn(source, assets, seed, held_out=False) -> Shot:
@@ -127,14 +128,14 @@ def recorded(record) -> Shot:
     return Shot(record.frame(), metres, number_of(record), "record")
 
 
-def write_records(out, path, hold_out, source="real") -> None:
+def write_records(out, path, hold_out) -> None:
     """Chunks of the records of a jsonl that are trained on, and of those that are held out, as
     blocks.py divides them. InputError where the pool has chunks of records."""
     folders = Path(out), Path(out, "heldout")
-    for found in (path for folder in folders for path in folder.glob(f"{source}_*.npz")):
+    for found in (path for folder in folders for path in folder.glob(f"{REAL}_*.npz")):
         raise InputError(
             f"{found} is there already, and other records or another --hold-out would be mixed"
-            f" with it: delete {out}/{source}_*.npz and {out}/heldout/{source}_*.npz, or give"
+            f" with it: delete {out}/{REAL}_*.npz and {out}/heldout/{REAL}_*.npz, or give"
             " another --out; several files of records become one with cat"
         )
     for folder, records in zip(folders, divided(Records(path), hold_out)):
@@ -142,7 +143,7 @@ def write_records(out, path, hold_out, source="real") -> None:
         print(f"{len(records)} images of {path} into {folder}", flush=True)
         for start_at in range(0, len(records), CHUNK):
             shots = [recorded(record) for record in records[start_at : start_at + CHUNK]]
-            write_chunk(folder / f"{source}_{start_at:06d}.npz", shots, source)
+            write_chunk(folder / f"{REAL}_{start_at:06d}.npz", shots, REAL)
 
 
 def held_out_chunk(out, assets, source) -> Path:

@@ -14,6 +14,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from depthlm_ros.answer import FORMS
 from depthlm_ros.question import POINT, WORDINGS
 
+PATCH, MERGE = 16, 2  # pixels along a side of a patch, patches along a side of an image token
 SPECIAL = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -72,16 +73,16 @@ def _corpus():
             yield form.render(3.45)
 
 
-def image_processor(patch=16, merge=2) -> Qwen2VLImageProcessorPil:
-    """Snaps to multiples of patch * merge and never otherwise resizes a view.
+def image_processor() -> Qwen2VLImageProcessorPil:
+    """Snaps to multiples of PATCH * MERGE and never otherwise resizes a view.
 
     The stock lower bound (65,536 pixels) would silently enlarge a 256 x 192 view.
     """
     return Qwen2VLImageProcessorPil(
-        patch_size=patch,
-        merge_size=merge,
+        patch_size=PATCH,
+        merge_size=MERGE,
         temporal_patch_size=2,
-        size={"shortest_edge": (patch * merge) ** 2, "longest_edge": 1 << 21},
+        size={"shortest_edge": (PATCH * MERGE) ** 2, "longest_edge": 1 << 21},
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
     )
@@ -134,8 +135,8 @@ def _vision(width, heads, layers, mlp) -> dict:
         "intermediate_size": mlp,
         "num_heads": heads,
         "out_hidden_size": width,
-        "patch_size": 16,
-        "spatial_merge_size": 2,
+        "patch_size": PATCH,
+        "spatial_merge_size": MERGE,
         "temporal_patch_size": 2,
         "num_position_embeddings": 256,
         "deepstack_visual_indexes": [layers // 2 - 1],

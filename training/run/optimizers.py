@@ -14,6 +14,7 @@ from torch.optim import AdamW, Optimizer
 
 MAPS = {"blocks", "layers", "merger", "deepstack_merger_list", "multi_modal_projector"}
 MOMENTUM = 0.95
+ROUNDS = 5  # of Newton-Schulz
 
 
 def split(model) -> tuple:
@@ -75,14 +76,14 @@ def muon_step(matrices, moment, lr, weight_decay) -> None:
     torch._foreach_add_(matrices, list(update.unbind()), alpha=-length)
 
 
-def orthogonal(matrices, steps=5) -> torch.Tensor:
+def orthogonal(matrices) -> torch.Tensor:
     """(n, a, b) -> the nearest orthogonal ones, roughly: Newton-Schulz as torch's Muon does it,
     in bfloat16 on a GPU."""
     tall = matrices.shape[1] > matrices.shape[2]
     found = matrices.bfloat16() if matrices.is_cuda else matrices.float()
     found = found.transpose(1, 2) if tall else found
     found = found / found.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
-    for _ in range(steps):
+    for _ in range(ROUNDS):
         squares = found @ found.transpose(1, 2)
         more = torch.baddbmm(squares, squares, squares, beta=-4.7750, alpha=2.0315)
         found = torch.baddbmm(found, more, found, beta=3.4445)

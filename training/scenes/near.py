@@ -22,18 +22,19 @@ from training.scenes.furnished.render import render
 from training.scenes.furnished.views import ATTEMPTS, VIEWS, compressed, outside_of, place
 
 KEY = 5  # of this split's random numbers; furnished.views.SPLITS has the others
+SEEN = 0  # among them: models that training images show
 HELD_OUT = 1_000_000  # numbers from here on are for measuring, never for training
 TABLES = 0.85  # share of the places that are made around a table
 
 
-def near_shot(assets, seed: int, unseen: bool = False) -> Shot:
+def near_shot(assets, seed: int) -> Shot:
     """The image with this number, from what training.scenes.assets wrote into `assets`.
 
-    unseen: with the models that no training image shows. Raises InputError without assets.
+    Raises InputError without assets.
     """
     for attempt in range(ATTEMPTS):
-        kind, build, scene, lamps, far = _place(str(assets), unseen, seed // VIEWS, attempt // 10)
-        rng = np.random.default_rng([KEY, unseen, seed, attempt, 5])
+        kind, build, scene, lamps, far = _place(str(assets), seed // VIEWS, attempt // 10)
+        rng = np.random.default_rng([KEY, SEEN, seed, attempt, 5])
         camera, pose = arm_camera(rng), leaning(rng, build, scene)
         if pose is None:
             continue
@@ -45,10 +46,10 @@ def near_shot(assets, seed: int, unseen: bool = False) -> Shot:
 
 
 @lru_cache(maxsize=2)
-def _place(assets, unseen, number, again):
+def _place(assets, number, again):
     """Kind, builder, scene, lamps and what is outside; ten numbers share a place."""
-    rng = np.random.default_rng([KEY, unseen, number, again])
-    models = library(assets, unseen, False)
+    rng = np.random.default_rng([KEY, SEEN, number, again])
+    models = library(assets, False, False)
     if rng.random() < TABLES:
         kind, build = "table_top", layouts.table_top(rng, models)
     else:

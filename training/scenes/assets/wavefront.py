@@ -156,8 +156,8 @@ def read_materials(library, path) -> dict:
     return table
 
 
-def read_texture(library, path, limit=MAX_TEXTURE_PX):
-    """An image of a library as (H, W, 4) uint8 RGBA, `limit` pixels wide at most, or None."""
+def read_texture(library, path):
+    """An image of a library as (H, W, 4) uint8 RGBA, MAX_TEXTURE_PX wide at most, or None."""
     if path not in library.namelist():
         return None
     raw = np.frombuffer(library.read(path), np.uint8)
@@ -168,6 +168,6 @@ def read_texture(library, path, limit=MAX_TEXTURE_PX):
         image = (image >> 8).astype(np.uint8)
     code = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
     image = cv2.cvtColor(image, code[1 if image.ndim == 2 else image.shape[2]])
-    scale = min(1, limit / max(image.shape[:2]))
+    scale = min(1, MAX_TEXTURE_PX / max(image.shape[:2]))
     size = [max(1, round(n * scale)) for n in image.shape[1::-1]]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
