@@ -1,7 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """training.tools.trials: a trial changes one thing, is made once, and its row is what it says."""
 
-import json
 from dataclasses import fields
 
 import numpy as np
@@ -16,6 +15,7 @@ from training.fast import render
 from training.fast.recipe import Recipe
 from training.heldout import answered, questions
 from training.tools import trials
+from training.tools.comparing import kept
 
 
 def test_a_trial_changes_one_thing():
@@ -60,7 +60,7 @@ def made(world):
 def test_a_row_is_what_the_checkpoint_answers(made, world):
     folder, _ = made
     finer = folder / "focal_length_300_px"
-    found = json.loads((finer / trials.RESULT).read_text())["sets"][str(world / "rooms")]
+    found = kept(finer)["sets"][str(world / "rooms")]
     predictor = load_predictor(str(finer / "checkpoint"), warm_up=False)
     assert predictor.checkpoint.focal_px == 300
     asked = list(questions(2, trials.PIXELS, shards=world / "rooms"))

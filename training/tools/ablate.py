@@ -42,11 +42,11 @@ from training.data.sources import evenly_spread
 from training.run.base import derived, find_base
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
-from training.tools.comparing import keep_settings, mean_with_interval, signed, spent
+from training.tools.comparing import keep, keep_settings, kept, mean_with_interval, signed, spent
 from training.tools.edges import edges, grid_power, maps_of
 
 CONFIG = Path(__file__).parents[1] / "configs" / "tiny_dense.yaml"
-RESULT, SECONDS = "result.json", "seconds.json"  # of a run, and of a phase of it
+SECONDS = "seconds.json"  # of a phase of a run
 REPORT = "ablate.json"
 TOKEN = 32  # pixels of an image token of the embedded model
 # Of what learns. The published second stage has a seventeenth of the first one's; a third is what
@@ -187,31 +187,27 @@ class Ablation:
         had other settings."""
         keep_settings(self.out, self._settings)
         for arm in COMPARISONS[comparison].arms:
-            path = self._folder(arm, len(arm.phases)) / RESULT
-            if not path.exists():
-                self._run(arm, path)
+            if not kept(self._folder(arm)):
+                self._run(arm)
 
     def rows(self, comparison: str) -> list[dict]:
         """The results of a comparison's arms; one that has not run has its name only."""
-        found = []
-        for arm in COMPARISONS[comparison].arms:
-            path = self._folder(arm, len(arm.phases)) / RESULT
-            result = json.loads(path.read_text()) if path.exists() else {}
-            found.append({"run": arm.name, **result})
-        return found
+        arms = COMPARISONS[comparison].arms
+        return [{"run": arm.name, **kept(self._folder(arm))} for arm in arms]
 
     def scenes(self) -> dict[str, np.ndarray]:
         """held-out set -> number of the scene of each of its images."""
         return {one.name: one.scenes() for one in self._sets}
 
-    def _folder(self, arm: Arm, phases: int) -> Path:
-        """Of the first so many phases of an arm; arms that begin alike share them."""
+    def _folder(self, arm: Arm, phases: int | None = None) -> Path:
+        """Of the first so many phases of an arm, None: of all; arms that begin alike share
+        them."""
         taps = "_".join(f"{tap['source']}{tap['layer']}" for tap in arm.head["taps"])
         parts = [arm.head["type"], arm.head.get("upsampling", ""), taps]
         parts += [f"{learns}{share:g}" for learns, share in arm.phases[:phases]]
         return self.out / "_".join(filter(None, parts))
 
-    def _run(self, arm: Arm, path: Path) -> None:
+    def _run(self, arm: Arm) -> None:
         base, seconds = self._headless(), 0.0
         for number, (learns, share) in enumerate(arm.phases, 1):
             folder = self._folder(arm, number)
@@ -222,7 +218,7 @@ class Ablation:
         weights = read_tensors(str(base / "checkpoint"), HEAD_PREFIX)
         parameters = sum(weight.numel() for weight in weights.values())
         measured = self._measured(base / "checkpoint")
-        write_json(path, {"seconds": seconds, "parameters": parameters, **measured})
+        keep(self._folder(arm), {"seconds": seconds, "parameters": parameters, **measured})
 
     def _train(self, arm, folder, base, learns, steps, seed) -> None:
         print(f"{folder.name}: {steps} steps", flush=True)

@@ -1,6 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""What the tables of small runs have in common: runs of unlike settings are not compared, seconds
-are counted alike, and how sure a figure is.
+"""What the tables of small runs have in common: runs of unlike settings are not compared, what is
+finished is kept, seconds are counted alike, and how sure a figure is.
 """
 
 import json
@@ -15,7 +15,7 @@ from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.metrics import share_interval
 from training.run.run_folder import write_json
 
-SETTINGS = "settings.json"
+SETTINGS, RESULT = "settings.json", "result.json"
 
 
 def keep_settings(out: Path, settings: dict) -> None:
@@ -30,6 +30,17 @@ def keep_settings(out: Path, settings: dict) -> None:
         )
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, {**before, **settings})
+
+
+def keep(folder: Path, result: dict) -> None:
+    """Write what the run in a folder came to: it is finished, and never repeated."""
+    write_json(folder / RESULT, result)
+
+
+def kept(folder: Path) -> dict:
+    """What the run in a folder came to; empty where it is not finished."""
+    path = folder / RESULT
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def spent() -> float:

@@ -11,7 +11,6 @@ and prints the table as far as it is. What has not run is marked so. Other setti
 --out.
 """
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,8 +26,7 @@ from training.config import GrpoConfig, Stage, read_config
 from training.data.shards import Shards, Shot, write_shard
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
-from training.run.run_folder import write_json
-from training.tools.comparing import keep_settings, spent
+from training.tools.comparing import keep, keep_settings, kept, spent
 
 DENSE = {"dense": 1.0}
 ASKING = {"text": 0.2, "dense": 1.0, "locate": 0.5}
@@ -120,7 +118,6 @@ FINDINGS = {
 
 CONFIG = Path(__file__).parents[1] / "configs" / "tiny.yaml"
 FIRST = 700_000  # held-out scenes that nothing else uses
-RESULT = "result.json"
 
 
 class Replication:
@@ -146,12 +143,8 @@ class Replication:
 
     def rows(self, finding) -> list:
         """Dicts of the finding's arms; an arm that has not run has its name only."""
-        found = []
-        for arm in FINDINGS[finding][1]:
-            path = self.out / finding / _slug(arm.name) / RESULT
-            result = json.loads(path.read_text()) if path.exists() else {}
-            found.append({"run": arm.name, **result})
-        return found
+        folder, arms = self.out / finding, FINDINGS[finding][1]
+        return [{"run": arm.name, **kept(folder / _slug(arm.name))} for arm in arms]
 
     def _base(self, arm) -> None:
         base = BASES.get(arm.base)
@@ -177,7 +170,7 @@ class Replication:
         raise DepthLMError(f"{finding}: nothing like '{arm.name}' has been timed")
 
     def _run(self, arm, folder, steps) -> None:
-        if (folder / RESULT).exists():
+        if kept(folder):
             return
         print(f"{folder.name}: {steps} steps of {self.batch} images", flush=True)
         begin = spent()
@@ -186,7 +179,7 @@ class Replication:
         labels = sum(arm.ask.values()) * steps * self.batch
         budget = {"steps": steps, "images": steps * self.batch, "labels": labels}
         measured = self._measured(shipped, arm) if arm.style else {}
-        write_json(folder / RESULT, {**budget, "seconds": seconds, **measured})
+        keep(folder, {**budget, "seconds": seconds, **measured})
 
     def _by_answers(self, arm, folder, steps):
         stage = Stage("run", steps, 1e-3, arm.ask, arm.weights, warmup_steps=50)

@@ -40,10 +40,9 @@ from training.fast.trainer import Options, Trainer
 from training.heldout import answered, questions
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import write_json
-from training.tools.comparing import keep_settings, mean_with_interval, signed, spent
+from training.tools.comparing import keep, keep_settings, kept, mean_with_interval, signed, spent
 from training.tools.grow import grow
 
-RESULT = "result.json"
 SHIPPED = "as_shipped.json"  # what the embedded checkpoint is worth on the same sets
 PIXELS = 12  # of a rendered image that are asked
 FINER_PX = 300.0
@@ -115,7 +114,7 @@ class Trials:
         had other settings."""
         folder, trial = self._folder(name), TRIALS[name]
         keep_settings(self.out, {"pool": str(self.pool), **self._options})
-        if (folder / RESULT).exists():
+        if kept(folder):
             return
         chunks = len(list(Path(self.pool).glob("*.npz")))
         if not chunks:
@@ -139,7 +138,7 @@ class Trials:
         Trainer(options, trial.recipe).run()
         seconds = spent() - begun
         made = finish(folder / "run/mean_100.safetensors", base, folder / "checkpoint")
-        write_json(folder / RESULT, {"seconds": seconds, "sets": self._measured(str(made))})
+        keep(folder, {"seconds": seconds, "sets": self._measured(str(made))})
 
     def measure_shipped(self) -> None:
         """Measure the embedded checkpoint, where that has not been done: before anything is
@@ -157,10 +156,9 @@ class Trials:
 
     def results(self) -> dict:
         """name -> {"seconds", "sets"}, of those that have run; "as shipped" has no seconds."""
-        before = self.out / SHIPPED
-        files = {name: self._folder(name) / RESULT for name in TRIALS}
-        files = {"as shipped": before, **{n: path for n, path in files.items() if path.exists()}}
-        return {name: json.loads(path.read_text()) for name, path in files.items()}
+        shipped = json.loads((self.out / SHIPPED).read_text())
+        found = {name: kept(self._folder(name)) for name in TRIALS}
+        return {"as shipped": shipped, **{name: one for name, one in found.items() if one}}
 
     def scenes(self) -> dict[str, np.ndarray]:
         """Records that are measured on -> number of the scene of each image."""
