@@ -109,12 +109,12 @@ class DenseModel:
         """
         if ids is None:
             ids = self._beginning(images.grid)
-        device, count = self.loaded.device, len(self._grids(images))
+        device, count = self.loaded.device, self.loaded.vision.count(images)
         positions = self._prompts.placed(ids, images).positions[:, None].expand(-1, count, -1)
         given = ids.expand(count, -1).to(device)
         with self.taps.collecting() as found:
             prefill(self.loaded, given, positions.to(device), images.to(device))
-        return self.maps(found, given, self._grids(images))
+        return self.maps(found, given, [images.grid] * count)
 
     def maps(
         self, found: Found, ids: torch.Tensor, grids: Sequence[tuple[int, int]]
@@ -142,14 +142,6 @@ class DenseModel:
         ids = self._prompts.with_images(self.loaded.chat.ids(""), grid)
         at_image = (ids == self.loaded.vision.image_id).nonzero()
         return ids[: int(at_image[-1]) + 1]
-
-    def _grids(self, images: ImageTensors) -> list[tuple[int, int]]:
-        """The grid of image tokens of each image."""
-        tensors = images.tensors
-        sizes = (
-            tensors["image_grid_thw"] if "image_grid_thw" in tensors else tensors["image_sizes"]
-        )
-        return [images.grid] * len(sizes)
 
 
 def attach_new_head(loaded: Loaded, spec: HeadSpec) -> DenseModel:

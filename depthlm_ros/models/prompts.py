@@ -22,7 +22,7 @@ from depthlm_ros.errors import EngineError, InputError
 from depthlm_ros.models.chat import Chat, put_images
 from depthlm_ros.models.loading import Parts
 from depthlm_ros.models.positions import Placed, prompt_positions, question_positions
-from depthlm_ros.models.vision import ImageTensors
+from depthlm_ros.models.vision import ImageTensors, QwenVision
 from depthlm_ros.question import Question, Style
 from depthlm_ros.view import View
 
@@ -47,11 +47,7 @@ class Prompts:
 
     def placed(self, ids: torch.Tensor, *images: ImageTensors) -> Placed:
         """Positions (3, L) of the ids (L,) of a prompt that holds these images."""
-        vision = self.loaded.vision
-        if not vision.multimodal_positions:  # image tokens are words to such a model
-            return prompt_positions(ids, -1, [], 1)
-        grids = [grid for one in images for grid in vision.grids(one, 1)]
-        return prompt_positions(ids, vision.image_id, grids, vision.merge)
+        return placed(self.loaded.vision, ids, images)
 
     def unsupported(self, style: Style, images: int) -> str:
         """Why this model cannot be asked in the style about so many images; empty if it can."""
@@ -166,6 +162,14 @@ class Prompts:
                 f"a question of {length} tokens is longer than the model's context of {limit}:"
                 " give a smaller image or fewer words"
             )
+
+
+def placed(vision: QwenVision, ids: torch.Tensor, images: Sequence[ImageTensors]) -> Placed:
+    """Positions (3, L) of the ids (L,) of a prompt with these images, by any architecture."""
+    if not vision.multimodal_positions:  # image tokens are words to such a model
+        return prompt_positions(ids, -1, [], 1)
+    grids = [grid for one in images for grid in vision.grids(one, 1)]
+    return prompt_positions(ids, vision.image_id, grids, vision.merge)
 
 
 class Encoded:

@@ -59,11 +59,13 @@ class QwenVision:
         (Qwen2.5-VL); 0 where it keeps rows.
     processor_class: the Pillow one, whatever a checkpoint names. The Auto class would take
         torchvision where it is installed, whose images differ, or ask for it.
+    sizes: of the tensors, that which has a row for each image.
     levels: (3, 256), what the model takes for each level of a colour.
     """
 
     processor_class = "Qwen2VLImageProcessorPil"
     multimodal_positions = True
+    sizes = "image_grid_thw"
     window = 0
     _levels_there: torch.Tensor | None = None  # on the device where they were wanted last
     too_small, too_large = "size.shortest_edge (min_pixels)", "size.longest_edge (max_pixels)"
@@ -120,6 +122,10 @@ class QwenVision:
     def token_ids(self, grid: tuple[int, int]) -> list[int]:
         """The tokens that stand for one image of (rows, columns)."""
         return [self.image_id] * (grid[0] * grid[1])
+
+    def count(self, prepared: ImageTensors) -> int:
+        """How many images they are."""
+        return len(prepared.tensors[self.sizes])
 
     def grids(self, prepared: ImageTensors, count: int) -> list[tuple[int, int, int]]:
         """(t, h, w) in patches of `count` images, as rotary positions want them."""
@@ -207,7 +213,7 @@ class QwenVision:
         return tiles.permute(0, 5, 1, 3, 6, 2, 4, 7).reshape(-1, 3, *prepared.size)
 
     def _size(self, tensors: dict[str, torch.Tensor]) -> tuple[int, int]:
-        grid = tensors["image_grid_thw"][0].tolist()
+        grid = tensors[self.sizes][0].tolist()
         return grid[1] * self.patch, grid[2] * self.patch
 
     def _processed(self, images: Sequence[np.ndarray], **options: Any) -> dict[str, torch.Tensor]:
@@ -263,6 +269,7 @@ class PixtralVision(QwenVision):
 
     processor_class = "PixtralImageProcessorPil"
     multimodal_positions = False
+    sizes = "image_sizes"
     too_small = too_large = "size.longest_edge"
 
     def __init__(self, config: Any, processor: Any, tokenizer: Any):
@@ -346,7 +353,7 @@ class PixtralVision(QwenVision):
         return prepared.tensors["pixel_values"][:, :, :height, :width]
 
     def _size(self, tensors: dict[str, torch.Tensor]) -> tuple[int, int]:
-        height, width = tensors["image_sizes"][0].tolist()
+        height, width = tensors[self.sizes][0].tolist()
         return height, width
 
 

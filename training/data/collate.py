@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from depthlm_ros.models.positions import prompt_positions, question_positions
+from depthlm_ros.models.positions import question_positions
+from depthlm_ros.models.prompts import placed
 from depthlm_ros.models.vision import Preparer
 from depthlm_ros.question import PositionStyle
 from training.data.turns import Turns
@@ -75,14 +76,14 @@ class Collator:
     def _packed(self, row, images) -> Packed:
         tokens = [self.vision.token_ids(image.grid) for image in images]
         prefix = torch.tensor(self.turns.prefix(*tokens))
-        placed = self._placed(prefix, images)
-        found = Packed([prefix], [self._axes(placed.positions)], [torch.zeros(len(prefix))])
-        start, share = placed.end, 1 / max(len(row.asked), 1)
+        begun = placed(self.vision, prefix, images)
+        found = Packed([prefix], [self._axes(begun.positions)], [torch.zeros(len(prefix))])
+        start, share = begun.end, 1 / max(len(row.asked), 1)
         for number, asked in enumerate(row.asked):
             span = self.turns.span(asked, first=number == 0)
             place = _place(row, asked, images[0].grid)
             at = len(found)
-            positions = self._positions(asked, span, start, placed.image_start, place)
+            positions = self._positions(asked, span, start, begun.image_start, place)
             found.append(torch.tensor(span.ids), positions, 0 if self.multi_turn else number + 1)
             self._aim(found, span, at, len(prefix), share)
             if place and asked.style.name != "position":
@@ -109,12 +110,6 @@ class Collator:
         ids = found.ids[0].tolist()
         of_images = set(self.vision.token_ids((2, 2)))
         return [(i, i - 1) for i in range(1, len(ids)) if ids[i] not in of_images]
-
-    def _placed(self, prefix, images):
-        if not self.vision.multimodal_positions:  # image tokens are words to such a model
-            return prompt_positions(prefix, -1, [], 1)
-        grids = [grid for image in images for grid in self.vision.grids(image, 1)]
-        return prompt_positions(prefix, self.vision.image_id, grids, self.vision.merge)
 
     def _axes(self, positions) -> torch.Tensor:
         """(3, n) as the model wants them: (3, n), or (1, n) whole numbers."""
