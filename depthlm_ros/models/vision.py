@@ -206,9 +206,7 @@ class QwenVision:
 
     def _raster(self, prepared: ImageTensors) -> torch.Tensor:
         """(N, 3, H, W): the values that the model is given, of single frames."""
-        tiles = prepared.tensors["pixel_values"].unflatten(
-            0, (-1, *prepared.grid, self.merge, self.merge)
-        )
+        tiles = prepared.tensors[VALUES].unflatten(0, (-1, *prepared.grid, self.merge, self.merge))
         tiles = tiles.unflatten(-1, (3, -1, self.patch, self.patch))[:, :, :, :, :, :, 0]
         return tiles.permute(0, 5, 1, 3, 6, 2, 4, 7).reshape(-1, 3, *prepared.size)
 
@@ -255,13 +253,6 @@ class QwenVision:
     def _values(self, prepared: ImageTensors) -> torch.Tensor:
         """(3, pixels) of the first image, in its raster."""
         return self._raster(prepared)[0].flatten(1)
-
-    def _tiles(self, prepared: ImageTensors, index: int) -> torch.Tensor:
-        """One image's values, (rows, columns, merge, merge, 3, frames, patch, patch), as they
-        lie in memory."""
-        tokens = -1, *prepared.grid, self.merge, self.merge
-        patches = prepared.tensors[VALUES].unflatten(0, tokens)[index]
-        return patches.unflatten(-1, (3, -1, self.patch, self.patch))
 
 
 class PixtralVision(QwenVision):
@@ -350,7 +341,7 @@ class PixtralVision(QwenVision):
 
     def _raster(self, prepared: ImageTensors) -> torch.Tensor:
         height, width = prepared.size
-        return prepared.tensors["pixel_values"][:, :, :height, :width]
+        return prepared.tensors[VALUES][:, :, :height, :width]
 
     def _size(self, tensors: dict[str, torch.Tensor]) -> tuple[int, int]:
         height, width = tensors[self.sizes][0].tolist()
@@ -429,7 +420,7 @@ def _padded(prepared: ImageTensors, height: int, width: int) -> ImageTensors:
     values = prepared.tensors[VALUES]
     more = (0, width - values.shape[3], 0, height - values.shape[2])
     padded = torch.nn.functional.pad(values, more)
-    return replace(prepared, tensors={**prepared.tensors, "pixel_values": padded})
+    return replace(prepared, tensors={**prepared.tensors, VALUES: padded})
 
 
 def _check_rescaling(processor: Any) -> None:

@@ -16,7 +16,6 @@ from depthlm_ros.cli import main
 
 CAMERA = Camera(16, 12, 10.0, 10.0, 7.5, 5.5)
 NS = 10**9
-NO_HASH = "RIHS01_" + 64 * "0"
 
 
 def record(folder, storage):

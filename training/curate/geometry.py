@@ -78,7 +78,7 @@ class Track:
     def __init__(self, stamps_ns: Sequence[int], poses: ArrayLike, beyond_s: float = 0.0):
         stamps, first = np.unique(np.asarray(stamps_ns, np.int64), return_index=True)
         self._poses = np.asarray(poses, np.float64)[first]
-        self.first_ns, self.last_ns = int(stamps[0]), int(stamps[-1])
+        self.first_ns = int(stamps[0])
         self._times_s = self._seconds(stamps)
         self._beyond_s = beyond_s
         self._turned = None

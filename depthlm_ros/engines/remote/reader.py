@@ -199,37 +199,56 @@ class Reader:
                 await server.client.post(BATCH, {**body, "messages": part}) for part in parts
             ]
         else:
-            limit = asyncio.Semaphore(AT_ONCE)
-
-            async def one_by_one(one: Asked, conversation: list[Any]) -> Any:
-                async with limit:
-                    try:
-                        return await server.client.post(CHAT, {**body, "messages": conversation})
-                    except Refused as error:
-                        if not error.is_miss:
-                            raise
-                    # One of several servers behind one address: now, and with the next request
-                    # too, which reaches another of them.
-                    server.counts["cache misses"] += 1
-                    missed.update(image.key for image in one.images)
-                    conversation = one.messages(ability.keys)
-                    return await server.client.post(CHAT, {**body, "messages": conversation})
-
-            replies = await _all(*map(one_by_one, some, messages))
-        with _readable(server):
-            choices = [choice for reply in replies for choice in _in_order(reply)]
-            if len(choices) != len(some):
-                raise ValueError(f"{len(choices)} answers to {len(some)} questions")
-            got = sum(reply["usage"]["prompt_tokens"] for reply in replies)
-        expected = sum(one.length for one in some)
-        if got != expected and ability.reading != FREE:
-            raise Misfit(resizes(server.url, got, expected))
+            replies, missed = await _one_by_one(server, some, messages, body)
+        choices = _choices_in(replies, server, some)
         if ability.keys:
             for image in (image for one in some for image in one.images):
                 server.holds(image.key)
         for key in missed:
             server.held.pop(key, None)
         return choices
+
+
+async def _one_by_one(
+    server: Server, some: Sequence[Asked], messages: Sequence[list[Any]], body: dict[str, Any]
+) -> tuple[list[Any], set[str]]:
+    """(the replies, a request for each conversation; the keys of images that were missed).
+
+    An image is missed by one of several servers behind one address: it goes along now, and with
+    the next request too, which reaches another of them.
+    """
+    limit = asyncio.Semaphore(AT_ONCE)
+    missed: set[str] = set()
+
+    async def replied(one: Asked, conversation: list[Any]) -> Any:
+        async with limit:
+            try:
+                return await server.client.post(CHAT, {**body, "messages": conversation})
+            except Refused as error:
+                if not error.is_miss:
+                    raise
+            server.counts["cache misses"] += 1
+            missed.update(image.key for image in one.images)
+            whole = one.messages(_of(server).keys)
+            return await server.client.post(CHAT, {**body, "messages": whole})
+
+    return await _all(*map(replied, some, messages)), missed
+
+
+def _choices_in(
+    replies: Sequence[Mapping[str, Any]], server: Server, some: Sequence[Asked]
+) -> list[Mapping[str, Any]]:
+    """One choice for each conversation. Raises Lost, or Misfit where the server's prompts are not
+    as long as ours."""
+    with _readable(server):
+        choices = [choice for reply in replies for choice in _in_order(reply)]
+        if len(choices) != len(some):
+            raise ValueError(f"{len(choices)} answers to {len(some)} questions")
+        got = sum(reply["usage"]["prompt_tokens"] for reply in replies)
+    expected = sum(one.length for one in some)
+    if got != expected and _of(server).reading != FREE:
+        raise Misfit(resizes(server.url, got, expected))
+    return choices
 
 
 def _of(server: Server) -> Abilities:
