@@ -25,14 +25,13 @@ from depthlm_ros.errors import CameraError, ImageError, InputError
 from depthlm_ros.msgs.encodings import depth_array, holds_depth, image_array
 from depthlm_ros.msgs.fields import camera_from, image_size, measured_points
 from depthlm_ros.msgs.pairing import Pairing
-from training.curate.geometry import NS, Track, inverse, pose, transformed
+from training.curate.geometry import NS, transformed
 from training.curate.sample import Sample, Skip
+from training.curate.tf_frames import TfFrames, TfSteps, plain
 
 CLOUD, TF = "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
 TF_TOPICS = "/tf", "/tf_static"
 HELD_OUT, GAP_S = 0.2, 1.0  # of the time, at the end; left out before it
-TF_BEYOND_S = 0.1  # how far a transform holds before its first and behind its last sample
-DEEPEST = 100  # TF frames above each other
 SHAPES = 0.02  # by which width / height of a registered depth image may differ from the image's
 THUMBNAIL = (48, 36)
 
@@ -88,8 +87,7 @@ class Contents:
     measured: list[Message] = field(default_factory=list)
     cameras: dict[int, Camera] = field(default_factory=dict)  # by an image's recorded_ns
     depth_camera: Camera | None = None
-    parents: dict[str, str] = field(default_factory=dict)
-    tracks: dict[str, Track] = field(default_factory=dict)  # parent from child, by the child
+    frames: TfFrames = field(default_factory=TfFrames)
     unreadable: int = 0
 
 
@@ -139,14 +137,15 @@ class Bag:
         message = self._message(self.image_topic, key.image)
         measured = self._message(self.measured_topic, key.measured)
         camera, image = key.camera, image_array(message)
-        frames = (_plain(measured.header.frame_id), _plain(message.header.frame_id))
+        frames = plain(measured.header.frame_id), plain(message.header.frame_id)
         depth, points = self._measurement(key.measured, measured)
         is_same = frames[0] == frames[1]
         if depth is not None and not (is_same and self._is_registered(depth, camera)):
             points = self._points_of(depth)
             depth = None
         if points is not None:
-            moved = self._between(frames, key.measured.stamp_ns, key.image.stamp_ns)
+            stamps_ns, fixed = (key.measured.stamp_ns, key.image.stamp_ns), self.choices.fixed
+            moved = self._found.frames.between(*frames, *stamps_ns, plain(fixed))
             points = transformed(points, moved)
         name = f"{self._path.name}/{key.image.stamp_ns}"
         gap_s = (key.measured.stamp_ns - key.image.stamp_ns) / NS
@@ -170,7 +169,7 @@ class Bag:
         depth_info = _sibling(self.measured_topic, reader)
         wanted = {self.image_topic, self.measured_topic, info, depth_info, *TF_TOPICS}
         chosen = [c for c in reader.connections if c.topic in wanted]
-        found, steps = Contents(), _Steps()
+        found, steps = Contents(), TfSteps()
         pairing = Pairing(live=False, info=reader.first_message(info))
         for connection, recorded_ns, raw in reader.messages(chosen):
             try:
@@ -192,7 +191,7 @@ class Bag:
                 found.unreadable += 1
             self._note(found, pairing.settled(recorded_ns / NS))
         self._note(found, pairing.settled(inf))
-        found.parents, found.tracks = steps.parents, steps.tracks()
+        found.frames = steps.frames()
         return found
 
     def _note(self, found: Contents, pairs: Iterator[Any]) -> None:
@@ -263,41 +262,6 @@ class Bag:
         rays = camera.rays(np.stack([u, v], axis=1))
         return rays * (depth[v, u] / rays[:, 2])[:, None]
 
-    def _between(self, frames: tuple[str, str], measured_ns: int, image_ns: int) -> np.ndarray:
-        """(4, 4): points of the measurement's frame -> the image's, each at its own time."""
-        sensor, camera = frames
-        if sensor == camera:
-            return np.eye(4)
-        above = [self._above(frame) for frame in frames]
-        fixed = _plain(self.choices.fixed) or above[0][-1]
-        for frame, chain in zip(frames, above, strict=True):
-            if fixed not in chain:
-                raise Skip(
-                    "no transform",
-                    f"/tf and /tf_static do not lead from {frame} to {fixed}, but to {chain[-1]}",
-                )
-        to_fixed = [
-            self._to(fixed, chain, stamp_ns)
-            for chain, stamp_ns in zip(above, (measured_ns, image_ns), strict=True)
-        ]
-        return inverse(to_fixed[1]) @ to_fixed[0]
-
-    def _above(self, frame: str) -> list[str]:
-        """A TF frame and those above it, up to the uppermost."""
-        chain = [frame]
-        while chain[-1] in self._found.parents:
-            chain.append(self._found.parents[chain[-1]])
-            if len(chain) > DEEPEST:
-                raise Skip("no transform", f"{frame} hangs below itself on /tf")
-        return chain
-
-    def _to(self, fixed: str, chain: list[str], stamp_ns: int) -> np.ndarray:
-        """(4, 4): fixed from the first frame of a chain."""
-        found = np.eye(4)
-        for frame in chain[: chain.index(fixed)]:
-            found = self._found.tracks[frame].at(stamp_ns) @ found
-        return found
-
 
 class _Seen:
     """An image as Pairing takes it, without the image."""
@@ -308,43 +272,6 @@ class _Seen:
         sec, nanosec = divmod(message.stamp_ns, NS)
         self.message = message
         self.header = SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec))
-
-
-class _Steps:
-    """Transforms as they come, by the child frame."""
-
-    def __init__(self) -> None:
-        self.parents: dict[str, str] = {}
-        self._stamps: dict[str, list[int]] = {}
-        self._poses: dict[str, list[np.ndarray]] = {}
-        self._still: set[str] = set()
-
-    def add(self, message: Any, is_static: bool) -> None:
-        """The transforms of a message; those that are no rotation are left out."""
-        for one in message.transforms:
-            child, stamp = _plain(one.child_frame_id), one.header.stamp
-            turn, move = one.transform.rotation, one.transform.translation
-            try:
-                found = pose((turn.w, turn.x, turn.y, turn.z), (move.x, move.y, move.z))
-            except Skip:
-                continue
-            self.parents[child] = _plain(one.header.frame_id)
-            self._stamps.setdefault(child, []).append(stamp.sec * NS + stamp.nanosec)
-            self._poses.setdefault(child, []).append(found)
-            if is_static:
-                self._still.add(child)
-
-    def tracks(self) -> dict[str, Track]:
-        """parent from child, by the child; a static one holds at all times, the last one said."""
-        found = {}
-        for child, stamps in self._stamps.items():
-            still = child in self._still
-            found[child] = (
-                Track(stamps[-1:], self._poses[child][-1:], inf)
-                if still
-                else Track(stamps, self._poses[child], TF_BEYOND_S)
-            )
-        return found
 
 
 @lru_cache(maxsize=1)
@@ -433,8 +360,3 @@ def _stamp_ns(raw: bytes) -> int:
 
 def _is_cloud(message: Any) -> bool:
     return hasattr(message, "point_step")
-
-
-def _plain(frame: str) -> str:
-    """As tf2 names it: without the slash of tf."""
-    return frame.removeprefix("/")

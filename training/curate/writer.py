@@ -12,23 +12,15 @@ images are written, and a run that was killed goes on behind the last one. Knows
 one data set, nor about the command line.
 """
 
-import ctypes
 import fcntl
 import json
-import os
 import shutil
-import signal
-import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, suppress
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -39,18 +31,16 @@ from depthlm_ros.data.records import write_records
 from depthlm_ros.errors import InputError
 from depthlm_ros.viz.progress import progress_bar
 from training.curate.maker import Made, Maker, Wishes
+from training.curate.processes import made_of
 from training.curate.sample import DataSet, Key
 from training.data.sources import evenly_spread
 from training.run.run_folder import write_json
 
 FORMAT = 1  # of the folder; one of another format is refused
 SHARD = 200  # images of the set to a file of records
-AT_ONCE = 4  # images that a process takes at a time
 TRIED, MEASURED = 24, 6  # images that are tried, and made, to foretell the disk space
 EXAMPLES = 3  # of each reason
 UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}  # of what a disk holds
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-KEPT_BYTES = 32 << 20  # the largest array whose memory is kept, which is the most that glibc takes
 PACKAGES = "depthlm_ros", "numpy", "scipy", "pillow", "isal"
 MANIFEST = "manifest.json"
 
@@ -266,7 +256,7 @@ def _write_shards(
     counts = [(number, _images([number], len(keys))) for number in missing]
     wanted = (keys[number * SHARD + i] for number, count in counts for i in range(count))
     total, done = _images(missing, len(keys)), 0
-    with progress_bar("images") as progress, closing(_mapped(maker, wanted, workers)) as found:
+    with progress_bar("images") as progress, closing(made_of(maker, wanted, workers)) as found:
         for number, count in counts:
             made = []
             for _ in range(count):
@@ -277,68 +267,6 @@ def _write_shards(
             write_json(folder.counts(number), _counted(made))
             write_records(folder.shard(number), (m.record for m in made if m.record is not None))
     return shares
-
-
-def _mapped(maker: Maker, keys: Iterator[Key], workers: int) -> Generator[Made, None, None]:
-    """What becomes of the keys, in their order; a few of them are taken ahead. InputError where a
-    process dies."""
-    if workers <= 1:
-        _settle()
-        yield from map(maker, keys)
-        return
-    pending: deque[Any] = deque()
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_begin, initargs=(maker,)
-    )
-    try:
-        while part := list(islice(keys, AT_ONCE)):
-            pending.append(pool.submit(_make_some, part))
-            if len(pending) >= 2 * workers:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a process that makes images died, perhaps for want of memory: start the same command"
-            " again, with fewer --workers"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_MAKER: list[Maker] = []  # of a process of the pool
-
-
-def _begin(maker: Maker) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches all; the first process ends them
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _settle()
-    _MAKER[:] = [maker]
-
-
-def _settle() -> None:
-    """Make this process fit for images: one thread, and memory that it keeps.
-
-    glibc gives arrays of some megabytes back to the system when they are freed; to get their
-    pages again for each image took as long as the image itself.
-    """
-    cv2.setNumThreads(1)
-    with suppress(AttributeError, OSError):  # another libc
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, 8 * KEPT_BYTES)
-
-
-def _end_with_parent() -> None:
-    """Else a killed run leaves processes that wait for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _make_some(keys: Sequence[Key]) -> list[Made]:
-    return [_MAKER[0](key) for key in keys]
 
 
 def _counted(made: Sequence[Made]) -> dict[str, Any]:
