@@ -2,8 +2,11 @@
 """A comparison as a table, as JSON and as a plot. Measures nothing."""
 
 import json
+import os
+import platform
 from dataclasses import asdict
 from itertools import groupby
+from pathlib import Path
 
 from depthlm_ros.bench.compare import PUBLISHED_TOKENS
 from depthlm_ros.errors import InputError, MissingDependency
@@ -42,6 +45,26 @@ def warnings(load_before):
             f"BUSY: {load_before:.1f} other processes ran before this began, so all times are too"
             " long: measure again on a quiet machine"
         )
+
+
+def this_machine() -> str:
+    """In words: processor, cores, accelerator if there is one."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((x.partition(": ")[2] for x in lines if x.startswith("model name")), name)
+    except OSError:
+        pass
+    return f"{name}, {os.cpu_count()} cores{_accelerator()}, Python {platform.python_version()}"
+
+
+def _accelerator() -> str:
+    try:
+        import torch
+    except ImportError:
+        return ", no torch"
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return "".join(f", {name}" for name in names) + f", torch {torch.__version__}"
 
 
 def line(setting, row) -> str:

@@ -5,20 +5,16 @@ what a GPU would wait for; with --ros, what the node costs by itself; with --clo
 clouds cost with a model; with --remote, servers beside this process."""
 
 import argparse
-import os
-import platform
 import time
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
-from depthlm_ros.bench import host, latency, predictors, remote, report
+from depthlm_ros.bench import answers, host, latency, predictors, remote, report
 from depthlm_ros.bench.compare import compare
 from depthlm_ros.bench.gpu import run as gpu
 from depthlm_ros.bench.shapes import SIZES
 from depthlm_ros.bench.timing import memory_of
-from depthlm_ros.camera import Camera
 from depthlm_ros.cli.ask import told
 from depthlm_ros.cli.options import (
     add_model_options,
@@ -30,13 +26,10 @@ from depthlm_ros.data.whole import check_writable
 from depthlm_ros.demo.scene import demo_frame
 from depthlm_ros.engines.remote.addresses import clean_urls
 from depthlm_ros.errors import InputError, MissingDependency
-from depthlm_ros.predict import choose_checkpoint, has_map
+from depthlm_ros.predict import choose_checkpoint
 from depthlm_ros.ranges import Ranges
-from depthlm_ros.scan import Scan, scan
-from depthlm_ros.view import Frame
+from depthlm_ros.scan import Scan
 
-GRID = 32, 24
-VIEW = 256, 192
 COUNTS = (1, 16, 100, 1000)
 
 
@@ -142,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
             )
         if path:
             check_writable(path)
-    print(machine(), flush=True)
+    print(report.this_machine(), flush=True)
     return MEASURED[chosen[0]](args) if chosen else _measure(args)
 
 
@@ -228,7 +221,7 @@ def _compare(args) -> int:
     print(*report.preface(setting), sep="\n", flush=True)
     seen = _told(args, setting, rows, lambda row: report.line(setting, row))
     if args.plot:
-        report.write_plot(setting, seen, machine(), args.plot)
+        report.write_plot(setting, seen, report.this_machine(), args.plot)
     return 0
 
 
@@ -239,13 +232,23 @@ def _told(args, setting, rows, line) -> list:
         seen.append(row)
         print(line(row), flush=True)
         if args.json:
-            report.write_json(setting, seen, machine(), args.json)
+            report.write_json(setting, seen, report.this_machine(), args.json)
     return seen
 
 
 def _measure(args) -> int:
-    for line in (*_conversions(), *_answers(args)):
+    """Conversions, then answers about the image of the demo."""
+    for line in _conversions():
         print(line, flush=True)
+    begin = time.perf_counter()
+    predictor = predictor_from(args)
+    seconds = time.perf_counter() - begin
+    print(f"checkpoint {predictor.checkpoint.name}, engine {args.engine}")
+    print(f"{'loading':<44}{seconds:10.2f} s", flush=True)
+    for line in answers.lines(predictor, demo_frame(), args.engine):
+        print(line, flush=True)
+    if predictor.stats().checked:
+        print(f"decoded freely: {told(predictor.stats())}")
     return 0
 
 
@@ -264,26 +267,6 @@ MEASURED = {
 WITH_JSON = ("size", "host", "ros", "clouds")
 
 
-def machine() -> str:
-    """The machine in words: processor, cores, accelerator if there is one."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((x.partition(": ")[2] for x in lines if x.startswith("model name")), name)
-    except OSError:
-        pass
-    return f"{name}, {os.cpu_count()} cores{_accelerator()}, Python {platform.python_version()}"
-
-
-def _accelerator() -> str:
-    try:
-        import torch
-    except ImportError:
-        return ", no torch"
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return "".join(f", {name}" for name in names) + f", torch {torch.__version__}"
-
-
 def _conversions():
     """Lines about messages; one line where there is no ROS 2."""
     try:
@@ -298,8 +281,10 @@ def _conversions():
     message = image_message(header, np.zeros((720, 1280, 3), np.uint8))
     message.encoding = "bgr8"  # what most cameras send; rgb8 would need no work
     found = _made_up_scan(100, 100)
-    yield _line("1280 x 720 bgr8 image message to array", lambda: image_array(message), 20)
-    yield _line("10,000 points to a cloud message", lambda: cloud_message(header, found), 20)
+    yield answers.line("1280 x 720 bgr8 image message to array", lambda: image_array(message), 20)
+    yield answers.line(
+        "10,000 points to a cloud message", lambda: cloud_message(header, found), 20
+    )
 
 
 def _made_up_scan(columns, rows) -> Scan:
@@ -309,46 +294,3 @@ def _made_up_scan(columns, rows) -> Scan:
     status, uncertain = np.zeros(count, np.uint8), np.zeros(count, bool)
     ranges = Ranges(*[numbers] * 5, points, status, asked, uncertain)
     return Scan(ranges, columns, rows, np.zeros((rows, columns, 3), np.uint8))
-
-
-def _answers(args):
-    """Lines about the model on the image of the demo."""
-    frame = demo_frame()
-    begin = time.perf_counter()
-    predictor = predictor_from(args)
-    row = predictor.checkpoint
-    yield f"checkpoint {row.name}, engine {args.engine}"
-    yield f"{'loading':<44}{time.perf_counter() - begin:10.2f} s"
-    for style in row.styles if args.engine == "local" else row.wording:
-        yield _line(
-            f"one pixel, {style}", lambda s=style: predictor.ranges(frame, [(320, 240)], style=s)
-        )
-    if has_map(row, args.engine):
-        view = _view(frame, row.focal_px)
-        yield _line("every pixel of a {} x {} view".format(*VIEW), lambda: predictor.map(view))
-    columns, rows = GRID
-    title = f"a grid of {columns} x {rows}, {row.grid_style}"
-    yield _line(title, lambda: scan(predictor, frame, *GRID), 1)
-    if predictor.stats().checked:
-        yield f"decoded freely: {told(predictor.stats())}"
-
-
-def _view(frame, focal_px) -> Frame:
-    """An image in the size of VIEW, at the focal length of a checkpoint."""
-    width, height = VIEW
-    camera = Camera(width, height, focal_px, focal_px, width / 2, height / 2)
-    return Frame(frame.resized(width, height), camera)
-
-
-def _line(title, action, times=5) -> str:
-    """The median time of an action after one that does not count."""
-    action()
-    seconds = median(_timed(action) for _ in range(times))
-    figure = f"{seconds * 1e3:10.2f} ms" if seconds < 0.1 else f"{seconds:10.2f} s"
-    return f"{title:<44}{figure}"
-
-
-def _timed(action) -> float:
-    begin = time.perf_counter()
-    action()
-    return time.perf_counter() - begin
