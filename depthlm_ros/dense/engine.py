@@ -17,7 +17,7 @@ from weakref import ReferenceType, ref
 
 import torch
 
-from depthlm_ros.dense.head import DepthMap
+from depthlm_ros.dense.head import HEADS, DepthMap
 from depthlm_ros.dense.model import load_dense
 from depthlm_ros.engines import CLOSED, Reply
 from depthlm_ros.engines.capacity import image_bytes, threads_for
@@ -29,8 +29,6 @@ from depthlm_ros.question import Question, Style
 from depthlm_ros.view import SharedFrame, View, ViewLimits
 
 RECENT = 4  # views of which something is kept: those of the newest frames of a few cameras
-# Values a pixel that a head holds, generously.
-FLOATS = {"dpt": 700, "mlp": 40, "light": 120, "encoder": 200}
 
 
 @dataclass
@@ -191,7 +189,7 @@ class DenseEngine:
         """Bytes that the map of a view needs: first the model, unless its features are kept, then
         the head."""
         height, width = self.loaded.vision.snapped(*view.image.shape[:2])
-        of_head = 4 * FLOATS[self.model.spec.type] * height * width
+        of_head = 4 * HEADS[self.model.spec.type].floats * height * width
         if seen.features is not None:
             return of_head
         token = self.loaded.vision.side

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log
+from typing import Any
 
 import torch
 from torch import nn
@@ -90,7 +91,12 @@ def resized(maps: torch.Tensor, size: tuple[int, int], corners: bool = False) ->
 
 
 class _Head(nn.Module):  # type: ignore[misc]
-    """What the heads have in common: float32 in, a DepthMap out."""
+    """What the heads have in common: float32 in, a DepthMap out.
+
+    floats: values a pixel that it holds while it computes, generously.
+    """
+
+    floats: int
 
     def __init__(self, spec: HeadSpec):
         super().__init__()
@@ -134,6 +140,8 @@ class DptHead(_Head):
     Between the pyramid and the last convolutions the map has half the image's size where a cell
     is 32 pixels, as in Qwen3-VL.
     """
+
+    floats = 700
 
     def __init__(self, spec: HeadSpec, in_widths: Sequence[int]):
         super().__init__(spec)
@@ -219,6 +227,8 @@ class MlpHead(_Head):
     """DepthVLM's without a pyramid: the vector of each image token gives a cell of pixels. As
     published, softplus comes after the resize."""
 
+    floats = 40
+
     def __init__(self, spec: HeadSpec, in_widths: Sequence[int]):
         super().__init__(spec)
         width = sum(in_widths) if spec.join == "concat" else _one_width(in_widths)
@@ -273,6 +283,8 @@ class LightHead(_QuarterHead):
     the grid of tokens in DepthVLM's maps. Borders are replicated, half pixels aligned.
     """
 
+    floats = 120
+
     def __init__(self, spec: HeadSpec, in_widths: Sequence[int]):
         super().__init__(spec)
         token, eighth, quarter = spec.widths
@@ -317,6 +329,8 @@ class EncoderHead(_QuarterHead):
     brought to full size last.
     """
 
+    floats = 200
+
     def __init__(self, spec: HeadSpec, in_widths: Sequence[int]):
         super().__init__(spec)
         coarsest, *finer = spec.widths
@@ -354,7 +368,12 @@ class EncoderHead(_QuarterHead):
         return self._told(found, size)
 
 
-HEADS = {"dpt": DptHead, "mlp": MlpHead, "light": LightHead, "encoder": EncoderHead}
+HEADS: dict[str, Any] = {  # name -> a class of _Head, made of (spec, in_widths)
+    "dpt": DptHead,
+    "mlp": MlpHead,
+    "light": LightHead,
+    "encoder": EncoderHead,
+}
 
 
 def _blended(coarse: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
