@@ -4,6 +4,7 @@ lines to print, each the median of a few times."""
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 
 from depthlm_ros.camera import Camera
@@ -20,7 +21,7 @@ def lines(predictor: Predictor, frame: Frame, engine: str) -> Iterator[str]:
     entry = predictor.checkpoint
     middle = [(frame.camera.width // 2, frame.camera.height // 2)]
     for style in entry.styles if engine == "local" else entry.wording:
-        yield line(f"one pixel, {style}", lambda s=style: predictor.ranges(frame, middle, style=s))
+        yield line(f"one pixel, {style}", partial(predictor.ranges, frame, middle, style=style))
     if has_map(entry, engine):
         view = _view(frame, entry.focal_px)
         yield line("every pixel of a {} x {} view".format(*VIEW), lambda: predictor.map(view))
