@@ -24,8 +24,8 @@ from depthlm_ros.camera import Camera, as_pixels
 from depthlm_ros.checkpoints import AVERAGES, DENSE, Checkpoint, find_checkpoint
 from depthlm_ros.engines import ENGINES, make_engine
 from depthlm_ros.engines.engine import Engine, OnServers, Reply, Scene, ServerState
+from depthlm_ros.engines.progress import silent, span
 from depthlm_ros.errors import DepthLMError, EngineError, InputError, UnsupportedError
-from depthlm_ros.progress import silent, span
 from depthlm_ros.question import PointingStyle, Question, Style
 from depthlm_ros.ranges import Both, Part, RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal, usual_frame

@@ -24,12 +24,12 @@ MODULES = {
 # A module imports from lines above its own, and from its own line. A name stands for the module
 # and everything below it; the longest name that fits holds.
 LAYERS = [
-    ["errors", "entries", "progress"],
+    ["errors", "entries"],
     ["camera", "answer"],
     ["view"],
     ["question", "data.jsonl", "data.files", "data.whole", "calibration", "dense.spec"],
     ["checkpoints", "msgs", "data", "demo"],
-    ["engines.engine", "engines.digits"],
+    ["engines.engine", "engines.digits", "engines.progress"],
     ["models"],
     ["engines"],
     ["dense", "batcher", "ranges"],

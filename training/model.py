@@ -18,11 +18,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from depthlm_ros.engines.progress import silent
 from depthlm_ros.errors import DepthLMError, InputError, MissingDependency, first_line
 from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.linear import linear_patches
 from depthlm_ros.models.weights import read_weights
-from depthlm_ros.progress import silent
 from training.data.collate import CELLS
 from training.run.export import read_extras
 

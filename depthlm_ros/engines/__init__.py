@@ -17,8 +17,8 @@ from depthlm_ros.engines.engine import (
     Scene,
     ServerState,
 )
+from depthlm_ros.engines.progress import silent
 from depthlm_ros.errors import InputError, MissingDependency
-from depthlm_ros.progress import silent
 
 ENGINES = ("local", "reference", "remote", "scripted")
 

@@ -19,7 +19,7 @@ from depthlm_ros.answer import AnswerForm, parse
 from depthlm_ros.checkpoints import DENSE, Checkpoint
 from depthlm_ros.engines.digits import SYMBOLS
 from depthlm_ros.engines.engine import Engine, Reply
-from depthlm_ros.progress import Progress, silent, span
+from depthlm_ros.engines.progress import Progress, silent, span
 from depthlm_ros.question import Question
 from depthlm_ros.view import Frame, View, ViewLimits, unify_focal
 

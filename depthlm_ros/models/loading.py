@@ -19,6 +19,7 @@ import transformers
 from depthlm_ros.answer import FORMS
 from depthlm_ros.checkpoints import Checkpoint, check_folder
 from depthlm_ros.engines.engine import DEVICES, DTYPES
+from depthlm_ros.engines.progress import Progress, silent, span
 from depthlm_ros.errors import CheckpointError, InputError, first_line
 from depthlm_ros.models.chat import Chat, chat_of
 from depthlm_ros.models.compat import Decoder, decoder, quiet
@@ -26,7 +27,6 @@ from depthlm_ros.models.linear import LayerProducts, products_of
 from depthlm_ros.models.tower import Tower
 from depthlm_ros.models.vision import FAMILIES, QwenVision
 from depthlm_ros.models.weights import part, read_weights
-from depthlm_ros.progress import Progress, silent, span
 from depthlm_ros.question import POINT, WORDINGS
 
 
@@ -134,7 +134,7 @@ def load(
 ) -> Loaded:
     """The checkpoint on `device` ("auto", "cpu", "cuda", "cuda:1") in `dtype` ("auto": see
     find_dtype). threads: of the processor, 0 for as many as suit the model. progress: see
-    progress.py. A Loaded in place of the checkpoint is given back as it is.
+    engines/progress.py. A Loaded in place of the checkpoint is given back as it is.
 
     Raises CheckpointError, InputError, or OutOfMemory before anything is read.
     """

@@ -16,10 +16,10 @@ from safetensors import safe_open
 from transformers import AutoModelForImageTextToText
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, Checkpoint
+from depthlm_ros.engines.progress import Progress
 from depthlm_ros.errors import CheckpointError, OutOfMemory, first_line
 from depthlm_ros.models.compat import counted_weights, placed_on, stored_file
 from depthlm_ros.models.memory import at_once, free_bytes, is_out_of_memory
-from depthlm_ros.progress import Progress
 
 WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"  # names on the hub
 COMPUTED = ("inv_freq", "position_ids")  # that old versions wrote and every version computes

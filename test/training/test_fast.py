@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import HEAD_PREFIX, TINY, find_checkpoint
+from depthlm_ros.engines.progress import silent
 from depthlm_ros.errors import InputError, MissingDependency
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.memory import free_bytes
 from depthlm_ros.models.weights import read_weights
 from depthlm_ros.predict import load_predictor
-from depthlm_ros.progress import silent
 from depthlm_ros.view import Frame, View
 from training import synthetic
 from training.data.collate import Collator

@@ -18,12 +18,12 @@ from safetensors.torch import save_file
 from depthlm_ros.checkpoints import find_checkpoint
 from depthlm_ros.data.records import strict_json
 from depthlm_ros.data.whole import becoming
+from depthlm_ros.engines.progress import silent
 from depthlm_ros.errors import InputError
 from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.memory import at_once
 from depthlm_ros.models.weights import read_weights
-from depthlm_ros.progress import silent
 from training.fast import render
 from training.fast.lesson import Lesson
 from training.fast.muon import Muon

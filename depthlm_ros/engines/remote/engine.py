@@ -24,6 +24,7 @@ from depthlm_ros.engines import CLOSED, LONGEST, Reply, ServerState
 from depthlm_ros.engines.capacity import Pace
 from depthlm_ros.engines.checks import Checks
 from depthlm_ros.engines.digits import Grammar
+from depthlm_ros.engines.progress import Progress, silent
 from depthlm_ros.engines.remote.addresses import clean_urls, read_key
 from depthlm_ros.engines.remote.client import Client, Refused
 from depthlm_ros.engines.remote.probe import Probe
@@ -36,7 +37,6 @@ from depthlm_ros.models.compat import quiet
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.models.memory import used_bytes
 from depthlm_ros.models.prompts import Prompts
-from depthlm_ros.progress import Progress, silent
 from depthlm_ros.question import Question, Style
 from depthlm_ros.view import View
 
