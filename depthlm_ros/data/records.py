@@ -419,8 +419,8 @@ def _depthvlm(content) -> dict:
 
     Its pixel_coords were drawn on the depth map, whose size may be another than the image's
     (256 x 192 for 1920 x 1440 in ScanNet++). Its depth_type says "z_depth" for every set, also for
-    the two that hold distances along the ray, so it is not used. Two masks of iBims-1 say where its
-    depth counts, white.
+    the two that hold distances along the ray, so it is not used. Two masks of iBims-1 are
+    white where its depth counts.
     """
     need(content, ("original_rgb_size", "original_fx"))
     size, depth_size = content["original_rgb_size"], content.get("original_depth_size")

@@ -54,7 +54,7 @@ def test_a_line_of_depthvlm_that_does_not_say_enough_is_refused(tmp_path, change
 
 
 def test_what_its_masks_do_not_show_white_is_not_measured(tmp_path):
-    """As its loader: each mask to the size of the depth image, nearest, and 0 where it is black."""
+    """As its loader does: a mask in the size of the depth image, nearest, 0 where it is black."""
     raw = np.full((48, 64), 13107, np.uint16)
     raw[0] = 0
     Image.fromarray(raw).save(tmp_path / "d.png")
