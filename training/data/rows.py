@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.question import PlainStyle, Question
-from depthlm_ros.view import View, unify_focal
+from depthlm_ros.view import View
 from training.data.examples import (
     Sparse,
     Unmeasured,
@@ -174,7 +174,7 @@ def _of_tasks(config, stage, checkpoint, multiple, seed, length) -> Mixture:
 
 def _looked(frame, rng, crop, checkpoint, multiple) -> View:
     """A frame as training sees it."""
-    view = unify_focal(frame, checkpoint.focal_px, checkpoint.axes)
+    view = checkpoint.view(frame)
     return cropped(view, crop, multiple, rng) if crop else view
 
 
