@@ -211,6 +211,10 @@ def _averaged(style: str) -> list[str]:
 # which the release was evaluated, lets columns from the 65th on run into the next row; later
 # versions do not. Up to 1024 px both agree, so its views are never wider.
 PIXTRAL_VIEW = (1024, 1024)
+# VLM3 (its README) and DepthVLM (its loaders) learnt from whole images and are evaluated on whole
+# ones; TRAINED_VIEW is DepthLM's, which crops. At 1000 px the widest of their sets are images of
+# nuScenes's rear camera, about 1980 x 1110, and the highest those of ETH3D, about 1820 x 1210.
+WHOLE_VIEW = (2048, 1280)
 
 
 def _published(
@@ -259,6 +263,7 @@ DEPTHVLM = Checkpoint(
         reply="OK, I will estimate the depth map of this image.",
         align_corners=True,
     ),
+    largest_view=WHOLE_VIEW,
     licence="see its model card",
     note="DepthVLM, Qwen3-VL 4B with a dense head",
 )
@@ -280,7 +285,14 @@ PUBLISHED = {
         _published(
             "facebook/DepthLM-7B", "qwen2_5_vl", 1000.0, "marker", "announced, not yet released"
         ),
-        _published("facebook/VLM3-depth", "qwen3_vl", 1000.0, "coordinates", "VLM3, Qwen3-VL 4B"),
+        _published(
+            "facebook/VLM3-depth",
+            "qwen3_vl",
+            1000.0,
+            "coordinates",
+            "VLM3, Qwen3-VL 4B",
+            WHOLE_VIEW,
+        ),
         DEPTHVLM,
     )
 }

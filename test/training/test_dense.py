@@ -426,7 +426,9 @@ def test_published_stages_are_as_published(size, number):
     assert stage.steps * config.batch == pytest.approx(4.4e6, rel=0.001)
     published = find_checkpoint("JonnyYu828/DepthVLM-4B")
     assert config.head.spec() == published.head
-    assert config.entry("").resize == published.resize == "depthvlm"
+    entry = config.entry("")
+    assert entry.resize == published.resize == "depthvlm"
+    assert entry.largest_view == published.largest_view and config.crop is None
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
