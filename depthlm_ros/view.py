@@ -219,10 +219,12 @@ class View:
 
     def to_view(self, pixels: ArrayLike) -> np.ndarray:
         """Frame pixels (N, 2) -> view pixels (N, 2) int, truncated as published."""
-        # The published code computes (x - cx) * s + cx * s and truncates; this order keeps
-        # its float rounding.
-        principal = np.array([self.frame.camera.cx, self.frame.camera.cy])
-        scaled = (as_pixels(pixels) - principal) * self.scale + principal * self.scale
+        # The published code computes (x - cx) * (fx * s / fx) + cx * s and truncates; this order
+        # keeps its float rounding.
+        own, seen = self.frame.camera, self.camera
+        principal = np.array([own.cx, own.cy])
+        ratio = seen.fx / own.fx, seen.fy / own.fy
+        scaled = (as_pixels(pixels) - principal) * ratio + principal * self.scale
         return self._turned(np.trunc(scaled).astype(np.int64) - np.array(self.offset))
 
     def to_frame(self, pixels: ArrayLike) -> np.ndarray:

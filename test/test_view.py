@@ -59,6 +59,24 @@ def test_pixels_are_truncated_as_published():
     ]
 
 
+@pytest.mark.parametrize(
+    ("fx", "fy", "cx", "cy", "focal"),
+    [
+        (405.0, 405.405, 316.2779120255722, 220.0120276042769, 750),
+        (525.0, 526.5, 319.5, 239.5, 1000),
+    ],
+)
+def test_every_pixel_is_where_the_published_floats_put_it(fx, fy, cx, cy, focal):
+    """s = f / fx, int((x - cx) * (fx * s / fx) + cx * s), likewise y: where the exact product is a
+    whole number, the last bit decides."""
+    view, s = unify_focal(frame(640, 480, fx, fy, cx, cy), focal), focal / fx
+    u = [int((x - cx) * (fx * s / fx) + cx * s) for x in range(640)]
+    v = [int((y - cy) * (fy * s / fy) + cy * s) for y in range(480)]
+    across = view.to_view([(x, 0) for x in range(640)])[:, 0]
+    down = view.to_view([(0, y) for y in range(480)])[:, 1]
+    assert (across.tolist(), down.tolist()) == (u, v)
+
+
 def test_the_resize_is_bicubic_and_overshoots_at_an_edge():
     image = np.zeros((20, 20, 3), np.uint8)
     image[:, 10:] = 200
