@@ -249,8 +249,8 @@ def _as_published(
     ScanNet++, 256 x 192 for 1920 x 1440, all come to lie in the top-left 13 % of both sides).
     It reads the label there, up to a cell beside the point: rounded to a pixel of the image at
     CANONICAL_PX, to whose size it brings the depth image, nearest. Where none is known it takes
-    the point's own. It takes the number in the file for z, also where it is a distance (Argoverse
-    2, Waymo).
+    the point's own (there masks are left aside, here they are not: such cells have no label).
+    It takes the number in the file for z, also where it is a distance (Argoverse 2, Waymo).
     """
     camera = scene.frame.camera
     size = np.array([camera.width, camera.height])
