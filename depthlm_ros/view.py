@@ -347,7 +347,7 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx", resize: str = "
             f" with fx = {camera.fx:g} becomes a view of {sides[0]:g} x {sides[1]:g}; at least"
             f" {SMALLEST_SIDE} pixels a side and at most {LARGEST_VIEW:,} in all are allowed"
         )
-    via = None
+    via: tuple[int, int] | None = None
     if resize == "depthvlm":
         via = width, height
         width, height = (max(round(side / MULTIPLE), 1) * MULTIPLE for side in via)
