@@ -49,7 +49,10 @@ FORMS = {
 FREE = AnswerForm("")
 
 _TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL)
-_NUMBER = re.compile(r"(?<![\d.])-?\d+(?:\.\d+)?")
+# Also without a digit before the point, or with an exponent, as VLM3's scorer reads them.
+_NUMBER = re.compile(
+    r"(?:(?<![\d.])-?\d+(?:\.\d+)?|(?<![\w.])-?\.\d+)(?:[eE][-+]?\d+)?",
+)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from depthlm_ros.dense.spec import HeadSpec, Tap
 from depthlm_ros.entries import bad_entries
 from depthlm_ros.errors import CheckpointError, UnsupportedError
 from depthlm_ros.question import STYLES, WORDINGS, PointingStyle
-from depthlm_ros.view import AXES, TRAINED_VIEW
+from depthlm_ros.view import AXES, RESIZES, TRAINED_VIEW, Frame, View, unify_focal
 
 ROW_FILE = "depthlm.json"
 AVERAGES = ("mirror",)  # see predict.load_predictor
@@ -49,7 +49,7 @@ class Checkpoint:
     style, grid_style: how it is asked about few pixels, and about grids.
     wording: style -> a key of question.WORDINGS[style]; its keys are the styles it speaks.
     kind: what its metres mean, "distance" (along the ray) or "z" (along the optical axis).
-    axes: see view.unify_focal.
+    axes, resize: see view.unify_focal.
     coordinate_range: upper end of the coordinates in coordinates style.
     marker_scale: pixels of the view per cell of the arrow in marker style.
     decimals, integer_digits: the grammar of its numbers.
@@ -73,6 +73,7 @@ class Checkpoint:
     wording: dict[str, str]
     kind: str = "distance"
     axes: str = "fx"
+    resize: str = "depthlm"
     coordinate_range: Count = 2000
     marker_scale: Count = 1
     decimals: Natural = 2
@@ -95,6 +96,7 @@ class Checkpoint:
         for name, value, allowed in (
             ("kind", self.kind, ("distance", "z")),
             ("axes", self.axes, AXES),
+            ("resize", self.resize, RESIZES),
             ("report", self.report, ("greedy", "median")),
             ("style", self.style, self.styles),
             ("grid_style", self.grid_style, self.styles),
@@ -128,6 +130,11 @@ class Checkpoint:
     def kind_of(self, style: str = "") -> str:
         """What metres in this style mean, see kind; a dense head has a kind of its own."""
         return self.head.kind if self.head and (style or self.style) == DENSE else self.kind
+
+    def view(self, frame: Frame) -> View:
+        """The frame at the focal length, and by the rules, that the model was trained with; see
+        view.unify_focal."""
+        return unify_focal(frame, self.focal_px, self.axes, self.resize)
 
     def asker(self, style: str = "") -> PointingStyle:
         """The Style object for `style`, by default the one for few pixels.
@@ -204,6 +211,10 @@ def _averaged(style: str) -> list[str]:
 # which the release was evaluated, lets columns from the 65th on run into the next row; later
 # versions do not. Up to 1024 px both agree, so its views are never wider.
 PIXTRAL_VIEW = (1024, 1024)
+# VLM3 (its README) and DepthVLM (its loaders) learnt from whole images and are evaluated on whole
+# ones; TRAINED_VIEW is DepthLM's, which crops. At 1000 px the widest of their sets are images of
+# nuScenes's rear camera, about 1980 x 1110, and the highest those of ETH3D, about 1820 x 1210.
+WHOLE_VIEW = (2048, 1280)
 
 
 def _published(
@@ -239,6 +250,7 @@ DEPTHVLM = Checkpoint(
     grid_style=DENSE,
     wording={},
     kind="z",
+    resize="depthvlm",
     system="You are a helpful assistant.",
     head=HeadSpec(
         type="dpt",
@@ -251,6 +263,7 @@ DEPTHVLM = Checkpoint(
         reply="OK, I will estimate the depth map of this image.",
         align_corners=True,
     ),
+    largest_view=WHOLE_VIEW,
     licence="see its model card",
     note="DepthVLM, Qwen3-VL 4B with a dense head",
 )
@@ -272,7 +285,14 @@ PUBLISHED = {
         _published(
             "facebook/DepthLM-7B", "qwen2_5_vl", 1000.0, "marker", "announced, not yet released"
         ),
-        _published("facebook/VLM3-depth", "qwen3_vl", 1000.0, "coordinates", "VLM3, Qwen3-VL 4B"),
+        _published(
+            "facebook/VLM3-depth",
+            "qwen3_vl",
+            1000.0,
+            "coordinates",
+            "VLM3, Qwen3-VL 4B",
+            WHOLE_VIEW,
+        ),
         DEPTHVLM,
     )
 }

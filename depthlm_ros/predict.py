@@ -28,7 +28,7 @@ from depthlm_ros.engines.progress import silent, span
 from depthlm_ros.errors import DepthLMError, EngineError, InputError, UnsupportedError
 from depthlm_ros.question import PointingStyle, Question, Style
 from depthlm_ros.ranges import Both, Part, RangeMap, Ranges, RangesJob, Status
-from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, unify_focal, usual_frame
+from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, usual_frame
 
 CHEAPEST = ("position", "coordinates", "marker")  # styles of questions, to choose one for grids
 # Styles that an engine cannot do, and why; local does all.
@@ -401,7 +401,7 @@ class AskingPredictor:
     def _views(self, frame: Frame) -> list[View]:
         """The views in which a frame is asked about, several of a large one."""
         self._check_open()
-        view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
+        view = self.checkpoint.view(frame)
         return view.windows(self.checkpoint.largest_view, self.engine.limits)
 
     def _check_open(self) -> None:

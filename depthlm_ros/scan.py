@@ -40,12 +40,16 @@ def grid_pixels(
 @lru_cache(maxsize=GRIDS)
 def _middles(columns: int, rows: int, region: Region) -> np.ndarray:
     left, top, width, height = region
-    u = left + (np.arange(columns) + 0.5) * width / columns - 0.5
-    v = top + (np.arange(rows) + 0.5) * height / rows - 0.5
-    grid = np.meshgrid(np.round(u), np.round(v))
+    grid = np.meshgrid(_places(left, width, columns), _places(top, height, rows))
     pixels = np.stack([axis.ravel() for axis in grid], axis=1)
     pixels.flags.writeable = False
     return pixels
+
+
+def _places(start: int, length: int, count: int) -> np.ndarray:
+    """(count,) the middles of equal cells along one axis, to whole pixels."""
+    middles: np.ndarray = np.round(start + (np.arange(count) + 0.5) * length / count - 0.5)
+    return middles
 
 
 def stride_shape(width: int, height: int, stride: int) -> tuple[int, int]:
@@ -55,13 +59,16 @@ def stride_shape(width: int, height: int, stride: int) -> tuple[int, int]:
 
 
 def grid_camera(camera: Camera, columns: int, rows: int) -> Camera:
-    """The Camera whose pixels are the cells of grid_pixels(), to the rounding of these.
+    """The Camera whose pixels are those of grid_pixels(): exactly where all cells are as many
+    whole pixels wide, else on average.
 
-    Unlike Camera.scaled it keeps the middles of pixels in place: (u + 1/2) scales, not u.
+    Middles of cells of an even width lie between two pixels, and all are rounded alike: a camera
+    of the middles would be half a pixel off everywhere.
     """
     sx, sy = columns / camera.width, rows / camera.height
-    cx, cy = (camera.cx + 0.5) * sx - 0.5, (camera.cy + 0.5) * sy - 0.5
-    return replace(camera.scaled(sx, sy, columns, rows), cx=cx, cy=cy)
+    u, v = (_places(0, *of).mean() for of in ((camera.width, columns), (camera.height, rows)))
+    cx, cy = (camera.cx - u) * sx + (columns - 1) / 2, (camera.cy - v) * sy + (rows - 1) / 2
+    return replace(camera.scaled(sx, sy, columns, rows), cx=float(cx), cy=float(cy))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 """Frame: what a camera saw. View: the same at the focal length a checkpoint was trained at.
 
 Image, camera and pixels move together here, so that they cannot drift apart. Knows nothing about
-questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
+questions or models. Rules: DepthLM section 3.2 and its released preprocessing; for the sizes and
+filters of DepthVLM its release.
 """
 
 import os
@@ -22,6 +23,8 @@ from depthlm_ros.errors import CameraError, ImageError, InputError
 LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the image rich
 SMALLEST_SIDE = 3  # pixels; below, the intrinsics are wrong rather than the image small
 AXES = ("fx", "both")  # see unify_focal
+RESIZES = ("depthlm", "depthvlm")  # see unify_focal
+MULTIPLE = 28  # pixels, to which DepthVLM rounds sides (its tools' own, as for Qwen2.5-VL)
 TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (DepthLM, appendix)
 STRIP = 200_000  # pixels of a resize; fewer are not worth a thread
 MOST_ROUNDING = 0.125  # of a side, by which rounding it to whole image tokens may change it
@@ -70,11 +73,15 @@ class Frame:
                 " or scale the intrinsics as the image was"
             )
 
-    def resized(self, width: int, height: int) -> np.ndarray:
-        """A copy of the image in this size [px], (height, width, 3) uint8, bicubic."""
-        if self.image.shape[:2] == (height, width):
-            return self.image.copy()
-        return bicubic(self.image, width, height)
+    def resized(self, width: int, height: int, via: tuple[int, int] | None = None) -> np.ndarray:
+        """A copy of the image in this size [px], (height, width, 3) uint8, bicubic.
+
+        via: (width, height) to which it is brought before, bilinear; None: to none.
+        """
+        image = self.image if via is None else _bilinear(self.image, *via)
+        if image.shape[:2] == (height, width):
+            return image.copy()
+        return bicubic(image, width, height)
 
 
 @dataclass(frozen=True)
@@ -82,21 +89,22 @@ class SharedFrame(Frame):
     """A Frame whose image stays as it is, so that all who ask share it in another size, made
     once and read-only. Thread-safe."""
 
-    _sizes: dict[tuple[int, int], np.ndarray] = field(
+    _sizes: dict[tuple[int, int, tuple[int, int] | None], np.ndarray] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     _lock: threading.Lock = field(
         default_factory=threading.Lock, init=False, repr=False, compare=False
     )
 
-    def resized(self, width: int, height: int) -> np.ndarray:
-        """The image in this size, bicubic; whoever comes while it is made waits for it."""
+    def resized(self, width: int, height: int, via: tuple[int, int] | None = None) -> np.ndarray:
+        """The image in this size, see Frame; whoever comes while it is made waits for it."""
+        key = width, height, via
         with self._lock:
-            if (width, height) not in self._sizes:
-                found = super().resized(width, height)
+            if key not in self._sizes:
+                found = super().resized(width, height, via)
                 found.flags.writeable = False
-                self._sizes[width, height] = found
-            return self._sizes[width, height]
+                self._sizes[key] = found
+            return self._sizes[key]
 
 
 def _form(image: object) -> str:
@@ -197,6 +205,8 @@ class View:
     scale: (sx, sy), view pixels per frame pixel, exact.
     offset: (left, top), whole view pixels cut away, negative where it was padded.
     is_mirrored: whether left and right of the image are exchanged, see mirrored().
+    whole: (width, height) in pixels of the view that this is, or is a part of; None: those of the
+        frame times scale, truncated.
     """
 
     image: np.ndarray
@@ -205,13 +215,16 @@ class View:
     scale: tuple[float, float]
     offset: tuple[int, int] = (0, 0)
     is_mirrored: bool = False
+    whole: tuple[int, int] | None = None
 
     def to_view(self, pixels: ArrayLike) -> np.ndarray:
         """Frame pixels (N, 2) -> view pixels (N, 2) int, truncated as published."""
-        # The published code computes (x - cx) * s + cx * s and truncates; this order keeps
-        # its float rounding.
-        principal = np.array([self.frame.camera.cx, self.frame.camera.cy])
-        scaled = (as_pixels(pixels) - principal) * self.scale + principal * self.scale
+        # The published code computes (x - cx) * (fx * s / fx) + cx * s and truncates; this order
+        # keeps its float rounding.
+        own, seen = self.frame.camera, self.camera
+        principal = np.array([own.cx, own.cy])
+        ratio = seen.fx / own.fx, seen.fy / own.fy
+        scaled = (as_pixels(pixels) - principal) * ratio + principal * self.scale
         return self._turned(np.trunc(scaled).astype(np.int64) - np.array(self.offset))
 
     def to_frame(self, pixels: ArrayLike) -> np.ndarray:
@@ -227,7 +240,7 @@ class View:
         """
         frame = self.frame.camera
         sides = np.array([frame.width, frame.height])
-        seen = np.trunc(sides * self.scale)  # of the whole view, as in unify_focal
+        seen = np.trunc(sides * self.scale) if self.whole is None else np.array(self.whole)
         return self._turned((as_pixels(pixels) + 0.5) * seen / sides - 0.5 - np.array(self.offset))
 
     def mirrored(self) -> "View":
@@ -255,7 +268,9 @@ class View:
             )
         offset = (self.offset[0] + left, self.offset[1] + top)
         camera = self.camera.cropped(left, top, width, height)
-        return View(np.ascontiguousarray(image), camera, self.frame, self.scale, offset)
+        return View(
+            np.ascontiguousarray(image), camera, self.frame, self.scale, offset, whole=self.whole
+        )
 
     def padded(self, width: int, height: int) -> "View":
         """This view in the middle of a grey one of width x height pixels; InputError where that is
@@ -270,7 +285,7 @@ class View:
         image[top : top + self.camera.height, left : left + self.camera.width] = self.image
         camera = self.camera.cropped(-left, -top, width, height)
         offset = (self.offset[0] - left, self.offset[1] - top)
-        return View(image, camera, self.frame, self.scale, offset)
+        return View(image, camera, self.frame, self.scale, offset, whole=self.whole)
 
     def windows(
         self, largest: tuple[int, int] = TRAINED_VIEW, limits: ViewLimits = ANY_SIZE
@@ -301,24 +316,30 @@ def _tiles(length: int, largest: int) -> tuple[list[int], int]:
     return [round(i * (length - width) / max(count - 1, 1)) for i in range(count)], width
 
 
-def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
+def unify_focal(frame: Frame, focal_px: float, axes: str = "fx", resize: str = "depthlm") -> View:
     """The frame resized so that its focal length is focal_px (DepthLM, section 3.2).
 
     focal_px: in pixels, of the view.
     axes: "fx": one scale for both axes from fx, as the released checkpoints saw it; "both": each
         axis by its own focal length.
+    resize: "depthlm": the size truncates, the resize is bicubic, the intrinsics take the exact
+        scale. "depthvlm": the size is rounded, the resize bilinear; a second one, bicubic, makes
+        the sides multiples of MULTIPLE, and the intrinsics take the scale that comes of it (its
+        release: utils/datasets.py and process_vision_info, in training, evaluation and demo).
 
-    The size truncates, the resize is bicubic, the intrinsics take the exact scale. Raises
-    InputError for other axes, CameraError for intrinsics that make a view too small or too large.
+    Raises InputError for other axes or resizes, CameraError for intrinsics that make a view too
+    small or too large.
     """
     if not isinstance(frame, Frame):
         raise InputError(f"what is asked about is a Frame(image, camera), got {_form(frame)}")
-    if axes not in AXES:
-        raise InputError(f"axes is '{axes}', allowed: {', '.join(AXES)}")
+    for name, value, allowed in (("axes", axes, AXES), ("resize", resize, RESIZES)):
+        if value not in allowed:
+            raise InputError(f"{name} is '{value}', allowed: {', '.join(allowed)}")
     camera = frame.camera
     sx = focal_px / camera.fx
     sy = sx if axes == "fx" else focal_px / camera.fy
-    sides = np.trunc([camera.width * sx, camera.height * sy])  # may be beyond any integer
+    exact = np.array([camera.width * sx, camera.height * sy])  # may be beyond any integer
+    sides = np.trunc(exact) if resize == "depthlm" else np.round(exact)
     width, height = (int(min(side, LARGEST_VIEW + 1)) for side in sides)
     if min(width, height) < SMALLEST_SIDE or width * height > LARGEST_VIEW:
         raise CameraError(
@@ -326,8 +347,14 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
             f" with fx = {camera.fx:g} becomes a view of {sides[0]:g} x {sides[1]:g}; at least"
             f" {SMALLEST_SIDE} pixels a side and at most {LARGEST_VIEW:,} in all are allowed"
         )
+    via: tuple[int, int] | None = None
+    if resize == "depthvlm":
+        via = width, height
+        width, height = (max(round(side / MULTIPLE), 1) * MULTIPLE for side in via)
+        sx, sy = width / camera.width, height / camera.height
     scaled = camera.scaled(sx, sy, width, height)
-    return View(frame.resized(width, height), scaled, frame, (sx, sy))
+    image = frame.resized(width, height, via)
+    return View(image, scaled, frame, (sx, sy), whole=(width, height))
 
 
 def usual_frame(focal_px: float, largest: tuple[int, int]) -> Frame:
@@ -366,6 +393,10 @@ def bicubic(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _bilinear(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _strips(length: int, count: int) -> list[slice]:

@@ -155,5 +155,20 @@ def test_windows_cover_a_view_within_the_processors_bounds(limits, size, windows
     assert covered.all()
 
 
+@pytest.mark.parametrize("name", ["facebook/VLM3-depth", "JonnyYu828/DepthVLM-4B"])
+@pytest.mark.parametrize(
+    ("size", "fx"),
+    [((1600, 900), 809.2), ((6205, 4135), 3411.0)],
+    ids=["nuScenes, rear", "ETH3D"],
+)
+def test_who_learnt_from_whole_images_sees_the_largest_of_its_sets_whole(name, size, fx):
+    width, height = (round(side * 1000 / fx) for side in size)
+    assert width > 1400 or height > 1200
+    camera = Camera(width, height, 1000.0, 1000.0, width / 2, height / 2)
+    image = np.zeros((height, width, 3), np.uint8)
+    entry = PUBLISHED[name]
+    assert len(entry.view(Frame(image, camera)).windows(entry.largest_view)) == 1
+
+
 def test_pixtrals_entry_ends_where_its_positions_do():
     assert PUBLISHED["facebook/DepthLM"].largest_view == (1024, 1024)

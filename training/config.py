@@ -110,6 +110,7 @@ class DataEntry:
     pairs: Files | None = None
     kind: Literal["", "distance", "z"] = ""
     weight: Rate = 1.0
+    aspect: ClassVar[tuple[float, float] | None] = None  # see AskedEntry
     hidden: ClassVar[float] = 0.0  # see MapEntry
 
     def __post_init__(self):
@@ -131,6 +132,18 @@ class DataEntry:
     def place(self) -> Any:
         """The folder of shards or the files."""
         return f"{self.curated}/*.jsonl" if self.curated else getattr(self, self.what)
+
+
+@entries(kw_only=True)
+class AskedEntry(DataEntry):
+    """A data set that is asked about.
+
+    aspect: least and most width over height of its views, which are drawn and squeezed or
+        stretched so, and are not cropped; null: they stay as they are. DepthLM's way with
+        Taskonomy, whose focal lengths are noisy (its release, getitem_Taskonomy).
+    """
+
+    aspect: Factors | None = None
 
 
 @entries(kw_only=True)
@@ -347,6 +360,7 @@ class SftConfig(RunConfig):
     bf16: autocast; the weights that learn stay in float32.
     """
 
+    data: Annotated[list[AskedEntry], BeforeValidator(_listed), Field(min_length=1)]
     checkpoint: Entry
     stages: Annotated[list[Stage], Field(min_length=1)]
     base: Text = "fresh"
@@ -369,6 +383,8 @@ class SftConfig(RunConfig):
             raise ValueError("muon needs whole matrices, which fsdp cuts up: take adamw")
         if self.fsdp and self.lora:
             raise ValueError("fsdp shares out weights of one type, and lora has two: take one")
+        if any(entry.aspect for entry in self.data) and any(s.tasks for s in self.stages):
+            raise ValueError("aspect: tasks are about views as they are, it goes with ask alone")
         known = self.checkpoint.styles if self.checkpoint else get_args(StyleName)
         if unknown := {style for stage in self.stages for style in stage.ask} - {*known}:
             raise ValueError(

@@ -13,7 +13,7 @@ from depthlm_ros.bench.predictors import random_pixels
 from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.engines import make_engine
 from depthlm_ros.predict import REMOTE_STEP_S, STEP_S, AskingPredictor
-from depthlm_ros.view import Frame, unify_focal
+from depthlm_ros.view import Frame
 
 STYLES = "coordinates", "marker"
 MOST_LOCAL = 100  # marker questions in this process, of which a thousand take minutes
@@ -116,7 +116,7 @@ def _server_s(
     asker = checkpoint.asker(style)
     if not asker.shares_image:
         return 0.0
-    view = unify_focal(frame, checkpoint.focal_px, checkpoint.axes)
+    view = checkpoint.view(frame)
     before = engine.waited_s
     scene = engine.open([view], asker)
     places = view.to_view(pixels).tolist()

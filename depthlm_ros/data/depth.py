@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from depthlm_ros.data.files import read_measured
+from depthlm_ros.data.files import read_measured, read_raster
 from depthlm_ros.errors import ImageError, first_line
 
 NUMBERS = "float32"  # the name of a file of bare numbers, as ETH3D's
@@ -35,6 +35,15 @@ def read_depth(
     if unknown is not None:
         metres[raw == unknown] = np.nan
     return metres
+
+
+def read_mask(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
+    """(h, w) bool in this shape: where an image file, grey or in colour and at any size, is not
+    black. Raises ImageError."""
+    raster = read_raster(path)
+    bright = (raster if raster.ndim == 2 else raster.max(axis=2)) > 0
+    rows, columns = (np.arange(n) * of // n for n, of in zip(shape, bright.shape, strict=True))
+    return bright[rows[:, None], columns]
 
 
 def _raw(path: Path, size: tuple[int, int] | None) -> np.ndarray:

@@ -10,8 +10,9 @@ must not share.
 
 A record may have a depth image instead of pixels, or beside them: depth_path, a file beside the
 jsonl file; depth_scale, its raw units per metre (1000 where none is given); depth_unknown, a raw
-value besides 0 that says "not measured"; depth_format, "float32" for a file of bare numbers. Its
-metres are of the record's kind. Lines of DepthVLM's benchmark are read too.
+value besides 0 that says "not measured"; depth_format, "float32" for a file of bare numbers;
+depth_masks, files that are black where it is not to be trusted. Its metres are of the record's
+kind. Lines of DepthVLM's benchmark are read too.
 """
 
 import json
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from depthlm_ros.camera import Camera, as_pixels
-from depthlm_ros.data.depth import NUMBERS, read_depth
+from depthlm_ros.data.depth import NUMBERS, read_depth, read_mask
 from depthlm_ros.data.files import camera_for, read_image, read_photo
 from depthlm_ros.data.jsonl import Lines
 from depthlm_ros.data.whole import whole_file
@@ -35,6 +36,7 @@ from depthlm_ros.view import Frame
 
 KINDS = ("distance", "z")
 KEYS = ("image", "intrinsics", "pixel_coords", "depth")
+_DEPTHVLM_MASKS = ("mask_valid_path", "mask_invalid_path", "mask_transp_path")
 SHAPES = 0.02  # by which width / height of a depth image may differ from the image's
 
 
@@ -91,6 +93,7 @@ class Record(Checked):
         "float32" for bare numbers row by row.
     depth_size: (w, h) that the depth image must have, None for any in the image's shape; bare
         numbers are of this size, or of the image's.
+    depth_masks: image files, black where the depth image does not count; at any size.
     scene: what training and held-out data must not share, "" where it is not stated.
     """
 
@@ -106,6 +109,7 @@ class Record(Checked):
     depth_unknown: float | None = None
     depth_format: str = ""
     depth_size: tuple[int, int] | None = None
+    depth_masks: tuple[Path, ...] = ()
     scene: str = ""
 
     def _problems(self) -> Iterator[str]:
@@ -149,10 +153,10 @@ class Record(Checked):
         return self._converted(kind, self.pixels, self.label_m)
 
     def depth_map(self) -> np.ndarray:
-        """(h, w) float32 metres of `kind`, NaN where unknown; read now.
+        """(h, w) float32 metres of `kind`, NaN where unknown or masked; read now.
 
-        RecordError where there is no depth image, or it cannot be read, contradicts the image's
-        shape or its stated size, or knows no pixel at all.
+        RecordError where there is no depth image, or it or a mask cannot be read, it contradicts
+        the image's shape or its stated size, or knows no pixel at all.
         """
         if self.depth_path is None:
             raise RecordError(f"{self.where}: this record has no depth image (depth_path)")
@@ -160,6 +164,8 @@ class Record(Checked):
         bare = size if self.depth_format == NUMBERS else None
         try:
             found = read_depth(self.depth_path, self.depth_scale, self.depth_unknown, bare)
+            for mask in self.depth_masks:
+                found[~read_mask(mask, found.shape)] = np.nan
         except ImageError as error:
             raise RecordError(f"{self.where}: {error}") from error
         height, width = found.shape
@@ -308,6 +314,8 @@ def _depth_content(record, folder) -> dict:
         "depth_unknown": record.depth_unknown,
         "depth_format": record.depth_format or None,
         "depth_size": record.depth_size and list(record.depth_size),
+        "depth_masks": [Path(os.path.relpath(m, folder)).as_posix() for m in record.depth_masks]
+        or None,
     }
     return content | {name: value for name, value in stated.items() if value is not None}
 
@@ -402,6 +410,7 @@ def _depth_image(content, folder) -> dict:
         "depth_unknown": None if unknown is None else float(unknown),
         "depth_format": content.get("depth_format") or "",
         "depth_size": None if size is None else tuple(int(length) for length in size),
+        "depth_masks": tuple(named(folder, str(n)) for n in content.get("depth_masks") or ()),
     }
 
 
@@ -410,11 +419,15 @@ def _depthvlm(content) -> dict:
 
     Its pixel_coords were drawn on the depth map, whose size may be another than the image's
     (256 x 192 for 1920 x 1440 in ScanNet++). Its depth_type says "z_depth" for every set, also for
-    the two that hold distances along the ray, so it is not used.
+    the two that hold distances along the ray, so it is not used. Two masks of iBims-1 are
+    white where its depth counts.
     """
     need(content, ("original_rgb_size", "original_fx"))
     size, depth_size = content["original_rgb_size"], content.get("original_depth_size")
     more = {"depth_size": depth_size, "grid": content.get("grid")}
+    more["depth_masks"] = [content[name] for name in _DEPTHVLM_MASKS if content.get(name)]
+    if content.get("depth_format") == "binary_float32":
+        more["depth_format"] = NUMBERS
     if more["grid"] is None and depth_size not in (None, size):
         if "depth_path" not in content:
             raise ValueError(

@@ -29,7 +29,7 @@ from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.errors import CameraError
 from depthlm_ros.predict import AskingPredictor, averaged, cancelled_by_errors, checked, paired
 from depthlm_ros.ranges import STRIP, RangeMap, Ranges, RangesJob, Status
-from depthlm_ros.view import Frame, View, unify_focal
+from depthlm_ros.view import Frame, View
 
 TAIL = log(10)  # of a Laplace distribution: in so many scales from its middle lie 5 %
 LARGEST_SCALE = 3.0  # of log metres: an interval wider than a factor of 1000 says nothing more
@@ -115,7 +115,7 @@ class DensePredictor(AskingPredictor):
     def _windows(self, frame: Frame) -> list[View]:
         """The views whose maps cover a frame; CameraError where not even one image token fits."""
         self._check_open()
-        view = unify_focal(frame, self.checkpoint.focal_px, self.checkpoint.axes)
+        view = self.checkpoint.view(frame)
         token, camera = self.engine.limits.token, view.camera
         if min(camera.width, camera.height) < token:
             raise CameraError(

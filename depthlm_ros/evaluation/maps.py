@@ -19,9 +19,10 @@ from depthlm_ros.evaluation.evaluate import Answerer
 from depthlm_ros.evaluation.metrics import delta1, known_mean, scene_numbers, share_interval
 from depthlm_ros.predict import Predictor
 from depthlm_ros.ranges import RangeMap
-from depthlm_ros.view import Frame, unify_focal
+from depthlm_ros.view import Frame
 from depthlm_ros.viz.tables import text_table
 
+CANONICAL_PX = 1000.0  # the focal length of the release
 RESIZED = 28, 32  # multiples of pixels to which the release resizes an image, one after the other
 POINTS, SEED = 10, 42  # an image, and of the first image's draw (DepthVLM, as released)
 # Metres of a label, in the kind of its file, that the released evaluation counts, by data set.
@@ -241,25 +242,33 @@ def _as_published(
     (N,), and (N,) the numbers with which it compares z there.
 
     It takes pixels of the depth image for pixels of the image, whatever their sizes (those of
-    ScanNet++, 256 x 192 for 1920 x 1440, all come to lie in the top-left 13 % of both sides),
-    reads the label there, or takes the point's own where none is known, and takes the number in
-    the file for z, also where it is a distance (Argoverse 2, Waymo).
+    ScanNet++, 256 x 192 for 1920 x 1440, all come to lie in the top-left 13 % of both sides).
+    It reads the label there, up to a cell beside the point: rounded to a pixel of the image at
+    CANONICAL_PX, to whose size it brings the depth image, nearest. Where none is known it takes
+    the point's own (there masks are left aside, here they are not: such cells have no label).
+    It takes the number in the file for z, also where it is a distance (Argoverse 2, Waymo).
     """
     camera = scene.frame.camera
-    height, width = scene.distance_m.shape
-    taken = (places + 0.5) * (width / camera.width, height / camera.height) - 0.5
-    label = read_map(scene.distance_m, taken, camera)
+    size = np.array([camera.width, camera.height])
+    cells = np.array(scene.distance_m.shape[::-1])
+    taken = (places + 0.5) * (cells / size) - 0.5
+    canonical = np.round(size * (CANONICAL_PX / camera.fx))
+    at = np.floor(np.round(taken * (canonical / size)) * (1 / (canonical / cells)))  # as OpenCV
+    at = np.clip(at, 0, cells - 1)
+    u, v = at.astype(int).T
+    label = scene.distance_m[v, u].astype(np.float64)
     lost = ~np.isfinite(label)
-    label, at = np.where(lost, truth, label), np.where(lost[:, None], places, taken)
-    return taken, camera.z_from_distance(at, label) if scene.kind == "z" else label
+    seen = on_image(at, camera, tuple(cells))
+    label, seen = np.where(lost, truth, label), np.where(lost[:, None], places, seen)
+    return taken, camera.z_from_distance(seen, label) if scene.kind == "z" else label
 
 
 def _told_there(
     scene: MappedScene, answer: RangeMap, taken: np.ndarray, predictor: Predictor
 ) -> np.ndarray:
     """(N,) z that the released evaluation takes from a map at pixels (N, 2), NaN outside of it."""
-    camera = scene.frame.camera
-    shifted = published_place(scene.frame, taken, predictor)
+    camera, checkpoint = scene.frame.camera, predictor.checkpoint
+    shifted = published_place(camera, taken, checkpoint.focal_px, checkpoint.axes)
     inside = camera.contains(shifted)
     z_m = np.full(len(taken), nan)
     z_m[inside] = camera.z_from_distance(shifted[inside], read(answer, shifted[inside])[0])
@@ -275,21 +284,24 @@ def drawn(known: np.ndarray, number: int) -> np.ndarray:
     return places[chosen][:, ::-1].astype(np.float64)
 
 
-def published_place(frame: Frame, pixels: np.ndarray, predictor: Predictor) -> np.ndarray:
-    """Frame pixels (N, 2) whose value the released evaluation takes for those of `pixels`.
+def published_place(
+    camera: Camera, pixels: np.ndarray, focal_px: float, axes: str = "fx"
+) -> np.ndarray:
+    """Pixels (N, 2) of a camera's image whose value the released evaluation takes for those of
+    `pixels`, of a map of it at a focal length [px].
 
-    It rounds a point to the image at the unified focal length, and looks it up at these numbers in
-    the map, whose sides were rounded to multiples of 28 and then of 32, without scaling: the error
-    grows to the right and down. What lies outside of the map is left out there, and wrong here.
+    It rounds the size of the image at that focal length, and a point to its pixels, and looks the
+    point up at these numbers in the map, whose sides were rounded to multiples of 28 and then of
+    32, without scaling: the error grows to the right and down. What lies outside of the map is
+    left out there, and wrong here. axes: see view.unify_focal.
     """
-    checkpoint = predictor.checkpoint
-    view = unify_focal(frame, checkpoint.focal_px, checkpoint.axes)
-    size = np.array([view.camera.width, view.camera.height])
-    seen = size
+    size = np.array([camera.width, camera.height])
+    focal = np.array([camera.fx, camera.fx if axes == "fx" else camera.fy])
+    seen = canonical = np.round(size * (focal_px / focal))
     for multiple in RESIZED:
         seen = np.maximum(np.round(seen / multiple), 1) * multiple
-    rounded = np.round(pixels * view.scale)
-    return (rounded + 0.5) * (size / seen) / view.scale - 0.5
+    rounded = np.round(pixels * (canonical / size))
+    return (rounded + 0.5) * (size / seen) - 0.5
 
 
 def read(answer: RangeMap, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from depthlm_ros.engines.digits import SYMBOLS
 from depthlm_ros.engines.engine import Engine, Reply
 from depthlm_ros.engines.progress import Progress, silent, span
 from depthlm_ros.question import Question
-from depthlm_ros.view import Frame, View, ViewLimits, unify_focal
+from depthlm_ros.view import Frame, View, ViewLimits
 
 if TYPE_CHECKING:
     from depthlm_ros.models.loading import Loaded
@@ -103,9 +103,7 @@ def verify(
 
 def _view(checkpoint: Checkpoint, frame: Frame, engine: Engine) -> View:
     """The frame, or the window in its middle, as the checkpoint is asked about it."""
-    views = unify_focal(frame, checkpoint.focal_px, checkpoint.axes).windows(
-        checkpoint.largest_view, engine.limits
-    )
+    views = checkpoint.view(frame).windows(checkpoint.largest_view, engine.limits)
     return views[len(views) // 2]
 
 

@@ -15,7 +15,6 @@ from depthlm_ros.answer import parse
 from depthlm_ros.errors import RecordError
 from depthlm_ros.evaluation.metrics import delta1
 from depthlm_ros.question import Question, Style
-from depthlm_ros.view import unify_focal
 
 SMALLEST = 0.005  # below, a number with two decimals would read 0.00
 _AFTER_THINKING = re.compile(r"^.*</think>", re.DOTALL)
@@ -52,16 +51,11 @@ class Task(Protocol):
 
     def item(self, record, checkpoint, rng, style="", see=None) -> Item:
         """A question about a record in a style of the checkpoint ("": its own); rng draws what
-        is free. see(frame) -> View: how to look, instead of unify_focal at the checkpoint's
-        focal length. RecordError where the record cannot carry the question."""
+        is free. see(frame) -> View: how to look, instead of checkpoint.view. RecordError where
+        the record cannot carry the question."""
 
     def judge(self, reply, truth) -> dict:
         """Scores by name: "answered" 0 or 1, errors NaN where there is no answer."""
-
-
-def unified(checkpoint):
-    """frame -> its View at the checkpoint's focal length."""
-    return lambda frame: unify_focal(frame, checkpoint.focal_px, checkpoint.axes)
 
 
 def view_with_points(record, checkpoint, style, count, rng, see=None):
@@ -69,7 +63,7 @@ def view_with_points(record, checkpoint, style, count, rng, see=None):
 
     A view beyond the training range is cut, as everywhere. RecordError where there are none.
     """
-    whole = (see or unified(checkpoint))(record.frame())
+    whole = (see or checkpoint.view)(record.frame())
     windows = whole.windows(checkpoint.largest_view)
     for number in rng.permutation(len(windows)):
         view = windows[number]

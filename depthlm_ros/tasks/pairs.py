@@ -12,7 +12,7 @@ import numpy as np
 from depthlm_ros.answer import AnswerForm
 from depthlm_ros.errors import RecordError
 from depthlm_ros.question import PlainStyle
-from depthlm_ros.tasks.item import Item, judge_number, positive, unified, without_thinking
+from depthlm_ros.tasks.item import Item, judge_number, positive, without_thinking
 from depthlm_ros.tasks.poses import (
     angle_between,
     from_yaw_pitch_roll,
@@ -39,7 +39,7 @@ class _PairTask:
 
     def item(self, record, checkpoint, rng, style="", see=None) -> Item:
         """A question about two images; no style of pointing is used. See item.Task."""
-        views = tuple(map(see or unified(checkpoint), record.frames()))
+        views = tuple(map(see or checkpoint.view, record.frames()))
         question, answer, truth = self._asked(record, views, rng)
         return Item(self.name, views, PlainStyle(), question, answer, truth, record.where)
 

@@ -62,7 +62,8 @@ class Axis(_PointTask):
 
 class Quotient(_PointTask):
     """speed: metres per second to be there in the given seconds; time: seconds at the given
-    speed. The distance is said first and divided within the sentence."""
+    speed. The distance is said first, and as it is said, in two decimals, divided within the
+    sentence (figure 6), which so is right by itself."""
 
     kind = "distance"
 
@@ -72,8 +73,9 @@ class Quotient(_PointTask):
     def _worded(self, asker, metres, rng):
         given = round(rng.uniform(*GIVEN), 1)
         words = about(self.name, asker.name, given=f"{given:.1f}"), FREE
-        said = {"d": f"{metres:.2f}", "given": f"{given:.1f}", "result": f"{metres / given:.2f}"}
-        answer = ANSWERS[self.name].text.format(**said)
+        d, by = f"{metres:.2f}", f"{given:.1f}"
+        result = f"{float(d) / given:.2f}"
+        answer = ANSWERS[self.name].text.format(d=d, given=by, result=result)
         return replace(asker, words=words), metres / given, answer
 
 

@@ -11,6 +11,7 @@ import sys
 from contextlib import redirect_stdout
 from io import StringIO
 
+import cv2
 import numpy as np
 import pytest
 
@@ -164,14 +165,17 @@ def test_points_of_scannetpp_are_looked_up_in_a_corner_as_published(evaluated, p
     assert truth.shape == (192, 256) and (camera.width, camera.height) == (1920, 1440)
     there = np.argwhere(np.isfinite(truth))
     v, u = there[np.random.RandomState(42).choice(len(there), 10, replace=False)].T
-    label = truth[v * 192 // 1440, u * 256 // 1920]
+    canonical = round(1920 * 1000 / camera.fx), round(1440 * 1000 / camera.fx)
+    column = np.round(u * canonical[0] / 1920).astype(int)
+    row = np.round(v * canonical[1] / 1440).astype(int)
+    label = cv2.resize(truth, canonical, interpolation=cv2.INTER_NEAREST)[row, column]
     label = np.where(np.isfinite(label), label, truth[v, u])  # where the corner is unknown
-    x, y = np.round(u * 200 / camera.fx), np.round(v * 200 / camera.fy)
-    # The view of 267 x 200 pixels became 280 x 196, then 288 x 192.
-    seen = np.stack([(x + 0.5) * 267 / 288, (y + 0.5) * 200 / 192], 1)
+    # At 200 px the image has 267 x 200 pixels, then 280 x 196, then 288 x 192.
+    x, y = np.round(u * 267 / 1920), np.round(v * 200 / 1440)
+    seen = np.stack([(x + 0.5) * 1920 / 288, (y + 0.5) * 1440 / 192], 1)
     z_m = predictor.map(record.frame()).z_m
     assert z_m.shape == (1440, 1920)
-    column, row = np.floor(seen * (camera.fx, camera.fy) / 200).astype(int).T
+    column, row = np.floor(seen).astype(int).T
     hit, aligned = (
         delta1(z_m[row, column], label),
         delta1(z_m[v * 15 // 2 + 3, u * 15 // 2 + 3], truth[v, u]),

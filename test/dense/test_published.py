@@ -21,7 +21,7 @@ from depthlm_ros.dense.head import make_head
 from depthlm_ros.errors import CheckpointError, UnsupportedError
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.question import PlainStyle
-from depthlm_ros.view import Frame, unify_focal
+from depthlm_ros.view import Frame
 
 NAME = "JonnyYu828/DepthVLM-4B"
 SMALL = replace(PUBLISHED[NAME].head, widths=(8, 12, 16, 16, 8))
@@ -85,7 +85,8 @@ def test_it_gives_maps_of_z_and_speaks(folder, small, frame):
     assert np.allclose(ranges.z_m, ranges.distance_m * rays[:, 2]) and ranges.z_m[0] > 0.1
     assert ranges.z_m[0] < 0.85 * ranges.distance_m[0]  # in a corner of the image
     assert np.isnan(ranges.stddev_m).all()
-    view = unify_focal(frame, 100.0)
+    view = small.view(frame)
+    assert view.image.shape == (84, 140, 3)  # 96 and 128 to multiples of 28
     said = predictor.ask([view], PlainStyle(), PlainStyle.ask("What do you see?", FREE)).text
     assert isinstance(said, str) and said
 

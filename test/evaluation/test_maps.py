@@ -3,13 +3,13 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from testing.array_predictor import ArrayPredictor
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import RecordError
 from depthlm_ros.evaluation.maps import (
@@ -87,13 +87,42 @@ def test_ten_points_an_image_are_drawn_as_numbered():
 def test_published_indexing_looks_beside_the_point():
     """1342 x 1006 become 1344 x 1008, then 1344 x 1024 (31.5 rounds to 32): row 500 gets the
     value of row 491."""
-    wording = {"coordinates": "tags"}
-    row = Checkpoint("t", "", "qwen3_vl", 1000.0, "coordinates", "coordinates", wording)
     camera = Camera(1342, 1006, 1000.0, 1000.0, 670.5, 502.5)
-    frame = Frame(np.zeros((1006, 1342, 3), np.uint8), camera)
-    found = published_place(frame, np.array([[700.0, 500.0]]), ArrayPredictor(TRUTH, row))
+    found = published_place(camera, np.array([[700.0, 500.0]]), 1000.0)
     np.testing.assert_allclose(found, [[700.5 * 1342 / 1344 - 0.5, 500.5 * 1006 / 1024 - 0.5]])
     assert 491 < found[0, 1] < 492
+
+
+def test_sizes_at_the_unified_focal_length_are_rounded_as_published():
+    """640 / 530 = 1207.55 to 1208, then 1204 and 1216; 480 / 530 = 905.66 to 906, 896 and 896."""
+    camera = Camera(640, 480, 530.0, 530.0, 319.5, 239.5)
+    found = published_place(camera, np.array([[639.0, 479.0]]), 1000.0)
+    x, y = round(639 * 1208 / 640), round(479 * 906 / 480)
+    np.testing.assert_allclose(
+        found, [[(x + 0.5) * 640 / 1216 - 0.5, (y + 0.5) * 480 / 896 - 0.5]]
+    )
+
+
+def test_labels_are_read_in_the_depth_image_at_the_unified_focal_length_as_published():
+    """utils/datasets.py of the release: the depth image to the canonical size, nearest; the point
+    times the ratio of the sizes, rounded; there 0 means that the point's own label holds."""
+    camera = Camera(60, 40, 580.0, 580.0, 29.5, 19.5)
+    z_m = np.random.default_rng(0).choice([0.0, 2.0, 4.0], (40, 60), p=[0.1, 0.6, 0.3])
+    rays = camera.rays(np.stack(np.meshgrid(np.arange(60), np.arange(40)), -1).reshape(-1, 2))
+    known = np.argwhere(z_m > 0)
+    v, u = known[np.random.default_rng(1).choice(len(known), 300, replace=False)].T
+    canonical = round(60 * 1000 / 580), round(40 * 1000 / 580)
+    resized = cv2.resize(z_m, canonical, interpolation=cv2.INTER_NEAREST)
+    x = np.round(u * (canonical[0] / 60)).astype(int)
+    y = np.round(v * (canonical[1] / 40)).astype(int)
+    label = np.where(resized[y, x] > 0, resized[y, x], z_m[v, u])
+    truth = np.where(z_m > 0, z_m, np.nan) / rays[:, 2].reshape(40, 60)
+    scene = MappedScene(Frame(FRAME.image, camera), truth, np.stack([u, v], 1) + 0.0, "z")
+    answer = ArrayPredictor(2.0 / rays[:, 2].reshape(40, 60))
+    found = measure_maps([scene], answer)
+    assert found.points == pytest.approx((z_m[v, u] == 2).mean())
+    assert found.points_published == pytest.approx((label == 2).mean())
+    assert (label != z_m[v, u]).mean() > 0.1
 
 
 def test_the_number_in_the_file_is_compared_with_z_as_published():

@@ -94,6 +94,7 @@ def test_an_entry_that_cannot_be_used_is_named(keys, line, key):
         ("[{records: a, kind: range}]", "data[0].kind"),
         ("[{shards: a, kind: z}]", "data[0]"),
         ("[{shards: a, weight: 0}]", "data[0].weight"),
+        ("[{records: a, aspect: [1.3, 1.0]}]", "data[0].aspect"),
         ("[{records: 3}]", "data[0].records"),
         ("7", "data"),
     ],

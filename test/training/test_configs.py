@@ -107,8 +107,13 @@ def test_hyper_parameters_are_the_published_ones(name):
     assert (stage.lr, config.batch, config.clip) == (lr, batch, clip)
     assert (stage.warmup, stage.final_lr) == (0.1, 0.0)
     assert config.entry("").focal_px == focal_px
-    assert config.crop == Crop(width=(1000, 1400), height=(700, 1200))
+    whole = name == "vlm3_4b"  # DepthLM crops, VLM3 does not
+    assert config.crop == (None if whole else Crop(width=(1000, 1400), height=(700, 1200)))
+    assert config.entry("").largest_view == ((2048, 1280) if whole else (1400, 1200))
     assert config.bf16 and config.activation_checkpointing
+    aspects = {entry.what: entry.aspect for entry in config.data if "taskonomy" in entry.place}
+    assert aspects == {"curated": None if whole else (1.0, 1.3)}
+    assert sum(entry.aspect is not None for entry in config.data) == (0 if whole else 1)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -424,7 +424,11 @@ def test_published_stages_are_as_published(size, number):
     assert (config.clip, config.seed, stage.final_lr) == (1.0, 42, 0.0)
     assert (config.depth_loss, config.gradient, stage.reply) == ("silog", 0.0, number == 2)
     assert stage.steps * config.batch == pytest.approx(4.4e6, rel=0.001)
-    assert config.head.spec() == find_checkpoint("JonnyYu828/DepthVLM-4B").head
+    published = find_checkpoint("JonnyYu828/DepthVLM-4B")
+    assert config.head.spec() == published.head
+    entry = config.entry("")
+    assert entry.resize == published.resize == "depthvlm"
+    assert entry.largest_view == published.largest_view and config.crop is None
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -12,12 +12,12 @@ from depthlm_ros.checkpoints import Checkpoint
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.view import unify_focal
-from training.config import Crop, DataEntry, Stage
+from training.config import ConfigError, Crop, DataEntry, Stage, read_config
 from training.data.blocks import number_of
 from training.data.examples import of_record, of_shot
 from training.data.labels import checked_labels
 from training.data.lessons import lessons
-from training.data.rows import make_row
+from training.data.rows import make_row, stage_rows
 from training.data.shards import write_shard
 from training.tools import estrange, split
 
@@ -184,3 +184,55 @@ def test_strange_looks_change_images_and_keep_what_is_measured(pair, tmp_path):
     assert np.allclose(rays, np.stack([straight[:, 1], -straight[:, 0], straight[:, 2]], axis=1))
     with pytest.raises(SystemExit, match="pixel_coords"):
         estrange.main([str(tmp_path / "r.jsonl"), "--out", str(tmp_path / "no")])
+
+
+STRETCHED = """
+data: [{{records: {records}, aspect: [1.0, 1.3]}}]
+out: {folder}/run
+base: fresh
+batch: 1
+crop: {{width: [60, 60], height: [60, 60]}}
+checkpoint:
+  {{name: t, architecture: qwen3_vl, focal_px: 110.0, style: marker, grid_style: marker,
+   wording: {{marker: tags}}}}
+stages: [{{name: s, steps: 20, lr: 0.001, ask: {asked}}}]
+"""
+
+
+def stretched(folder, **changes):
+    content = {"records": folder / "s.jsonl", "folder": folder, "asked": "{marker: 1}", **changes}
+    (folder / "c.yaml").write_text(STRETCHED.format(**content))
+    return read_config(folder / "c.yaml")
+
+
+def test_views_of_an_aspect_are_stretched_and_asked_as_depthlm_does_with_taskonomy(shot, tmp_path):
+    """getitem_Taskonomy of its release: int(width / drawn) rows, fy and cy with them, no crop, the
+    arrow where int((v - cy) * (fy' / fy) + cy') leads, and the label as it was."""
+    image = shot(1, 100, 100).frame.image
+    Image.fromarray(image).save(tmp_path / "a.png")
+    lens, (u, v) = [50.0, 50.0, 48.0, 51.0, 100, 100], (61, 37)
+    line = {"image": "a.png", "intrinsics": lens, "kind": "distance"}
+    line |= {"pixel_coords": [[u, v]], "depth": [3.25]}
+    (tmp_path / "s.jsonl").write_text(json.dumps(line))
+    config = stretched(tmp_path)
+    rows = stage_rows(config, config.entry(""))
+    heights = []
+    for row in (rows[i] for i in range(20)):
+        camera, height = row.view.camera, row.view.camera.height
+        heights.append(height)
+        assert int(220 / 1.3) <= height <= 220 == camera.width
+        squeezed = Image.fromarray(image).resize((220, 220)).resize((220, height))
+        np.testing.assert_array_equal(row.view.image, np.asarray(squeezed))
+        fy, cy = 110.0 * height / 220, 51.0 * 2.2 * height / 220
+        assert (camera.fx, camera.cx) == pytest.approx((110.0, 48.0 * 2.2))
+        assert (camera.fy, camera.cy) == pytest.approx((fy, cy))
+        x, y = int((u - 48.0) * 2.2 + 48.0 * 2.2), int((v - 51.0) * (fy / 50.0) + cy)
+        (asked,) = row.asked
+        assert asked.question.pixel == (x, y) and asked.metres == 3.25
+        assert row.image[y, x - 5 : x].tolist() == [[255, 0, 0]] * 5
+    assert len(set(heights)) > 10
+
+
+def test_a_task_is_about_views_as_they_are(tmp_path):
+    with pytest.raises(ConfigError, match="aspect"):
+        stretched(tmp_path, asked="{}, tasks: [axis]")

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.question import PlainStyle, Question
-from depthlm_ros.view import View, unify_focal
+from depthlm_ros.view import View, bicubic
 from training.data.examples import (
     Sparse,
     Unmeasured,
@@ -73,11 +73,12 @@ class Row:
     hidden: bool = False
 
 
-def make_row(example, checkpoint, stage, rng, crop=None, multiple=1) -> Row:
-    """A row about one example; rng chooses crop and pixels. crop, multiple: see cropped()."""
+def make_row(example, checkpoint, stage, rng, crop=None, multiple=1, aspect=None) -> Row:
+    """A row about one example; rng chooses crop and pixels. crop, multiple: see cropped(); aspect:
+    see stretched(), instead of a crop."""
     if isinstance(example, Sparse) and not (stage.ask or stage.reply):
         raise no_map(example.name)
-    view = _looked(example.frame, rng, crop, checkpoint, multiple)
+    view = _looked(example.frame, rng, crop, checkpoint, multiple, aspect)
     asked, image = [], view.image
     for name, count in stage.ask.items():
         style = checkpoint.asker(name)
@@ -122,6 +123,21 @@ def cropped(view, crop, multiple, rng) -> View:
     width, height = lengths
     left, top = (view.camera.width - width) // 2, (view.camera.height - height) // 2
     return view.cropped(left, top, width, height)
+
+
+def stretched(view, aspect, rng) -> View:
+    """The view with its height changed so that width over height is a number drawn between the two
+    of aspect; the camera follows, distances stay (DepthLM's release, of Taskonomy)."""
+    camera = view.camera
+    height = int(camera.width / rng.uniform(*aspect))
+    more = height / camera.height
+    return View(
+        bicubic(view.image, camera.width, height),
+        camera.scaled(1.0, more, camera.width, height),
+        view.frame,
+        (view.scale[0], view.scale[1] * more),
+        whole=(camera.width, height),
+    )
 
 
 class Stages(Dataset):
@@ -172,19 +188,21 @@ def _of_tasks(config, stage, checkpoint, multiple, seed, length) -> Mixture:
     return lessons(data, tasks, checkpoint, seed, length, stage.style, config.bad, look, make)
 
 
-def _looked(frame, rng, crop, checkpoint, multiple) -> View:
+def _looked(frame, rng, crop, checkpoint, multiple, aspect=None) -> View:
     """A frame as training sees it."""
-    view = unify_focal(frame, checkpoint.focal_px, checkpoint.axes)
+    view = checkpoint.view(frame)
+    if aspect:
+        return stretched(view, aspect, rng)
     return cropped(view, crop, multiple, rng) if crop else view
 
 
 def _made(drawn, rng, checkpoint, stage, vary, zoom, crop, multiple) -> Row:
-    item, hidden = drawn
+    item, entry = drawn
     example = of_shot(item) if isinstance(item, Shot) else of_record(item)
     example = varied(example, rng) if vary else example
     example = sometimes_zoomed(example, zoom, rng) if zoom else example
-    row = make_row(example, checkpoint, stage, rng, crop, multiple)
-    return replace(row, hidden=bool(rng.random() < hidden))
+    row = make_row(example, checkpoint, stage, rng, crop, multiple, entry.aspect)
+    return replace(row, hidden=bool(rng.random() < entry.hidden))
 
 
 def _sources(data, images) -> dict:
@@ -193,19 +211,19 @@ def _sources(data, images) -> dict:
     if any(part.pairs for part in parts):
         raise InputError("a stage that asks has no use for data with pairs: give it tasks")
     return {
-        part.name: Source(First(part.items, images or len(part.items), entry.hidden), part.weight)
+        part.name: Source(First(part.items, images or len(part.items), entry), part.weight)
         for part, entry in zip(parts, data, strict=True)
     }
 
 
 class First(Sequence):
-    """(item, hidden) of the first `count` of some items; hidden: see config.MapEntry."""
+    """(item, entry) of the first `count` of some items; entry: the config's DataEntry."""
 
-    def __init__(self, items, count, hidden):
-        self._items, self._count, self._hidden = items, min(count, len(items)), hidden
+    def __init__(self, items, count, entry):
+        self._items, self._count, self._entry = items, min(count, len(items)), entry
 
     def __len__(self):
         return self._count
 
     def __getitem__(self, index):
-        return self._items[index], self._hidden
+        return self._items[index], self._entry

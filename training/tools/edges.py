@@ -20,7 +20,7 @@ from depthlm_ros.cli.values import count
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.uncertainty import BINS_M
 from depthlm_ros.predict import load_predictor
-from depthlm_ros.view import Frame, unify_focal
+from depthlm_ros.view import Frame
 from depthlm_ros.viz.tables import text_table
 from training.data.examples import of_shot
 from training.data.shards import Shards
@@ -118,7 +118,7 @@ def maps_of(predictor, shots, multiple):
     """(value, true) log metres of each shot's view, cut to multiples of `multiple` pixels."""
     checkpoint = predictor.checkpoint
     for shot in shots:
-        view = unify_focal(shot.frame, checkpoint.focal_px, checkpoint.axes)
+        view = checkpoint.view(shot.frame)
         sides = [s // multiple * multiple for s in (view.camera.width, view.camera.height)]
         if min(sides) < multiple:
             continue

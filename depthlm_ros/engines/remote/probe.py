@@ -26,7 +26,7 @@ from depthlm_ros.engines.remote.wire import (
 from depthlm_ros.models.loading import Parts
 from depthlm_ros.models.prompts import Prompts
 from depthlm_ros.question import Question, Style
-from depthlm_ros.view import View, unify_focal, usual_frame
+from depthlm_ros.view import View, usual_frame
 
 EXACT, TOP, FREE = "exact", "top 20", "free"
 READINGS = {
@@ -237,5 +237,4 @@ def _usual_view(loaded: Parts) -> View:
     """What the model would be shown of most cameras' images, in grey."""
     checkpoint = loaded.checkpoint
     frame = usual_frame(checkpoint.focal_px, checkpoint.largest_view)
-    view = unify_focal(frame, checkpoint.focal_px)
-    return view.windows(checkpoint.largest_view, loaded.vision.limits)[0]
+    return checkpoint.view(frame).windows(checkpoint.largest_view, loaded.vision.limits)[0]
