@@ -23,7 +23,7 @@ from depthlm_ros.dense.spec import HeadSpec, Tap
 from depthlm_ros.entries import bad_entries
 from depthlm_ros.errors import CheckpointError, UnsupportedError
 from depthlm_ros.question import STYLES, WORDINGS, PointingStyle
-from depthlm_ros.view import AXES, RESIZES, TRAINED_VIEW, Frame, View, unify_focal
+from depthlm_ros.view import AXES, TRAINED_VIEW, Frame, View, unify_focal
 
 ROW_FILE = "depthlm.json"
 AVERAGES = ("mirror",)  # see predict.load_predictor
@@ -49,7 +49,7 @@ class Checkpoint:
     style, grid_style: how it is asked about few pixels, and about grids.
     wording: style -> a key of question.WORDINGS[style]; its keys are the styles it speaks.
     kind: what its metres mean, "distance" (along the ray) or "z" (along the optical axis).
-    axes, resize: see view.unify_focal.
+    axes: see view.unify_focal.
     coordinate_range: upper end of the coordinates in coordinates style.
     marker_scale: pixels of the view per cell of the arrow in marker style.
     decimals, integer_digits: the grammar of its numbers.
@@ -73,7 +73,6 @@ class Checkpoint:
     wording: dict[str, str]
     kind: str = "distance"
     axes: str = "fx"
-    resize: str = "depthlm"
     coordinate_range: Count = 2000
     marker_scale: Count = 1
     decimals: Natural = 2
@@ -96,7 +95,6 @@ class Checkpoint:
         for name, value, allowed in (
             ("kind", self.kind, ("distance", "z")),
             ("axes", self.axes, AXES),
-            ("resize", self.resize, RESIZES),
             ("report", self.report, ("greedy", "median")),
             ("style", self.style, self.styles),
             ("grid_style", self.grid_style, self.styles),
@@ -132,9 +130,8 @@ class Checkpoint:
         return self.head.kind if self.head and (style or self.style) == DENSE else self.kind
 
     def view(self, frame: Frame) -> View:
-        """The frame at the focal length, and by the rules, that the model was trained with; see
-        view.unify_focal."""
-        return unify_focal(frame, self.focal_px, self.axes, self.resize)
+        """The frame at the focal length that the model was trained with, see view.unify_focal."""
+        return unify_focal(frame, self.focal_px, self.axes)
 
     def asker(self, style: str = "") -> PointingStyle:
         """The Style object for `style`, by default the one for few pixels.
@@ -250,7 +247,6 @@ DEPTHVLM = Checkpoint(
     grid_style=DENSE,
     wording={},
     kind="z",
-    resize="depthvlm",
     system="You are a helpful assistant.",
     head=HeadSpec(
         type="dpt",

@@ -23,8 +23,6 @@ from depthlm_ros.errors import CameraError, ImageError, InputError
 LARGEST_VIEW = 64_000_000  # pixels; beyond, the intrinsics are wrong rather than the image rich
 SMALLEST_SIDE = 3  # pixels; below, the intrinsics are wrong rather than the image small
 AXES = ("fx", "both")  # see unify_focal
-RESIZES = ("depthlm", "depthvlm")  # see unify_focal
-MULTIPLE = 28  # pixels, to which DepthVLM rounds sides (its tools' own, as for Qwen2.5-VL)
 TRAINED_VIEW = (1400, 1200)  # largest width and height of a training crop (DepthLM, appendix)
 STRIP = 200_000  # pixels of a resize; fewer are not worth a thread
 MOST_ROUNDING = 0.125  # of a side, by which rounding it to whole image tokens may change it
@@ -73,15 +71,11 @@ class Frame:
                 " or scale the intrinsics as the image was"
             )
 
-    def resized(self, width: int, height: int, via: tuple[int, int] | None = None) -> np.ndarray:
-        """A copy of the image in this size [px], (height, width, 3) uint8, bicubic.
-
-        via: (width, height) to which it is brought before, bilinear; None: to none.
-        """
-        image = self.image if via is None else _bilinear(self.image, *via)
-        if image.shape[:2] == (height, width):
-            return image.copy()
-        return bicubic(image, width, height)
+    def resized(self, width: int, height: int) -> np.ndarray:
+        """A copy of the image in this size [px], (height, width, 3) uint8, bicubic."""
+        if self.image.shape[:2] == (height, width):
+            return self.image.copy()
+        return bicubic(self.image, width, height)
 
 
 @dataclass(frozen=True)
@@ -89,22 +83,21 @@ class SharedFrame(Frame):
     """A Frame whose image stays as it is, so that all who ask share it in another size, made
     once and read-only. Thread-safe."""
 
-    _sizes: dict[tuple[int, int, tuple[int, int] | None], np.ndarray] = field(
+    _sizes: dict[tuple[int, int], np.ndarray] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     _lock: threading.Lock = field(
         default_factory=threading.Lock, init=False, repr=False, compare=False
     )
 
-    def resized(self, width: int, height: int, via: tuple[int, int] | None = None) -> np.ndarray:
-        """The image in this size, see Frame; whoever comes while it is made waits for it."""
-        key = width, height, via
+    def resized(self, width: int, height: int) -> np.ndarray:
+        """The image in this size, bicubic; whoever comes while it is made waits for it."""
         with self._lock:
-            if key not in self._sizes:
-                found = super().resized(width, height, via)
+            if (width, height) not in self._sizes:
+                found = super().resized(width, height)
                 found.flags.writeable = False
-                self._sizes[key] = found
-            return self._sizes[key]
+                self._sizes[width, height] = found
+            return self._sizes[width, height]
 
 
 def _form(image: object) -> str:
@@ -316,30 +309,26 @@ def _tiles(length: int, largest: int) -> tuple[list[int], int]:
     return [round(i * (length - width) / max(count - 1, 1)) for i in range(count)], width
 
 
-def unify_focal(frame: Frame, focal_px: float, axes: str = "fx", resize: str = "depthlm") -> View:
+def unify_focal(frame: Frame, focal_px: float, axes: str = "fx") -> View:
     """The frame resized so that its focal length is focal_px (DepthLM, section 3.2).
 
     focal_px: in pixels, of the view.
     axes: "fx": one scale for both axes from fx, as the released checkpoints saw it; "both": each
         axis by its own focal length.
-    resize: "depthlm": the size truncates, the resize is bicubic, the intrinsics take the exact
-        scale. "depthvlm": the size is rounded, the resize bilinear; a second one, bicubic, makes
-        the sides multiples of MULTIPLE, and the intrinsics take the scale that comes of it (its
-        release: utils/datasets.py and process_vision_info, in training, evaluation and demo).
 
-    Raises InputError for other axes or resizes, CameraError for intrinsics that make a view too
-    small or too large.
+    The size truncates, the resize is bicubic, the intrinsics take the exact scale; so it is for
+    DepthVLM too, whose release rounds the size, resizes bilinearly and then once more to multiples
+    of 28. Raises InputError for other axes, CameraError for intrinsics that make a view too small
+    or too large.
     """
     if not isinstance(frame, Frame):
         raise InputError(f"what is asked about is a Frame(image, camera), got {_form(frame)}")
-    for name, value, allowed in (("axes", axes, AXES), ("resize", resize, RESIZES)):
-        if value not in allowed:
-            raise InputError(f"{name} is '{value}', allowed: {', '.join(allowed)}")
+    if axes not in AXES:
+        raise InputError(f"axes is '{axes}', allowed: {', '.join(AXES)}")
     camera = frame.camera
     sx = focal_px / camera.fx
     sy = sx if axes == "fx" else focal_px / camera.fy
-    exact = np.array([camera.width * sx, camera.height * sy])  # may be beyond any integer
-    sides = np.trunc(exact) if resize == "depthlm" else np.round(exact)
+    sides = np.trunc([camera.width * sx, camera.height * sy])  # may be beyond any integer
     width, height = (int(min(side, LARGEST_VIEW + 1)) for side in sides)
     if min(width, height) < SMALLEST_SIDE or width * height > LARGEST_VIEW:
         raise CameraError(
@@ -347,14 +336,8 @@ def unify_focal(frame: Frame, focal_px: float, axes: str = "fx", resize: str = "
             f" with fx = {camera.fx:g} becomes a view of {sides[0]:g} x {sides[1]:g}; at least"
             f" {SMALLEST_SIDE} pixels a side and at most {LARGEST_VIEW:,} in all are allowed"
         )
-    via: tuple[int, int] | None = None
-    if resize == "depthvlm":
-        via = width, height
-        width, height = (max(round(side / MULTIPLE), 1) * MULTIPLE for side in via)
-        sx, sy = width / camera.width, height / camera.height
     scaled = camera.scaled(sx, sy, width, height)
-    image = frame.resized(width, height, via)
-    return View(image, scaled, frame, (sx, sy), whole=(width, height))
+    return View(frame.resized(width, height), scaled, frame, (sx, sy))
 
 
 def usual_frame(focal_px: float, largest: tuple[int, int]) -> Frame:
@@ -393,10 +376,6 @@ def bicubic(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def _bilinear(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _strips(length: int, count: int) -> list[slice]:

@@ -147,7 +147,6 @@ def test_a_broken_row_is_told_with_its_file(folder, content):
     [
         ({"kind": "depth"}, ["kind", "'depth'", "distance, z"]),
         ({"axes": "fy"}, ["axes", "'fy'", "fx, both"]),
-        ({"resize": "bicubic"}, ["resize", "'bicubic'", "depthlm, depthvlm"]),
         ({"report": "mode"}, ["report", "'mode'", "greedy, median"]),
         ({"style": "coordinates"}, ["style", "'coordinates'", "marker, position"]),
         ({"grid_style": ""}, ["grid_style", "''"]),

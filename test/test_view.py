@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import CameraError, ImageError, InputError
@@ -82,26 +81,6 @@ def test_the_resize_is_bicubic_and_overshoots_at_an_edge():
     image[:, 10:] = 200
     view = unify_focal(Frame(image, Camera(20, 20, 10, 10, 10, 10)), 40)
     assert view.image.max() > 200
-
-
-def test_the_image_of_depthvlm_is_resized_twice_as_published():
-    """640 / 530 = 1207.55 to 1208 and 480 / 530 = 905.66 to 906, bilinear; then 43 x 28 and
-    32 x 28, Pillow's default."""
-    one = frame(fx=530, fy=530)
-    first = Image.fromarray(one.image).resize((1208, 906), Image.Resampling.BILINEAR)
-    expected = np.asarray(first.resize((1204, 896)))
-    for each in (one, SharedFrame(one.image, one.camera)):
-        view = unify_focal(each, 1000, resize="depthvlm")
-        np.testing.assert_array_equal(view.image, expected)
-    np.testing.assert_allclose(
-        [view.camera.fx, view.camera.fy, view.camera.cx, view.camera.cy],
-        [530 * 1204 / 640, 530 * 896 / 480, 319.5 * 1204 / 640, 239.5 * 896 / 480],
-    )
-    # The middle of a pixel stays where its content is, in windows too.
-    at = [(10.5 * 1204 / 640 - 0.5, 20.5 * 896 / 480 - 0.5)]
-    np.testing.assert_allclose(view.content([(10, 20)]), at)
-    window = view.cropped(7, 3, 500, 400)
-    np.testing.assert_allclose(window.content([(10, 20)]), np.subtract(at, (7, 3)))
 
 
 def test_the_same_focal_length_leaves_the_image_alone():
@@ -225,8 +204,6 @@ def test_an_absurd_focal_length_is_refused_before_memory_is_taken():
 def test_an_unknown_axes_rule_is_refused():
     with pytest.raises(InputError, match="fx, both"):
         unify_focal(frame(), 1000, axes="fy")
-    with pytest.raises(InputError, match="depthlm, depthvlm"):
-        unify_focal(frame(), 1000, resize="bicubic")
 
 
 def test_all_who_ask_about_a_shared_frame_get_the_same_image_made_once(monkeypatch):

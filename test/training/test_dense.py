@@ -427,7 +427,6 @@ def test_published_stages_are_as_published(size, number):
     published = find_checkpoint("JonnyYu828/DepthVLM-4B")
     assert config.head.spec() == published.head
     entry = config.entry("")
-    assert entry.resize == published.resize == "depthvlm"
     assert entry.largest_view == published.largest_view and config.crop is None
 
 
