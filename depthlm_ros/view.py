@@ -2,8 +2,7 @@
 """Frame: what a camera saw. View: the same at the focal length a checkpoint was trained at.
 
 Image, camera and pixels move together here, so that they cannot drift apart. Knows nothing about
-questions or models. Rules: DepthLM section 3.2 and its released preprocessing; for the sizes and
-filters of DepthVLM its release.
+questions or models. Rules: DepthLM section 3.2 and its released preprocessing.
 """
 
 import os
@@ -198,8 +197,6 @@ class View:
     scale: (sx, sy), view pixels per frame pixel, exact.
     offset: (left, top), whole view pixels cut away, negative where it was padded.
     is_mirrored: whether left and right of the image are exchanged, see mirrored().
-    whole: (width, height) in pixels of the view that this is, or is a part of; None: those of the
-        frame times scale, truncated.
     """
 
     image: np.ndarray
@@ -208,7 +205,6 @@ class View:
     scale: tuple[float, float]
     offset: tuple[int, int] = (0, 0)
     is_mirrored: bool = False
-    whole: tuple[int, int] | None = None
 
     def to_view(self, pixels: ArrayLike) -> np.ndarray:
         """Frame pixels (N, 2) -> view pixels (N, 2) int, truncated as published."""
@@ -233,7 +229,7 @@ class View:
         """
         frame = self.frame.camera
         sides = np.array([frame.width, frame.height])
-        seen = np.trunc(sides * self.scale) if self.whole is None else np.array(self.whole)
+        seen = np.trunc(sides * self.scale)  # of the whole view, as in unify_focal
         return self._turned((as_pixels(pixels) + 0.5) * seen / sides - 0.5 - np.array(self.offset))
 
     def mirrored(self) -> "View":
@@ -261,9 +257,7 @@ class View:
             )
         offset = (self.offset[0] + left, self.offset[1] + top)
         camera = self.camera.cropped(left, top, width, height)
-        return View(
-            np.ascontiguousarray(image), camera, self.frame, self.scale, offset, whole=self.whole
-        )
+        return View(np.ascontiguousarray(image), camera, self.frame, self.scale, offset)
 
     def padded(self, width: int, height: int) -> "View":
         """This view in the middle of a grey one of width x height pixels; InputError where that is
@@ -278,7 +272,7 @@ class View:
         image[top : top + self.camera.height, left : left + self.camera.width] = self.image
         camera = self.camera.cropped(-left, -top, width, height)
         offset = (self.offset[0] - left, self.offset[1] - top)
-        return View(image, camera, self.frame, self.scale, offset, whole=self.whole)
+        return View(image, camera, self.frame, self.scale, offset)
 
     def windows(
         self, largest: tuple[int, int] = TRAINED_VIEW, limits: ViewLimits = ANY_SIZE

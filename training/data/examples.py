@@ -135,8 +135,8 @@ def zoomed(example, factor):
     length: what it shows then has 1 / factor of its z. InputError with lens distortion."""
     camera, pixels = example.frame.camera, example.pixels
     _refuse_distorted(camera, "zoomed")
-    shorter = camera.scaled(1 / factor, 1 / factor, camera.width, camera.height)
-    shorter = replace(shorter, cx=camera.cx, cy=camera.cy)
+    fx, fy, skew = (length / factor for length in (camera.fx, camera.fy, camera.skew))
+    shorter = replace(camera, fx=fx, fy=fy, skew=skew)
     z_m = camera.z_from_distance(pixels, example.distance_m.ravel()) / factor
     distance_m = shorter.distance_from_z(pixels, z_m).reshape(example.distance_m.shape)
     frame = replace(example.frame, camera=shorter)

@@ -136,7 +136,6 @@ def stretched(view, aspect, rng) -> View:
         camera.scaled(1.0, more, camera.width, height),
         view.frame,
         (view.scale[0], view.scale[1] * more),
-        whole=(camera.width, height),
     )
 
 
