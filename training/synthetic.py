@@ -7,8 +7,9 @@
     python -m training.synthetic demo --out depthlm_ros/demo
     python -m training.synthetic recording --out drive --count 480 --focal-error 1.3
 
-Worlds: "boxes" and "road" (open roads and yards, to 60 m) need nothing; "furnished" and "near"
-(its furniture from 0.3 to 1.3 m) need embreex and training.scenes.assets.
+Worlds: "boxes" and "road" (open roads and yards, to 60 m) need nothing; "furnished", "near" (its
+furniture from 0.3 to 1.3 m) and "low" (its rooms from 0.06 to 0.5 m above the floor) need embreex
+and training.scenes.assets.
 The splits draw from disjoint sequences of random numbers; the furnished world's "unseen" is made
 of furniture and images that its other splits never use, its "wider" has higher rooms and cameras
 that look up, or at one thing from nearby.
@@ -41,6 +42,7 @@ WORLDS = {
     "road": tuple(SPLITS),
     "furnished": ("train", "heldout", "unseen", "wider"),
     "near": tuple(SPLITS),
+    "low": tuple(SPLITS),
 }
 DEMO_SEED = 1001728
 
@@ -74,6 +76,8 @@ def drawer(world="boxes", assets=None):
         )
     if world == "near":
         return partial(_near, assets)
+    if world == "low":
+        return partial(_low, assets)
     from training.scenes.furnished.views import furnished_shot
 
     return partial(furnished_shot, assets)
@@ -87,6 +91,12 @@ def _near(assets, seed, split="train"):
     from training.scenes.near import near_shot
 
     return near_shot(assets, seed + (HELD_OUT if split == "heldout" else 0))
+
+
+def _low(assets, seed, split="train"):
+    from training.scenes.low import HELD_OUT, low_shot
+
+    return low_shot(assets, seed + (HELD_OUT if split == "heldout" else 0))
 
 
 def demo_shot() -> Shot:

@@ -85,10 +85,10 @@ def leaning(rng, build: Builder, scene: Scene) -> Pose | None:
     origin = aim + away * np.array(offset)
     yaw, roll = turn + np.pi + rng.normal(0, 0.1), rng.normal(0, 4)
     pose = Pose.looking(origin, yaw, -rise + rng.normal(0, 0.1), np.radians(roll))
-    return pose if _clear(scene, pose) else None
+    return pose if is_clear(scene, pose) else None
 
 
-def _clear(scene, pose) -> bool:
+def is_clear(scene, pose) -> bool:
     """Inside the room and with nothing within 0.12 m."""
     turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     ring = np.stack([np.cos(turn), np.sin(turn), 0 * turn], 1)

@@ -42,7 +42,7 @@ def furnished_shot(assets, seed: int, split: str = "train") -> Shot:
     """
     for attempt in range(ATTEMPTS):
         key = (SPLITS[split], seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
-        kind, build, scene, lamps, far = _place(str(assets), key, split)
+        kind, build, scene, lamps, far = place_of(str(assets), key, split)
         rng = np.random.default_rng([SPLITS[split], seed, attempt, 5])
         camera, pose = random_camera(rng), standing(rng, build, scene, split == "wider")
         if pose is None:
@@ -59,7 +59,7 @@ def furnished_shot(assets, seed: int, split: str = "train") -> Shot:
 
 
 @lru_cache(maxsize=2)
-def _place(folder, key, split):
+def place_of(folder, key, split):
     """Kind, builder, scene, lamps and what is outside of the place with this key."""
     rng = np.random.default_rng(key)
     kind, build = place(rng, library(folder, split == "unseen", split == "wider"))
@@ -117,7 +117,7 @@ def standing(rng, build: Builder, scene: Scene, wider=False) -> Pose | None:
             pose = _beside(rng, build.targets[rng.integers(len(build.targets))])
         else:
             at = rng.uniform(build.area[:2] + 0.2, build.area[2:] - 0.2)
-            aim = _aim(rng, build)
+            aim = looked_at(rng, build)
             yaw = np.arctan2(*(aim - at)[::-1])
             up = wider and rng.random() < 0.5
             pitch = np.radians(rng.uniform(-8, 24) if up else np.clip(rng.normal(-6, 8), -30, 12))
@@ -130,7 +130,8 @@ def standing(rng, build: Builder, scene: Scene, wider=False) -> Pose | None:
     return None
 
 
-def _aim(rng, build):
+def looked_at(rng, build) -> np.ndarray:
+    """(2,) where on the floor a camera looks: mostly at a thing."""
     if build.targets and rng.random() < 0.6:
         return build.targets[rng.integers(len(build.targets))][:2] + rng.normal(0, 0.3, 2)
     return rng.uniform(build.area[:2], build.area[2:])

@@ -1,0 +1,67 @@
+# Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
+"""Rooms as a robot sees them that drives on their floor: cameras 0.06 to 0.5 m high.
+
+Places, models and light are those of furnished/views.py; only the cameras are lower. Knows
+nothing about files of images.
+"""
+
+import numpy as np
+
+from depthlm_ros.view import Frame
+from training.data.shards import Shot
+from training.scenes.boxes.camera_work import developed
+from training.scenes.boxes.solids import Pose
+from training.scenes.furnished.builder import Builder
+from training.scenes.furnished.meshes import Scene
+from training.scenes.furnished.render import render
+from training.scenes.furnished.views import (
+    ATTEMPTS,
+    ATTEMPTS_A_PLACE,
+    VIEWS,
+    compressed,
+    looked_at,
+    place_of,
+)
+from training.scenes.near import arm_camera, is_clear
+
+KEY = 6  # of its random numbers; furnished.views.SPLITS and near.KEY are the others
+HELD_OUT = 1_000_000  # numbers from here on are for measuring, never for training
+
+
+def low_shot(assets, seed: int) -> Shot:
+    """The image with this number, from what training.scenes.assets wrote into `assets`.
+
+    Raises InputError without assets.
+    """
+    for attempt in range(ATTEMPTS):
+        key = (KEY, seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
+        kind, build, scene, lamps, far = place_of(str(assets), key, "train")
+        rng = np.random.default_rng([KEY, seed, attempt, 5])
+        camera, pose = arm_camera(rng), driving(rng, build, scene)
+        if pose is None:
+            continue
+        light, distance = render(rng, scene, lamps, camera, pose, far)
+        if is_worth_it(distance):
+            frame = Frame(compressed(rng, developed(rng, light)), camera)
+            return Shot(frame, distance, seed, f"low_{kind}")
+    raise RuntimeError(f"seed {seed} of world 'low' gave no image in {ATTEMPTS} attempts")
+
+
+def driving(rng, build: Builder, scene: Scene) -> Pose | None:
+    """A camera on a small robot, mostly looking ahead or a little down; None where there is no
+    room."""
+    at = rng.uniform(build.area[:2] + 0.2, build.area[2:] - 0.2)
+    high = np.exp(rng.uniform(np.log(0.06), np.log(0.5)))
+    yaw = np.arctan2(*(looked_at(rng, build) - at)[::-1])
+    pitch = np.clip(rng.normal(-6, 12), -40, 20)
+    pose = Pose.looking([*at, high], yaw, np.radians(pitch), np.radians(rng.normal(0, 2)))
+    return pose if is_clear(scene, pose) else None
+
+
+def is_worth_it(distance_m) -> bool:
+    """Mostly of the room, hardly anything before the lens, and more than one bare wall."""
+    seen = distance_m[np.isfinite(distance_m)]
+    if len(seen) < 0.7 * distance_m.size:
+        return False
+    near, middle, far = np.percentile(seen, [10, 50, 90])
+    return bool(np.mean(seen < 0.15) < 0.01 and middle > 0.3 and far > 1.5 * near)
