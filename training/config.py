@@ -111,7 +111,8 @@ class DataEntry:
     kind: Literal["", "distance", "z"] = ""
     weight: Rate = 1.0
     aspect: ClassVar[tuple[float, float] | None] = None  # see AskedEntry
-    hidden: ClassVar[float] = 0.0  # see MapEntry
+    hidden: ClassVar[float] = 0.0  # see MapEntry, as for the next
+    swapped: ClassVar[float] = 0.0
 
     def __post_init__(self):
         given = [name for name in _FORMS if getattr(self, name)]
@@ -150,11 +151,23 @@ class AskedEntry(DataEntry):
 class MapEntry(DataEntry):
     """A data set for a dense head.
 
-    hidden: share of its draws in which the head sees the image alone and not what the model makes
-        of it: of images that the model knows by heart, of which it tells more than of any others.
+    hidden: share of its draws in which the head sees the image alone and nothing of what the model
+        makes of it, so that it learns to do without.
+    swapped: share in which it sees what the model makes of another such image of the batch, so
+        that it learns to do without wherever images look so. For those that the model knows by
+        heart: of them it tells more than it will of any others.
     """
 
     hidden: Share = 0.0
+    swapped: Share = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.hidden + self.swapped > 1:
+            raise ValueError(
+                f"hidden and swapped are shares of the same draws, together"
+                f" {self.hidden + self.swapped:g}; allowed: at most 1"
+            )
 
 
 @entries(kw_only=True)
@@ -494,9 +507,9 @@ class DenseConfig(SftConfig):
             raise ValueError("kept_views suit one stage in which the head alone learns")
         if self.head.type == "encoder" and self.optimizer == "muon":
             raise ValueError("muon has one rate, and an encoder learns at encoder_lr: take adamw")
-        if self.head.type != "encoder" and any(entry.hidden for entry in self.data):
+        if self.head.type != "encoder" and any(one.hidden or one.swapped for one in self.data):
             raise ValueError(
-                "hidden: a head of another type than encoder would see hardly anything"
+                "hidden, swapped: a head of another type than encoder would see hardly anything"
             )
         if self.base == "fresh" and not self.checkpoint:
             raise ValueError("a new model has no entry of its own: give checkpoint too")

@@ -5,6 +5,7 @@ One forward gives both, as when it is asked: the head looks at image tokens, whi
 the questions behind them. The head is float32 and learns in float32 whatever the model is.
 """
 
+from itertools import pairwise
 from math import log
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from depthlm_ros.checkpoints import HEAD_PREFIX
-from depthlm_ros.dense.head import DepthMap, EncoderHead, make_head
+from depthlm_ros.dense.head import DepthMap, EncoderHead, make_head, resized
 from depthlm_ros.dense.model import Taps, in_widths
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.evaluation.metrics import DELTA1_RATIO
@@ -86,11 +87,7 @@ class MapStudent(Student):
             features = batch["features"]
         else:
             features, states = self._looked(batch)
-        shown = [
-            [torch.zeros_like(one) for one in of_image] if hidden else of_image
-            for of_image, hidden in zip(features, batch["hidden"], strict=True)
-        ]
-        maps = self._maps(shown, batch)
+        maps = self._maps(_shown(features, batch["shown"]), batch)
         loss, seen = self._depth_losses(maps, batch["depth"])
         loss = weights.get("depth", 0.0) * loss
         if weights.get("text") and len(batch["targets"]):
@@ -147,6 +144,23 @@ class MapStudent(Student):
             return nothing, {}
         total, loss, right = torch.stack(parts).mean(0)
         return total, {"depth_loss": loss, "delta1": right}
+
+
+def _shown(features: list, ways: list) -> list:
+    """The features that the head is given of each image: its own, zeros for "nothing", or for
+    "another" those of the next image that is shown so, zeros where it is the only one."""
+    found = [
+        [torch.zeros_like(one) for one in own] if way != "own" else own
+        for own, way in zip(features, ways, strict=True)
+    ]
+    swapped = [i for i, way in enumerate(ways) if way == "another"]
+    for i, other in pairwise([*swapped, *swapped[:1]]):
+        if i != other:
+            found[i] = [
+                resized(theirs, own.shape[2:])
+                for own, theirs in zip(features[i], features[other], strict=True)
+            ]
+    return found
 
 
 def _one(maps: DepthMap, row: int) -> DepthMap:

@@ -28,6 +28,7 @@ __all__ = ["DepthMap", "HeadSpec", "Tap", "make_head"]
 
 FIRST_LOG_M = 0.9  # what an untrained head answers everywhere: 2.5 m
 FIRST_LOG_SCALE = -1.6  # and how sure it is: within 20 %
+FIRST_TRUST = 3.0  # logit of the share to which it trusts the model: 0.95
 LARGEST_LOG_M = log(LARGEST_M)  # beyond it exp() of an untrained head overflows
 SMALLEST_M = 1e-6  # whose logarithm is taken
 COARSE = 4  # pixels along each side of a cell of the map that is brought to full size
@@ -324,8 +325,9 @@ class EncoderHead(_QuarterHead):
     """Ours: an image encoder of its own that has learnt from photographs before (encoder.py).
 
     The model's maps, each with a LayerNorm, are added to what the encoder sees at 1/32 of the
-    image, place by place and averaged over all of it. Bilinear steps from coarse to fine, a
-    convolution behind each, join the encoder's map of the next size; the log distance at 1/4 is
+    image, place by place and averaged over all of it, as far as the head trusts them: a share in
+    (0, 1) for the whole image, by what the encoder sees of it. Bilinear steps from coarse to fine,
+    a convolution behind each, join the encoder's map of the next size; the log distance at 1/4 is
     brought to full size last.
     """
 
@@ -342,6 +344,9 @@ class EncoderHead(_QuarterHead):
             nn.Conv2d(LEVELS[cell], width, 1)
             for cell, width in zip(cells, spec.widths, strict=True)
         )
+        self.trust = nn.Linear(LEVELS[cells[0]], 1)
+        nn.init.zeros_(self.trust.weight)
+        nn.init.constant_(self.trust.bias, FIRST_TRUST)
         self.whole = nn.Linear(LEVELS[cells[0]] + sum(in_widths), coarsest)
         self.fuse = nn.Sequential(_Pair(coarsest), _Pair(coarsest))
         self.steps = nn.ModuleList(_conv(*pair) for pair in pairwise(spec.widths))
@@ -356,7 +361,10 @@ class EncoderHead(_QuarterHead):
     ) -> torch.Tensor:
         seen = self.encoder(_given(image).contiguous(memory_format=torch.channels_last))
         coarsest, *finer = (seen[cell] for cell in sorted(LEVELS, reverse=True))
-        normed = [_normed(norm, one) for norm, one in zip(self.norms, features, strict=True)]
+        trust = self.trust(coarsest.mean((2, 3))).sigmoid()[:, :, None, None]
+        normed = [
+            trust * _normed(norm, one) for norm, one in zip(self.norms, features, strict=True)
+        ]
         found = self.levels[0](coarsest)
         for one, project in zip(normed, self.projects, strict=True):
             found = found + resized(project(one), found.shape[2:])

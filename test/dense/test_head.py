@@ -226,6 +226,31 @@ def test_an_encoder_head_learns_from_the_model_and_from_the_image():
     assert (image.grad.abs().sum(1) > 0).float().mean() > 0.9
 
 
+def test_an_encoder_head_trusts_the_model_as_far_as_the_image_tells_it_to():
+    head = random_head(ENCODER, [7])
+    image, size = torch.rand(2, 3, 64, 96), (64, 96)
+    states = [torch.randn(2, 7, 2, 3) for _ in range(2)]
+
+    def difference(image):
+        """Of each map, between two states of the model."""
+        with torch.no_grad():
+            first, second = (head([one], image, size).value for one in states)
+        return (first - second).abs().mean((1, 2))
+
+    with torch.no_grad():
+        head.trust.weight.zero_()
+        head.trust.bias.fill_(30.0)
+    trusted = difference(image)
+    with torch.no_grad():  # that of the second image not at all
+        seen = head.encoder(image)[32].mean((2, 3))
+        apart = seen[0] - seen[1]
+        head.trust.weight.copy_(60 * apart / apart.square().sum())
+        head.trust.bias.fill_((-head.trust.weight @ seen.mean(0)).item())
+    found = difference(image)
+    assert trusted.min() > 1e-3 and torch.allclose(found[0], trusted[0], rtol=1e-3)
+    assert found[1] < 1e-6
+
+
 def test_an_untrained_encoder_head_says_a_plausible_distance_everywhere():
     found = make_head(ENCODER, [7])([torch.randn(1, 7, 2, 3)], torch.rand(1, 3, 64, 96), (64, 96))
     assert torch.allclose(found.metres, torch.tensor(2.46), atol=0.01)

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from testing.configs import shortened
 
 from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
+from depthlm_ros.dense.head import resized
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.predict import load_predictor
 from training import dense
@@ -269,28 +270,71 @@ def test_kept_views_cost_what_live_ones_do(written):
     )
 
 
-def test_the_head_sees_images_alone_where_the_model_knows_them_by_heart(
-    written, shards, monkeypatch
-):
+@pytest.fixture
+def hiding(written, shards, monkeypatch):
+    """(hidden, swapped) -> config of an encoder head that is shown that much of shards."""
     monkeypatch.setattr("training.map_model.read_photographs", lambda encoder: None)
-    data = [{"shards": str(shards), "hidden": 1.0}, {"records": "x.jsonl"}]
-    config = read_config(written("hidden", data=data, head=ENCODER), DenseConfig)
-    assert [entry.hidden for entry in config.data] == [1.0, 0.0]
-    for hidden in (1.0, 0.0):
-        one = replace(config, data=[replace(config.data[0], hidden=hidden)])
-        parts, model = student(one)
-        torch.nn.init.normal_(model.head.tell.weight)  # a new head tells the same of everything
-        row = stage_rows(one, parts.checkpoint, 32)[0]
-        batch, costs = MapCollator(parts)([row]), []
-        for scale in (1.0, -2.0):
-            with torch.no_grad():
-                model.model.model.language_model.norm.weight.mul_(scale)
-                costs.append(model(**batch)["loss"].item())
-        assert row.hidden == (hidden == 1.0)
-        assert (costs[0] == costs[1]) == row.hidden
-    some = replace(config, data=[replace(config.data[0], hidden=0.5)])
-    rows = stage_rows(some, parts.checkpoint, 32)
-    assert {rows[i].hidden for i in range(len(rows))} == {False, True}
+    data = [{"shards": str(shards), "hidden": 0.5, "swapped": 0.5}, {"records": "x.jsonl"}]
+    config = read_config(written("hiding", data=data, head=ENCODER), DenseConfig)
+    assert [(one.hidden, one.swapped) for one in config.data] == [(0.5, 0.5), (0.0, 0.0)]
+
+    def make(hidden, swapped):
+        entry = replace(config.data[0], hidden=hidden, swapped=swapped)
+        return replace(config, data=[entry])
+
+    return make
+
+
+def looked_at(config, count):
+    """(student, batch) of the first rows of a config; the head tells images apart."""
+    parts, model = student(config)
+    torch.nn.init.normal_(model.head.tell.weight)  # a new head tells the same of everything
+    rows = stage_rows(config, parts.checkpoint, 32)
+    return model, MapCollator(parts)([rows[i] for i in range(count)])
+
+
+@torch.no_grad()
+def cost(model, batch):
+    return model(**batch)["loss"].item()
+
+
+@pytest.mark.parametrize(
+    "shares, shown, other_states_matter",
+    [((0, 0), "own", True), ((1, 0), "nothing", False), ((0, 1), "another", False)],
+)
+def test_a_head_sees_as_much_of_the_model_as_its_data_set_says(
+    hiding, shares, shown, other_states_matter
+):
+    model, batch = looked_at(hiding(*shares), 1)
+    assert batch["shown"] == [shown]
+    before = cost(model, batch)
+    with torch.no_grad():
+        model.model.model.language_model.norm.weight.mul_(-2.0)
+    assert (cost(model, batch) != before) == other_states_matter
+
+
+def test_what_is_swapped_is_that_of_the_other_image(hiding):
+    model, batch = looked_at(hiding(0, 1), 3)
+    features = model.features(batch)
+    sizes = [one[0].shape[2:] for one in features]
+    given = {**batch, "features": features, "shown": ["another", "own", "another"]}
+    swapped = {
+        **given,
+        "features": [
+            [resized(features[2][0], sizes[0])],
+            features[1],
+            [resized(features[0][0], sizes[2])],
+        ],
+        "shown": ["own"] * 3,
+    }
+    assert cost(model, given) == pytest.approx(cost(model, swapped), rel=1e-6)
+    assert cost(model, given) != pytest.approx(cost(model, {**given, "shown": ["own"] * 3}))
+
+
+def test_shares_of_what_is_shown_are_drawn(hiding):
+    config = hiding(0.4, 0.4)
+    rows = stage_rows(config, student(config)[0].checkpoint, 32)
+    assert {rows[i].shown for i in range(len(rows))} == {"own", "nothing", "another"}
 
 
 def test_a_run_goes_on_where_it_was_stopped_to_the_bit(written, head_alone):
@@ -336,6 +380,8 @@ def test_a_dry_run_says_what_it_takes(written, capsys):
         {"zoom": [0, 1]},
         {"data": [{"shards": "s", "hidden": 0.5}]},
         {"data": [{"shards": "s", "hidden": 1.5}], "head": ENCODER},
+        {"data": [{"shards": "s", "swapped": 0.5}]},
+        {"data": [{"shards": "s", "hidden": 0.6, "swapped": 0.6}], "head": ENCODER},
     ],
     ids=str,
 )

@@ -10,15 +10,15 @@ from training.data.collate import Collator
 
 class MapCollator(Collator):
     """As a Collator; adds colours [(1, 3, H, W) RGB in [0, 1]] as the model sees them, depth
-    [(h, w) log metres of the head's kind, NaN unknown] of each view's pixels, and hidden [bool]:
-    whether the head is shown the colours alone."""
+    [(h, w) log metres of the head's kind, NaN unknown] of each view's pixels, and shown [str]: see
+    Row."""
 
     def batch(self, rows, images) -> dict:
         """See Collator."""
         found = super().batch(rows, images)
         found["colours"] = [self.vision.colours(one) for one, *_ in images]
         kind = self.parts.checkpoint.head.kind
-        found["hidden"] = [row.hidden for row in rows]
+        found["shown"] = [row.shown for row in rows]
         found["depth"] = [torch.from_numpy(log_map(row, kind)) for row in rows]
         return found
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, pairwise
+from typing import Literal
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -29,6 +30,8 @@ from training.data.lessons import lessons
 from training.data.mixture import Mixture, Source
 from training.data.shards import Shot
 from training.data.sources import opened
+
+Shown = Literal["own", "another", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class Row:
 
     image: what the model sees, with an arrow if one asks so; more: a second image, if any.
     weights: of the losses. skipped: the records that could not be used on the way to this one.
-    hidden: a dense head is shown the image alone.
+    shown: what a dense head is shown of what the model makes of images: that of this image, of
+        "another" or "nothing".
     """
 
     example: object
@@ -70,7 +74,7 @@ class Row:
     weights: dict
     skipped: tuple = ()
     more: tuple = ()
-    hidden: bool = False
+    shown: Shown = "own"
 
 
 def make_row(example, checkpoint, stage, rng, crop=None, multiple=1, aspect=None) -> Row:
@@ -201,7 +205,14 @@ def _made(drawn, rng, checkpoint, stage, vary, zoom, crop, multiple) -> Row:
     example = varied(example, rng) if vary else example
     example = sometimes_zoomed(example, zoom, rng) if zoom else example
     row = make_row(example, checkpoint, stage, rng, crop, multiple, entry.aspect)
-    return replace(row, hidden=bool(rng.random() < entry.hidden))
+    return replace(row, shown=_shown(entry, rng))
+
+
+def _shown(entry, rng) -> Shown:
+    drawn = rng.random()
+    if drawn < entry.hidden:
+        return "nothing"
+    return "another" if drawn < entry.hidden + entry.swapped else "own"
 
 
 def _sources(data, images) -> dict:
