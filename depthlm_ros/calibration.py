@@ -31,8 +31,8 @@ class Calibration:
     kind: of the metres, "distance" | "z".
     points, images: that c was fitted on.
     data: [{"name", "sha256"}] of their records files.
-    unknown_ratio: upper / lower from which on answers are no better than the best constant; None
-        where no such width was found.
+    unknown_ratio: upper / lower from which on the best constant is right more often; None where
+        no such width was found.
     unknown_data: [{"name", "sha256"}] of the records files beside `data` that it was found on.
     Raises InputError for what cannot be.
     """

@@ -32,8 +32,8 @@ def fitted(points: Points, data: list[dict], kind: str) -> Calibration:
 
 
 def unknown_ratio(points: Points) -> float | None:
-    """The smallest upper / lower whose answers, with all wider ones, are right no more often than
-    the best constant for them; None where there is none.
+    """The upper / lower from which on a constant does better: were all answers so wide, and wider,
+    replaced by the best constant for them, most would be right. None where that gains nothing.
 
     points: with calibrated intervals, also of images of kinds that the model has not learnt, since
     it knows something of the others. The constant is chosen with hindsight; fewer images than
@@ -43,14 +43,15 @@ def unknown_ratio(points: Points) -> float | None:
     hit = delta1(known.answer_m, known.label_m)
     with np.errstate(divide="ignore"):
         width = known.upper_m / known.lower_m
-    steps = np.arange(WIDTHS) / WIDTHS
-    for ratio in np.unique(np.quantile(width, steps, method="higher")):
+    most, found = float(hit.sum()), None
+    for ratio in np.unique(np.quantile(width, np.arange(WIDTHS) / WIDTHS, method="higher")):
         beyond = is_uncertain(known.lower_m, known.upper_m, ratio)
-        if len(np.unique(known.image[beyond])) < fewest_images():
-            return None
-        if ratio > 1 and hit[beyond].mean() <= best_constant(known.label_m[beyond])[1]:
-            return float(ratio)
-    return None
+        if ratio <= 1 or len(np.unique(known.image[beyond])) < fewest_images():
+            continue
+        constant = best_constant(known.label_m[beyond])[1] * beyond.sum()
+        if (right := hit[~beyond].sum() + constant) > most:
+            most, found = right, float(ratio)
+    return found
 
 
 def conformity(truth_m, lower_m, upper_m) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from depthlm_ros.evaluation.evaluate import Points
+from depthlm_ros.evaluation.fit import unknown_ratio
 from depthlm_ros.evaluation.uncertainty import tables, uncertainty
 
 
@@ -110,3 +111,28 @@ def test_the_tables_hold_every_group_and_the_gain():
     assert lines[1].split()[:3] == ["all", "4", "0.667"] and lines[1].endswith("1 without")
     assert any(line.startswith("over 16 m") for line in lines)
     assert lines[-1].split()[:3] == ["width", "minus", "distance"]
+
+
+def bands(*of_width):
+    """Points at 2, 4, 8, 16 and 32 m in turn; (upper / lower, count, right) of each band."""
+    label, answer, ratio = [], [], []
+    for width, count, right in of_width:
+        metres = 2.0 ** (1 + np.arange(count) % 5)
+        label += list(metres)
+        answer += list(np.where(np.arange(count) < right, metres, metres * 3))
+        ratio += [width] * count
+    ends = np.sqrt(ratio)
+    return points(label, answer, answer / ends, answer * ends)
+
+
+def test_the_unknown_width_is_where_a_constant_does_better():
+    """A constant has a fifth of these; the widest being all wrong does not make others doubted."""
+    found = unknown_ratio(bands((1.2, 40, 40), (2.0, 20, 10), (4.0, 60, 0)))
+    assert found == pytest.approx(4.0)
+    found = unknown_ratio(bands((1.2, 40, 40), (2.0, 20, 2), (4.0, 60, 0)))
+    assert found == pytest.approx(2.0)
+
+
+def test_there_is_no_unknown_width_where_every_answer_beats_a_constant():
+    assert unknown_ratio(bands((1.2, 40, 40), (2.0, 20, 10), (4.0, 60, 30))) is None
+    assert unknown_ratio(bands((1.2, 40, 40), (4.0, 8, 0))) is None  # too few images

@@ -144,7 +144,7 @@ def test_things_on_the_floor_do_not_overlap(assets):
 def test_an_image_is_a_function_of_split_and_seed_alone(assets):
     draw = synthetic.drawer("furnished", assets)
     first = draw(13, "heldout")
-    views._place.cache_clear()
+    views.place_of.cache_clear()
     draw(14, "heldout")
     again, other = draw(13, "heldout"), draw(13, "train")
     np.testing.assert_array_equal(first.frame.image, again.frame.image)
@@ -192,7 +192,7 @@ def test_shards_of_the_furnished_world_are_written_from_the_command_line(tmp_pat
 
 def test_without_embreex_the_error_says_what_to_install(assets, monkeypatch):
     monkeypatch.setitem(sys.modules, "embreex.rtcore_scene", None)
-    views._place.cache_clear()
+    views.place_of.cache_clear()
     with pytest.raises(MissingDependency, match="embreex"):
         synthetic.drawer("furnished", assets)(0)
 
