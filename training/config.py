@@ -111,8 +111,8 @@ class DataEntry:
     kind: Literal["", "distance", "z"] = ""
     weight: Rate = 1.0
     aspect: ClassVar[tuple[float, float] | None] = None  # see AskedEntry
-    hidden: ClassVar[float] = 0.0  # see MapEntry, as for the next
-    swapped: ClassVar[float] = 0.0
+    hidden: ClassVar[float] = 0.0  # see MapEntry
+    swapped: ClassVar[float] = 0.0  # see MapEntry
 
     def __post_init__(self):
         given = [name for name in _FORMS if getattr(self, name)]

@@ -69,34 +69,27 @@ def drawer(world="boxes", assets=None):
     if world == "boxes":
         return shot
     if world == "road":
-        return _road
+        return partial(_of_split, road_shot)
     if assets is None:
         raise InputError(
             f"the {world} world needs --assets DIR, which python -m training.scenes.assets builds"
         )
     if world == "near":
-        return partial(_near, assets)
+        from training.scenes.near import near_shot
+
+        return partial(_of_split, partial(near_shot, assets))
     if world == "low":
-        return partial(_low, assets)
+        from training.scenes.low import low_shot
+
+        return partial(_of_split, partial(low_shot, assets))
     from training.scenes.furnished.views import furnished_shot
 
     return partial(furnished_shot, assets)
 
 
-def _road(seed, split="train"):
-    return road_shot(seed + (HELD_OUT if split == "heldout" else 0))
-
-
-def _near(assets, seed, split="train"):
-    from training.scenes.near import near_shot
-
-    return near_shot(assets, seed + (HELD_OUT if split == "heldout" else 0))
-
-
-def _low(assets, seed, split="train"):
-    from training.scenes.low import HELD_OUT, low_shot
-
-    return low_shot(assets, seed + (HELD_OUT if split == "heldout" else 0))
+def _of_split(draw, seed, split="train"):
+    """Of a world whose splits are ranges of numbers."""
+    return draw(seed + (HELD_OUT if split == "heldout" else 0))
 
 
 def demo_shot() -> Shot:

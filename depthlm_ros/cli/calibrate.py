@@ -50,7 +50,7 @@ def add(subparsers) -> None:
         metavar="RECORDS",
         help="records of kinds of images that the model has not learnt (blurred, dark, turned, see"
         " python -m training.tools.estrange): among them and the others the width of an interval"
-        " is found from which on answers are no better than a constant",
+        " is found from which on a constant is right more often",
     )
     parser.add_argument(
         "--out",

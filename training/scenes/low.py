@@ -7,25 +7,20 @@ nothing about files of images.
 
 import numpy as np
 
-from depthlm_ros.view import Frame
 from training.data.shards import Shot
-from training.scenes.boxes.camera_work import developed
 from training.scenes.boxes.solids import Pose
 from training.scenes.furnished.builder import Builder
 from training.scenes.furnished.meshes import Scene
-from training.scenes.furnished.render import render
 from training.scenes.furnished.views import (
-    ATTEMPTS,
     ATTEMPTS_A_PLACE,
     VIEWS,
-    compressed,
+    first_usable,
     looked_at,
     place_of,
 )
 from training.scenes.near import arm_camera, is_clear
 
 KEY = 6  # of its random numbers; furnished.views.SPLITS and near.KEY are the others
-HELD_OUT = 1_000_000  # numbers from here on are for measuring, never for training
 
 
 def low_shot(assets, seed: int) -> Shot:
@@ -33,18 +28,16 @@ def low_shot(assets, seed: int) -> Shot:
 
     Raises InputError without assets.
     """
-    for attempt in range(ATTEMPTS):
+
+    def place_at(attempt):
         key = (KEY, seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
-        kind, build, scene, lamps, far = place_of(str(assets), key, "train")
-        rng = np.random.default_rng([KEY, seed, attempt, 5])
-        camera, pose = arm_camera(rng), driving(rng, build, scene)
-        if pose is None:
-            continue
-        light, distance = render(rng, scene, lamps, camera, pose, far)
-        if is_worth_it(distance):
-            frame = Frame(compressed(rng, developed(rng, light)), camera)
-            return Shot(frame, distance, seed, f"low_{kind}")
-    raise RuntimeError(f"seed {seed} of world 'low' gave no image in {ATTEMPTS} attempts")
+        kind, *rest = place_of(str(assets), key, "train")
+        return f"low_{kind}", *rest
+
+    def looking(rng, build, scene):
+        return arm_camera(rng), driving(rng, build, scene)
+
+    return first_usable(seed, (KEY,), place_at, looking, lambda _, found: is_worth_it(found))
 
 
 def driving(rng, build: Builder, scene: Scene) -> Pose | None:

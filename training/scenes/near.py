@@ -10,20 +10,16 @@ from functools import lru_cache
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.view import Frame
 from training.data.shards import Shot
-from training.scenes.boxes.camera_work import developed
 from training.scenes.boxes.solids import Pose
 from training.scenes.furnished import layouts
 from training.scenes.furnished.builder import Builder
 from training.scenes.furnished.library import library
 from training.scenes.furnished.meshes import Scene
-from training.scenes.furnished.render import render
-from training.scenes.furnished.views import ATTEMPTS, VIEWS, compressed, outside_of, place
+from training.scenes.furnished.views import VIEWS, first_usable, outside_of, place
 
 KEY = 5  # of this split's random numbers; furnished.views.SPLITS has the others
 SEEN = 0  # among them: models that training images show
-HELD_OUT = 1_000_000  # numbers from here on are for measuring, never for training
 TABLES = 0.85  # share of the places that are made around a table
 
 
@@ -32,17 +28,15 @@ def near_shot(assets, seed: int) -> Shot:
 
     Raises InputError without assets.
     """
-    for attempt in range(ATTEMPTS):
-        kind, build, scene, lamps, far = _place(str(assets), seed // VIEWS, attempt // 10)
-        rng = np.random.default_rng([KEY, SEEN, seed, attempt, 5])
-        camera, pose = arm_camera(rng), leaning(rng, build, scene)
-        if pose is None:
-            continue
-        light, distance = render(rng, scene, lamps, camera, pose, far)
-        if is_near(distance):
-            frame = Frame(compressed(rng, developed(rng, light)), camera)
-            return Shot(frame, distance, seed, f"near_{kind}")
-    raise RuntimeError(f"seed {seed} of split 'near' gave no image in {ATTEMPTS} attempts")
+
+    def place_at(attempt):
+        kind, *rest = _place(str(assets), seed // VIEWS, attempt // 10)
+        return f"near_{kind}", *rest
+
+    def looking(rng, build, scene):
+        return arm_camera(rng), leaning(rng, build, scene)
+
+    return first_usable(seed, (KEY, SEEN), place_at, looking, lambda _, found: is_near(found))
 
 
 @lru_cache(maxsize=2)

@@ -40,22 +40,39 @@ def furnished_shot(assets, seed: int, split: str = "train") -> Shot:
 
     Raises InputError where nothing was written there.
     """
-    for attempt in range(ATTEMPTS):
+
+    def place_at(attempt):
         key = (SPLITS[split], seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
-        kind, build, scene, lamps, far = place_of(str(assets), key, split)
-        rng = np.random.default_rng([SPLITS[split], seed, attempt, 5])
-        camera, pose = random_camera(rng), standing(rng, build, scene, split == "wider")
+        return place_of(str(assets), key, split)
+
+    def looking(rng, build, scene):
+        return random_camera(rng), standing(rng, build, scene, split == "wider")
+
+    def is_usable(rng, distance):
+        usable = worth_showing(distance) and _inside(distance)
+        return usable and (_varied(distance) or rng.random() < 0.15)
+
+    return first_usable(seed, (SPLITS[split],), place_at, looking, is_usable)
+
+
+def first_usable(seed: int, key: tuple, place_at, looking, is_usable) -> Shot:
+    """The first usable image of the attempts at one number.
+
+    key: of the random numbers, before seed and attempt. place_at: attempt -> what place_of()
+    gives. looking: (rng, build, scene) -> (camera, pose, None where there is no room). is_usable:
+    (rng, distance) -> bool. Raises RuntimeError where none is.
+    """
+    for attempt in range(ATTEMPTS):
+        kind, build, scene, lamps, far = place_at(attempt)
+        rng = np.random.default_rng([*key, seed, attempt, 5])
+        camera, pose = looking(rng, build, scene)
         if pose is None:
             continue
         light, distance = render(rng, scene, lamps, camera, pose, far)
-        if (
-            worth_showing(distance)
-            and _inside(distance)
-            and (_varied(distance) or rng.random() < 0.15)
-        ):
+        if is_usable(rng, distance):
             frame = Frame(compressed(rng, developed(rng, light)), camera)
             return Shot(frame, distance, seed, kind)
-    raise RuntimeError(f"seed {seed} of split '{split}' gave no image in {ATTEMPTS} attempts")
+    raise RuntimeError(f"number {seed} of key {key} gave no image in {ATTEMPTS} attempts")
 
 
 @lru_cache(maxsize=2)
