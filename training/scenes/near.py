@@ -17,6 +17,7 @@ from training.scenes.furnished.builder import Builder
 from training.scenes.furnished.library import library
 from training.scenes.furnished.meshes import Scene
 from training.scenes.furnished.views import VIEWS, first_usable, outside_of, place
+from training.scenes.lens import drawn_camera
 
 KEY = 5  # of this split's random numbers; furnished.views.SPLITS has the others
 SEEN = 0  # among them: models that training images show
@@ -52,12 +53,8 @@ def _place(assets, number, again):
 
 
 def arm_camera(rng) -> Camera:
-    """280 to 360 pixels wide, 42 to 85 degrees wide."""
-    tangent = np.tan(np.radians(rng.uniform(42, 85)) / 2)
-    width = int(rng.uniform(280, 361))
-    height = int(width / rng.choice([4 / 3, 4 / 3, 16 / 9, 1.0]))
-    focal = width / 2 / tangent
-    return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    """280 to 360 pixels and 42 to 85 degrees wide."""
+    return drawn_camera(rng, (42, 85), (280, 360), (4 / 3, 4 / 3, 16 / 9, 1.0))
 
 
 def leaning(rng, build: Builder, scene: Scene) -> Pose | None:

@@ -16,6 +16,7 @@ from training.scenes.boxes.floor import Floor, Place
 from training.scenes.boxes.parts import box
 from training.scenes.boxes.solids import Pose, Surface
 from training.scenes.boxes.surfaces import Light
+from training.scenes.lens import drawn_camera
 
 KEY = 6  # of this split's random numbers
 HELD_OUT = 1_000_000  # numbers from here on are for measuring, never for training
@@ -89,9 +90,5 @@ def riding(rng, place: Place) -> Pose:
 
 
 def any_camera(rng) -> Camera:
-    """280 to 420 pixels wide, 38 to 95 degrees wide, 4:3 to 3.2:1."""
-    tangent = np.tan(np.radians(rng.uniform(38, 95)) / 2)
-    width = int(rng.uniform(280, 421))
-    height = int(width / rng.choice([4 / 3, 4 / 3, 16 / 9, 16 / 9, 2.0, 3.2]))
-    focal = width / 2 / tangent
-    return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    """280 to 420 pixels and 38 to 95 degrees wide, 4:3 to 3.2:1."""
+    return drawn_camera(rng, (38, 95), (280, 420), (4 / 3, 4 / 3, 16 / 9, 16 / 9, 2.0, 3.2))
