@@ -2,8 +2,9 @@
 """The data entries of a config, opened."""
 
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,18 @@ def opened(data: list, maps: bool = False) -> list:
             f"{len(missing)} of {len(data)} data sets are not curated, or not to their end:\n  "
             + "\n  ".join(missing)
         )
-    return [_opened(entry) for entry in data]
+    return _named_apart([_opened(entry) for entry in data])
+
+
+def _named_apart(parts: list[Part]) -> list[Part]:
+    """The parts; a name that another has already gets a number: data may be given twice."""
+    seen: Counter[str] = Counter()
+    found = []
+    for part in parts:
+        seen[part.name] += 1
+        again = seen[part.name] > 1
+        found.append(replace(part, name=f"{part.name} ({seen[part.name]})") if again else part)
+    return found
 
 
 def evenly_spread(count: int, most: int) -> list[int]:

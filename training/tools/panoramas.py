@@ -24,13 +24,13 @@ from PIL import Image
 
 from depthlm_ros.cli.values import count
 from depthlm_ros.data.records import Record, map_pixels, write_records
-from depthlm_ros.dense.head import EncoderHead
 from depthlm_ros.dense.predictor import DensePredictor
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import Frame
 from training.run.commands import errors_told, parser_of
 from training.scenes.lens import camera_across
+from training.tools.trust import head_of
 
 SIZE = 320, 240  # of a view, (width, height)
 FIELD = 55.0, 85.0  # least and most degrees across a view
@@ -94,14 +94,8 @@ def teacher_of(checkpoint: str) -> DensePredictor:
     """A checkpoint whose maps come from the image alone; InputError where its head has no eye of
     its own."""
     predictor = load_predictor(checkpoint)
-    head = predictor.engine.model.head if isinstance(predictor, DensePredictor) else None
-    if not isinstance(head, EncoderHead):
-        raise InputError(
-            f"checkpoint '{checkpoint}' has no dense head of type encoder, which alone tells"
-            " distances without the states of a language model"
-        )
     with torch.no_grad():
-        head.trust.bias.fill_(-inf)
+        head_of(predictor).trust.bias.fill_(-inf)
     return predictor
 
 
