@@ -102,6 +102,9 @@ class DataEntry:
     curated: a folder that training.curate wrote, such as "curated/nuscenes/train".
     shards: a folder.
     records, pairs: jsonl files, kind: of the records that do not state their own.
+    nearer: least and most of a factor: each draw shows a part of the image, enlarged by it to
+        the size of the whole, and of 1 / factor of its z. For photographs of rooms, to show things
+        nearer than a metre; exact for what faces the camera. Takes depth images. null: never.
     """
 
     curated: Text | None = None
@@ -110,6 +113,7 @@ class DataEntry:
     pairs: Files | None = None
     kind: Literal["", "distance", "z"] = ""
     weight: Rate = 1.0
+    nearer: Factors | None = None
     aspect: ClassVar[tuple[float, float] | None] = None  # see AskedEntry
     hidden: ClassVar[float] = 0.0  # see MapEntry
     swapped: ClassVar[float] = 0.0  # see MapEntry
@@ -123,6 +127,8 @@ class DataEntry:
             )
         if self.kind and not self.records:
             raise ValueError(f"kind goes with records, not with {given[0]}")
+        if self.nearer and self.nearer[0] < 1:
+            raise ValueError(f"nearer begins at {self.nearer[0]:g}; allowed: 1 and more")
 
     @property
     def what(self) -> str:
@@ -396,8 +402,9 @@ class SftConfig(RunConfig):
             raise ValueError("muon needs whole matrices, which fsdp cuts up: take adamw")
         if self.fsdp and self.lora:
             raise ValueError("fsdp shares out weights of one type, and lora has two: take one")
-        if any(entry.aspect for entry in self.data) and any(s.tasks for s in self.stages):
-            raise ValueError("aspect: tasks are about views as they are, it goes with ask alone")
+        changed = [n for n in ("aspect", "nearer") if any(getattr(e, n) for e in self.data)]
+        if changed and any(s.tasks for s in self.stages):
+            raise ValueError(f"{changed[0]}: tasks are about views as they are, give them ask")
         known = self.checkpoint.styles if self.checkpoint else get_args(StyleName)
         if unknown := {style for stage in self.stages for style in stage.ask} - {*known}:
             raise ValueError(

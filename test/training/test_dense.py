@@ -378,6 +378,8 @@ def test_a_dry_run_says_what_it_takes(written, capsys):
         {"head": {**ENCODER, "widths": [8, 8, 4]}},
         {"zoom": [1.5, 0.5]},
         {"zoom": [0, 1]},
+        {"data": [{"shards": "s", "nearer": [3, 2]}]},
+        {"data": [{"shards": "s", "nearer": [0.5, 2]}]},
         {"data": [{"shards": "s", "hidden": 0.5}]},
         {"data": [{"shards": "s", "hidden": 1.5}], "head": ENCODER},
         {"data": [{"shards": "s", "swapped": 0.5}]},

@@ -236,3 +236,28 @@ def test_views_of_an_aspect_are_stretched_and_asked_as_depthlm_does_with_taskono
 def test_a_task_is_about_views_as_they_are(tmp_path):
     with pytest.raises(ConfigError, match="aspect"):
         stretched(tmp_path, asked="{}, tasks: [axis]")
+
+
+TWICE = """
+data:
+  - {{records: {records}, weight: 3}}
+  - {{records: {records}, nearer: [2, 2]}}
+out: {folder}/run
+base: fresh
+batch: 1
+checkpoint:
+  {{name: t, architecture: qwen3_vl, focal_px: 110.0, style: position, grid_style: position,
+   wording: {{position: number}}}}
+stages: [{{name: s, steps: 60, lr: 0.001, ask: {{position: 1}}}}]
+"""
+
+
+def test_data_may_be_given_twice_and_are_drawn_both_ways(pair):
+    _, record, folder = pair
+    text = TWICE.format(records=folder / "r.jsonl", folder=folder)
+    (folder / "c.yaml").write_text(text)
+    config = read_config(folder / "c.yaml")
+    rows = stage_rows(config, config.entry(""))
+    own = record.camera
+    nearer = [row.view.frame.camera.fx < own.fx for row in (rows[i] for i in range(60))]
+    assert 5 < sum(nearer) < 30

@@ -26,7 +26,14 @@ from depthlm_ros.view import Frame, unify_focal
 from training import sft
 from training.config import Stage, read_config
 from training.data.collate import Collator
-from training.data.examples import Sparse, of_shot, sometimes_zoomed, varied, zoomed
+from training.data.examples import (
+    Sparse,
+    brought_nearer,
+    of_shot,
+    sometimes_zoomed,
+    varied,
+    zoomed,
+)
 from training.data.rows import make_row, stage_rows
 from training.model import Student, assert_float32, load_student
 from training.run import fresh
@@ -177,6 +184,41 @@ def test_a_zoomed_image_makes_a_larger_view_of_nearer_things(shot):
     ]
     changed = [ratio for ratio in ratios if ratio != 1]
     assert 15 < len(changed) < 45 and 0.8 <= min(changed) < 0.9 and 1.1 < max(changed) <= 1.25
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_brought_nearer_fills_a_view_as_large_as_before(shot, seed):
+    """Its colours and distances are those of one window of the image, z by a factor less."""
+    one = of_shot(shot(0))
+    found = brought_nearer(one, (1.5, 3.0), np.random.default_rng(seed))
+    plain, view = (unify_focal(each.frame, 100.0) for each in (one, found))
+    assert view.camera.width == pytest.approx(plain.camera.width, rel=0.03)
+    assert view.camera.height == pytest.approx(plain.camera.height, rel=0.03)
+    small, large = found.frame.camera, one.frame.camera
+    corner = round(large.cx - small.cx), round(large.cy - small.cy)
+    window = np.s_[corner[1] : corner[1] + small.height, corner[0] : corner[0] + small.width]
+    assert np.array_equal(found.frame.image, one.frame.image[window])
+    z_m, nearer_m = (
+        each.frame.camera.z_from_distance(each.pixels, each.distance_m.ravel()).reshape(
+            each.distance_m.shape
+        )
+        for each in (one, found)
+    )
+    factor = large.fx / small.fx
+    assert 1.5 <= factor <= 3
+    np.testing.assert_allclose(nearer_m, z_m[window] / factor, rtol=1e-5)
+
+
+def test_depth_images_of_another_size_are_brought_nearer_too(shot):
+    one = of_shot(shot(0))
+    coarse = replace(one, distance_m=one.distance_m[::2, ::2])
+    fine, found = (
+        brought_nearer(each, (2.0, 2.0), np.random.default_rng(3)) for each in (one, coarse)
+    )
+    assert found.distance_m.shape == fine.distance_m.shape
+    assert np.median(np.abs(np.log(found.distance_m / fine.distance_m))) < 0.02
+    with pytest.raises(RecordError):
+        brought_nearer(Sparse(one.frame, np.array([[3, 4]]), np.ones(1), "a"), (2, 2), None)
 
 
 def test_a_batch_is_learnt_by_heart(collator, student, shot):

@@ -150,6 +150,25 @@ def sometimes_zoomed(example, span, rng):
     return zoomed(example, float(np.exp(rng.uniform(*np.log(span)))))
 
 
+def brought_nearer(example, span, rng):
+    """A random part of a Dense example, which gives a view as large as the whole did, and of
+    1 / factor of its z; the factor is within the span. RecordError where single pixels alone have
+    labels."""
+    if not isinstance(example, Dense):
+        raise RecordError(f"{example.name}: only a depth image can be brought nearer")
+    factor = float(np.exp(rng.uniform(*np.log(span))))
+    camera, (rows, columns) = example.frame.camera, example.distance_m.shape
+    width, height = round(camera.width / factor), round(camera.height / factor)
+    left = int(rng.integers(camera.width - width + 1))
+    top = int(rng.integers(camera.height - height + 1))
+    u = ((left + np.arange(width) + 0.5) * columns / camera.width).astype(int)
+    v = ((top + np.arange(height) + 0.5) * rows / camera.height).astype(int)
+    image = np.ascontiguousarray(example.frame.image[top : top + height, left : left + width])
+    frame = replace(example.frame, image=image, camera=camera.cropped(left, top, width, height))
+    part = replace(example, frame=frame, distance_m=example.distance_m[np.ix_(v, u)])
+    return zoomed(part, factor)
+
+
 def varied(example, rng):
     """The example mirrored or not, as another camera might have shown it; see colours.py."""
     example = example.mirrored() if rng.random() < 0.5 else example

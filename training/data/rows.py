@@ -20,6 +20,7 @@ from depthlm_ros.view import View, bicubic
 from training.data.examples import (
     Sparse,
     Unmeasured,
+    brought_nearer,
     no_map,
     of_record,
     of_shot,
@@ -203,7 +204,10 @@ def _made(drawn, rng, checkpoint, stage, vary, zoom, crop, multiple) -> Row:
     item, entry = drawn
     example = of_shot(item) if isinstance(item, Shot) else of_record(item)
     example = varied(example, rng) if vary else example
-    example = sometimes_zoomed(example, zoom, rng) if zoom else example
+    if entry.nearer:
+        example = brought_nearer(example, entry.nearer, rng)
+    elif zoom:
+        example = sometimes_zoomed(example, zoom, rng)
     row = make_row(example, checkpoint, stage, rng, crop, multiple, entry.aspect)
     return replace(row, shown=_shown(entry, rng))
 
