@@ -35,7 +35,7 @@ from training.data.sources import evenly_spread, opened
 from training.run.base import derived, find_base
 from training.run.commands import errors_told, parser_of
 
-PENALTY = 3e-3  # of the squared weights, where what the encoder sees has a deviation of 1
+PENALTY = 5e-4  # of the squared weights, where what the encoder sees has a deviation of 1
 STEPS = 300
 
 
