@@ -361,14 +361,15 @@ class EncoderHead(_QuarterHead):
     ) -> torch.Tensor:
         seen = self.encoder(_given(image).contiguous(memory_format=torch.channels_last))
         coarsest, *finer = (seen[cell] for cell in sorted(LEVELS, reverse=True))
-        trust = self.trust(coarsest.mean((2, 3))).sigmoid()[:, :, None, None]
+        whole = coarsest.mean((2, 3))
+        trust = self.trust(whole).sigmoid()[:, :, None, None]
         normed = [
             trust * _normed(norm, one) for norm, one in zip(self.norms, features, strict=True)
         ]
         found = self.levels[0](coarsest)
         for one, project in zip(normed, self.projects, strict=True):
             found = found + resized(project(one), found.shape[2:])
-        average = torch.cat([maps.mean((2, 3)) for maps in (coarsest, *normed)], 1)
+        average = torch.cat([whole, *(maps.mean((2, 3)) for maps in normed)], 1)
         found = self.fuse(found + self.whole(average)[:, :, None, None])
         ways = zip(self.steps, self.levels[1:], self.refine, finer, strict=True)
         for step, level, refine, beside in ways:

@@ -101,6 +101,7 @@ def test_what_cannot_be_told(written, tmp_path):
     out = ["--out", str(tmp_path / "out")]
     for given, match in (
         ([str(square), *out], "twice as wide"),
+        ([str(written), str(written), *out], "named hall"),
         ([str(tmp_path / "none.hdr"), *out], "none.hdr is no image"),
         ([str(written), *out, "--checkpoint", str(tmp_path / "plain")], "no dense head"),
     ):

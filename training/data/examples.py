@@ -147,7 +147,7 @@ def sometimes_zoomed(example, span, rng):
     """The example or, half the time, zoomed by a factor within the span."""
     if rng.random() < 0.5:
         return example
-    return zoomed(example, float(np.exp(rng.uniform(*np.log(span)))))
+    return zoomed(example, _factor(span, rng))
 
 
 def brought_nearer(example, span, rng):
@@ -156,7 +156,7 @@ def brought_nearer(example, span, rng):
     labels."""
     if not isinstance(example, Dense):
         raise RecordError(f"{example.name}: only a depth image can be brought nearer")
-    factor = float(np.exp(rng.uniform(*np.log(span))))
+    factor = _factor(span, rng)
     camera, (rows, columns) = example.frame.camera, example.distance_m.shape
     width, height = round(camera.width / factor), round(camera.height / factor)
     left = int(rng.integers(camera.width - width + 1))
@@ -167,6 +167,11 @@ def brought_nearer(example, span, rng):
     frame = replace(example.frame, image=image, camera=camera.cropped(left, top, width, height))
     part = replace(example, frame=frame, distance_m=example.distance_m[np.ix_(v, u)])
     return zoomed(part, factor)
+
+
+def _factor(span, rng) -> float:
+    """One within a span, its logarithm uniform."""
+    return float(np.exp(rng.uniform(*np.log(span))))
 
 
 def varied(example, rng):

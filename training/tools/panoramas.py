@@ -13,6 +13,7 @@ Writes photographs/train.jsonl, and images and depth images (z in millimetres, 0
 beside it. One panorama is one scene.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from math import inf, radians
 from pathlib import Path
@@ -66,12 +67,12 @@ def cut(panorama: np.ndarray, rng: np.random.Generator) -> Frame:
     rows, columns = panorama.shape[:2]
     at_x = (np.arctan2(x, z) / (2 * np.pi) + 0.5) * columns - 0.5
     at_y = (np.arcsin(np.clip(y, -1, 1)) / np.pi + 0.5) * rows - 0.5
-    around = np.concatenate([panorama, panorama[:, :1]], axis=1)
     light = cv2.remap(
-        around,
-        (at_x % columns).reshape(height, width).astype(np.float32),
+        panorama,
+        at_x.reshape(height, width).astype(np.float32),
         at_y.clip(0, rows - 1).reshape(height, width).astype(np.float32),
         cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_WRAP,
     )
     return Frame(_exposed(light, rng), camera)
 
@@ -91,8 +92,8 @@ def _exposed(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def teacher_of(checkpoint: str) -> DensePredictor:
-    """A checkpoint whose maps come from the image alone; InputError where its head has no eye of
-    its own."""
+    """A checkpoint whose maps come from the image alone; InputError where its head has no
+    image encoder."""
     predictor = load_predictor(checkpoint)
     with torch.no_grad():
         head_of(predictor).trust.bias.fill_(-inf)
@@ -134,6 +135,8 @@ def main(arguments=None) -> None:
     parser.add_argument("--checkpoint", default="tiny", help="whose dense head tells them (tiny)")
     given = parser.parse_args(arguments)
     with errors_told("training.tools.panoramas"):
+        if repeated := [s for s, n in Counter(p.stem for p in given.panoramas).items() if n > 1]:
+            raise InputError(f"several panoramas are named {repeated[0]}, which names their views")
         teacher = teacher_of(given.checkpoint)
         for folder in ("images", "depth"):
             (given.out / folder).mkdir(parents=True, exist_ok=True)

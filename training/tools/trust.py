@@ -29,7 +29,6 @@ from depthlm_ros.dense.predictor import DensePredictor
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import load_predictor
 from training.config import DataEntry
-from training.data.examples import of_record, of_shot
 from training.data.shards import Shot
 from training.data.sources import evenly_spread, opened
 from training.run.base import derived, find_base
@@ -63,7 +62,7 @@ def looked_at(predictor, path: str, most: int) -> torch.Tensor:
         for number in evenly_spread(len(part.items), most):
             item = part.items[number]
             seen.clear()
-            predictor.map((of_shot if isinstance(item, Shot) else of_record)(item).frame)
+            predictor.map(item.frame if isinstance(item, Shot) else item.frame())
             found.append(torch.cat(seen).mean(0))  # an image may take several windows
     finally:
         hook.remove()
