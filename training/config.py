@@ -404,7 +404,7 @@ class SftConfig(RunConfig):
             raise ValueError("fsdp shares out weights of one type, and lora has two: take one")
         changed = [n for n in ("aspect", "nearer") if any(getattr(e, n) for e in self.data)]
         if changed and any(s.tasks for s in self.stages):
-            raise ValueError(f"{changed[0]}: tasks are about views as they are, give them ask")
+            raise ValueError(f"{changed[0]}: tasks are about views as they are, it goes with ask")
         known = self.checkpoint.styles if self.checkpoint else get_args(StyleName)
         if unknown := {style for stage in self.stages for style in stage.ask} - {*known}:
             raise ValueError(

@@ -136,7 +136,10 @@ def main(arguments=None) -> None:
     given = parser.parse_args(arguments)
     with errors_told("training.tools.panoramas"):
         if repeated := [s for s, n in Counter(p.stem for p in given.panoramas).items() if n > 1]:
-            raise InputError(f"several panoramas are named {repeated[0]}, which names their views")
+            raise InputError(
+                f"several panoramas are named {repeated[0]}, after which their views are named:"
+                " rename all but one"
+            )
         teacher = teacher_of(given.checkpoint)
         for folder in ("images", "depth"):
             (given.out / folder).mkdir(parents=True, exist_ok=True)
