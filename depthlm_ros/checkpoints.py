@@ -7,7 +7,7 @@ published models have theirs here.
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from math import inf, sqrt
 from pathlib import Path
@@ -30,6 +30,11 @@ AVERAGES = ("mirror",)  # see predict.load_predictor
 OVER = "+"  # between a style and its average in the key of a calibration
 DENSE = "dense"  # the style in which a head tells every pixel and nothing is asked
 HEAD_PREFIX = "depth_head."  # of the names of its weights, as DepthVLM published them
+# Styles of questions in the order in which one takes the place of a style that cannot be had. For
+# few pixels: as published, and any task can be asked in it, in position style not all; for grids:
+# the cheapest.
+FOR_FEW = ("marker", "coordinates", "position")
+FOR_GRIDS = ("position", "coordinates", "marker")
 TINY = Path(__file__).parent / "checkpoint_tiny"
 
 # Numbers of a file; a quoted one is text.
@@ -124,6 +129,23 @@ class Checkpoint:
     def styles(self) -> tuple[str, ...]:
         """The names of all styles that it can be asked in."""
         return (*self.wording, *([DENSE] if self.head else []))
+
+    def spoken(self, lacking: Collection[str] = ()) -> list[str]:
+        """The styles of questions but those in `lacking`, the cheapest first."""
+        return [style for style in FOR_GRIDS if style in self.wording and style not in lacking]
+
+    def speaking(self, lacking: Collection[str] = (DENSE,)) -> "Checkpoint":
+        """The entry with styles of questions in place of its own that are in `lacking`; as it is
+        where it has no others."""
+        left = self.spoken(lacking)
+        if not left:
+            return self
+        few = next(style for style in FOR_FEW if style in left)
+        return replace(
+            self,
+            style=few if self.style in lacking else self.style,
+            grid_style=left[0] if self.grid_style in lacking else self.grid_style,
+        )
 
     def kind_of(self, style: str = "") -> str:
         """What metres in this style mean, see kind; a dense head has a kind of its own."""
@@ -300,6 +322,18 @@ _ENTRY = TypeAdapter(Checkpoint)
 def with_head(checkpoint: Checkpoint, head: HeadSpec) -> Checkpoint:
     """The entry of the same model with a dense head beside it, which grids are then read from."""
     return replace(checkpoint, head=head, grid_style=DENSE)
+
+
+def without_head(checkpoint: Checkpoint) -> Checkpoint:
+    """The entry of the same model without its dense head: what was read from maps is asked."""
+    average = {style: over for style, over in checkpoint.average.items() if style != DENSE}
+    calibration = {
+        key: found
+        for key, found in checkpoint.calibration.items()
+        if key.partition(OVER)[0] != DENSE
+    }
+    asking = checkpoint.speaking()
+    return replace(asking, head=None, average=average, calibration=calibration)
 
 
 def find_checkpoint(name: str, entry: str = "", weights: bool = True) -> Checkpoint:

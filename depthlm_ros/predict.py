@@ -7,7 +7,7 @@ engine it uses the contract alone (engines/engine.py).
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,7 +30,6 @@ from depthlm_ros.question import PointingStyle, Question, Style
 from depthlm_ros.ranges import Both, Part, RangeMap, Ranges, RangesJob, Status
 from depthlm_ros.view import Frame, SharedFrame, View, ViewLimits, usual_frame
 
-CHEAPEST = ("position", "coordinates", "marker")  # styles of questions, to choose one for grids
 # Styles that an engine cannot do, and why; local does all.
 _STATES = {DENSE: "the head needs hidden states of the model, which engine local alone has"}
 _ROTARY = "it gives a token a rotary position of its own, which no server takes"
@@ -160,15 +159,11 @@ def load_predictor(
         raise InputError(f"engine '{engine}' is unknown, allowed: {', '.join(PREDICTORS)}")
     named = _named(checkpoint, entry, style, grid_style, axes, average, engine)
     found = _askable(named, engine, style, grid_style)
-    for parameter, before, now in (
-        ("style", named.style, found.style),
-        ("grid.style", named.grid_style, found.grid_style),
-    ):
-        if now != before:
-            logging.getLogger(__name__).warning(
-                "%s is %s where checkpoint '%s' has %s, which engine '%s' cannot do: %s",
-                *(parameter, now, found.name, before, engine, LACKING[engine][before]),
-            )
+    for lost, instead in _replaced(named, found).items():
+        logging.getLogger(__name__).warning(
+            "%s where checkpoint '%s' has %s, which engine '%s' cannot do: %s",
+            *(" and ".join(instead), found.name, lost, engine, _lacking(engine)[lost]),
+        )
     return PREDICTORS[engine](found, warm_up=warm_up, **options)
 
 
@@ -183,8 +178,8 @@ def choose_checkpoint(
 ) -> Checkpoint:
     """The checkpoint that load_predictor would load, checked as far as goes without loading it.
 
-    Where the engine cannot do the checkpoint's own style of questions or of grids, it is the
-    cheapest that it can.
+    Where the engine cannot do the checkpoint's own style for few pixels or for grids, it is one
+    that it can, see Checkpoint.speaking.
 
     Raises CheckpointError; UnsupportedError for a style that the engine cannot do; InputError
     for an unknown average.
@@ -233,8 +228,8 @@ def has_map(checkpoint: Checkpoint, engine: str) -> bool:
 
 def _askable(checkpoint: Checkpoint, engine: str, style: str, grid_style: str) -> Checkpoint:
     """The entry with styles that the engine can do. style, grid_style: those that were wanted."""
-    lacking = LACKING.get(engine, {})
-    left = [name for name in CHEAPEST if name in checkpoint.wording and name not in lacking]
+    lacking = _lacking(engine)
+    left = checkpoint.spoken(lacking)
     for parameter, own, wanted in (
         ("style", checkpoint.style, style),
         ("grid.style", checkpoint.grid_style, grid_style),
@@ -245,11 +240,24 @@ def _askable(checkpoint: Checkpoint, engine: str, style: str, grid_style: str) -
                 f"engine '{engine}' cannot do style {own} of checkpoint '{checkpoint.name}':"
                 f" {lacking[own]}; {other}take engine local"
             )
-    return replace(
-        checkpoint,
-        style=left[0] if checkpoint.style in lacking else checkpoint.style,
-        grid_style=left[0] if checkpoint.grid_style in lacking else checkpoint.grid_style,
-    )
+    return checkpoint.speaking(lacking)
+
+
+def _lacking(engine: str) -> Mapping[str, str]:
+    """Style -> why the engine cannot do it; one that was added to PREDICTORS has no head."""
+    return {} if engine == "local" else LACKING.get(engine, _STATES)
+
+
+def _replaced(before: Checkpoint, now: Checkpoint) -> dict[str, list[str]]:
+    """Style that was given up -> what is done instead, in words."""
+    found: dict[str, list[str]] = {}
+    for parameter, lost, instead in (
+        ("style", before.style, now.style),
+        ("grid.style", before.grid_style, now.grid_style),
+    ):
+        if instead != lost:
+            found.setdefault(lost, []).append(f"{parameter} is {instead}")
+    return found
 
 
 def _asking(

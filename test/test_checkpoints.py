@@ -9,7 +9,16 @@ import pytest
 
 from depthlm_ros.calibration import Calibration
 from depthlm_ros.camera import Camera
-from depthlm_ros.checkpoints import PUBLISHED, ROW_FILE, Checkpoint, find_checkpoint, from_folder
+from depthlm_ros.checkpoints import (
+    PUBLISHED,
+    ROW_FILE,
+    Checkpoint,
+    find_checkpoint,
+    from_folder,
+    with_head,
+    without_head,
+)
+from depthlm_ros.dense.spec import HeadSpec, Tap
 from depthlm_ros.errors import CheckpointError
 from depthlm_ros.question import CoordinateStyle, MarkerStyle
 
@@ -216,6 +225,42 @@ def test_a_row_that_cannot_be_written_whole_leaves_the_old_one(folder, monkeypat
 def test_a_style_that_the_checkpoint_does_not_speak_is_refused():
     with pytest.raises(CheckpointError, match="'coordinates'.*marker, position"):
         ROW.asker("coordinates")
+
+
+ALL = {"coordinates": "tags", "marker": "tags", "position": "number"}
+
+
+@pytest.mark.parametrize(
+    ("wording", "lacking", "styles"),
+    [
+        (ALL, ["dense"], ("marker", "position")),
+        (ALL, ["dense", "position"], ("marker", "coordinates")),
+        (ALL, [], ("dense", "dense")),
+        ({"position": "number"}, ["dense"], ("position", "position")),
+        ({"position": "number"}, ["dense", "position"], ("dense", "dense")),
+        ({}, ["dense"], ("dense", "dense")),
+    ],
+)
+def test_what_cannot_be_had_gives_way_to_a_style_of_questions(wording, lacking, styles):
+    head = HeadSpec("light", (Tap("text", -1),), (8, 6, 4))
+    given = {"style": "dense", "grid_style": "dense", "wording": wording, "calibration": {}}
+    found = replace(ROW, head=head, **given).speaking(lacking)
+    assert (found.style, found.grid_style, found.head) == (*styles, head)
+
+
+def test_a_style_that_can_be_had_stays():
+    assert ROW.speaking(["coordinates"]) == ROW
+    found = replace(ROW, wording=ALL).speaking(["position"])
+    assert (found.style, found.grid_style) == ("marker", "coordinates")
+
+
+def test_without_its_head_a_checkpoint_is_as_before_it_had_one():
+    before = replace(ROW, average={"marker": "mirror"})
+    headed = with_head(before, HeadSpec("light", (Tap("text", -1),), (8, 6, 4)))
+    fits = {**before.calibration, "dense": Calibration(0.1), "dense+mirror": Calibration(0.2)}
+    average = {"marker": "mirror", "dense": "mirror"}
+    headed = replace(headed, style="dense", calibration=fits, average=average)
+    assert without_head(headed) == before and without_head(before) == before
 
 
 def test_the_row_sets_the_size_of_the_arrow_and_the_range_of_coordinates():

@@ -1,18 +1,16 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Warm-up: one question per style, at the size that users ask, and never a reason not to start."""
 
-from dataclasses import replace
-
 import pytest
 
 from depthlm_ros import predict
-from depthlm_ros.checkpoints import find_checkpoint
+from depthlm_ros.checkpoints import find_checkpoint, without_head
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import EngineError
 from depthlm_ros.predict import load_predictor
 from depthlm_ros.view import usual_frame
 
-TINY = replace(find_checkpoint("tiny"), head=None, calibration={})
+TINY = without_head(find_checkpoint("tiny"))
 
 
 class Recording(ScriptedEngine):

@@ -25,6 +25,7 @@ from depthlm_ros.checkpoints import (
     Rate,
     from_folder,
     with_head,
+    without_head,
 )
 from depthlm_ros.dense.spec import HeadSpec
 from depthlm_ros.entries import bad_entries
@@ -582,7 +583,7 @@ class GrpoConfig(RunConfig):
 
     def entry(self, model: str | Path) -> Checkpoint:
         """The checkpoint entry of a folder that this run writes: its base's, whose intervals and
-        dense head held for the base alone."""
+        dense head held for the base alone; it asks, also where its base reads from the map."""
         from training.run.base import find_base
 
         found = from_folder(find_base(self.base))
@@ -596,16 +597,6 @@ class GrpoConfig(RunConfig):
             f"{self.steps} steps of {self.batch} images with {self.group} replies each.",
             f"Tasks: {', '.join(self.tasks)}. Rewards: {rewards}.",
         ]
-
-
-def without_head(entry: Checkpoint) -> Checkpoint:
-    """The entry, without calibration, of the same model once it has learnt on: its dense head was
-    made for other states."""
-    if entry.head is None:
-        return entry
-    grid_style = entry.style if entry.grid_style == DENSE else entry.grid_style
-    average = {style: over for style, over in entry.average.items() if style != DENSE}
-    return replace(entry, head=None, grid_style=grid_style, average=average)
 
 
 def read_config(path: str | Path, kind: type = SftConfig, **changes) -> Any:

@@ -153,10 +153,9 @@ def _gpu(args) -> int:
 def _grow(args) -> int:
     predictor = predictor_from(args)
     memory = memory_of(predictor.device)
+    style = args.style or predictor.checkpoint.speaking().grid_style  # a map does not grow
     print(predictors.GROWN_HEADER)
-    for grown in predictors.growth(
-        predictor, demo_frame(), predictor.checkpoint.grid_style, memory
-    ):
+    for grown in predictors.growth(predictor, demo_frame(), style, memory):
         print(grown.line(), flush=True)
     return 0
 

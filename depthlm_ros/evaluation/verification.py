@@ -189,11 +189,12 @@ def _words(checkpoint: Checkpoint, view: View) -> tuple[str, str, AnswerForm]:
     head = checkpoint.head
     if head and not checkpoint.wording:
         return f"style {DENSE}, nothing is asked", head.prompt, AnswerForm(head.reply)
-    spoken = checkpoint.style if checkpoint.style in checkpoint.wording else ""
-    name = spoken or next(iter(checkpoint.wording))
+    name = checkpoint.speaking().style
     middle = view.camera.width // 2, view.camera.height // 2
     question = checkpoint.asker(name).question(view, middle)
-    dense = f", grids in style {DENSE}" if checkpoint.grid_style == DENSE else ""
+    uses = ("few pixels", checkpoint.style), ("grids", checkpoint.grid_style)
+    read = " and ".join(what for what, style in uses if style == DENSE)
+    dense = f", {read} in style {DENSE}" if read else ""
     return f"style {name}, wording {checkpoint.wording[name]}{dense}", question.text, question.form
 
 

@@ -62,7 +62,7 @@ def evaluate_task(
 
     progress(records): called after each. Raises ImageError, InputError or the engine's error.
     """
-    checkpoint = predictor.checkpoint
+    checkpoint = predictor.checkpoint.speaking()  # a task is a question in words
     scores, numbers, skipped, shown = [], [], [], style or checkpoint.style
     for number, record in enumerate(records):
         for turn in range(each):

@@ -456,12 +456,18 @@ def test_questions_are_answered_as_without_a_head(predictor, checkpoints):
         assert np.array_equal(found.upper_m, expected.upper_m, equal_nan=True)
 
 
-def test_engines_without_hidden_states_refuse_dense_and_ask_grids_instead(folder):
+def test_engines_without_hidden_states_refuse_dense_and_ask_instead(folder, caplog):
     for engine in ("reference", "scripted"):
         with pytest.raises(UnsupportedError):
             load_predictor(str(folder), engine, grid_style="dense", warm_up=False)
-    asked = load_predictor(str(folder), "scripted")
+    with caplog.at_level("WARNING"):
+        asked = load_predictor(str(folder), "scripted")
+        both = replace(from_folder(folder), style="dense")
+        other = load_predictor(both, "scripted").checkpoint
     assert asked.checkpoint.grid_style == "position" and asked.checkpoint.style == "coordinates"
+    assert (other.style, other.grid_style) == ("marker", "position")
+    told = [record.getMessage().partition(" where ")[0] for record in caplog.records]
+    assert told == ["grid.style is position", "style is marker and grid.style is position"]
     assert np.allclose(asked.ranges(frame_of(), [(40, 30)]).distance_m, 2.0)
     with pytest.raises(UnsupportedError):
         asked.ranges(frame_of(), [(40, 30)], style="dense")

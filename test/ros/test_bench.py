@@ -22,13 +22,14 @@ from depthlm_ros.scan import scan
 from depthlm_ros.view import Frame
 
 BUSY = "get_parameters", "set_parameters", "get_state", *bench.TRANSITIONS
+ASKED = choose_checkpoint("tiny", engine="scripted")  # as the node that is measured
 FRAME = Frame(np.zeros((60, 80, 3), np.uint8), Camera(80, 60, 200, 200, 40, 30))
 
 
 @pytest.fixture
 def answered():
     """A grid of 3 x 2 pixels, answered by a ClockEngine."""
-    return scan(AskingPredictor(ClockEngine(), choose_checkpoint("tiny")), FRAME, 3, 2)
+    return scan(AskingPredictor(ClockEngine(), ASKED), FRAME, 3, 2)
 
 
 def test_the_node_is_measured_from_another_process_and_told_as_table_and_json(
@@ -56,7 +57,7 @@ def test_the_node_is_measured_from_another_process_and_told_as_table_and_json(
 def test_every_answer_tells_when_it_was_given(monkeypatch):
     now = [80_050.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    found = scan(AskingPredictor(ClockEngine(), choose_checkpoint("tiny")), FRAME, 3, 2)
+    found = scan(AskingPredictor(ClockEngine(), ASKED), FRAME, 3, 2)
     readings = cloud_columns(cloud_message(Header(), found))["distance"]
     assert readings.tolist() == [50.0] * 6
     now[0] = 80_110.001  # the readings began again at 80,100
@@ -68,7 +69,7 @@ def test_a_busy_engine_takes_its_time_and_fills_no_longer_steps_than_others():
     engine = ClockEngine(0.01)
     assert engine.room(None, 0.1) == 10 and engine.room(None, 0.001) == 1
     begin = time.monotonic()
-    predictor = AskingPredictor(engine, choose_checkpoint("tiny"))
+    predictor = AskingPredictor(engine, ASKED)
     predictor.ranges(FRAME, [(40, 30)] * 5)
     assert time.monotonic() - begin >= 0.05
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
+from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder, without_head
 from depthlm_ros.errors import InputError, first_line
-from training.config import without_head
 from training.run.base import derived
 from training.run.commands import errors_told, parser_of
 from training.run.run_folder import HEADS

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from depthlm_ros.checkpoints import HEAD_PREFIX, from_folder
+from depthlm_ros.checkpoints import HEAD_PREFIX, from_folder, without_head
 from depthlm_ros.cli.values import count, from_zero
 from depthlm_ros.data.records import Records, strict_json
 from depthlm_ros.errors import InputError
@@ -36,7 +36,7 @@ from depthlm_ros.models.weights import read_tensors
 from depthlm_ros.predict import Predictor, load_predictor
 from depthlm_ros.viz.tables import text_table
 from training import dense
-from training.config import DenseConfig, read_config, without_head
+from training.config import DenseConfig, read_config
 from training.data.shards import Shards
 from training.data.sources import evenly_spread
 from training.run.base import derived, find_base

@@ -240,7 +240,7 @@ class RemoteEngine:
         loaded = self.prompts.loaded
         styles = [s for s in loaded.checkpoint.wording if s != "position"]
         if not styles:
-            raise InputError(self.supports(loaded.checkpoint.asker()))
+            raise InputError(self.supports(loaded.checkpoint.speaking().asker()))
         probe = Probe(self.prompts, loaded.checkpoint.asker(styles[0]), model)
         servers = [Server(Client(url, key, timeout)) for url in urls]
         self._servers = Servers(servers, probe)

@@ -67,7 +67,7 @@ def main(argv=None) -> int:
     args, for_ros = parser.parse_known_args(argv)
     if args.create_cloud:
         streams.filled_message = created_message
-    checkpoint = replace(choose_checkpoint("tiny"), focal_px=FOCAL_PX)
+    checkpoint = replace(choose_checkpoint("tiny", engine="scripted"), focal_px=FOCAL_PX)
     return node.main(for_ros, lambda progress: AskingPredictor(ClockEngine(args.busy), checkpoint))
 
 
