@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depthlm_ros.bench import answers
 from depthlm_ros.bench.compare import Setting
 from depthlm_ros.bench.report import line, preface, write_json, write_plot
 from depthlm_ros.bench.timing import Row, memory_of, with_ratios
 from depthlm_ros.bench.work import Work
 from depthlm_ros.camera import Camera
+from depthlm_ros.checkpoints import find_checkpoint
 from depthlm_ros.cli import main
+from depthlm_ros.demo.scene import demo_frame
 from depthlm_ros.errors import InputError
 
 KEYS = "engine style n batch measured_n extrapolated seconds_per_question first_answer_s ratio"
@@ -211,6 +214,21 @@ def test_bench_compares_both_formats_of_sixteen_bits_in_every_style(capsys):
     rows = [line.split() for line in lines if line.endswith("%")]
     assert [row[0] for row in rows] == 2 * ["marker", "coordinates", "position"]
     assert all(row[1:] == ["48", "48", "0.00", "%", "0.00", "%"] for row in rows)
+
+
+def test_bench_shows_a_grid_read_from_the_map_and_one_asked():
+    seen = []
+
+    def ranges(frame, pixels, style):
+        seen.append((len(pixels), style))
+
+    entry = find_checkpoint("tiny")
+    predictor = SimpleNamespace(checkpoint=entry, ranges=ranges, map=lambda frame: None)
+    *_, pixel, _, read, asked = answers.lines(predictor, demo_frame(), "local")
+    assert pixel.startswith("one pixel, dense ")
+    assert read.startswith("a grid of 32 x 24, dense ")
+    assert asked.startswith("a grid of 32 x 24, position ")
+    assert {(768, "dense"), (768, "position")} < set(seen)
 
 
 def test_memory_is_watched_on_the_gpu_that_runs_the_model(monkeypatch):

@@ -15,6 +15,7 @@ from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import TINY, find_checkpoint
 from depthlm_ros.engines.reference import ReferenceEngine
 from depthlm_ros.predict import AskingPredictor, Status, load_predictor
+from depthlm_ros.scan import scan
 from depthlm_ros.view import Frame
 from training.heldout import measured, questions
 from training.synthetic import shot
@@ -37,10 +38,21 @@ def test_the_folder_is_small_enough_to_ship():
     assert sum(path.stat().st_size for path in TINY.iterdir()) <= 16_000_000
 
 
-def test_it_speaks_all_three_styles():
+def test_it_speaks_all_three_styles_and_answers_from_its_map():
     row = find_checkpoint("tiny")
     assert tuple(row.wording) == STYLES
-    assert (row.style, row.grid_style, row.kind) == ("marker", "position", "distance")
+    assert (row.style, row.grid_style, row.kind) == ("dense", "dense", "distance")
+
+
+def test_a_pixel_is_as_far_as_in_the_grid_and_in_the_map(tiny):
+    """By default all three are read from one map: asked, a pixel had another distance."""
+    frame = shot(3, "heldout").frame
+    grid = scan(tiny, frame, 4, 3).ranges
+    alone = tiny.ranges(frame, grid.asked)
+    assert np.array_equal(alone.distance_m, grid.distance_m)
+    u, v = grid.asked.astype(int).T
+    np.testing.assert_allclose(tiny.map(frame).distance_m[v, u], alone.distance_m, rtol=1e-5)
+    assert (tiny.ranges(frame, grid.asked, style="marker").distance_m != alone.distance_m).all()
 
 
 @pytest.mark.parametrize("style", STYLES)

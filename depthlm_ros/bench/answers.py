@@ -1,6 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""How long a predictor takes for what users ask first: a pixel in each style, a map, a grid; as
-lines to print, each the median of a few times."""
+"""How long a predictor takes for what users ask first: a pixel in each style, a map, a grid read
+from it and one asked; as lines to print, each the median of a few times."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from statistics import median
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.predict import Predictor, has_map
-from depthlm_ros.scan import scan
+from depthlm_ros.scan import grid_pixels
 from depthlm_ros.view import Frame
 
 GRID = 32, 24
@@ -25,8 +25,10 @@ def lines(predictor: Predictor, frame: Frame, engine: str) -> Iterator[str]:
     if has_map(entry, engine):
         view = _view(frame, entry.focal_px)
         yield line("every pixel of a {} x {} view".format(*VIEW), lambda: predictor.map(view))
-    title = "a grid of {} x {}, {}".format(*GRID, entry.grid_style)
-    yield line(title, lambda: scan(predictor, frame, *GRID), 1)
+    grid = grid_pixels(frame.camera, *GRID)
+    for style in dict.fromkeys((entry.grid_style, entry.speaking().grid_style)):
+        title = "a grid of {} x {}, {}".format(*GRID, style)
+        yield line(title, partial(predictor.ranges, frame, grid, style=style), 1)
 
 
 def line(title: str, action: Callable[[], object], times: int = 5) -> str:

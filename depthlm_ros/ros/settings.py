@@ -104,11 +104,13 @@ class Settings:
     style: str = _parameter(
         "style",
         "",
-        "How to point at asked pixels: marker, coordinates, position, dense; empty: the"
-        " checkpoint's way",
+        "How to point at asked pixels: marker, coordinates, position; dense: read from the map of"
+        " a checkpoint with a dense head; empty: the checkpoint's way",
     )
     grid_style: str = _parameter(
-        "grid.style", "", "How to point at the pixels of a grid; empty: the checkpoint's way"
+        "grid.style",
+        "",
+        "How to point at the pixels of a grid, as `style`; empty: the checkpoint's way",
     )
     device: str = _parameter(
         "device",

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,9 +83,11 @@ def test_scan_reads_every_nth_pixel(asked, tmp_path, stride, points):
 
 
 def test_a_stride_reads_the_map_of_a_checkpoint_that_asks_its_grids(run, image_file, tmp_path):
-    """The embedded one asks grids in position style: 3,072 questions would take minutes."""
-    assert find_checkpoint("tiny").grid_style == "position"
-    lens = ("--fx", 50)
+    """In position style 3,072 questions would take minutes."""
+    shutil.copytree(TINY, tmp_path / "asking")
+    entry = from_folder(tmp_path / "asking")
+    replace(entry, style="marker", grid_style="position").write(tmp_path / "asking")
+    lens = ("--fx", 50, "--checkpoint", tmp_path / "asking")
     run("ask", image_file, *lens, "--map", tmp_path / "m.ply")
     code, _, _ = run("scan", image_file, *lens, "--stride", 1, "--out", tmp_path / "out")
     assert code == 0

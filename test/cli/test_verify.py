@@ -42,6 +42,12 @@ def test_the_embedded_checkpoint_says_what_its_entry_has_it_say(run, folder):
     assert len(out.splitlines()) <= 40
 
 
+def test_what_is_read_from_the_map_is_told_beside_the_words(run):
+    code, out, _ = run("checkpoints", "--verify", "tiny", "--device", "cpu")
+    assert code == 0
+    assert "style marker, wording tags, few pixels and grids in style dense" in out
+
+
 def test_a_wrong_wording_is_exit_code_1_with_both_texts(run, folder, monkeypatch):
     wrong = FORMS["tags"].template.replace("is around", "is about")
     monkeypatch.setitem(FORMS, "tags", AnswerForm(wrong))

@@ -102,9 +102,10 @@ def test_every_weight_that_is_read_is_told(checkpoints):
     assert set(calls) == set(model.state_dict())
 
 
-def test_a_question_on_the_command_line_warns_of_nothing(image_file):
+@pytest.mark.parametrize("style", [(), ("--style", "marker")], ids=["the default", "marker"])
+def test_a_question_on_the_command_line_warns_of_nothing(image_file, style):
     """Two lines of FutureWarning on every `depthlm ask` would be the first that a user sees."""
-    arguments = ["ask", image_file, "--fx", "60", "--at", "32,24", "--device", "cpu"]
+    arguments = ["ask", image_file, "--fx", "60", "--at", "32,24", "--device", "cpu", *style]
     done = subprocess.run(
         [sys.executable, "-m", "depthlm_ros", *arguments],
         check=False,

@@ -23,9 +23,9 @@ def test_clouds_their_costs_and_queries_beside_them_are_told_as_table_and_json(c
     assert (content["checkpoint"], content["stride"]) == ("tiny", 4)
     rows = {row["what"].strip(): row for row in content["rows"]}
     between = "between two clouds of 320 x 180 points"
-    order = ["query, no clouds", between, "processor time of a cloud, the node"]
+    order = ["query in style dense, no clouds", between, "processor time of a cloud, the node"]
     assert [row["what"] for row in content["rows"]][:3] == order
-    assert rows["query beside the clouds"]["n"] == 1
+    assert rows["query in style dense beside the clouds"]["n"] == 1
     assert content["rows"][1]["n"] == 4 and content["rows"][1]["goal"].startswith("5 a second: ")
     whole = rows["processor time of a cloud, the node"]["processor_ms"]
     costs = {name: row["processor_ms"] for name, row in rows.items() if "processor_ms" in row}

@@ -69,7 +69,7 @@ def test_the_node_starts_without_its_server_and_answers_once_it_is_there(node_pr
 
 
 def test_grids_are_asked_in_a_style_that_servers_take(node_process, make_robot):
-    """The checkpoint's own way is position style: the log and the status say what is done."""
+    """The checkpoint's own way is the map: the log and the status say what is done."""
     with Answering(answer()) as server:
         child = node_process(*remote(server.url, **{"grid.rate": "20.0", **ONE}))
         robot = make_robot()
@@ -84,7 +84,7 @@ def test_grids_are_asked_in_a_style_that_servers_take(node_process, make_robot):
         assert np.isfinite(np.frombuffer(clouds[-1].data, np.float32)[:3]).all()  # x, y, z
         robot.wait(lambda: statuses and values(statuses[-1])["grid style"] == "coordinates")
         assert values(statuses[-1])["style"] == "marker"
-        assert "grid.style is coordinates" in child.output()
+        assert "style is marker and grid.style is coordinates" in child.output()
 
 
 def test_a_grid_style_that_servers_do_not_take_is_refused_with_what_to_set(

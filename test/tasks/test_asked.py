@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 from depthlm_ros.answer import parse
 from depthlm_ros.predict import AskingPredictor, load_predictor
 from depthlm_ros.tasks import TASKS
-from depthlm_ros.tasks.evaluation import asked
+from depthlm_ros.tasks.evaluation import asked, evaluate_task
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,13 @@ def test_an_engine_takes_every_task_in_every_style(tiny, records, pairs, task):
         if (task, style) != ("points", "position"):
             item = TASKS[task].item(record, tiny.checkpoint, np.random.default_rng(0), style)
             assert TASKS[task].judge(asked(tiny, item), item.truth)["answered"] in (0, 1)
+
+
+@pytest.mark.parametrize("task", ["axis", "points"])
+def test_a_task_is_asked_in_words_where_pixels_are_read_from_the_map(tiny, records, task):
+    assert tiny.checkpoint.style == "dense"
+    found = evaluate_task(TASKS[task], list(records)[:1], tiny)
+    assert (found.style, found.questions) == ("marker", 1)
 
 
 @pytest.mark.parametrize("style", ["marker", "coordinates", "position"])

@@ -52,11 +52,12 @@ def test_the_mean_of_the_newest_whole_steps_answers_as_a_checkpoint(run, tmp_pat
     assert {(out / name).stat().st_mode for name in FILES} == {
         (out / "config.json").stat().st_mode
     }
-    answer, known = (
-        load_predictor(str(folder), warm_up=False).ranges(shot().frame, [(65, 50)]).distance_m
-        for folder in (out, TINY)
-    )
-    np.testing.assert_allclose(answer, known, rtol=0.02)
+    mean, whole = (load_predictor(str(folder), warm_up=False) for folder in (out, TINY))
+    for style in ("marker", "dense"):
+        answer, known = (
+            made.ranges(shot().frame, [(65, 50)], style=style).distance_m for made in (mean, whole)
+        )
+        np.testing.assert_allclose(answer, known, rtol=0.02)
 
 
 def test_runs_are_averaged_with_each_other(run, tmp_path):

@@ -73,11 +73,11 @@ def test_the_embedded_checkpoint_answers_the_same_after_it(tmp_path, shot):
     out = grow(TINY, tmp_path / "deep", 12)
     assert json.loads((out / "config.json").read_text())["vision_config"]["depth"] == 12
     frame, pixels = shot().frame, [(20, 15), (65, 50), (100, 80)]
-    before, after = (
-        load_predictor(str(folder), warm_up=False).ranges(frame, pixels) for folder in (TINY, out)
-    )
-    np.testing.assert_allclose(after.distance_m, before.distance_m, rtol=1e-4)
-    np.testing.assert_allclose(after.upper_m, before.upper_m, rtol=1e-4)
+    one, other = (load_predictor(str(folder), warm_up=False) for folder in (TINY, out))
+    for style in ("marker", "dense"):
+        before, after = (made.ranges(frame, pixels, style=style) for made in (one, other))
+        np.testing.assert_allclose(after.distance_m, before.distance_m, rtol=1e-4)
+        np.testing.assert_allclose(after.upper_m, before.upper_m, rtol=1e-4)
 
 
 def test_everything_but_weights_and_config_is_taken_over_byte_for_byte(tmp_path):

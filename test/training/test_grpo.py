@@ -87,6 +87,8 @@ def test_the_folder_answers_in_the_predictor_as_its_base_does(finished):
     row = from_folder(finished)
     assert (row.wording, row.focal_px) == (from_folder(TINY).wording, from_folder(TINY).focal_px)
     assert row.calibration == {}
+    # Its base reads from the map of a head that was made for other states.
+    assert (row.head, row.style, row.grid_style) == (None, "marker", "position")
     for name in ("tokenizer.json", "preprocessor_config.json", "tokenizer_config.json"):
         assert (finished / name).read_bytes() == (TINY / name).read_bytes()
     ranges = load_predictor(str(finished), warm_up=False).ranges(shot(9).frame, [(60, 40)])
@@ -181,7 +183,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_end(finished, config, tmp_path
 
 def test_a_group_reads_its_image_once(config):
     parts = load_parts(from_folder(TINY))
-    mixture = lessons(config.data, ["distance"], parts.checkpoint, 1, 4)
+    mixture = lessons(config.data, ["distance"], parts.checkpoint, 1, 4, "marker")
     rollouts = Rollouts(mixture, parts, 4)
     table = rollouts.dataset()
     rows = [table[0] for _ in range(3)]
@@ -217,7 +219,7 @@ def test_the_processor_makes_what_the_engines_make():
 def test_a_view_that_would_be_resized_again_is_refused(config, tmp_path):
     parts = load_parts(from_folder(TINY))
     parts.vision.processor.size["longest_edge"] = 64 * 64
-    mixture = lessons(config.data, ["distance"], parts.checkpoint, 1, 1)
+    mixture = lessons(config.data, ["distance"], parts.checkpoint, 1, 1, "marker")
     with pytest.raises(EngineError, match="longest_edge"):
         Rollouts(mixture, parts).dataset()[0]
 

@@ -45,9 +45,11 @@ OFTEN = 2.0, 6.0  # images between two queries
 
 @dataclass(frozen=True)
 class Setting:
-    """What was measured where. load_before: processes that kept the machine busy before."""
+    """What was measured where. style: of the queries. load_before: processes that kept the machine
+    busy before."""
 
     checkpoint: str
+    style: str
     width: int = WIDTH
     height: int = HEIGHT
     images_hz: float = IMAGES_HZ
@@ -71,13 +73,14 @@ def measured(times, checkpoint="tiny", device="auto"):
         )
     setting = Setting(
         checkpoint=found.name,
+        style=found.style,
         load_before=os.getloadavg()[0],
         middleware=rclpy.get_rmw_implementation_identifier(),
     )
-    return setting, _rows(times, {"checkpoint": checkpoint, "device": device})
+    return setting, _rows(times, found.style, {"checkpoint": checkpoint, "device": device})
 
 
-def _rows(times, parameters):
+def _rows(times, style, parameters):
     with contextlib.ExitStack() as stack:
         stack.enter_context(environment(stack.enter_context(private_graph())))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -89,7 +92,7 @@ def _rows(times, parameters):
             robot(folder, OTHER_FOCAL_PX, "bench_clouds_node", options, given)
         )
         few = max(times // 4, 1)
-        yield latency("query, no clouds", _queries(client, few))
+        yield latency(f"query in style {style}, no clouds", _queries(client, few))
         came = []
         client.listen(PointCloud2, "points", lambda cloud: came.append((time.monotonic(), cloud)))
         _wait(client, came, SETTLING)
@@ -100,7 +103,7 @@ def _rows(times, parameters):
         yield pace(came)
         yield from _costs(before, after)
         del came[:]
-        yield latency("query beside the clouds", _queries(client, few))
+        yield latency(f"query in style {style} beside the clouds", _queries(client, few))
         if len(came) > 1:
             yield pace(came)
 

@@ -4,6 +4,7 @@
 import json
 import ssl
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -229,16 +230,24 @@ def test_position_style_is_refused_with_the_reason(station, remote, tiny, view):
         AskingPredictor(engine, tiny).ranges(view.frame, [(100, 100)], style="position")
 
 
-def test_grids_are_asked_in_a_style_that_servers_take(station, run, caplog):
-    """The checkpoint's own way is position style."""
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        (("dense", "dense"), "style is marker and grid.style is coordinates"),
+        (("marker", "position"), "grid.style is coordinates"),
+    ],
+)
+def test_it_is_asked_in_styles_that_servers_take(station, run, tiny, caplog, own, told):
+    """The checkpoint's own way is the map, or position style for grids; one line says so."""
     from depthlm_ros.predict import load_predictor
 
-    predictor = load_predictor("tiny", "remote", urls=[station.url])
+    entry = replace(tiny, style=own[0], grid_style=own[1])
+    predictor = load_predictor(entry, "remote", urls=[station.url])
     predictor.close()
     assert predictor.checkpoint.style == "marker"
     assert predictor.checkpoint.grid_style == "coordinates"
-    (message,) = [r.getMessage() for r in caplog.records if "position" in r.getMessage()]
-    assert "grid.style is coordinates" in message
+    (message,) = [r.getMessage() for r in caplog.records if "style" in r.getMessage()]
+    assert message.startswith(f"{told} where checkpoint 'tiny' has {own[1]}, ")
 
 
 @pytest.mark.parametrize("style", ["position", "dense"])
