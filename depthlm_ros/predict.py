@@ -284,7 +284,7 @@ def _asking(
 
 
 # engine -> (Checkpoint, warm_up=, progress=, **options) -> Predictor. A predictor that is added
-# here can be named wherever an engine can.
+# here can be named wherever an engine can, and is asked in styles of questions alone.
 PREDICTORS: dict[str, Callable[..., Predictor]] = {
     name: partial(_asking, name) for name in ENGINES
 }
