@@ -59,7 +59,7 @@ def test_the_node_starts_without_its_server_and_answers_once_it_is_there(node_pr
     )
     with Answering(answer(), port):
         response = robot.wait(lambda: answered(robot), 120)
-        # `depthlm ask` with the engine local says the same of this grey image.
+        # `depthlm ask --style coordinates` with the engine local says the same of this grey image.
         assert response.answers.distance[0] == pytest.approx(0.45666, abs=1e-4)
         assert response.answers.lower[0] < response.answers.distance[0] < response.answers.upper[0]
         robot.wait(lambda: statuses[-1].level == DiagnosticStatus.OK)
