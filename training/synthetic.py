@@ -8,8 +8,8 @@
     python -m training.synthetic recording --out drive --count 480 --focal-error 1.3
 
 Worlds: "boxes" and "road" (open roads and yards, to 60 m) need nothing; "furnished", "near" (its
-furniture from 0.3 to 1.3 m) and "low" (its rooms from 0.06 to 0.5 m above the floor) need embreex
-and training.scenes.assets.
+furniture from 0.3 to 1.3 m), "low" (its rooms from 0.06 to 0.5 m above the floor) and "things"
+(scanned ones on a table or the floor, from 0.3 to 1.3 m) need embreex and training.scenes.assets.
 The splits draw from disjoint sequences of random numbers; the furnished world's "unseen" is made
 of furniture and images that its other splits never use, its "wider" has higher rooms and cameras
 that look up, or at one thing from nearby.
@@ -43,6 +43,7 @@ WORLDS = {
     "furnished": ("train", "heldout", "unseen", "wider"),
     "near": tuple(SPLITS),
     "low": tuple(SPLITS),
+    "things": tuple(SPLITS),
 }
 DEMO_SEED = 1001728
 
@@ -82,6 +83,10 @@ def drawer(world="boxes", assets=None):
         from training.scenes.low import low_shot
 
         return partial(_of_split, partial(low_shot, assets))
+    if world == "things":
+        from training.scenes.things import things_shot
+
+        return partial(_of_split, partial(things_shot, assets))
     from training.scenes.furnished.views import furnished_shot
 
     return partial(furnished_shot, assets)

@@ -7,7 +7,8 @@
         --from sweethome3d-furniture_*.deb miniworld-*.whl
 
 Takes .deb files, .sh3f and .jar libraries, wheels, and folders that hold any of them. Leaves out
-what is neither public domain, CC BY nor Apache-2.0 unless asked, and counts it.
+what is neither public domain, CC BY nor Apache-2.0 unless asked, and counts it. With --scans also
+scanned things, such as the folder `ycb` of elpis-lab/YCB_Dataset: the world "things" shows them.
 """
 
 from collections import Counter
@@ -17,14 +18,16 @@ from training.run.commands import errors_told, parser_of
 from training.scenes.assets.collection import Collection
 from training.scenes.assets.images import material_images
 from training.scenes.assets.libraries import FREE, entries, libraries
+from training.scenes.assets.scans import scans
 from training.scenes.assets.wavefront import read_model
 
 MOST_FACES = 30_000
 
 
-def build(sources, out: Path, everything=False):
+def build(sources, out: Path, everything=False, scanned=()):
     """Write models.npz and models.json into `out`; returns the Collection and the counts.
 
+    scanned: folders of scans, whose licence nothing here tells.
     The counts are by (library, licence, "used" | "left out" | "too fine or empty").
     """
     kept, counts = Collection(), Counter()
@@ -35,6 +38,10 @@ def build(sources, out: Path, everything=False):
             for found in material_images(library):
                 counts[name, found.licence, "used"] += 1
                 kept.add_image(name, found)
+    for folder in scanned:
+        for entry, model in scans(folder):
+            kept.add_model(folder.name, entry, model)
+            counts[folder.name, entry["licence"], "used"] += 1
     kept.write(out)
     return kept, counts
 
@@ -58,9 +65,17 @@ def main(arguments=None):
     parser.add_argument(
         "--everything", action="store_true", help="also what is not CC0, CC BY or Apache-2.0"
     )
+    parser.add_argument(
+        "--scans",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="folders of scanned things (each a folder with textured.obj); see to their licence",
+    )
     given = parser.parse_args(arguments)
     with errors_told("training.scenes.assets"):
-        kept, counts = build(given.sources, given.out, given.everything)
+        kept, counts = build(given.sources, given.out, given.everything, given.scans)
         for (name, licence, use), count in sorted(counts.items()):
             print(f"{count:5d}  {use:18s} {name}: {licence}")
         print(

@@ -41,14 +41,14 @@ class Material(NamedTuple):
     texture: np.ndarray | None = None
 
 
-def read_model(library, entry: dict) -> Model:
+def read_model(library, entry: dict, largest_texture_px=MAX_TEXTURE_PX) -> Model:
     """The model of a catalogue entry; surfaces that one sees through are left out."""
     path = entry["model"].lstrip("/")
     mesh = Mesh.read(library.read(path).decode("latin1"))
     folder = posixpath.dirname(path)
     table = {}
     for file in mesh.files:
-        table |= read_materials(library, posixpath.join(folder, file))
+        table |= read_materials(library, posixpath.join(folder, file), largest_texture_px)
     materials = [table.get(name, Material()) for name in mesh.names]
     least = SEE_THROUGH_PANES if entry["category"].startswith("Doors") else SEE_THROUGH
     whole = _turned(mesh, entry)
@@ -135,7 +135,7 @@ def _corner(text, counts):
     return [n - 1 if n >= 0 else n + count for n, count in zip(numbers, counts, strict=True)]
 
 
-def read_materials(library, path) -> dict:
+def read_materials(library, path, largest_texture_px=MAX_TEXTURE_PX) -> dict:
     """name -> Material of an MTL file of the library; none where the file is missing."""
     table, name = {}, ""
     lines = library.read(path).decode("latin1").splitlines() if path in library.namelist() else []
@@ -151,13 +151,13 @@ def read_materials(library, path) -> dict:
             table[name] = table[name]._replace(colour=colour)
         elif name and word == "map_Kd":
             file = posixpath.join(posixpath.dirname(path), rest.split()[-1].replace("\\", "/"))
-            texture = read_texture(library, posixpath.normpath(file))
+            texture = read_texture(library, posixpath.normpath(file), largest_texture_px)
             table[name] = table[name]._replace(texture=texture)
     return table
 
 
-def read_texture(library, path):
-    """An image of a library as (H, W, 4) uint8 RGBA, MAX_TEXTURE_PX wide at most, or None."""
+def read_texture(library, path, largest_px=MAX_TEXTURE_PX):
+    """An image of a library as (H, W, 4) uint8 RGBA, largest_px wide at most, or None."""
     if path not in library.namelist():
         return None
     raw = np.frombuffer(library.read(path), np.uint8)
@@ -168,6 +168,6 @@ def read_texture(library, path):
         image = (image >> 8).astype(np.uint8)
     code = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
     image = cv2.cvtColor(image, code[1 if image.ndim == 2 else image.shape[2]])
-    scale = min(1, MAX_TEXTURE_PX / max(image.shape[:2]))
+    scale = min(1, largest_px / max(image.shape[:2]))
     size = [max(1, round(n * scale)) for n in image.shape[1::-1]]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -39,13 +39,17 @@ def books(build: Builder, x0, x1, z, room, deep):
     return [boxes(low, high, rng.choice(colours, len(ends)))]
 
 
-def spread(build: Builder, x0, x1, y0, y1, z, count, role="small", most=0.6):
-    """Things standing on a surface, apart from each other."""
+def spread(
+    build: Builder, x0, x1, y0, y1, z, count, role="small", most=0.6, most_faces=3_000, lying=0.0
+):
+    """Things on a surface, apart from each other; lying: the share that lies on a side."""
     rng, taken, found = build.rng, [], []
     for _ in range(count):
-        piece = build.thing(role, most_faces=3_000)
+        piece = build.thing(role, most_faces=most_faces)
         if piece is None:
             return found
+        if lying and rng.random() < lying:
+            piece = piece.tipped()
         low, high = piece.extent()
         half = max(*(high - low)[:2]) / 2
         if high[2] > most or min(x1 - x0, y1 - y0) < 2 * half + 1e-3:

@@ -43,6 +43,13 @@ class Piece:
         normals = np.round(self.normals @ turn).astype(np.int8) if yaw else self.normals
         return replace(self, corners=corners, normals=normals)
 
+    def tipped(self) -> "Piece":
+        """Fallen on its back: what was up is away; it lies on z = 0."""
+        x, y, z = np.moveaxis(self.corners, 2, 0)
+        a, b, c = np.moveaxis(self.normals, 2, 0)
+        corners = np.stack([x, -z, y - y.min()], 2)
+        return replace(self, corners=corners, normals=np.stack([a, -c, b], 2))
+
     def scaled(self, factors) -> "Piece":
         """Larger or smaller along x, y and z."""
         return replace(self, corners=self.corners * np.asarray(factors, np.float32))
