@@ -249,6 +249,15 @@ def test_what_is_rendered_is_what_the_renderer_draws_and_held_out_is_its_own_spl
         assert np.array_equal(found.frame.image, synthetic.shot(3, split).frame.image)
 
 
+def test_what_is_rendered_follows_what_the_assets_hold(tmp_path):
+    assert set(render.SHARES) | {render.REAL} == set(Recipe().sources)
+    assert sum(render.SHARES.values()) == pytest.approx(1)
+    assert render.sources_of("") == ["boxes", "road"]
+    for category, lacking in (("Living room", {"things"}), ("Scans", set())):
+        (tmp_path / "models.json").write_text(json.dumps({"models": [{"category": category}]}))
+        assert set(render.sources_of(tmp_path)) == set(render.SHARES) - lacking
+
+
 def test_records_with_depth_images_are_split_by_blocks(tmp_path):
     import cv2
 

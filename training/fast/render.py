@@ -28,6 +28,7 @@ from depthlm_ros.errors import InputError
 from training.data.blocks import divided, number_of
 from training.data.shards import Shot
 from training.run.commands import errors_told, parser_of
+from training.scenes.assets.scans import CATEGORY
 from training.scenes.furnished.library import table_of
 from training.synthetic import deaf_to_interrupts, drawer, on_cores
 
@@ -35,8 +36,17 @@ STORED_PX = 250.0  # focal length of the stored images: views at 200 px, zoomed 
 CANVAS = 320, 432  # height, width
 CHUNK = 32
 LARGEST_M = 80.0
-# Share of what the workers render, by source; the furnished world's need assets.
-SHARES = {"furnished": 0.33, "wider": 0.2, "near": 0.2, "boxes": 0.07, "road": 0.2}
+# Share of what the workers render, by source.
+SHARES = {
+    "furnished": 0.28,
+    "wider": 0.18,
+    "near": 0.14,
+    "low": 0.08,
+    "things": 0.12,
+    "boxes": 0.05,
+    "road": 0.15,
+}
+WITHOUT_ASSETS = "boxes", "road"
 REAL = "real"  # the source that records are
 
 
@@ -44,6 +54,14 @@ def drawn(source, assets, seed, held_out=False) -> Shot:
     """The image of a source with this number; "wider" is a split of the furnished world."""
     world, split = ("furnished", source) if source == "wider" else (source, "train")
     return drawer(world, assets or None)(seed, "heldout" if held_out else split)
+
+
+def sources_of(assets) -> list[str]:
+    """The sources that can be rendered from a folder of assets, or from none."""
+    if not assets:
+        return list(WITHOUT_ASSETS)
+    has_scans = any(model["category"] == CATEGORY for model in table_of(assets)["models"])
+    return [source for source in SHARES if has_scans or source != "things"]
 
 
 def stored(shot) -> tuple:
@@ -88,7 +106,7 @@ def work(out, assets, number, workers, count) -> None:
 def render_chunks(out, assets, number, workers, count) -> None:
     """See work()."""
     begun_by = multiprocessing.parent_process()
-    sources = [s for s in SHARES if assets or s in ("boxes", "road")]
+    sources = sources_of(assets)
     for source in sources[number::workers]:
         held_out_chunk(out, assets, source)
     shares = np.array([SHARES[s] for s in sources])
