@@ -55,3 +55,15 @@ def test_black_stays_dark_and_white_bright():
     for level in (0, 255):
         image = np.full((20, 20, 3), level, np.uint8)
         assert all(abs(look.mean() - level) < 100 for look in looks(image))
+
+
+def test_one_in_five_comes_from_an_unsteady_camera_and_its_edges_stay_where_they_are():
+    step = np.full((48, 320, 3), 60, np.uint8)
+    step[:, 160:] = 180
+    smeared = 0
+    for look in looks(step, 200):
+        row = look.astype(float).mean((0, 2))
+        rise = (row[140:181] - row[130]) / (row[190] - row[130])
+        smeared += rise[24] - rise[16] < 0.9  # over eight columns
+        assert abs(np.interp(0.5, np.maximum.accumulate(rise), np.arange(140, 181)) - 159.5) < 1.5
+    assert 15 <= smeared <= 55
