@@ -370,7 +370,7 @@ class SftConfig(RunConfig):
     checkpoint: the checkpoint entry that goes into depthlm.json.
     shape: of a new model.
     crop: sizes that views are cut to.
-    vary: mirror, and change light, colours and sharpness.
+    vary: mirror, and change light, colours and sharpness, see training/data/colours.py.
     zoom: half of the images are taken for larger or smaller views by a factor between these two,
         and what they show for as many times nearer.
     loss_on: "all" trains the question's words too, as DepthLM did.
