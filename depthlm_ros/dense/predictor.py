@@ -118,12 +118,14 @@ class DensePredictor(AskingPredictor):
         view = self.checkpoint.view(frame)
         token, camera = self.engine.limits.token, view.camera
         if min(camera.width, camera.height) < token:
+            others = self.checkpoint.spoken()
+            instead = f", or ask in style {others[0]}" if others else ""
             raise CameraError(
                 f"at {self.checkpoint.focal_px:g} px this {frame.camera.width} x"
                 f" {frame.camera.height} image with fx = {frame.camera.fx:g} becomes a view of"
                 f" {camera.width} x {camera.height}, smaller than the {token} x {token} px of one"
-                " image token, of which no map can be made: check the intrinsics, or give a larger"
-                " part of the image"
+                " image token, of which no map can be made: check the intrinsics, give a larger"
+                f" part of the image{instead}"
             )
         return self._views(frame)
 

@@ -369,7 +369,7 @@ def test_a_head_that_does_not_say_how_sure_it_is_gives_no_interval(predictor):
 
 def test_a_view_smaller_than_an_image_token_is_refused(predictor):
     for call in (predictor.map, lambda frame: predictor.ranges(frame, [(3, 3)], style="dense")):
-        with pytest.raises(CameraError):
+        with pytest.raises(CameraError, match="style position"):
             call(frame_of(96, 64, 900.0))  # becomes 10 x 7, a token has 16
     assert predictor.map(frame_of(96, 96, 590.0)).distance_m.shape == (96, 96)  # 16 x 16
 
