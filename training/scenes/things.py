@@ -59,11 +59,11 @@ def laid_out(rng, models: Library) -> tuple[str, Builder]:
     on_floor = rng.random() < ON_FLOOR
     x, deep = rng.uniform(0.4, 1.3), rng.uniform(0.6, 1.4)
     group, top = ([], 0.0) if on_floor else table(build, x, deep)
-    lying = things(build, x, deep, top)
+    shown = things(build, x, deep, top)
     centre = (build.area[:2] + build.area[2:]) / 2 + rng.uniform(-0.6, 0.6, 2)
     yaw, reach = rng.uniform(-3, 3), np.hypot(x, deep)
     build.keep_clear(*centre - reach, *centre + reach)
-    put = [build.add(piece.moved(0, -deep / 2), *centre, 0, yaw) for piece in group + lying]
+    put = [build.add(piece.moved(0, -deep / 2), *centre, 0, yaw) for piece in group + shown]
     layouts.furnish(build, rng.uniform(0.2, 1.2))
     pictures(build, holes, rng.integers(0, 7))
     lights(build)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.errors import InputError
-from training.scenes.assets.wavefront import Mesh, read_model
+from training.scenes.assets.wavefront import read_model
 
 MESH = "textured.obj"
 CATEGORY = "Scans"
@@ -43,10 +43,6 @@ def scans(folder: Path):
     if not meshes:
         raise InputError(f"no folder below {folder} holds a {MESH}")
     for mesh in meshes:
-        points = Mesh.read(mesh.read_text("latin1"))
-        if not len(points.faces):
-            raise InputError(f"{mesh} has no triangle")
-        size = 100 * np.ptp(points.points[points.faces[:, :3]].reshape(-1, 3), 0)
         name = mesh.parent.name
         entry = {
             "id": f"{folder.name}/{name}",
@@ -55,6 +51,9 @@ def scans(folder: Path):
             "licence": UNREAD,
             "model": MESH,
             "modelRotation": Z_UP,
-            **dict(zip(("width", "depth", "height"), size, strict=True)),
         }
-        yield entry, read_model(FolderLibrary(mesh.parent), entry, LARGEST_TEXTURE_PX)
+        model = read_model(FolderLibrary(mesh.parent), entry, LARGEST_TEXTURE_PX)
+        if not len(model.corners):
+            raise InputError(f"{mesh} has no triangle")
+        size = 100 * np.ptp(model.corners.reshape(-1, 3), 0)
+        yield entry | dict(zip(("width", "depth", "height"), size, strict=True)), model

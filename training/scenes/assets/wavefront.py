@@ -68,11 +68,13 @@ def _turned(mesh, entry):
 
 
 def _fitted(corners, entry):
-    """Corners scaled to the catalogue's centimetres: x mirrored, y from the back, z up."""
+    """Corners scaled to the catalogue's centimetres, or in their own metres where it tells none:
+    x mirrored, y from the back, z up."""
     if not len(corners):
         return corners
     low, high = corners.min((0, 1)), corners.max((0, 1))
-    size = np.array([float(entry[k]) for k in ("width", "height", "depth")]) / 100
+    told = [float(entry[k]) / 100 for k in ("width", "height", "depth") if k in entry]
+    size = np.array(told) if told else high - low
     x, up, away = np.moveaxis((corners - low) / np.maximum(high - low, 1e-6) * size, 2, 0)
     return np.stack([size[0] / 2 - x, away, up], 2)
 

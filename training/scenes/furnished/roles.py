@@ -7,6 +7,8 @@ A model may have several roles. Knows nothing about rooms.
 import re
 from typing import NamedTuple
 
+from training.scenes.assets.scans import CATEGORY as SCANS
+
 
 class Role(NamedTuple):
     """Patterns of the category and of the lower-case name, lowest and highest height (m)."""
@@ -102,11 +104,10 @@ ROLES = [
         ("carton", "Miscellaneous", r"box|crate|barrel|suitcase|basket|pallet|trunck", 0.1, 0.95),
         ("screen", "Living|Office", r"^tv|imac|flat tv", 0.3, 0.85),
         ("gadget", "Office|Living|Miscellaneous", _GADGET, 0.02, 0.6),
-        ("scan", "Scans", "", 0, 0.6),
+        ("scan", SCANS, "", 0, 0.6),
     )
 ]
 _NOT_INDOORS = "Exterior|Vehicles|Staircases"
-_OF_THEIR_OWN_WORLD = "Scans"  # so that the others are the same with and without them
 _NOT_SMALL = (
     r"door|window|switch|plug|socket|radiator|spotlight|light source|rug|carpet|hood"
     r"|railing"
@@ -121,6 +122,7 @@ def is_small(model: dict) -> bool:
         and 0.015 < high < 0.6
         and model["elevation"] == 0
         and model["movable"]
-        and not re.search(f"{_NOT_INDOORS}|{_OF_THEIR_OWN_WORLD}", model["category"])
+        and model["category"] != SCANS  # other worlds are the same with and without them
+        and not re.search(_NOT_INDOORS, model["category"])
         and not re.search(_NOT_SMALL, model["name"].lower())
     )
