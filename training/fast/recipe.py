@@ -17,13 +17,13 @@ SIZES = {
 }
 SOURCES = {
     "real": 0.14,
-    "furnished": 0.27,
-    "wider": 0.19,
-    "near": 0.15,
-    "low": 0.08,  # since the embedded checkpoint was made
-    "things": 0.12,  # likewise
-    "boxes": 0.07,
-    "road": 0.18,
+    "furnished": 0.23,
+    "wider": 0.16,
+    "near": 0.12,
+    "low": 0.06,
+    "things": 0.09,
+    "boxes": 0.05,
+    "road": 0.15,
 }
 ASKED = (
     (0.5, ("marker", "position", "position", "coordinates")),
@@ -34,7 +34,8 @@ WEIGHTS = {"text": 0.25, "dense": 2.5, "locate": 1.0}
 
 @dataclass(frozen=True)
 class Recipe:
-    """The defaults are those of the embedded checkpoint, but for two worlds.
+    """The defaults are those of the embedded checkpoint, but for the worlds low and things, which
+    it was not shown.
 
     sizes: (height, width) in pixels of a view at a focal length of 200 px -> share of the batches.
     sources: share of a batch's images, by where they come from; what is not in the pool is shared
