@@ -7,11 +7,11 @@ published models have theirs here.
 
 import json
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import inf, sqrt
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
@@ -25,6 +25,7 @@ from depthlm_ros.errors import CheckpointError, UnsupportedError
 from depthlm_ros.question import STYLES, WORDINGS, PointingStyle
 from depthlm_ros.view import AXES, TRAINED_VIEW, Frame, View, unify_focal
 
+Kept = TypeVar("Kept")
 ROW_FILE = "depthlm.json"
 AVERAGES = ("mirror",)  # see predict.load_predictor
 OVER = "+"  # between a style and its average in the key of a calibration
@@ -326,14 +327,14 @@ def with_head(checkpoint: Checkpoint, head: HeadSpec) -> Checkpoint:
 
 def without_head(checkpoint: Checkpoint) -> Checkpoint:
     """The entry of the same model without its dense head: what was read from maps is asked."""
-    average = {style: over for style, over in checkpoint.average.items() if style != DENSE}
-    calibration = {
-        key: found
-        for key, found in checkpoint.calibration.items()
-        if key.partition(OVER)[0] != DENSE
-    }
+    average, calibration = of_questions(checkpoint.average), of_questions(checkpoint.calibration)
     asking = checkpoint.speaking()
     return replace(asking, head=None, average=average, calibration=calibration)
+
+
+def of_questions(kept: Mapping[str, Kept]) -> dict[str, Kept]:
+    """What is kept by style, plain or averaged, without what is of a dense head."""
+    return {key: one for key, one in kept.items() if key.partition(OVER)[0] != DENSE}
 
 
 def find_checkpoint(name: str, entry: str = "", weights: bool = True) -> Checkpoint:

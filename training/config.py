@@ -18,12 +18,12 @@ from pydantic.dataclasses import dataclass
 
 from depthlm_ros.checkpoints import (
     DENSE,
-    OVER,
     Checkpoint,
     Count,
     Natural,
     Rate,
     from_folder,
+    of_questions,
     with_head,
     without_head,
 )
@@ -538,8 +538,7 @@ class DenseConfig(SftConfig):
         from training.run.base import find_base
 
         found = from_folder(find_base(self.base))
-        kept = {k: c for k, c in found.calibration.items() if k.partition(OVER)[0] != DENSE}
-        kept = kept if self.learns == "head" else {}
+        kept = of_questions(found.calibration) if self.learns == "head" else {}
         return with_head(replace(found, model=str(model), calibration=kept), self.head.spec())
 
     def method(self) -> list:

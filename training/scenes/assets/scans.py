@@ -15,7 +15,7 @@ from training.scenes.assets.wavefront import read_model
 MESH = "textured.obj"
 CATEGORY = "Scans"
 LARGEST_TEXTURE_PX = 512  # one image shows all sides of a thing, in pieces
-UNREAD = "not read; whoever gives a folder knows it"  # as no file of it tells
+UNREAD = "licence not read, see the folder's own"
 Z_UP = "1 0 0 0 0 1 0 -1 0"  # turned into the y up of catalogues
 
 
