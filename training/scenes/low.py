@@ -16,7 +16,9 @@ from training.scenes.furnished.views import (
     VIEWS,
     first_usable,
     looked_at,
+    place,
     place_of,
+    reach,
 )
 from training.scenes.near import arm_camera, is_clear
 
@@ -31,7 +33,7 @@ def low_shot(assets, seed: int) -> Shot:
 
     def place_at(attempt):
         key = (KEY, seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
-        kind, *rest = place_of(str(assets), key, "train")
+        kind, *rest = place_of(str(assets), key, place)
         return f"low_{kind}", *rest
 
     def looking(rng, build, scene):
@@ -53,8 +55,5 @@ def driving(rng, build: Builder, scene: Scene) -> Pose | None:
 
 def is_worth_it(distance_m) -> bool:
     """Mostly of the room, hardly anything before the lens, and more than one bare wall."""
-    seen = distance_m[np.isfinite(distance_m)]
-    if len(seen) < 0.7 * distance_m.size:
-        return False
-    near, middle, far = np.percentile(seen, [10, 50, 90])
-    return bool(np.mean(seen < 0.15) < 0.01 and middle > 0.3 and far > 1.5 * near)
+    found = reach(distance_m, 0.15)
+    return found is not None and found[1] > 0.3 and found[2] > 1.5 * found[0]

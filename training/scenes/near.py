@@ -5,8 +5,6 @@ Places, models and light are those of furnished/views.py; only the cameras are n
 nothing about files of images.
 """
 
-from functools import lru_cache
-
 import numpy as np
 
 from depthlm_ros.camera import Camera
@@ -14,13 +12,20 @@ from training.data.shards import Shot
 from training.scenes.boxes.solids import Pose
 from training.scenes.furnished import layouts
 from training.scenes.furnished.builder import Builder
-from training.scenes.furnished.library import library
+from training.scenes.furnished.library import Library
 from training.scenes.furnished.meshes import Scene
-from training.scenes.furnished.views import VIEWS, first_usable, outside_of, place
+from training.scenes.furnished.views import (
+    VIEWS,
+    first_usable,
+    place,
+    place_of,
+    reach,
+)
 from training.scenes.lens import drawn_camera
 
 KEY = 5  # of this split's random numbers; furnished.views.SPLITS has the others
 SEEN = 0  # among them: models that training images show
+ATTEMPTS_A_PLACE = 10  # a camera this near finds something soon or not at all
 TABLES = 0.85  # share of the places that are made around a table
 
 
@@ -31,7 +36,8 @@ def near_shot(assets, seed: int) -> Shot:
     """
 
     def place_at(attempt):
-        kind, *rest = _place(str(assets), seed // VIEWS, attempt // 10)
+        key = (KEY, SEEN, seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
+        kind, *rest = place_of(str(assets), key, around)
         return f"near_{kind}", *rest
 
     def looking(rng, build, scene):
@@ -40,16 +46,11 @@ def near_shot(assets, seed: int) -> Shot:
     return first_usable(seed, (KEY, SEEN), place_at, looking, lambda _, found: is_near(found))
 
 
-@lru_cache(maxsize=2)
-def _place(assets, number, again):
-    """Kind, builder, scene, lamps and what is outside; ten numbers share a place."""
-    rng = np.random.default_rng([KEY, SEEN, number, again])
-    models = library(assets, False, False)
+def around(rng, models: Library) -> tuple[str, Builder]:
+    """The kind of place, and a furnished one, mostly a room around a table."""
     if rng.random() < TABLES:
-        kind, build = "table_top", layouts.table_top(rng, models)
-    else:
-        kind, build = place(rng, models)
-    return kind, build, *build.finished(), outside_of(rng)
+        return "table_top", layouts.table_top(rng, models)
+    return place(rng, models)
 
 
 def arm_camera(rng) -> Camera:
@@ -91,8 +92,5 @@ def is_clear(scene, pose) -> bool:
 
 def is_near(distance_m) -> bool:
     """Most of it within arm's reach or little beyond, nothing that fills the lens."""
-    seen = distance_m[np.isfinite(distance_m)]
-    if len(seen) < 0.7 * distance_m.size:
-        return False
-    low, middle, high = np.percentile(seen, [10, 50, 90])
-    return bool(np.mean(seen < 0.2) < 0.01 and 0.3 < middle < 1.6 and high > 1.25 * low)
+    found = reach(distance_m, 0.2)
+    return found is not None and 0.3 < found[1] < 1.6 and found[2] > 1.25 * found[0]

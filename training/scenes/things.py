@@ -6,19 +6,17 @@ scanned by on them, are what training.scenes.assets took with --scans. Knows not
 images.
 """
 
-from functools import lru_cache
-
 import numpy as np
 
 from depthlm_ros.errors import InputError
 from training.data.shards import Shot
 from training.scenes.furnished import fittings, layouts, patterns
 from training.scenes.furnished.builder import Builder
-from training.scenes.furnished.library import Library, library
+from training.scenes.furnished.library import Library
 from training.scenes.furnished.meshes import Piece, box, boxes
 from training.scenes.furnished.shell import lights, pictures
-from training.scenes.furnished.views import VIEWS, first_usable, outside_of
-from training.scenes.near import arm_camera, is_near, leaning
+from training.scenes.furnished.views import VIEWS, first_usable, place_of
+from training.scenes.near import ATTEMPTS_A_PLACE, arm_camera, is_near, leaning
 
 KEY = 7  # of its random numbers; furnished.views.SPLITS, near.KEY and low.KEY are the others
 ON_FLOOR = 0.25  # share of the places
@@ -33,7 +31,8 @@ def things_shot(assets, seed: int) -> Shot:
     """
 
     def place_at(attempt):
-        return _place(str(assets), seed // VIEWS, attempt // 10)
+        key = (KEY, seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
+        return place_of(str(assets), key, laid_out)
 
     def looking(rng, build, scene):
         return arm_camera(rng), leaning(rng, build, scene)
@@ -41,19 +40,13 @@ def things_shot(assets, seed: int) -> Shot:
     return first_usable(seed, (KEY,), place_at, looking, lambda _, found: is_near(found))
 
 
-@lru_cache(maxsize=2)
-def _place(assets, number, again):
-    """Kind, builder, scene, lamps and what is outside; ten numbers share a place."""
-    rng = np.random.default_rng([KEY, number, again])
-    models = library(assets, False)
-    if not models.has("scan"):
-        raise InputError(f"{assets} holds no scans; build it with --scans DIR beside --from")
-    kind, build = laid_out(rng, models)
-    return kind, build, *build.finished(), outside_of(rng)
-
-
 def laid_out(rng, models: Library) -> tuple[str, Builder]:
-    """The kind of place, and a furnished room with things in its middle, which cameras look at."""
+    """The kind of place, and a furnished room with things in its middle, which cameras look at.
+
+    Raises InputError where the models have no scan.
+    """
+    if not models.has("scan"):
+        raise InputError("the assets hold no scans; build them with --scans DIR beside --from")
     build, finish = layouts.started(rng, models, *rng.uniform(3, 8, 2), rng.uniform(2.4, 3.2))
     holes = layouts.closed(build, finish)
     on_floor = rng.random() < ON_FLOOR

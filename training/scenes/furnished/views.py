@@ -43,7 +43,7 @@ def furnished_shot(assets, seed: int, split: str = "train") -> Shot:
 
     def place_at(attempt):
         key = (SPLITS[split], seed // VIEWS, attempt // ATTEMPTS_A_PLACE)
-        return place_of(str(assets), key, split)
+        return place_of(str(assets), key, place, split)
 
     def looking(rng, build, scene):
         return random_camera(rng), standing(rng, build, scene, split == "wider")
@@ -76,10 +76,13 @@ def first_usable(seed: int, key: tuple, place_at, looking, is_usable) -> Shot:
 
 
 @lru_cache(maxsize=2)
-def place_of(folder, key, split):
-    """Kind, builder, scene, lamps and what is outside of the place with this key."""
+def place_of(folder: str, key: tuple, make, split: str = "train"):
+    """Kind, builder, scene, lamps and what is outside of the place with this key.
+
+    make: (rng, Library) -> (kind, furnished Builder).
+    """
     rng = np.random.default_rng(key)
-    kind, build = place(rng, library(folder, split == "unseen", split == "wider"))
+    kind, build = make(rng, library(folder, split == "unseen", split == "wider"))
     return kind, build, *build.finished(), outside_of(rng)
 
 
@@ -107,6 +110,16 @@ class Outside:
         column = (np.arctan2(rays[:, 1], rays[:, 0]) / (2 * np.pi) * 3 * wide).astype(int) % wide
         row = ((0.5 - rays[:, 2]) * high).astype(int).clip(0, high - 1)
         return self.image[row, column]
+
+
+def reach(distance_m, closest_m: float) -> tuple[float, float, float] | None:
+    """The near tenth, the middle and the far tenth of the distances (metres); None where less than
+    70 % of the image shows the place, or 1 % of that is nearer than `closest_m`."""
+    seen = distance_m[np.isfinite(distance_m)]
+    if len(seen) < 0.7 * distance_m.size or np.mean(seen < closest_m) >= 0.01:
+        return None
+    near, middle, far = np.percentile(seen, [10, 50, 90])
+    return near, middle, far
 
 
 def _inside(distance) -> bool:
