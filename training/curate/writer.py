@@ -203,7 +203,7 @@ def _limited(keys: Sequence[Key], limit: int) -> Sequence[Key]:
     """All, or `limit` of them from the first to the last."""
     if not limit or limit >= len(keys):
         return keys
-    return [keys[int(i)] for i in np.linspace(0, len(keys) - 1, limit).round()]
+    return [keys[i] for i in evenly_spread(len(keys), limit)]
 
 
 def _images(shards: Sequence[int], total: int) -> int:
