@@ -173,7 +173,8 @@ class QwenVision:
             levels = self.levels.numpy()
             channels = [levels[c][tiles[..., c, :, :]] for c in range(3)]
             return torch.from_numpy(np.stack(channels, -3))
-        return looked_up(self._levels_on(device), torch.from_numpy(tiles), device)
+        writable = np.require(tiles, requirements="W")  # else torch warns
+        return looked_up(self._levels_on(device), torch.from_numpy(writable), device)
 
     def _levels_on(self, device: torch.device) -> torch.Tensor:
         if self._levels_there is None or self._levels_there.device != device:
