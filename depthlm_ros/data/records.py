@@ -225,7 +225,8 @@ class RecordLines(Sequence):
             return self._parsed(read_object(line.text), folder, line.where)
         except RecordError:
             raise
-        except (ValueError, TypeError) as error:  # CameraError and JSON's own are ValueErrors
+        # CameraError and JSON's own are ValueErrors; a number may be too large for float or int.
+        except (ValueError, TypeError, OverflowError) as error:
             raise RecordError(f"{line.where}: {error}") from error
 
 
@@ -324,7 +325,7 @@ def read_object(text: str) -> dict:
     """The JSON object of a line; ValueError or TypeError where there is none."""
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for brackets in brackets
         raise ValueError(f"a record is a JSON object, and this is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise TypeError(f"a record is a JSON object, got {text.strip()[:40]}")
@@ -351,6 +352,8 @@ def read_intrinsics(intrinsics: Any) -> Camera:
     if not isinstance(intrinsics, list) or len(intrinsics) != 6:
         raise ValueError(f"intrinsics are [fx, fy, cx, cy, W, H], got {intrinsics}")
     fx, fy, cx, cy, width, height = (float(value) for value in intrinsics)
+    if not (width.is_integer() and height.is_integer()):  # neither are NaN and infinity
+        raise ValueError(f"W and H of intrinsics are whole pixels, got {width:g} and {height:g}")
     return Camera(int(width), int(height), fx, fy, cx, cy)
 
 
@@ -404,13 +407,16 @@ def _depth_image(content, folder) -> dict:
     if content.get("depth_path") is None:
         return {}
     size, unknown = content.get("depth_size"), content.get("depth_unknown")
+    masks = content.get("depth_masks") or []
+    if not isinstance(masks, list):
+        raise TypeError(f"depth_masks is a list of files, got {str(masks)[:80]}")
     return {
         "depth_path": named(folder, str(content["depth_path"])),
         "depth_scale": float(content.get("depth_scale", 1000.0)),
         "depth_unknown": None if unknown is None else float(unknown),
         "depth_format": content.get("depth_format") or "",
         "depth_size": None if size is None else tuple(int(length) for length in size),
-        "depth_masks": tuple(named(folder, str(n)) for n in content.get("depth_masks") or ()),
+        "depth_masks": tuple(named(folder, str(n)) for n in masks),
     }
 
 

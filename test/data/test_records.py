@@ -102,16 +102,26 @@ def refused(path, line):
         {"intrinsics": [50, 50, 32, 24]},
         {"intrinsics": {"fx": 1}},
         {"intrinsics": [0, 0, 32, 24, 64, 48]},
+        {"intrinsics": [50, 50, 32, 24, float("inf"), 48]},
+        {"intrinsics": [50, 50, 32, 24, 64.5, 48]},
+        {"pixel_coords": [[10**400, 20], [3, 4]]},
+        {"depth": [1.5, 10**400]},
+        {"depth_path": "d.png", "depth_size": [float("inf"), 48]},
+        {"depth_path": "d.png", "depth_masks": "m.png"},
         {"kind": "depth"},
         {"kind": None},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
 def test_a_wrong_entry_names_file_and_line(records_file, change):
     refused(records_file({}, change), 2)
 
 
-@pytest.mark.parametrize("line", ["{", "[1, 2]", "7", "null", '"image"', '{"image": "a.png"}'])
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[1, 2]", "7", "null", '"image"', '{"image": "a.png"}', 100_000 * "["],
+    ids=lambda line: line[:20],
+)
 def test_a_line_that_is_no_record_names_file_and_line(tmp_path, line):
     (tmp_path / "r.jsonl").write_text(line)
     refused(tmp_path / "r.jsonl", 1)
