@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             "nothing is asked: give a pixel (--at U,V) or a file for all (--map FILE)"
         )
     for path in args.map:
-        check_map_path(path)
+        check_map_path(path, args.image)
     frame = frame_from(args)
     predictor = predictor_from(args)
     Doubts(predictor.checkpoint).look(frame.camera)

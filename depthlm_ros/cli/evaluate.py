@@ -22,6 +22,7 @@ from depthlm_ros.cli.options import (
 )
 from depthlm_ros.cli.values import count, positive
 from depthlm_ros.data.files import sha256
+from depthlm_ros.data.jsonl import found_files
 from depthlm_ros.data.pairs import Pairs
 from depthlm_ros.data.records import Record, Records, check, need_images, strict_json
 from depthlm_ros.data.whole import check_writable, whole_file
@@ -145,8 +146,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--each is how often a --task is asked: give one, or leave it out")
     if args.dataset and args.task:
         raise InputError("--dataset is of distances of pixels: leave it or --task out")
-    if args.json:
-        check_writable(args.json)
+    for path in filter(None, (args.json, args.worst and args.worst[1])):
+        check_writable(path, found_files(args.records))
     if args.protocol:
         return _run_protocol(args)
     return _run_task(args) if args.task else _run_distances(args)
@@ -302,10 +303,16 @@ def _run_distances(args) -> int:
 def _check_points(records, total, args) -> None:
     labels = Labels()
     by_model = () if args.constant else (need_images, Record.stated_kind)
-    check(records, total, need_pixels, *by_model, labels)
+    looks = (*by_model, partial(_apart, args.worst[1])) if args.worst else by_model
+    check(records, total, need_pixels, *looks, labels)
     if not labels.count:
         raise InputError(f"the records in {', '.join(args.records)} have no pixels to ask about")
     labels.tell()
+
+
+def _apart(path: Path, record: Record) -> None:
+    """InputError where the sheet of worst answers would be written over an image."""
+    check_writable(path, [record.image])
 
 
 def _other_way(args) -> argparse.Namespace:

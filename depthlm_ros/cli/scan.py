@@ -19,7 +19,7 @@ from depthlm_ros.cli.options import (
     predictor_from,
 )
 from depthlm_ros.scan import Scan, scan
-from depthlm_ros.viz.files import output_folder, write_cloud, write_overlay
+from depthlm_ros.viz.files import CLOUD, OVERLAY, output_folder, write_cloud, write_overlay
 from depthlm_ros.viz.progress import progress_bar
 
 
@@ -43,7 +43,7 @@ def add(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write overlay.png, cloud.png and cloud.ply."""
     frame = frame_from(args)
-    out = output_folder(args.out)
+    out = output_folder(args.out, (OVERLAY, *CLOUD), args.image)
     predictor = predictor_from(args, grid_style_of(args))
     Doubts(predictor.checkpoint).look(frame.camera)
     begin = time.monotonic()
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     print(_summary(found, time.monotonic() - begin))
     ranges = found.ranges
     overlay = write_overlay(
-        out / "overlay.png", frame.image, ranges.asked, ranges.distance_m, ranges.uncertain
+        out / OVERLAY, frame.image, ranges.asked, ranges.distance_m, ranges.uncertain
     )
     for path in (overlay, *write_cloud(out, found.points, found.colours)):
         print(f"wrote {path}")

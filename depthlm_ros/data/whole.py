@@ -2,7 +2,7 @@
 """Files that are written whole or not at all: a full disk or Ctrl+C leaves the old one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC
 from os import PathLike
@@ -13,13 +13,18 @@ from depthlm_ros.errors import InputError
 NO_SPACE = ENOSPC, EDQUOT, EFBIG  # on the disk, of the user, of one file
 
 
-def check_writable(path: str | PathLike[str]) -> None:
-    """InputError where no file can be at path, before hours are spent on what goes into it."""
+def check_writable(path: str | PathLike[str], read: Iterable[str | PathLike[str]] = ()) -> None:
+    """InputError where no file can be at path, or one of those that are read is there, before
+    hours are spent on what goes into it."""
     path = Path(path)
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} for {path.name} does not exist")
     if path.is_dir():
         raise InputError(f"{path} is a folder, and a file is to be written")
+    if path.is_file() and any(Path(one).is_file() and path.samefile(one) for one in read):
+        raise InputError(
+            f"{path} is read, and would be written over: give the output another name"
+        )
 
 
 @contextmanager

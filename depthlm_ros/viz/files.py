@@ -1,6 +1,7 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Answers as files: overlay, image of the cloud, PLY, and the depth of every pixel."""
 
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
@@ -13,13 +14,18 @@ from depthlm_ros.ranges import RangeMap
 from depthlm_ros.viz.clouds import cloud_image, write_ply
 from depthlm_ros.viz.overlay import overlay
 
+OVERLAY, CLOUD = "overlay.png", ("cloud.png", "cloud.ply")
 
-def output_folder(path: str | PathLike) -> Path:
-    """The folder at path, made where it does not exist; InputError where it cannot be."""
+
+def output_folder(path: str | PathLike, names: Iterable[str] = (), image: str = "") -> Path:
+    """The folder at path, made where it does not exist; InputError where it cannot be, or where
+    the image that is read is one of the files `names` in it."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the folder {path} cannot be made: {error}") from error
+    for name in names:
+        check_writable(Path(path, name), [image])
     return Path(path)
 
 
@@ -34,8 +40,8 @@ def write_overlay(
 
 
 def write_cloud(folder: str | PathLike, points, colours) -> list[Path]:
-    """Write organised points (rows, columns, 3) with colours uint8 as cloud.png and cloud.ply."""
-    image, ply = Path(folder, "cloud.png"), Path(folder, "cloud.ply")
+    """Write organised points (rows, columns, 3) with colours uint8 as the files CLOUD."""
+    image, ply = (Path(folder, name) for name in CLOUD)
     with whole_file(image) as part:
         cloud_image(part, points, colours)
     write_ply(ply, points, colours)
@@ -46,11 +52,12 @@ MAPS = (".png", ".npy", ".ply")
 LARGEST_MM = 2**16 - 1
 
 
-def check_map_path(path: Path) -> None:
-    """InputError where write_map() knows no such file, or there is no folder for it."""
+def check_map_path(path: Path, image: str = "") -> None:
+    """InputError where write_map() knows no such file, there is no folder for it, or it is the
+    image that is read."""
     if path.suffix.lower() not in MAPS:
         raise InputError(f"a map is written as {', '.join(MAPS)}, got {path}")
-    check_writable(path)
+    check_writable(path, [image])
 
 
 def write_map(path: Path, found: RangeMap, image: np.ndarray) -> str:

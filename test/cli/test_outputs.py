@@ -85,3 +85,28 @@ def test_a_map_without_questions_is_told_in_json_too(run, image_file, tmp_path):
     words = ["ask", image_file, "--fx", 200, "--map", tmp_path / "m.npy", "--json"]
     code, out, _ = run(*words)
     assert (code, json.loads(out)["answers"]) == (0, [])
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--worst", "3"]], ids=" ".join)
+def test_no_output_is_written_over_records_or_their_images(words, run, image_file, tmp_path):
+    records = tmp_path / "r.jsonl"
+    records.write_text(json.dumps(RECORD))
+    (tmp_path / "r.png").hardlink_to(records)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    outs = ["r.jsonl"] if words == ["--json"] else ["r.png", "a.png"]
+    for out in outs:
+        code, _, err = run("eval", records, "--constant", 2, *words, tmp_path / out)
+        assert in_words(code, err, out)
+    assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_no_output_is_written_over_the_image_that_is_asked_about(run, image_file, tmp_path):
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "overlay.png").write_bytes(content)
+    words = ["--fx", 40, *FAKE]
+    code, _, err = run("ask", image_file, "--map", tmp_path / "a.png", *words)
+    assert in_words(code, err, "a.png")
+    code, _, err = run("scan", tmp_path / "overlay.png", "--out", tmp_path, *words)
+    assert in_words(code, err, "overlay.png")
+    assert {one.name for one in tmp_path.iterdir()} == {"a.png", "overlay.png"}
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [content] * 2

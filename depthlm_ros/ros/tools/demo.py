@@ -23,12 +23,13 @@ from depthlm_ros.ros.tools.call import print_answers, print_source, truth_column
 from depthlm_ros.ros.tools.child import Child, undisturbed
 from depthlm_ros.ros.tools.client import PASSING, Client
 from depthlm_ros.scan import colours_at, grid_pixels
-from depthlm_ros.viz.files import output_folder, write_cloud, write_overlay
+from depthlm_ros.viz.files import CLOUD, OVERLAY, output_folder, write_cloud, write_overlay
 from depthlm_ros.viz.progress import progress_bar
 
 ASKED = 4, 2  # columns and rows of the pixels in the table
 GRID = 32, 24  # of the cloud, where no map can be had
 STRIDE = 2  # of a map: fine enough for the eye
+OVERLAYS = "pixels.png", OVERLAY  # of the table, of the cloud
 _CAMERA = ("camera", "fx", "fy", "cx", "cy")
 
 
@@ -38,7 +39,8 @@ def main(args) -> int:
     if camera and not args.image:
         raise InputError("the options of a camera belong to an image: give --image too")
     shown = {"image": args.image, **camera} if args.image else {}
-    frame, out = demo_frame(args.image or "", **camera), output_folder(args.out)
+    frame = demo_frame(args.image or "", **camera)
+    out = output_folder(args.out, (*OVERLAYS, *CLOUD), args.image or "")
     stride = args.stride or (STRIDE if not args.grid and _has_map(args) else 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes are stopped
     with private_graph() as variables, environment(variables), contextlib.ExitStack() as stack:
@@ -167,13 +169,13 @@ class _Demo:
         print(line)
 
     def _write(self, few, result):
-        for name, answers in (("pixels.png", few), ("overlay.png", result.answers)):
+        for name, answers in zip(OVERLAYS, (few, result.answers), strict=True):
             path = self._out / name
             write_overlay(
                 path, self._frame.image, _asked(answers), answers.distance, answers.uncertain
             )
         write_cloud(self._out, *cloud_points(result.cloud))
-        print(f"wrote pixels.png, overlay.png, cloud.png and cloud.ply into {self._out}")
+        print(f"wrote {', '.join((*OVERLAYS, *CLOUD))} into {self._out}")
 
 
 def _asked(answers) -> np.ndarray:
