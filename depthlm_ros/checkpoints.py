@@ -340,14 +340,27 @@ def of_questions(kept: Mapping[str, Kept]) -> dict[str, Kept]:
 def find_checkpoint(name: str, entry: str = "", weights: bool = True) -> Checkpoint:
     """The entry of "tiny", a folder, or a published name.
 
-    entry: the name of a published entry to use for a folder that has none of its own.
+    entry: the name of a published entry to use for a folder that has none of its own; "" for none.
     weights: whether a folder must hold them; not where another machine has them.
 
-    Raises CheckpointError that says what is missing and what to do.
+    Raises CheckpointError that says what is missing and what to do, also for an entry that is not
+    known or would not be used.
     """
-    if name in ("", "tiny"):
+    if entry and entry not in PUBLISHED:
+        raise CheckpointError(f"entry '{entry}' is not known; known: {', '.join(PUBLISHED)}")
+    found = _found(name, entry, weights)
+    if entry not in ("", found.name):
+        raise CheckpointError(
+            f"checkpoint '{name}' has an entry of its own ({found.name}), and '{entry}' would not"
+            " be used: leave --entry, in the node the parameter row, out"
+        )
+    return found
+
+
+def _found(name: str, entry: str, weights: bool) -> Checkpoint:
+    if name == "tiny":
         return from_folder(TINY)
-    if Path(name).expanduser().is_dir():
+    if name and Path(name).expanduser().is_dir():
         return from_folder(Path(name).expanduser(), entry, weights)
     if name in PUBLISHED:
         return PUBLISHED[name]

@@ -79,9 +79,26 @@ def test_a_folder_without_a_row_takes_that_of_a_published_model(folder):
         find_checkpoint(str(folder))
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(CheckpointError, match="'facebook/Depth'.*tiny, facebook/DepthLM"):
-        find_checkpoint("facebook/Depth")
+@pytest.mark.parametrize("name", ["facebook/Depth", ""])
+def test_an_unknown_name_is_refused_with_the_known_ones(name):
+    """The empty one too, which is what a variable of a shell holds that is not set."""
+    with pytest.raises(CheckpointError, match=f"'{name}'.*tiny, facebook/DepthLM"):
+        find_checkpoint(name)
+
+
+def test_an_entry_that_is_not_known_or_would_not_be_used_is_refused(folder):
+    with pytest.raises(CheckpointError, match="'bogus'.*facebook/DepthLM"):
+        find_checkpoint(str(folder), entry="bogus")
+    for name in (str(folder), "tiny", "facebook/VLM3-depth"):
+        with pytest.raises(CheckpointError, match=f"'{name}'.*'facebook/DepthLM' would not"):
+            find_checkpoint(name, entry="facebook/DepthLM")
+
+
+def test_an_entry_that_the_checkpoint_has_anyway_is_no_contradiction(folder):
+    """Such as the one that calibrate wrote into a folder with this entry."""
+    find_checkpoint("facebook/DepthLM").write(folder)
+    for name in (str(folder), "facebook/DepthLM"):
+        assert find_checkpoint(name, entry="facebook/DepthLM").focal_px == 750
 
 
 def test_weights_cut_short_are_told_with_both_lengths(folder):

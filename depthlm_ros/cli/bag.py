@@ -15,7 +15,7 @@ from depthlm_ros.cli.options import (
     grid_style_of,
     predictor_from,
 )
-from depthlm_ros.cli.values import count
+from depthlm_ros.cli.values import count, named
 from depthlm_ros.data.files import read_camera
 from depthlm_ros.errors import InputError
 from depthlm_ros.msgs.fields import frame_from, sensor_camera
@@ -54,7 +54,10 @@ def add(subparsers) -> None:
         "--info", default="", help="topic of camera_info (default: the one beside the images)"
     )
     camera.add_argument(
-        "--camera", metavar="YAML", help="or a camera_info file that holds for all images"
+        "--camera",
+        type=named,
+        metavar="YAML",
+        help="or a camera_info file that holds for all images",
     )
     add_grid_option(parser)
     parser.add_argument("--every", type=count, default=1, metavar="N", help="only each Nth image")

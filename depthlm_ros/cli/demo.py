@@ -4,7 +4,7 @@
 import argparse
 
 from depthlm_ros.cli.options import add_camera_options, add_grid_option
-from depthlm_ros.cli.values import positive
+from depthlm_ros.cli.values import named, positive
 
 
 def add(subparsers) -> None:
@@ -15,7 +15,7 @@ def add(subparsers) -> None:
         description="Start the node and a camera that shows one image, ask the node about it, and"
         " write overlay and point cloud.",
     )
-    parser.add_argument("--image", help="an image of yours (default: a rendered room)")
+    parser.add_argument("--image", type=named, help="an image of yours (default: a rendered room)")
     add_camera_options(parser)
     parser.add_argument("--out", default="out/demo", help="output folder (default: out/demo)")
     add_grid_option(parser)

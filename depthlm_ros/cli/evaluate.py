@@ -20,7 +20,7 @@ from depthlm_ros.cli.options import (
     add_records_options,
     predictor_from,
 )
-from depthlm_ros.cli.values import count, positive
+from depthlm_ros.cli.values import count, named, positive
 from depthlm_ros.data.files import sha256
 from depthlm_ros.data.jsonl import found_files
 from depthlm_ros.data.pairs import Pairs
@@ -117,6 +117,7 @@ def add(subparsers) -> None:
     )
     parser.add_argument(
         "--against",
+        type=named,
         metavar="STYLE[+mirror]",
         help="ask the same checkpoint this way too, and print what the difference is, image by"
         " image: position, dense+mirror",

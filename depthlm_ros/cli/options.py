@@ -7,7 +7,7 @@ import numpy as np
 
 from depthlm_ros.camera import Camera
 from depthlm_ros.checkpoints import AVERAGES, DENSE, Checkpoint
-from depthlm_ros.cli.values import count, grid, positive, words
+from depthlm_ros.cli.values import count, grid, named, positive, words
 from depthlm_ros.data.frames import print_warning, read_frame
 from depthlm_ros.data.records import KINDS, Record
 from depthlm_ros.engines import CHECKS
@@ -47,7 +47,9 @@ def add_camera_options(parser: argparse.ArgumentParser) -> None:
     camera.add_argument("--fy", type=float, help="focal length along v (default: fx)")
     camera.add_argument("--cx", type=float, help="principal point (default: the image centre)")
     camera.add_argument("--cy", type=float, help="principal point (default: the image centre)")
-    camera.add_argument("--camera", metavar="YAML", help="a camera_info file of the image's size")
+    camera.add_argument(
+        "--camera", type=named, metavar="YAML", help="a camera_info file of the image's size"
+    )
 
 
 def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) -> None:
@@ -57,6 +59,7 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) ->
     """
     (checkpoint_group or parser).add_argument(
         "--checkpoint",
+        type=named,
         help="tiny (default), a checkpoint folder, or a name that `depthlm checkpoints` lists",
     )
     model = parser.add_argument_group("model")

@@ -19,6 +19,13 @@ def pixel(text: str) -> tuple[float, float]:
     return u, v
 
 
+def named(text: str) -> str:
+    """A name that is not empty, as that of a variable of the shell which is not set would be."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty: give one, or leave the option out")
+    return text
+
+
 def box(text: str) -> tuple[int, int, int, int]:
     """(left, top, width, height) in whole pixels of "100,40,120,60"."""
     try:

@@ -282,3 +282,22 @@ def test_a_help_writes_a_percent_sign_once(command, capsys):
     with pytest.raises(SystemExit):
         parser().parse_args([command, "--help"])
     assert "%%" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ask", "a.png", "--fx", "40", "--at", "1,2", "--checkpoint", ""],
+        ["ask", "a.png", "--at", "1,2", "--camera", ""],
+        ["bag", "in.mcap", "out.mcap", "--camera", " "],
+        ["eval", "r.jsonl", "--against", ""],
+        ["demo", "--image", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_refused_and_stands_for_no_default(run, words, capsys):
+    """Of `--checkpoint "$FOLDER"`, where nobody set FOLDER."""
+    with pytest.raises(SystemExit) as caught:
+        run(*words)
+    assert caught.value.code == 2
+    assert words[-2] in capsys.readouterr().err.splitlines()[-1]
