@@ -20,12 +20,23 @@ def clean_urls(urls: Sequence[str]) -> list[str]:
             " http://gpu:8000 (`depthlm serve` starts one)"
         )
     for url in found:
-        if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+        if not _is_address(url):
             raise InputError(
                 f"remote.urls holds {url!r}, which is no address of a server, such as"
                 " http://gpu:8000 or https://models.example.org"
             )
     return list(dict.fromkeys(found))
+
+
+def _is_address(url: str) -> bool:
+    """Whether it names a host, and a port that can be where it names one."""
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+        return False
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no number, one above 65535, or half an IPv6 address
+        return False
 
 
 def is_on_this_machine(url: str) -> bool:

@@ -38,7 +38,20 @@ def reading_of(name):
     return probe.READINGS[getattr(probe, name)]
 
 
-@pytest.mark.parametrize("urls", [[], [""], ["gpu:8000"], ["ftp://gpu"], ["http://"]])
+@pytest.mark.parametrize(
+    "urls",
+    [
+        [],
+        [""],
+        ["gpu:8000"],
+        ["ftp://gpu"],
+        ["http://"],
+        ["http://:80"],
+        ["http://gpu:80000"],
+        ["http://gpu:port"],
+        ["http://[::1"],
+    ],
+)
 def test_an_address_that_is_none_is_refused(remote, urls):
     with pytest.raises(InputError, match="http://gpu:8000"):
         remote(*urls)
