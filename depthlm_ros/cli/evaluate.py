@@ -141,6 +141,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the report's table; write it as JSON, and the worst answers, where asked."""
     if args.against and (args.protocol or args.task):
         raise InputError("--against compares distances of pixels: leave --protocol and --task out")
+    if args.constant is not None and (given := _of_model(args)):
+        raise InputError(
+            f"--constant answers in a model's place: leave it or --{' --'.join(given)} out"
+        )
     if args.average in AVERAGES and args.task:
         raise InputError("--average is of distances of pixels: leave it or --task out")
     if args.each > 1 and not args.task:
@@ -152,6 +156,12 @@ def run(args: argparse.Namespace) -> int:
     if args.protocol:
         return _run_protocol(args)
     return _run_task(args) if args.task else _run_distances(args)
+
+
+def _of_model(args: argparse.Namespace) -> list[str]:
+    """The options that were given and say how a model is asked."""
+    named = [name for name in ("entry", "style", "axes", "average") if getattr(args, name)]
+    return [*(["engine"] if args.engine != "local" else []), *named]
 
 
 def _run_protocol(args) -> int:

@@ -162,6 +162,15 @@ def test_eval_of_a_model_without_a_kind_says_what_to_pass(run, records):
     assert "r.jsonl:1" in err and "--kind distance" in err and "--kind z" in err
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--style", "marker"), ("--engine", "scripted"), ("--axes", "both"), ("--average", "mirror")],
+)
+def test_a_constant_is_told_by_no_model(option, value, run, records):
+    code, out, err = run("eval", records, "--constant", 2, option, value)
+    assert (code, out, len(err.splitlines())) == (2, "", 1) and option in err
+
+
 def test_eval_of_a_constant_needs_no_kind_and_says_so(run, records, tmp_path):
     report = tmp_path / "report.json"
     assert run("eval", records, "--constant", 2.0, "--json", report)[0] == 0
