@@ -6,6 +6,7 @@ gives and changes them (parameters.py).
 """
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -282,9 +283,9 @@ def _own(camera, about) -> Own:
     return Own(about.name, about.type, "", {**about.metadata, **own})
 
 
-def is_camera_name(text: str) -> bool:
-    """Whether topics can be named after a camera of this name."""
-    return bool(re.fullmatch(CAMERA_NAME, text))
+def is_camera_name(value: object) -> bool:
+    """Whether topics can be named after a camera of this name; a file may hold a number for it."""
+    return type(value) is str and bool(re.fullmatch(CAMERA_NAME, value))
 
 
 def natural(about, value):
@@ -326,7 +327,7 @@ def value_problem(about, value) -> str:
 
 
 def _shown(value) -> str:
-    text = repr(list(value) if type(value) is tuple else value)
+    text = repr(list(value) if isinstance(value, (tuple, array)) else value)
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
 
 

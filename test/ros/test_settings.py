@@ -194,6 +194,17 @@ def test_a_value_of_a_thousand_characters_is_not_repeated(declared):
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize("values", [[1, 2], [1.5], [True]], ids=str)
+def test_lists_of_what_is_no_text_are_refused_at_the_start_and_when_they_are_set(declared, values):
+    with pytest.raises(InputError, match=rf"cameras is {re.escape(str(values))}, .*texts"):
+        declared(cameras=values)
+    _, node, _ = declared()
+    for name in ("cameras", "grid.columns"):
+        (result,) = node.set_parameters([Parameter(name, value=values)])
+        assert not result.successful
+        assert f"{name} is {values}, it must be" in result.reason
+
+
 def test_a_parameter_that_does_not_exist_is_told_with_its_nearest_neighbour(declared):
     *_, parameters = declared(
         cameras=["left", "right"],
