@@ -8,6 +8,7 @@ lets pass silently, becomes one sentence.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,10 @@ def read_weights(
             use_safetensors=True,
             attn_implementation="sdpa",
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, by name; here "look at the above report!"
             **direct,
         )
+    _check_shapes(checkpoint, found["mismatched_keys"])
     _check_complete(checkpoint, found["missing_keys"])
     _check_known(checkpoint, found["unexpected_keys"])
     at_once(checkpoint.name, model.to, device)
@@ -141,6 +144,21 @@ def check_room(name: str, sizes: dict[str, int], device: torch.device) -> None:
             f" {free / 1e9:.3g} GB free: end other programs, take a dtype of two bytes (bfloat16),"
             " a smaller model or another device"
         )
+
+
+def _check_shapes(checkpoint: Checkpoint, mismatched: Collection[tuple[Any, ...]]) -> None:
+    """mismatched: (name, shape in the file, shape by config.json) of weights that differ."""
+    if mismatched:
+        name, stored, wanted = min(mismatched, key=lambda one: one[0])
+        raise CheckpointError(
+            f"{checkpoint.model} holds {len(mismatched)} weights in other shapes than its"
+            f" config.json says, {name} first: {_shape(stored)} instead of {_shape(wanted)}; copy"
+            " the config.json of this model"
+        )
+
+
+def _shape(lengths: Iterable[int]) -> str:
+    return " x ".join(map(str, lengths))
 
 
 def _check_complete(checkpoint: Checkpoint, missing: set[str]) -> None:

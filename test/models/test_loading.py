@@ -90,9 +90,14 @@ def test_missing_weights_are_refused_and_not_made_up(copy_of):
 def test_weights_of_another_shape_are_refused(copy_of):
     folder, checkpoint = copy_of("qwen3_vl")
     config = json.loads((folder / "config.json").read_text())
+    before = config["text_config"]["intermediate_size"]
     config["text_config"]["intermediate_size"] = 80
     (folder / "config.json").write_text(json.dumps(config))
-    assert str(folder) in refusal(checkpoint, loading.load)
+    said = refusal(checkpoint, loading.load)
+    assert str(folder) in said
+    assert re.search(
+        rf"layers\.0\.mlp\.down_proj\.weight .*\b{before} instead of \d+ x 80\b", said
+    )
 
 
 def test_a_half_written_folder_is_refused(copy_of):
