@@ -5,6 +5,7 @@ Every reply is judged by its text, as greedy decoding gave it; failures count as
 nothing about how an engine answers.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,12 +21,21 @@ from depthlm_ros.tasks.poses import recall_to
 from depthlm_ros.viz.tables import text_table
 
 AUC_LIMIT_DEG = 30.0
+FEW = 10  # questions, fewer of which may well have one answer
 
 
 @dataclass(frozen=True)
 class TaskReport:
-    """name: of the checkpoint. questions: asked. skipped: messages about records that could not
-    carry the question. scores: name -> (mean, low, high), see the task's judge and scores_of."""
+    """How well a task was done.
+
+    name: of the checkpoint.
+    questions: asked.
+    skipped: messages about records that could not carry the question.
+    scores: name -> (mean, low, high), see the task's judge and scores_of.
+    map_replies: how many replies are what the checkpoint says to the prompt for a map; a dense
+        model that learns from maps alone comes to say it to everything.
+    same_replies: how many are the commonest one.
+    """
 
     task: str
     name: str
@@ -33,6 +43,8 @@ class TaskReport:
     questions: int
     skipped: tuple[str, ...]
     scores: dict[str, tuple[float, float, float]]
+    map_replies: int
+    same_replies: int
 
     def to_json(self) -> str:
         """All of it; null where a figure is not defined."""
@@ -42,12 +54,23 @@ class TaskReport:
         """All of it for reading."""
         head = f"{self.name}: {self.questions} questions of the task {self.task} ({self.style})"
         left_out = [f"{len(self.skipped)} records skipped, the first: {m}" for m in self.skipped]
+        notes = [*left_out[:1], *self._one_for_everything()]
         columns = "score", "mean", "95 % over records"
         rows = [
             (name, f"{mean:.4f}", f"{low:.4f} to {high:.4f}")
             for name, (mean, low, high) in self.scores.items()
         ]
-        return "\n".join([head, *left_out[:1], "", text_table(columns, rows)])
+        return "\n".join([head, *notes, "", text_table(columns, rows)])
+
+    def _one_for_everything(self) -> list[str]:
+        """Whether the model says one thing to everything, and what to do."""
+        advice = "train it with other questions beside (ask: or tasks: of a stage)"
+        if self.map_replies:
+            found = f"{self.map_replies} of {self.questions} replies are what it says for a map"
+            return [f"{found}: {advice}"]
+        if self.questions >= FEW and self.same_replies == self.questions:
+            return [f"all {self.questions} replies are the same: {advice}"]
+        return []
 
 
 def evaluate_task(
@@ -64,6 +87,7 @@ def evaluate_task(
     """
     checkpoint = predictor.checkpoint.speaking()  # a task is a question in words
     scores, numbers, skipped, shown = [], [], [], style or checkpoint.style
+    replies: Counter[str] = Counter()
     for number, record in enumerate(records):
         for turn in range(each):
             rng = np.random.default_rng([number, turn])
@@ -72,13 +96,25 @@ def evaluate_task(
             except RecordError as error:
                 skipped.append(str(error))
                 break
-            scores.append(task.judge(asked(predictor, item), item.truth))
+            reply = asked(predictor, item)
+            replies[reply.strip()] += 1
+            scores.append(task.judge(reply, item.truth))
             numbers.append(number)
             shown = item.style.name
         if progress:
             progress(number + 1)
     found = scores_of(scores, numbers)
-    return TaskReport(task.name, checkpoint.name, shown, len(scores), tuple(skipped), found)
+    of_maps = checkpoint.head.reply.strip() if checkpoint.head else ""
+    return TaskReport(
+        task.name,
+        checkpoint.name,
+        shown,
+        len(scores),
+        tuple(skipped),
+        found,
+        map_replies=replies[of_maps] if of_maps else 0,
+        same_replies=max(replies.values(), default=0),
+    )
 
 
 def asked(predictor: Predictor, item: Item) -> str:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from depthlm_ros.dense.spec import HeadSpec, Tap
 from depthlm_ros.engines import Reply
 from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.predict import AskingPredictor
@@ -60,6 +61,24 @@ def test_records_that_cannot_carry_the_question_are_told(pairs, row):
     assert given.engine.asked == [(2, "plain")]
     assert "p.jsonl:2" in report.table()
     assert json.loads(report.to_json())["scores"]["delta1"] == [1, None, None]
+
+
+def test_a_model_that_says_its_sentence_for_maps_to_everything_is_told(records, row):
+    spec = HeadSpec("mlp", (Tap("text", -1),), (8,), prompt="Map!", reply="Here is the map.")
+    dense = replace(row, head=spec)
+    report = evaluate_task(TASKS["axis"], records, predictor(dense, "Here is the map. "), each=2)
+    assert (report.questions, report.map_replies, report.same_replies) == (4, 4, 4)
+    assert "4 of 4" in report.table()
+    assert json.loads(report.to_json())["map_replies"] == 4
+    others = evaluate_task(TASKS["axis"], records, predictor(dense, "around 1.0 meters"), each=2)
+    assert others.map_replies == 0 and "of 4 replies" not in others.table()
+
+
+@pytest.mark.parametrize("each, told", [(4, False), (5, True)])
+def test_one_reply_to_many_questions_is_told(records, row, each, told):
+    report = evaluate_task(TASKS["axis"], records, predictor(row, "2.00"), each=each)
+    assert (report.map_replies, report.same_replies) == (0, 2 * each)
+    assert (f"all {2 * each} replies" in report.table()) is told
 
 
 def test_failures_count_as_wrong_in_shares_and_are_left_out_of_errors():
