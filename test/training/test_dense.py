@@ -20,9 +20,13 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from testing.configs import shortened
 
+from depthlm_ros.bench.configs import config_of
+from depthlm_ros.bench.shapes import SIZES
+from depthlm_ros.bench.words import tokenizer_of
 from depthlm_ros.checkpoints import HEAD_PREFIX, find_checkpoint, from_folder
-from depthlm_ros.dense.head import resized
+from depthlm_ros.dense.head import make_head, resized
 from depthlm_ros.models.loading import load_parts
+from depthlm_ros.models.weights import empty_model
 from depthlm_ros.predict import load_predictor
 from training import dense
 from training.config import (
@@ -37,7 +41,7 @@ from training.data.kept import KeptViews, collated
 from training.data.maps import MapCollator, log_map
 from training.data.rows import make_row, stage_rows
 from training.data.shards import write_shard
-from training.map_model import load_map_student
+from training.map_model import freeze, load_map_student
 from training.model import load_model
 from training.run import fresh
 from training.run.supervised import training_arguments
@@ -476,6 +480,18 @@ def test_published_stages_are_as_published(size, number):
     assert config.head.spec() == published.head
     entry = config.entry("")
     assert entry.largest_view == published.largest_view and config.crop is None
+
+
+def test_as_many_parameters_learn_in_stage_two_as_published():
+    """4,446,570,177 of the 4B model and its head, whose vision part is frozen."""
+    model = empty_model(
+        config_of(SIZES["qwen3-vl-4b"], tokenizer_of("qwen")), "meta", torch.float32
+    )
+    with torch.device("meta"):
+        head = make_head(find_checkpoint("JonnyYu828/DepthVLM-4B").head, [2560] * 4)
+    freeze(model, STAGES[2][-1])
+    learning = [w.numel() for m in (model, head) for w in m.parameters() if w.requires_grad]
+    assert sum(learning) == 4_446_570_177
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
