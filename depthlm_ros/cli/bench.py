@@ -30,7 +30,18 @@ from depthlm_ros.predict import choose_checkpoint
 from depthlm_ros.ranges import Ranges
 from depthlm_ros.scan import Scan
 
-COUNTS = (1, 16, 100, 1000)
+# What belongs to some of the measurements, and what it is where it is not given.
+OPTIONS = {
+    "json": (("size", "host", "ros", "clouds"), None),
+    "plot": (("size",), None),
+    "n": (("size", "remote"), (1, 16, 100, 1000)),
+    "styles": (("size", "remote"), ()),
+    "limit": (("size",), 60.0),
+    "times": (("ros", "clouds"), 200),
+    "out": (("gpu",), Path("bench_gpu")),
+    "minutes": (("gpu",), 9.0),
+    "parts": (("gpu",), ""),
+}
 
 
 def add(subparsers) -> None:
@@ -70,9 +81,7 @@ def add(subparsers) -> None:
         action="store_true",
         help="the servers of --remote-urls beside this process instead (--n, --styles)",
     )
-    parser.add_argument(
-        "--times", type=count, default=200, help="repetitions with --ros or --clouds (200)"
-    )
+    parser.add_argument("--times", type=count, help="repetitions with --ros or --clouds (200)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="figures of --size, --host, --ros or --clouds"
     )
@@ -86,29 +95,20 @@ def _add_gpu_options(parser):
     sized.add_argument(
         "--gpu", action="store_true", help="is it right and fast on a GPU: one JSON file instead"
     )
+    sized.add_argument("--out", type=Path, help="folder of it (default: bench_gpu)")
+    sized.add_argument("--minutes", type=positive, help="parts that end later are skipped (9)")
     sized.add_argument(
-        "--out", type=Path, default=Path("bench_gpu"), help="folder of it (default: bench_gpu)"
-    )
-    sized.add_argument(
-        "--minutes", type=positive, default=9.0, help="parts that end later are skipped (9)"
-    )
-    sized.add_argument(
-        "--parts", default="", help=f"such as machine,main (default: all; {', '.join(gpu.NAMES)})"
+        "--parts", help=f"such as machine,main (default: all; {', '.join(gpu.NAMES)})"
     )
 
 
 def _add_comparison_options(parser):
     sized = parser.add_argument_group("with --size or --remote")
-    sized.add_argument(
-        "--n", type=counts, default=COUNTS, help="numbers of questions (default: 1,16,100,1000)"
-    )
-    sized.add_argument(
-        "--styles", type=words, default=(), help="such as marker,position (default: all)"
-    )
+    sized.add_argument("--n", type=counts, help="numbers of questions (default: 1,16,100,1000)")
+    sized.add_argument("--styles", type=words, help="such as marker,position (default: all)")
     sized.add_argument(
         "--limit",
         type=positive,
-        default=60.0,
         help="seconds per figure, the rest is extrapolated (default: 60)",
     )
     sized.add_argument(
@@ -127,14 +127,14 @@ def run(args: argparse.Namespace) -> int:
     if len(chosen) > 1:
         given = " and ".join(f"--{name}" for name in chosen)
         raise InputError(f"{given} measure different things: give one of them")
-    for path, of in ((args.json, WITH_JSON), (args.plot, ("size",))):
-        if path and not set(chosen) & set(of):
+    for option, (of, usual) in OPTIONS.items():
+        if getattr(args, option) is None:
+            setattr(args, option, usual)
+        elif not set(chosen) & set(of):
             named = " or ".join(f"--{name}" for name in of)
-            raise InputError(
-                f"{path} would hold the figures of {named}: give that, or leave it out"
-            )
-        if path:
-            check_writable(path)
+            raise InputError(f"--{option} belongs to {named}: give that, or leave it out")
+    for path in filter(None, (args.json, args.plot)):
+        check_writable(path)
     print(report.this_machine(), flush=True)
     return MEASURED[chosen[0]](args) if chosen else _measure(args)
 
@@ -261,9 +261,6 @@ MEASURED = {
     "drift": _drift,
     "growth": _grow,
 }
-
-
-WITH_JSON = ("size", "host", "ros", "clouds")
 
 
 def _conversions():
