@@ -4,7 +4,7 @@ PYTHON_3 := $(or $(shell command -v python3),$(PYTHON),python3)
 IN_VENV := . .venv/environment.sh && .venv/bin/python -m
 export PYTHON TORCH
 
-.PHONY: help setup demo test test-lowest test-vllm lint bench build clean
+.PHONY: help setup demo test test-lowest test-oldest test-vllm lint bench build clean
 
 help:
 	@echo "make setup    .venv with ROS 2, torch and this package  [PYTHON=python3.12]"
@@ -12,6 +12,7 @@ help:
 	@echo "make demo     a node, a camera and a question over DDS  [IMAGE=photo.jpg FX=560]"
 	@echo "make test     everything that needs no GPU              [ARGS='-k camera']"
 	@echo "make test-lowest  the core, with the lowest versions of requirements/  [PYTHON=python3.10]"
+	@echo "make test-oldest  loading and engines, with the oldest transformers of requirements/"
 	@echo "make test-vllm    the engine remote, against real vLLM on the CPU; installs it (3.5 GB)"
 	@echo "make lint     ruff, its formatter and mypy"
 	@echo "make bench    how long the steps take on this machine"
@@ -29,6 +30,9 @@ test: setup
 
 test-lowest:
 	@bash .ci/lowest
+
+test-oldest: setup
+	@bash .ci/oldest $(ARGS)
 
 test-vllm: setup
 	@bash .ci/vllm

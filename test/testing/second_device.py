@@ -39,7 +39,8 @@ def second_device() -> Iterator[Callable[[torch.nn.Module], torch.nn.Module]]:
                     part._parameters[name] = there
             for name, one in part._buffers.items():
                 if one is not None and not isinstance(one, Elsewhere):
-                    part._buffers[name] = Elsewhere(one)
+                    with torch.inference_mode():  # as what is sliced out of it is
+                        part._buffers[name] = Elsewhere(one)
         return module
 
     with (
