@@ -128,11 +128,13 @@ def run(args: argparse.Namespace) -> int:
         given = " and ".join(f"--{name}" for name in chosen)
         raise InputError(f"{given} measure different things: give one of them")
     for option, (of, usual) in OPTIONS.items():
-        if getattr(args, option) is None:
+        given = getattr(args, option)
+        if given is None:
             setattr(args, option, usual)
         elif not set(chosen) & set(of):
             named = " or ".join(f"--{name}" for name in of)
-            raise InputError(f"--{option} belongs to {named}: give that, or leave it out")
+            shown = ",".join(map(str, given)) if isinstance(given, (tuple, list)) else given
+            raise InputError(f"--{option} {shown} belongs to {named}: give that, or leave it out")
     for path in filter(None, (args.json, args.plot)):
         check_writable(path)
     print(report.this_machine(), flush=True)

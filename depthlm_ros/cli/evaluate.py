@@ -160,8 +160,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _of_model(args: argparse.Namespace) -> list[str]:
     """The options that were given and say how a model is asked."""
-    named = [name for name in ("entry", "style", "axes", "average") if getattr(args, name)]
-    return [*(["engine"] if args.engine != "local" else []), *named]
+    given = [n for n in ("entry", "style", "axes", "average", "against") if getattr(args, n)]
+    return given if args.engine == "local" else ["engine", *given]
 
 
 def _run_protocol(args) -> int:
@@ -328,8 +328,6 @@ def _apart(path: Path, record: Record) -> None:
 
 def _other_way(args) -> argparse.Namespace:
     """The options that ask in the way --against, checked before the model is asked for hours."""
-    if args.constant is not None:
-        raise InputError("--against compares a checkpoint with itself: leave --constant out")
     style, _, average = args.against.partition(OVER)
     way = {"style": style, "average": average or NO_AVERAGE}
     choose_checkpoint(args.checkpoint or "tiny", args.entry, **way, engine=args.engine)

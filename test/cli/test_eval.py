@@ -132,7 +132,8 @@ def test_eval_against_compares_two_ways_image_by_image(run, records, monkeypatch
     assert same.split()[1:4] == ["0.000", "0.000", "+0.000"]
     assert run(*arguments, "coordinates+flip")[0] == 2 and run(*arguments, "marker")[0] == 2
     constant = ("eval", records, "--constant", 2, "--against", "coordinates")
-    assert run(*constant)[0] == 2
+    code, out, err = run(*constant)
+    assert (code, out) == (2, "") and "--against" in err
     assert run(*arguments, "coordinates", "--protocol", "depthvlm")[0] == 2
     task = ("eval", records, "--kind", "distance", *FAKE, "--task", "points")
     assert [run(*task)[0], run(*task, "--average", "mirror")[0]] == [0, 2]

@@ -16,7 +16,7 @@ from torch.utils import backend_registration
 from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "second"
-COPIES = "_to_copy", "copy_"  # may go from one device to another
+COPY = "copy_"  # may go from one device to the other
 
 
 def is_possible() -> bool:
@@ -72,12 +72,12 @@ class Elsewhere(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, function, types, arguments=(), named=None):
-        """Compute on the CPU what is asked of tensors of which all are here."""
+        """Compute on the CPU what is asked of tensors that are all on the second device."""
         named = dict(named or {})
         given = [t for t in tree_leaves((arguments, named)) if isinstance(t, torch.Tensor)]
         name = function.overloadpacket.__name__
         strangers = [t for t in given if not isinstance(t, cls) and t.dim()]
-        if strangers and name not in COPIES:
+        if strangers and name != COPY:
             shapes = [tuple(t.shape) for t in strangers]
             raise RuntimeError(f"{name} mixes {NAME} with tensors of the CPU, shapes {shapes}")
         given_as = {id(_here(t)): t for t in given}  # what works in place gives it back
@@ -95,7 +95,7 @@ class _Directed(TorchFunctionMode):
         first = arguments[0] if arguments else None
         if name == "to":
             return _sent(*arguments, **named)
-        if isinstance(first, Elsewhere) and name in ("cpu", "numpy", "tolist", "data_ptr"):
+        if isinstance(first, Elsewhere) and name in ("cpu", "numpy", "tolist"):
             if name == "numpy" and not named.get("force"):
                 raise TypeError(f"numpy() of a tensor on {NAME}")
             return getattr(first.here.detach(), name)()

@@ -56,4 +56,4 @@ def driving(rng, build: Builder, scene: Scene) -> Pose | None:
 def is_worth_it(distance_m) -> bool:
     """Mostly of the room, hardly anything before the lens, and more than one bare wall."""
     found = reach(distance_m, 0.15)
-    return found is not None and found[1] > 0.3 and found[2] > 1.5 * found[0]
+    return found is not None and found.middle > 0.3 and found.far > 1.5 * found.near

@@ -14,13 +14,7 @@ from training.scenes.furnished import layouts
 from training.scenes.furnished.builder import Builder
 from training.scenes.furnished.library import Library
 from training.scenes.furnished.meshes import Scene
-from training.scenes.furnished.views import (
-    VIEWS,
-    first_usable,
-    place,
-    place_of,
-    reach,
-)
+from training.scenes.furnished.views import VIEWS, first_usable, place, place_of, reach
 from training.scenes.lens import drawn_camera
 
 KEY = 5  # of this split's random numbers; furnished.views.SPLITS has the others
@@ -93,4 +87,4 @@ def is_clear(scene, pose) -> bool:
 def is_near(distance_m) -> bool:
     """Most of it within arm's reach or little beyond, nothing that fills the lens."""
     found = reach(distance_m, 0.2)
-    return found is not None and 0.3 < found[1] < 1.6 and found[2] > 1.25 * found[0]
+    return found is not None and 0.3 < found.middle < 1.6 and found.far > 1.25 * found.near

@@ -37,6 +37,7 @@ def test_cameras_stand_low_and_touch_nothing(assets):
 def test_what_is_shown_is_no_bare_wall_and_not_before_the_lens():
     ramp = np.linspace(0.4, 2.0, 400).reshape(20, 20)
     assert low.is_worth_it(ramp)
+    assert low.is_worth_it(np.linspace(0.7, 1.3, 400).reshape(20, 20))  # its tenths are apart
     assert not low.is_worth_it(np.full((20, 20), 0.7))
     assert not low.is_worth_it(np.where(ramp < 0.5, 0.1, ramp))
     assert not low.is_worth_it(np.where(ramp < 1.0, np.nan, ramp))

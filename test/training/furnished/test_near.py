@@ -23,6 +23,7 @@ def test_images_are_near_and_a_function_of_their_number_alone(assets):
 def test_a_view_that_is_far_or_flat_or_blocked_is_not_near():
     ramp = np.linspace(0.5, 1.0, 400).reshape(20, 20)
     assert near.is_near(ramp)
+    assert near.is_near(np.linspace(0.66, 0.94, 400).reshape(20, 20))  # its tenths are apart
     assert not near.is_near(ramp + 2)
     assert not near.is_near(np.full((20, 20), 0.7))
     assert not near.is_near(np.where(ramp < 0.6, 0.1, ramp))

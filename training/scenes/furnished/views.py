@@ -5,6 +5,7 @@ Ten numbers share a place, so that it is built once. Knows nothing about files o
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -112,14 +113,22 @@ class Outside:
         return self.image[row, column]
 
 
-def reach(distance_m, closest_m: float) -> tuple[float, float, float] | None:
-    """The near tenth, the middle and the far tenth of the distances (metres); None where less than
-    70 % of the image shows the place, or 1 % of that is nearer than `closest_m`."""
+class Reach(NamedTuple):
+    """What the nearest tenth of an image's distances ends at, their middle, and what the farthest
+    tenth begins at, metres."""
+
+    near: float
+    middle: float
+    far: float
+
+
+def reach(distance_m, closest_m: float) -> Reach | None:
+    """The Reach of an image (h, w); None where less than 70 % of it shows the place, or 1 % of
+    that is nearer than closest_m."""
     seen = distance_m[np.isfinite(distance_m)]
     if len(seen) < 0.7 * distance_m.size or np.mean(seen < closest_m) >= 0.01:
         return None
-    near, middle, far = np.percentile(seen, [10, 50, 90])
-    return near, middle, far
+    return Reach(*np.percentile(seen, [10, 50, 90]))
 
 
 def _inside(distance) -> bool:
