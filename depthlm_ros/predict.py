@@ -151,7 +151,7 @@ def load_predictor(
         arrow of marker style stands left of its pixel in both, as published, so the second comes
         from the other side of the thing. A pixel needs both: where one has no number, or does
         not come in time, the status says so. "none": never; "": as the entry says for each style.
-    options: device, dtype, threads, check, progress; see engines.make_engine.
+    options: device, dtype, threads, check, graphs, progress; see engines.make_engine.
 
     Raises CheckpointError, MissingDependency, InputError or OutOfMemory.
     """

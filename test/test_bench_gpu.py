@@ -37,6 +37,11 @@ def test_every_part_runs_on_a_processor_and_tells_its_figures(tmp_path, capsys):
                 assert cell["questions"] == count
                 assert sum(int(n) * k for n, k in cell["batcher_steps"].items()) == count
                 assert min(cell["direct_ms"], cell["batcher_ms"], cell["estimate_gb"]) > 0
+    for style, numbers in plan.TINY.graphed.items():
+        for count in numbers:
+            cell = parts["graphs"][f"{style} {count}"]
+            assert cell["right"] is True and cell["recorded"] > 0
+            assert min(cell["computed_ms"], cell["repeated_ms"], cell["first_ms"]) > 0
     marked = parts["profile"]["marker 1"]["step"]
     assert 0 < marked["vision_ms"] + marked["rounds_ms"] <= marked["wall_ms"] * 1.05
     assert parts["reference"]["marker 1"]["reference_ms"] > 0

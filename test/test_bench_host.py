@@ -27,18 +27,19 @@ def test_the_command_tells_times_goals_and_operations(monkeypatch, tmp_path, cap
     report = json.loads((tmp_path / "host.json").read_text())
     rows = report["rows"]
     assert report["questions"] == {"position": 16, "coordinates": 8}
-    assert [row["goal_ms"] for row in rows] == [6.0, 6.0, 0.05, 0.15, 6.0]
-    assert [row["times"] for row in rows] == [2] * 5
+    assert [row["goal_ms"] for row in rows] == [6.0, 6.0, 6.0, 0.05, 0.15, 6.0]
+    assert [row["times"] for row in rows] == [2] * 6
     assert all(row["least_ms"] <= row["median_ms"] for row in rows)
-    assert [row["operations"] > 0 for row in rows] == [True, True, False, False, True]
+    assert [row["operations"] > 0 for row in rows] == [True, True, False, False, False, True]
     assert all(row["least_ms"] > 0 for row in rows if row["operations"])
+    assert rows[2]["least_ms"] < rows[0]["least_ms"]
     assert [row["what"] in line for row, line in zip(rows, _table(capsys), strict=True)] == [
         True
-    ] * 5
+    ] * 6
 
 
 def _table(capsys):
-    return capsys.readouterr().out.splitlines()[-5:]
+    return capsys.readouterr().out.splitlines()[-6:]
 
 
 def test_what_the_model_computes_is_told_from_what_the_host_does():

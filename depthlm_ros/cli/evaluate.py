@@ -55,7 +55,10 @@ from depthlm_ros.viz.progress import progress_bar
 from depthlm_ros.viz.sheets import sheet_path
 
 # Options that do not change what is answered; all others must be the same when a run continues.
-_IDLE = ("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "threads", "against")
+_IDLE = (
+    *("run", "records", "checkpoint", "limit", "json", "dataset", "worst", "against"),
+    *("threads", "graphs"),
+)
 
 
 def add(subparsers) -> None:

@@ -89,6 +89,13 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint_group=None) ->
         " sample in others)",
     )
     model.add_argument(
+        "--graphs",
+        action="store_true",
+        default=None,
+        help="start the passes of few questions as CUDA graphs (engine local on a GPU; no GPU has"
+        " run it yet: `depthlm bench --gpu --parts graphs` compares the answers)",
+    )
+    model.add_argument(
         "--style",
         default="",
         help="how to point: marker, coordinates, position or dense (default: the checkpoint's)",
@@ -179,7 +186,8 @@ def predictor_from(
     args: argparse.Namespace, style: str | None = None, checkpoint: Checkpoint | None = None
 ) -> Predictor:
     """The predictor that the model options name; style, checkpoint: used instead of theirs."""
-    given = {name: getattr(args, name) for name in ("device", "dtype", "threads", "check")}
+    names = "device", "dtype", "threads", "check", "graphs"
+    given = {name: getattr(args, name) for name in names}
     options = {name: value for name, value in given.items() if value is not None}
     options |= remote_options(args)
     style = args.style if style is None else style

@@ -48,14 +48,16 @@ def make_engine(
     """The engine of this name for a checkpoint; heavy libraries are imported here, not before.
 
     options: device ("auto", "cpu", "cuda", "cuda:1"), dtype and threads for local and reference;
-        check (one of CHECKS) for local and remote, see checks.py; urls, model, key_file and
-        timeout for remote, see RemoteEngine.
+        check (one of CHECKS) for local and remote, see checks.py; graphs for local, see
+        LocalEngine; urls, model, key_file and timeout for remote, see RemoteEngine.
     progress: called with (fraction, what), see progress.py.
 
     Raises InputError, CheckpointError, OutOfMemory or MissingDependency.
     """
     if name not in ENGINES:
         raise InputError(f"engine '{name}' is unknown, allowed: {', '.join(ENGINES)}")
+    if name != "local" and options.pop("graphs", False):
+        raise InputError(f"graphs belong to engine local: leave them out of engine {name}")
     try:
         engine = _made(name, checkpoint, progress, options)
     except ImportError as error:

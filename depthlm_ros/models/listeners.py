@@ -36,6 +36,11 @@ def is_heard(module: torch.nn.Module) -> bool:
     return module in _HEARING
 
 
+def is_any_heard() -> bool:
+    """Whether anybody listens to any module."""
+    return bool(_HEARING)
+
+
 def tell(module: torch.nn.Module, output: torch.Tensor) -> None:
     """What a loop of ours computed in the module's place."""
     for listener in _HEARING.get(module, ()):

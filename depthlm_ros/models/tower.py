@@ -75,7 +75,7 @@ class Tower:
     def see(self, images: ImageTensors) -> Seen:
         """What is seen of all images; nothing is read back from the device."""
         part = self._part
-        layout = self._layout(images.grid, images.device)
+        layout = self.layout(images)
         states = part.embed(images.tensors)
         count, own = len(states), self._merge**2
         if part.positions is not None:
@@ -103,6 +103,10 @@ class Tower:
             back = order.argsort()
             features = [each[back] for each in features]
         return Seen(features[0], features[1:])
+
+    def layout(self, images: ImageTensors) -> Layout:
+        """Where the patches of each of the images stand."""
+        return self._layout(images.grid, images.device)
 
     def _as_theirs(
         self, states: torch.Tensor, order: torch.Tensor | None, grid: tuple[int, int], count: int

@@ -231,9 +231,10 @@ class DepthLMNode(ManagedNode):
 
 def _of_engine(asked: Settings) -> dict[str, object]:
     """What one engine alone is given."""
+    options: dict[str, object] = {"graphs": True} if asked.graphs else {}
     if asked.engine != "remote":
-        return {}
-    return {
+        return options
+    return options | {
         "urls": asked.remote_urls,
         "model": asked.remote_model,
         "key_file": asked.remote_key_file,

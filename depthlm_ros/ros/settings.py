@@ -132,6 +132,12 @@ class Settings:
         " style, and a sample in others",
         choices=CHECKS,
     )
+    graphs: bool = _parameter(
+        "graphs",
+        False,
+        "Whether the passes of few questions are started as CUDA graphs, with engine local on a"
+        " GPU; no GPU has run it yet",
+    )
     cameras: tuple = _parameter(
         "cameras",
         ("camera",),

@@ -29,6 +29,7 @@ ATTENDED = ((1, 1, 1300, False), (3, 7, 257, False), (2, 300, 1024, False), SQUA
 THREE_B = {"marker": (1, 2, 8, 32), "coordinates": (1, 64, 512), "position": (1, 1000, 10_000)}
 FEW = {"marker": (1, 4), "coordinates": (1, 64), "position": (1, 1000)}
 PROFILED = {"marker": (1, 8), "coordinates": (1, 64), "position": (1000,)}
+GRAPHED = {"marker": (1, 2, 8), "coordinates": (1, 8), "position": (1, 8)}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Plan:
     main, heavy, further: names of shapes.SIZES.
     counts: style -> numbers of questions of the main size; few: those of the others.
     profiled: style -> steps to look into.
+    graphed: style -> steps to compare with and without CUDA graphs.
     batches: at which devices are compared.
     reference: published answers to time.
     attended: (batch, queries, keys, whether causal) of the attention that is compared.
@@ -49,6 +51,7 @@ class Plan:
     counts: Counts = field(default_factory=lambda: THREE_B)
     few: Counts = field(default_factory=lambda: FEW)
     profiled: Counts = field(default_factory=lambda: PROFILED)
+    graphed: Counts = field(default_factory=lambda: GRAPHED)
     batches: tuple[int, ...] = (1, 7, 64)
     reference: int = 2
     attended: tuple[tuple[int, int, int, bool], ...] = ATTENDED
@@ -61,6 +64,7 @@ TINY = Plan(
     counts={"marker": (1, 2), "coordinates": (1, 4), "position": (1, 8)},
     few={"marker": (1,), "position": (1,)},
     profiled={"marker": (1,), "position": (2,)},
+    graphed={"marker": (1, 2), "position": (1,)},
     batches=(1, 3),
     reference=1,
     attended=((1, 1, 257, False), (3, 7, 33, False), SQUARE),

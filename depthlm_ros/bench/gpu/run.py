@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from depthlm_ros.bench.gpu import right, speed, waits
+from depthlm_ros.bench.gpu import graphs, right, speed, waits
 from depthlm_ros.bench.gpu.plan import TINY, Found, GpuBench, Plan
 from depthlm_ros.data.records import strict_json
 from depthlm_ros.data.whole import becoming
@@ -45,6 +45,7 @@ PARTS = (
     Part("attention", 5, right.attention),
     Part("precision", 25, right.precision),
     Part("main", 60, speed.main_cells),
+    Part("graphs", 30, graphs.graphs),
     Part("profile", 30, waits.profile),
     Part("reference", 15, speed.reference),
     Part("halving", 15, right.halving),

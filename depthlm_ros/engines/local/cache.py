@@ -8,7 +8,7 @@ made and nothing of it is copied. Tensors are packed: (tokens, heads, width).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -18,20 +18,27 @@ from depthlm_ros.models.compat import KeysValues
 from depthlm_ros.models.decoder import copied
 
 ROOM = 32  # tokens: more than the rounds of one question want together
+# (layer, offered (T, 2 * G, D)) -> (keys, values), each (G, tokens, D)
+Extend = Callable[[int, torch.Tensor], KeysValues]
 
 
 class Prompt:
     """A prompt that all rows share. kept: (keys, values) per layer, (1, heads, tokens, width)."""
 
     def __init__(self, kept: Sequence[KeysValues]):
-        self._kept = kept
+        self.kept = kept
+
+    @property
+    def length(self) -> int:
+        """Tokens of it."""
+        return self.kept[0][0].shape[2] if self.kept else 0
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> list[Part]:
         """[(found, log sums)] of queries (heads, rows, tokens, width), as many heads as keys have
         or a multiple."""
         heads, rows, tokens, width = shape = queries.shape
         side_by_side = queries.reshape(1, heads, rows * tokens, width)
-        found, total = attend(side_by_side, *self._kept[layer], scale)
+        found, total = attend(side_by_side, *self.kept[layer], scale)
         return [(found.view(shape), total.view(heads, rows, tokens))]
 
 
@@ -54,21 +61,21 @@ class Block:
     """
 
     def __init__(self, rows: Sequence[int], length: int, kept: Sequence[KeysValues] = ()):
-        self.rows, self.length, self._kept = rows, length, list(kept)
+        self.rows, self.length, self.kept = rows, length, list(kept)
 
     def store(self, offered: torch.Tensor) -> None:
         """Keep a copy of the next layer's keys and values (words, 2 * G, D), row by row."""
-        self._kept.append(copied(self._by_row(offered)))
+        self.kept.append(copied(self._by_row(offered)))
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> Part:
         """(found, log sums) of all words, causally, or of the last word of each row."""
         rows = self._by_row(queries)
-        found, total = attend(rows, *self._kept[layer], scale, rows.shape[2] == self.length)
+        found, total = attend(rows, *self.kept[layer], scale, rows.shape[2] == self.length)
         return found.transpose(1, 2).flatten(0, 1), total.transpose(1, 2).flatten(0, 1)
 
     def look_from(self, layer: int, some: slice, queries: torch.Tensor, scale: float) -> Part:
         """(found, log sums) of queries (heads, rows, tokens, width) of some rows on all words."""
-        keys, values = self._kept[layer]
+        keys, values = self.kept[layer]
         if some != slice(0, len(self.rows)):
             keys, values = keys[some], values[some]
         found, total = attend(queries.transpose(0, 1), keys, values, scale)
@@ -78,7 +85,7 @@ class Block:
         """The same rows without the last `words` words; their keys and values stay where they
         are."""
         length = self.length - words
-        kept = [(keys[:, :, :length], values[:, :, :length]) for keys, values in self._kept]
+        kept = [(keys[:, :, :length], values[:, :, :length]) for keys, values in self.kept]
         return Block(self.rows, length, kept)
 
     def _by_row(self, packed: torch.Tensor) -> torch.Tensor:
@@ -111,10 +118,11 @@ class Words:
 class Grown:
     """What tokens that grew offer, layer by layer, in float32, with some room for more of them."""
 
-    def __init__(self) -> None:
-        self._kept: list[torch.Tensor] = []  # for each layer (2 * G, tokens and room, D)
+    def __init__(self, kept: Sequence[torch.Tensor] = ()) -> None:
+        """kept: what grew before, for each layer (2 * G, tokens, D)."""
+        self._kept = list(kept)
 
-    def extend(self, layer: int, before: int, offered: torch.Tensor) -> KeysValues:
+    def extend(self, layer: int, offered: torch.Tensor, before: int) -> KeysValues:
         """(keys, values), each (G, tokens, D), of the `before` tokens that grew and of those that
         offer (T, 2 * G, D) now."""
         count, heads, width = offered.shape
@@ -138,20 +146,18 @@ class Grown:
 class Branches:
     """Tokens that grow in trees: each sees the prompt, its row's words, and its ancestors.
 
-    grown, before: all that grew before, and how many tokens they are; extended here.
+    extend: keeps what the tokens offer in a layer (T, 2 * G, D), gives all that ever grew.
     plan: where the tokens and what they see lie; its spans are of these blocks.
     """
 
-    def __init__(
-        self, prompt: Prompt, blocks: Sequence[Block], grown: Grown, before: int, plan: Plan
-    ):
-        self._prompt, self._grown, self._before, self._plan = prompt, grown, before, plan
+    def __init__(self, prompt: Prompt, blocks: Sequence[Block], extend: Extend, plan: Plan):
+        self._prompt, self._extend, self._plan = prompt, extend, plan
         self._spans = [(blocks[number], rows) for number, rows in plan.spans.items()]
         self._seen: KeysValues  # of the newest layer
 
     def store(self, layer: int, offered: torch.Tensor) -> None:
         """Append to what grew before."""
-        self._seen = self._grown.extend(layer, self._before, offered)
+        self._seen = self._extend(layer, offered)
 
     def look(self, layer: int, queries: torch.Tensor, scale: float) -> torch.Tensor:
         """What the tokens find: one softmax over the scores of ancestors and the log sums of

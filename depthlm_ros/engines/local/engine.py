@@ -27,12 +27,15 @@ from depthlm_ros.engines.checks import Checks
 from depthlm_ros.engines.digits import DigitTrees, Grammar
 from depthlm_ros.engines.local.drawing import Canvas, drawn
 from depthlm_ros.engines.local.free_decoding import Speaker
+from depthlm_ros.engines.local.graphs import Graphs, cuda_graphs
 from depthlm_ros.engines.local.reader import Begun, Checker, NumberReader
 from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.engines.local.scenes import LocalScene
+from depthlm_ros.errors import InputError
+from depthlm_ros.models.compat import KeysValues
 from depthlm_ros.models.decoder import prefill
 from depthlm_ros.models.linear import fast_products, join_products, linear_patches
-from depthlm_ros.models.loading import Loaded, load
+from depthlm_ros.models.loading import Loaded, find_device, load
 from depthlm_ros.models.memory import (
     at_once,
     check_fits,
@@ -57,6 +60,8 @@ class LocalEngine:
     check: for which answers a pass over the closing words proves that the model would have said
         the words that are given, and lets it speak freely where not; see checks.Checks.
     longest: tokens of a reply that is decoded freely.
+    graphs: whether the rounds of few questions are started as CUDA graphs, see graphs.py;
+        InputError where the model is on a processor.
     """
 
     def __init__(
@@ -66,10 +71,15 @@ class LocalEngine:
         dtype: str = "auto",
         check: str = "auto",
         longest: int = LONGEST,
+        graphs: bool = False,
         **options: Any,
     ):
         self.checks = Checks(check)
+        if graphs:
+            known = checkpoint.device if isinstance(checkpoint, Loaded) else None
+            _check_cuda(known or find_device(device))
         self.loaded = load(checkpoint, device, dtype, **options)
+        self.graphs = Graphs(self.loaded, cuda_graphs(self.loaded.device)) if graphs else None
         linear_patches(self.loaded.model)
         fast_products(self.loaded.model)
         join_products(self.loaded.products)
@@ -138,6 +148,7 @@ class LocalEngine:
         """Give the model back."""
         self.loaded = self.preparer = self.prompts = None  # type: ignore[assignment]
         self.reader = self.speaker = self.checker = None  # type: ignore[assignment]
+        self.graphs = None
         give_back()
 
     # Opening a scene.
@@ -162,7 +173,7 @@ class LocalEngine:
         ids, positions = (
             host.to(device, non_blocking=True) for host in (ids[None], scene.placed.positions)
         )
-        _, scene.prompt = prefill(self.loaded, ids, positions[:, None], *prepared, last=1)
+        _, scene.prompt = self._prefilled(ids, positions[:, None], *prepared, last=1)
 
     # A step: groups that one forward can take, in passes that fit into memory.
 
@@ -207,7 +218,7 @@ class LocalEngine:
         ids, positions, lengths = self.prompts.words(
             rests, scene.placed.end, scene.placed.image_start, _places(scene, members)
         )
-        rows = Rows(self.loaded, scene.prompt)
+        rows = Rows(self.loaded, scene.prompt, self.graphs)
         states = rows.begin(ids, positions, lengths, 1 + given)
         return Begun(rows, states, scene.placed.end + lengths.float())
 
@@ -219,15 +230,22 @@ class LocalEngine:
         placed = self.prompts.placed(ids, prepared)
         count, device = len(members), self.loaded.device
         ids, positions = (host.to(device, non_blocking=True) for host in (ids, placed.positions))
-        states, prompt = prefill(
-            self.loaded,
+        states, prompt = self._prefilled(
             ids.expand(count, -1),
             positions[:, None].expand(-1, count, -1),
             prepared,
             last=1 + given,
         )
         ends = torch.full((count,), float(placed.end))
-        return Begun(Rows.of_prompts(self.loaded, prompt), states, ends)
+        return Begun(Rows.of_prompts(self.loaded, prompt, self.graphs), states, ends)
+
+    def _prefilled(
+        self, ids: torch.Tensor, positions: torch.Tensor, *images: ImageTensors, last: int
+    ) -> tuple[torch.Tensor, list[KeysValues]]:
+        """See decoder.prefill."""
+        if self.graphs is None:
+            return prefill(self.loaded, ids, positions, *images, last=last)
+        return self.graphs.prefill(ids, positions, *images, last=last)
 
     def _given(self, scene: LocalScene, question: Question) -> int:
         """How many tokens of the answer are given and looked at again."""
@@ -267,7 +285,9 @@ class LocalEngine:
             scene.placed.image_start,
             _places(scene, members),
         )
-        return self.checker.holds(Rows(self.loaded, scene.prompt), *words, form, closings)
+        return self.checker.holds(
+            Rows(self.loaded, scene.prompt, self.graphs), *words, form, closings
+        )
 
     def _warn(self, style: Style, given: str, said: str) -> None:
         """Once a style: the words that are given to the model are not its own."""
@@ -298,6 +318,14 @@ class LocalEngine:
     ) -> list[Reply]:
         texts = self.prompts.begun(form, trees.greedy, firsts)
         return trees.replies(trees.metres(), texts, [False] * len(texts))
+
+
+def _check_cuda(device: torch.device) -> None:
+    if device.type != "cuda":
+        raise InputError(
+            f"graphs are CUDA's and the model would be on {device}: leave them out (graphs: false,"
+            " no --graphs), or name a GPU with device (--device)"
+        )
 
 
 def _kind(scene: LocalScene) -> Hashable:

@@ -106,13 +106,29 @@ class Plan:
     spans: as in Table.
     """
 
-    def __init__(self, made: Table, device: torch.device):
-        count, width, _ = made.dark.shape
-        self._shape = count, width
-        self.spans = made.spans
+    order: np.ndarray | None = None
+    back: torch.Tensor | None = None
+    _tokens: torch.Tensor | None = None
+    _slots: torch.Tensor | None = None
+    _seen: torch.Tensor | None = None
+
+    def __init__(self, dark: torch.Tensor, spans: dict[int, slice]):
+        """Of tokens that fill all slots, in their order, where what a row sees lies together, row
+        by row. dark (R, S, C) bool, on the device."""
+        self._shape = dark.shape[0], dark.shape[1]
+        self.spans = spans
+        zeros = torch.zeros(dark.shape, device=dark.device)
+        self._hidden = zeros.masked_fill(dark, -torch.inf)
+        self._wide: dict[tuple[int, int], torch.Tensor] = {}
+
+    @classmethod
+    def of(cls, made: Table, device: torch.device) -> Plan:
+        """Of a Table."""
+        dark = torch.from_numpy(made.dark).to(device, non_blocking=True).bool()
+        plan = cls(dark, made.spans)
         in_order = bool((np.diff(made.order) > 0).all())
         full = len(made.tokens) == len(made.slots)
-        alone = count == 1
+        alone = len(made.dark) == 1
         moves = [
             np.empty(0, np.int64) if skipped else move.ravel()
             for skipped, move in (
@@ -124,14 +140,12 @@ class Plan:
         ]
         there = torch.from_numpy(np.concatenate(moves)).to(device, non_blocking=True)
         back, tokens, slots, seen = there.split([len(move) for move in moves])
-        self.order = None if in_order else made.order
-        self.back = None if in_order else back
-        self._tokens = None if full else tokens
-        self._slots = None if full else slots
-        self._seen = None if alone else seen
-        dark = torch.from_numpy(made.dark).to(device, non_blocking=True).bool()
-        self._hidden = torch.zeros(dark.shape, device=device).masked_fill(dark, -torch.inf)
-        self._wide: dict[tuple[int, int], torch.Tensor] = {}
+        plan.order = None if in_order else made.order
+        plan.back = None if in_order else back
+        plan._tokens = None if full else tokens
+        plan._slots = None if full else slots
+        plan._seen = None if alone else seen.view(made.seen.shape)
+        return plan
 
     def by_row(self, packed: torch.Tensor, groups: int) -> torch.Tensor:
         """(groups, R, heads of a group * S, width) of (M, heads, width)."""
@@ -149,9 +163,9 @@ class Plan:
 
     def ancestors(self, grown: torch.Tensor) -> torch.Tensor:
         """(groups * R, C, width) of all that ever grew (groups, tokens, width)."""
-        if self._seen is None:
-            return grown
-        return grown[:, self._seen].view(len(grown) * self._shape[0], -1, grown.shape[2])
+        if self._seen is not None:
+            grown = grown[:, self._seen]
+        return grown.view(len(grown) * self._shape[0], -1, grown.shape[-1])
 
     def hidden(self, groups: int, heads: int) -> torch.Tensor:
         """(groups * R, heads * S, C): minus infinity for what a slot does not see, else 0; heads:

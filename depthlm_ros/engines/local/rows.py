@@ -9,11 +9,13 @@ padding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
 from depthlm_ros.engines.local.cache import Block, Branches, Grown, NoPrompt, Prompt, Words
+from depthlm_ros.engines.local.graphs import Graphs, NotRecorded, Place
 from depthlm_ros.engines.local.plan import Paths, Plan, table
 from depthlm_ros.models.compat import KeysValues
 from depthlm_ros.models.decoder import run
@@ -28,15 +30,24 @@ class Rows:
 
     prompt: (keys, values) for each layer, each (1, heads, tokens, width); None where rows share
         nothing.
+    graphs: by which they grow where they can.
     """
 
-    def __init__(self, loaded: Loaded, prompt: Sequence[KeysValues] | None):
+    def __init__(
+        self,
+        loaded: Loaded,
+        prompt: Sequence[KeysValues] | None,
+        graphs: Graphs | None = None,
+    ):
         self._loaded = loaded
         self._prompt = NoPrompt() if prompt is None else Prompt(prompt)
         self._blocks: list[Block] = []
         self._where: dict[int, tuple[int, int]] = {}  # row -> its block, and its index there
         self._grown = Grown()
         self._places: list[int] = []  # of the tokens that grew, by number
+        self._graphs = graphs
+        self._place: Place | None = None  # where they grow by graphs
+        self._before: Rows | None = None  # whose words these are
 
     @property
     def grown(self) -> int:
@@ -44,11 +55,18 @@ class Rows:
         return len(self._places)
 
     @classmethod
-    def of_prompts(cls, loaded: Loaded, prompts: Sequence[KeysValues]) -> Rows:
+    def of_prompts(
+        cls, loaded: Loaded, prompts: Sequence[KeysValues], graphs: Graphs | None = None
+    ) -> Rows:
         """Rows with a prompt each: (keys, values) per layer, each (N, heads, tokens, width)."""
-        rows = cls(loaded, None)
+        rows = cls(loaded, None, graphs)
         count, _, length, _ = prompts[0][0].shape
-        rows._add(Block(range(count), length, prompts))
+        block = Block(range(count), length, prompts)
+        rows._add(block)
+        if graphs is not None:
+            rows._place = graphs.place(rows, rows._prompt, count, length, prompts)
+        if rows._place is not None:
+            rows._place.fill(block)
         return rows
 
     def begin(
@@ -58,6 +76,11 @@ class Rows:
 
         ids (N, L) and positions (3, N, L) float of the words, of which row i has lengths[i].
         """
+        if self._graphs is not None and int(lengths.min()) == ids.shape[1]:
+            try:
+                return self._repeated(self._graphs, ids, positions, last)
+            except NotRecorded:
+                self._place = None
         order = lengths.argsort(stable=True)
         packed = PACKED_CPU if self._loaded.device.type == "cpu" else PACKED
         parts = order.split(max(1, packed // int(lengths.max())))
@@ -68,7 +91,7 @@ class Rows:
     def rewound(self, words: int) -> Rows:
         """The same rows without their last `words` words and all that grew; nothing is copied."""
         rows = Rows(self._loaded, None)
-        rows._prompt = self._prompt
+        rows._prompt, rows._before = self._prompt, self
         for block in self._blocks:
             rows._add(block.rewound(words))
         return rows
@@ -85,11 +108,18 @@ class Rows:
         rows: the row of each, ascending; paths: the tokens it sees of those that ever grew, itself
         included; ids (M,); positions (3, M) float, both on the host.
         """
-        device, before = self._loaded.device, self.grown
-        plan = Plan(table(self._where, rows, paths, self._places), device)
+        if self._place is not None:
+            numbers = np.array([self._where[row][1] for row in rows])
+            try:
+                return self._place.grow(numbers, paths, ids, positions, self._places)
+            except NotRecorded:
+                self._grown, self._place = self._place.moved(self._places), None
+                self._places = list(range(self.grown))
+        device, extend = self._loaded.device, partial(self._grown.extend, before=self.grown)
+        plan = Plan.of(table(self._where, rows, paths, self._places), device)
         if plan.order is not None:
             ids, positions = ids[plan.order], positions[:, plan.order]
-        branches = Branches(self._prompt, self._blocks, self._grown, before, plan)
+        branches = Branches(self._prompt, self._blocks, extend, plan)
         states = run(
             self._loaded,
             ids.to(device, non_blocking=True),
@@ -102,6 +132,20 @@ class Rows:
         number = len(self._blocks)
         self._where.update({row: (number, i) for i, row in enumerate(block.rows)})
         self._blocks.append(block)
+
+    def _repeated(
+        self, graphs: Graphs, ids: torch.Tensor, positions: torch.Tensor, last: int
+    ) -> torch.Tensor:
+        """States (N, last, width) of rows of one length, which have a place from then on. Raises
+        NotRecorded."""
+        count, length = ids.shape
+        kept = self._prompt.kept
+        self._place = graphs.place(self, self._prompt, count, length, kept) if kept else None
+        if self._place is None:
+            raise NotRecorded
+        states = self._place.begin(ids, positions, last)
+        self._add(self._place.words(count))
+        return states
 
     def _begin(
         self,

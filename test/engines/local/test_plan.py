@@ -42,12 +42,12 @@ def test_a_single_row_looks_at_all_that_grew_without_picking_it_out():
     table(WHERE, [2, 2, 2], Paths.of_lists([[0], [1, 0], [2]]), places)
     made = table(WHERE, [2], Paths.of_lists([[3, 2]]), places)
     assert seen_by(made, places, 0) == {2, 3}
-    assert Plan(made, torch.device("cpu"))._seen is None
+    assert Plan.of(made, torch.device("cpu"))._seen is None
 
 
 def test_tokens_come_back_from_their_slots_in_their_order():
     made = table(WHERE, ROWS, PATHS, [])
-    plan = Plan(made, torch.device("cpu"))
+    plan = Plan.of(made, torch.device("cpu"))
     packed = torch.randn(4, 6, 5)
     there = plan.by_row(packed[plan.order], 2)
     assert there.shape == (2, 4, 3 * 2, 5)
