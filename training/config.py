@@ -373,6 +373,8 @@ class SftConfig(RunConfig):
     vary: mirror, and change light, colours and sharpness, see training/data/colours.py.
     zoom: half of the images are taken for larger or smaller views by a factor between these two,
         and what they show for as many times nearer.
+    turned: share of the images that are turned by a quarter, a half or three quarters, as by a
+        camera that is mounted so; tasks see none of them turned.
     loss_on: "all" trains the question's words too, as DepthLM did.
     loss_per: answers weigh alike and sum over their tokens ("answer"), or "token": the mean.
     multi_turn: questions see earlier ones and their true answers.
@@ -388,6 +390,7 @@ class SftConfig(RunConfig):
     crop: Annotated[Crop | None, NoneIfEmpty] = None
     vary: Switch = False
     zoom: Factors | None = None
+    turned: Share = 0.0
     loss_on: Literal["answer", "all"] = "answer"
     loss_per: Literal["answer", "token"] = "answer"
     multi_turn: Switch = False
@@ -412,6 +415,12 @@ class SftConfig(RunConfig):
                 f"stages ask in style {', '.join(sorted(unknown))}, and checkpoint.wording has"
                 f" {', '.join(self.checkpoint.wording)}"
             )
+
+    @property
+    def hides_turned(self) -> bool:
+        """Whether a head sees nothing but the image where that is turned: the model's states of
+        such images are wrong."""
+        return False
 
     @property
     def steps(self) -> int:
@@ -523,6 +532,11 @@ class DenseConfig(SftConfig):
             raise ValueError("a new model has no entry of its own: give checkpoint too")
         if any(stage.reply for stage in self.stages) and not self.head.prompt:
             raise ValueError("reply: the head has no prompt that could be replied to")
+
+    @property
+    def hides_turned(self) -> bool:
+        """See SftConfig; where the head has an encoder and the model does not learn beside it."""
+        return self.head.type == "encoder" and self.learns == "head"
 
     def styles(self) -> list:
         """The styles that some stage asks in, and the head's."""

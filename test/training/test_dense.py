@@ -341,6 +341,17 @@ def test_shares_of_what_is_shown_are_drawn(hiding):
     assert {rows[i].shown for i in range(len(rows))} == {"own", "nothing", "another"}
 
 
+def test_a_head_sees_nothing_but_the_image_of_what_is_turned(hiding):
+    config = replace(hiding(0, 0), turned=0.5)
+    sizes = {"own": set(), "nothing": set()}
+    for row in stage_rows(config, student(config)[0].checkpoint, 32):
+        camera = row.view.frame.camera
+        sizes[row.shown].add((camera.width, camera.height))
+    ((width, height),) = sizes["own"]
+    assert (height, width) in sizes["nothing"]
+    assert not replace(config, learns="language").hides_turned
+
+
 def test_a_run_goes_on_where_it_was_stopped_to_the_bit(written, head_alone):
     """As if it had been killed between its two checkpoints."""
     path = written("again", heldout={"scenes": 1, "pixels": 4})

@@ -30,6 +30,7 @@ from training.data.examples import (
     Sparse,
     brought_nearer,
     of_shot,
+    quarter_turned,
     sometimes_zoomed,
     varied,
     zoomed,
@@ -184,6 +185,34 @@ def test_a_zoomed_image_makes_a_larger_view_of_nearer_things(shot):
     ]
     changed = [ratio for ratio in ratios if ratio != 1]
     assert 15 < len(changed) < 45 and 0.8 <= min(changed) < 0.9 and 1.1 < max(changed) <= 1.25
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turned_image_shows_the_same_things_from_a_turned_camera(shot, quarters):
+    one = shot(0)
+    one.distance_m[40, 30] = 7.0
+    camera = replace(one.frame.camera, cx=60.0, fx=90.0)
+    dense = replace(of_shot(one), frame=Frame(one.frame.image, camera))
+    sparse = Sparse(dense.frame, np.array([[30, 40]]), np.array([7.0]), "a")
+    turned, few = (quarter_turned(each, quarters) for each in (dense, sparse))
+    ((u, v),) = few.pixels.tolist()
+    assert turned.distance_m[v, u] == few.distance_m[0] == 7.0
+    assert (turned.frame.image[v, u] == one.frame.image[40, 30]).all()
+    assert turned.frame.camera == few.frame.camera
+    x, y, z = camera.rays([(30, 40)])[0]
+    for _ in range(quarters):
+        x, y = y, -x
+    np.testing.assert_allclose(turned.frame.camera.rays([(u, v)])[0], (x, y, z), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"skew": 1.0}, {"distortion": "plumb_bob", "coefficients": (0.1, 0, 0, 0, 0)}]
+)
+def test_images_that_cannot_be_turned_are_refused(shot, bad):
+    one = of_shot(shot(0))
+    camera = replace(one.frame.camera, **bad)
+    with pytest.raises(InputError):
+        quarter_turned(replace(one, frame=replace(one.frame, camera=camera)), 1)
 
 
 @pytest.mark.parametrize("seed", range(5))

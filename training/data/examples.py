@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from depthlm_ros.camera import Camera
 from depthlm_ros.data.records import map_pixels
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.view import Frame
@@ -38,6 +39,10 @@ class Dense:
         """Left and right exchanged."""
         distance_m = self.distance_m[:, ::-1]
         return replace(self, frame=_mirrored(self.frame), distance_m=distance_m)
+
+    def turned(self) -> "Dense":
+        """By a quarter, anticlockwise."""
+        return replace(self, frame=_turned(self.frame), distance_m=np.rot90(self.distance_m))
 
     def metres(self, view, pixels) -> np.ndarray:
         """(N,) metres along the rays of view pixels (N, 2), NaN where unknown."""
@@ -76,6 +81,11 @@ class Sparse:
         """Left and right exchanged."""
         pixels = np.stack([self.frame.camera.width - 1 - self.pixels[:, 0], self.pixels[:, 1]], 1)
         return replace(self, frame=_mirrored(self.frame), pixels=pixels)
+
+    def turned(self) -> "Sparse":
+        """By a quarter, anticlockwise."""
+        pixels = np.stack([self.pixels[:, 1], self.frame.camera.width - 1 - self.pixels[:, 0]], 1)
+        return replace(self, frame=_turned(self.frame), pixels=pixels)
 
     def metres(self, view, pixels) -> np.ndarray:
         """All NaN: nothing is known of places without a label."""
@@ -150,6 +160,14 @@ def sometimes_zoomed(example, span, rng):
     return zoomed(example, _factor(span, rng))
 
 
+def quarter_turned(example, quarters):
+    """A Dense or Sparse example as its camera would show it, turned about its axis clockwise by so
+    many quarters. InputError with lens distortion or skew."""
+    for _ in range(quarters):
+        example = example.turned()
+    return example
+
+
 def brought_nearer(example, span, rng):
     """A random part of a Dense example, which gives a view as large as the whole did, and of
     1 / factor of its z; the factor is within the span. RecordError where single pixels alone have
@@ -185,6 +203,16 @@ def _mirrored(frame) -> Frame:
     _refuse_distorted(frame.camera, "mirrored")
     camera = replace(frame.camera, cx=frame.camera.width - 1 - frame.camera.cx)
     return replace(frame, image=np.ascontiguousarray(frame.image[:, ::-1]), camera=camera)
+
+
+def _turned(frame) -> Frame:
+    """Anticlockwise by a quarter: pixel (u, v) comes to (v, width - 1 - u)."""
+    old = frame.camera
+    _refuse_distorted(old, "turned")
+    if old.skew:
+        raise InputError("an image with skew cannot be turned: rectify it first")
+    camera = Camera(old.height, old.width, old.fy, old.fx, old.cy, old.width - 1 - old.cx)
+    return replace(frame, image=np.ascontiguousarray(np.rot90(frame.image)), camera=camera)
 
 
 def _refuse_distorted(camera, how) -> None:

@@ -24,6 +24,7 @@ from training.data.examples import (
     no_map,
     of_record,
     of_shot,
+    quarter_turned,
     sometimes_zoomed,
     varied,
 )
@@ -179,6 +180,8 @@ def _of_questions(config, stage, checkpoint, multiple, seed, length) -> Mixture:
         stage=stage,
         vary=config.vary,
         zoom=config.zoom,
+        turned=config.turned,
+        hides_turned=config.hides_turned,
         crop=config.crop,
         multiple=multiple,
     )
@@ -200,7 +203,7 @@ def _looked(frame, rng, crop, checkpoint, multiple, aspect=None) -> View:
     return cropped(view, crop, multiple, rng) if crop else view
 
 
-def _made(drawn, rng, checkpoint, stage, vary, zoom, crop, multiple) -> Row:
+def _made(drawn, rng, checkpoint, stage, vary, zoom, turned, hides_turned, crop, multiple) -> Row:
     item, entry = drawn
     example = of_shot(item) if isinstance(item, Shot) else of_record(item)
     example = varied(example, rng) if vary else example
@@ -208,8 +211,11 @@ def _made(drawn, rng, checkpoint, stage, vary, zoom, crop, multiple) -> Row:
         example = brought_nearer(example, entry.nearer, rng)
     elif zoom:
         example = sometimes_zoomed(example, zoom, rng)
+    is_turned = bool(turned) and rng.random() < turned
+    if is_turned:
+        example = quarter_turned(example, int(rng.integers(1, 4)))
     row = make_row(example, checkpoint, stage, rng, crop, multiple, entry.aspect)
-    return replace(row, shown=_shown(entry, rng))
+    return replace(row, shown="nothing" if is_turned and hides_turned else _shown(entry, rng))
 
 
 def _shown(entry, rng) -> Shown:
