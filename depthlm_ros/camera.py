@@ -180,6 +180,23 @@ class Camera:
         of this camera's image; negative where the window begins outside it."""
         return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
 
+    def turned(self) -> "Camera":
+        """The camera of the image turned anticlockwise by a quarter, as numpy.rot90 does: pixel
+        (u, v) comes to (v, width - 1 - u). Raises CameraError with distortion or skew."""
+        if self.distortion != "none" or self.skew:
+            raise CameraError(
+                "an image with distortion or skew cannot be turned: rectify it first"
+            )
+        return replace(
+            self,
+            width=self.height,
+            height=self.width,
+            fx=self.fy,
+            fy=self.fx,
+            cx=self.cy,
+            cy=self.width - 1 - self.cx,
+        )
+
     def z_from_distance(self, pixels: ArrayLike, distance_m: ArrayLike) -> np.ndarray:
         """Metres along the optical axis (N,) from metres along the rays of pixels (N, 2)."""
         return np.asarray(distance_m, dtype=np.float64) * self.rays(pixels)[:, 2]

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from depthlm_ros.camera import Camera
 from depthlm_ros.data.records import map_pixels
 from depthlm_ros.errors import InputError, RecordError
 from depthlm_ros.view import Frame
@@ -206,13 +205,8 @@ def _mirrored(frame) -> Frame:
 
 
 def _turned(frame) -> Frame:
-    """Anticlockwise by a quarter: pixel (u, v) comes to (v, width - 1 - u)."""
-    old = frame.camera
-    _refuse_distorted(old, "turned")
-    if old.skew:
-        raise InputError("an image with skew cannot be turned: rectify it first")
-    camera = Camera(old.height, old.width, old.fy, old.fx, old.cy, old.width - 1 - old.cx)
-    return replace(frame, image=np.ascontiguousarray(np.rot90(frame.image)), camera=camera)
+    image = np.ascontiguousarray(np.rot90(frame.image))
+    return replace(frame, image=image, camera=frame.camera.turned())
 
 
 def _refuse_distorted(camera, how) -> None:

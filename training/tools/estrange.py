@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from depthlm_ros.camera import Camera
 from depthlm_ros.data.records import Record, Records, write_records
 from depthlm_ros.errors import InputError
 from training.run.commands import errors_told, parser_of
@@ -48,18 +47,10 @@ def strange_look(
 
 def sideways(record: Record, rng: np.random.Generator) -> tuple[np.ndarray, Record]:
     """The image as a camera sees it that lies on its right side, a quarter turn anticlockwise."""
-    camera, pixels = record.camera, record.pixels
-    turned = Camera(
-        camera.height,
-        camera.width,
-        camera.fy,
-        camera.fx,
-        camera.cy,
-        camera.width - 1 - camera.cx,
-    )
-    places = np.stack([pixels[:, 1], camera.width - 1 - pixels[:, 0]], axis=1)
+    pixels = record.pixels
+    places = np.stack([pixels[:, 1], record.camera.width - 1 - pixels[:, 0]], axis=1)
     image = np.ascontiguousarray(np.rot90(record.frame().image))
-    return image, replace(record, camera=turned, pixels=places)
+    return image, replace(record, camera=record.camera.turned(), pixels=places)
 
 
 LOOKS = {"blur": strange_look(blurred), "night": strange_look(dark), "sideways": sideways}
