@@ -174,17 +174,7 @@ def stage_rows(config, checkpoint, multiple=1) -> Stages:
 
 
 def _of_questions(config, stage, checkpoint, multiple, seed, length) -> Mixture:
-    make = partial(
-        _made,
-        checkpoint=checkpoint,
-        stage=stage,
-        vary=config.vary,
-        zoom=config.zoom,
-        turned=config.turned,
-        hides_turned=config.hides_turned,
-        crop=config.crop,
-        multiple=multiple,
-    )
+    make = partial(_made, config=config, stage=stage, checkpoint=checkpoint, multiple=multiple)
     return Mixture(_sources(config.data, stage.images), make, seed, length, config.bad)
 
 
@@ -203,19 +193,20 @@ def _looked(frame, rng, crop, checkpoint, multiple, aspect=None) -> View:
     return cropped(view, crop, multiple, rng) if crop else view
 
 
-def _made(drawn, rng, checkpoint, stage, vary, zoom, turned, hides_turned, crop, multiple) -> Row:
+def _made(drawn, rng, config, stage, checkpoint, multiple) -> Row:
     item, entry = drawn
     example = of_shot(item) if isinstance(item, Shot) else of_record(item)
-    example = varied(example, rng) if vary else example
+    example = varied(example, rng) if config.vary else example
     if entry.nearer:
         example = brought_nearer(example, entry.nearer, rng)
-    elif zoom:
-        example = sometimes_zoomed(example, zoom, rng)
-    is_turned = bool(turned) and rng.random() < turned
+    elif config.zoom:
+        example = sometimes_zoomed(example, config.zoom, rng)
+    is_turned = config.turned > 0 and rng.random() < config.turned
     if is_turned:
         example = quarter_turned(example, int(rng.integers(1, 4)))
-    row = make_row(example, checkpoint, stage, rng, crop, multiple, entry.aspect)
-    return replace(row, shown="nothing" if is_turned and hides_turned else _shown(entry, rng))
+    row = make_row(example, checkpoint, stage, rng, config.crop, multiple, entry.aspect)
+    is_hidden = is_turned and config.hides_turned
+    return replace(row, shown="nothing" if is_hidden else _shown(entry, rng))
 
 
 def _shown(entry, rng) -> Shown:
