@@ -106,7 +106,7 @@ class Maker:
         except (Skip, InputError):
             raise
         except Exception as error:  # files of strangers, read by several libraries
-            told = f"{key}: {type(error).__name__}: {first_line(error)}"
+            told = f"{type(error).__name__}: {first_line(error)}, of {key}"
             raise Skip("unreadable data", told) from error
 
     def _made(self, sample: Sample, clock: "Clock") -> Made:

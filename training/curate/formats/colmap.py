@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.errors import InputError, first_line
+from depthlm_ros.errors import InputError
+from training.curate.formats.files import text_of
 from training.curate.formats.thin_prism import ThinPrismFisheye
 from training.curate.sample import Lens
 
@@ -87,8 +88,4 @@ def read_images(path: Path) -> dict[str, str]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
-    return [line for line in text.splitlines() if not line.startswith("#")]
+    return [line for line in text_of(path).splitlines() if not line.startswith("#")]

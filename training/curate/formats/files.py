@@ -36,6 +36,14 @@ def needed(path: Path, reason: str) -> None:
         raise Skip(reason, str(path))
 
 
+def text_of(path: Path) -> str:
+    """The content of a text file. Raises InputError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
+
+
 def json_of(path: Path, **how: Any) -> Any:
     """The content of a JSON file. how: of json.load. Raises InputError."""
     try:

@@ -11,6 +11,10 @@ from typing import Any, NamedTuple
 from depthlm_ros.errors import InputError
 from training.curate.formats.files import json_of
 
+POSE = "token", "rotation", "translation"
+SENSOR = *POSE, "camera_intrinsic"
+DATUM = ("sample_token", "ego_pose_token", "calibrated_sensor_token", "filename", "timestamp",
+         "width", "height")  # fmt: skip
 Keep = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
@@ -30,22 +34,30 @@ class Shown(NamedTuple):
     car: tuple[float, ...]
 
 
-def rows_of(path: Path, keep: Keep | None = None) -> list[dict[str, Any]]:
+def rows_of(
+    path: Path, keep: Keep | None = None, fields: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The rows of a table. keep: called with each while the file is parsed, so that millions are
-    never held. Raises InputError, also for a field that `keep` does not find."""
+    never held. fields: that each row must have. Raises InputError, also for a field that `keep`
+    does not find."""
     try:
         rows = json_of(path, object_hook=keep)
     except KeyError as error:
         raise InputError(f"{path}: a row has no field {error}") from error
     if not isinstance(rows, list):
         raise InputError(f"{path} holds a {type(rows).__name__}, needed is a list of rows")
-    return [row for row in rows if row]
+    rows = [row for row in rows if row]
+    for row in rows:
+        lacking = [field for field in fields if not isinstance(row, dict) or field not in row]
+        if lacking:
+            raise InputError(f"{path}: the row {str(row)[:60]} has no field {lacking[0]!r}")
+    return rows
 
 
 @lru_cache(maxsize=2)
 def by_token(path: Path) -> dict[str, dict[str, Any]]:
-    """The rows of a table by their token. Raises InputError."""
-    return {row["token"]: row for row in rows_of(path)}
+    """The rows of calibrated_sensor.json by their token. Raises InputError."""
+    return {row["token"]: row for row in rows_of(path, fields=SENSOR)}
 
 
 def keyframes(tables: Path, channels: Sequence[str]) -> dict[str, dict[str, Shown]]:
@@ -54,7 +66,7 @@ def keyframes(tables: Path, channels: Sequence[str]) -> dict[str, dict[str, Show
     def keyframe(row: dict[str, Any]) -> dict[str, Any] | None:
         return row if row["is_key_frame"] and _channel(row) in channels else None
 
-    shown = rows_of(tables / "sample_data.json", keyframe)
+    shown = rows_of(tables / "sample_data.json", keyframe, DATUM)
     needed = {row["ego_pose_token"] for row in shown}
 
     def of_keyframe(row: dict[str, Any]) -> dict[str, Any] | None:
@@ -62,7 +74,7 @@ def keyframes(tables: Path, channels: Sequence[str]) -> dict[str, dict[str, Show
 
     cars = {
         row["token"]: (*row["rotation"], *row["translation"])
-        for row in rows_of(tables / "ego_pose.json", of_keyframe)
+        for row in rows_of(tables / "ego_pose.json", of_keyframe, POSE)
     }
     found: dict[str, dict[str, Shown]] = {}
     for row in shown:

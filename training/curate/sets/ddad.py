@@ -60,7 +60,7 @@ class Ddad:
     def keys(self) -> Sequence[tuple[str, int, str]]:
         """(scene file, number of the sample, camera) of each image."""
         try:
-            names = json_of(self._index)["scene_splits"][SPLITS[self._split]]["filenames"]
+            names = list(json_of(self._index)["scene_splits"][SPLITS[self._split]]["filenames"])
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"{self._index} has no scene_splits/{SPLITS[self._split]}/filenames: is it the"
@@ -68,15 +68,20 @@ class Ddad:
             ) from error
         found = []
         for name in names:
-            for number, sensors in enumerate(scene_of(self._index.parent / name)):
+            path = self._index.parent / name
+            if not path.is_file():  # not downloaded, or not whole: skipped and counted
+                found.append((name, 0, CAMERAS[0]))
+                continue
+            for number, sensors in enumerate(scene_of(path)):
                 found += [(name, number, camera) for camera in CAMERAS if camera in sensors]
         return found
 
     def read(self, key: tuple[str, int, str]) -> Sample:
         """Raises Skip."""
         scene_file, number, name = key
-        folder = (self._index.parent / scene_file).parent
-        sensors = scene_of(self._index.parent / scene_file)[number]
+        path = self._index.parent / scene_file
+        needed(path, "no scene file")
+        folder, sensors = path.parent, scene_of(path)[number]
         if "LIDAR" not in sensors:
             raise Skip("no sweep", f"{folder}, sample {number}")
         datum, shot = sensors[name], sensors[name]["datum"]["image"]

@@ -32,6 +32,7 @@ from training.curate.formats.files import (
     in_metres,
     pinhole,
     raw_depth,
+    text_of,
 )
 from training.curate.sample import Sample, Skip
 
@@ -54,7 +55,7 @@ class Matterport:
         self._scans = root / "v1" / "scans" if (root / "v1" / "scans").is_dir() else root
         self._as_published = as_published
         self.range_m = (0.05, 50.0) if as_published == "depthlm" else (0.01, 10.0)
-        names = set(listed.read_text(encoding="utf-8").split())
+        names = set(text_of(listed).split())
         self._scenes = tuple(sorted(name for name in names if (self._scans / name).is_dir()))
         if not self._scenes:
             raise InputError(

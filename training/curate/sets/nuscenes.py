@@ -15,6 +15,7 @@ are w, x, y, z; sample_data.json holds 2.6 million rows, of which the keyframes 
 sensors are kept.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -64,9 +65,12 @@ class Nuscenes:
         self._tables = root / VERSIONS[split]
         for name in ("sample_data", "calibrated_sensor", "ego_pose", "scene", "sample"):
             if not (self._tables / f"{name}.json").is_file():
+                others = [one for one in VERSIONS if VERSIONS[one] != VERSIONS[split]]
+                there = [one for one in others if (root / VERSIONS[one]).is_dir()]
+                told = f"; there are tables for --split {', '.join(there)}" if there else ""
                 raise InputError(
                     f"{self._tables}/{name}.json is missing: needed is the folder with"
-                    f" {VERSIONS[split]} and samples, as nuScenes's archives unpack"
+                    f" {VERSIONS[split]} and samples, as nuScenes's archives unpack{told}"
                 )
 
     def keys(self) -> Sequence[tuple[str, str, str, Shown, Shown]]:
@@ -104,12 +108,20 @@ class Nuscenes:
 
     def _samples(self) -> list[tuple[str, str]]:
         """(sample, scene's name) of the split, in the order of the table."""
-        scenes = {row["token"]: row["name"] for row in rows_of(self._tables / "scene.json")}
-        samples = rows_of(self._tables / "sample.json")
+        path = self._tables / "scene.json"
+        scenes = {row["token"]: row["name"] for row in rows_of(path, fields=("token", "name"))}
+        fields = "token", "scene_token"
+        samples = rows_of(self._tables / "sample.json", fields=fields)
         named = [(row["token"], scenes.get(row["scene_token"], "")) for row in samples]
+        strange = sorted({name for _, name in named if not re.fullmatch(r"scene-\d{4}", name)})
+        if strange:
+            raise InputError(
+                f"{path}: a sample is of the scene {strange[0]!r}, needed is a name such as"
+                " scene-0061, by which scenes belong to splits"
+            )
         if (self._published, self._split) == ("depthlm", "val"):
             return named[int(len(named) * 0.95) :]
-        return [(token, name) for token, name in named if self._takes(int(name[-4:] or 0))]
+        return [(token, name) for token, name in named if self._takes(int(name[-4:]))]
 
     def _takes(self, scene: int) -> bool:
         if (self._published, self._split) == ("depthlm", "train"):

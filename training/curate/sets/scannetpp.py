@@ -26,7 +26,7 @@ import numpy as np
 from depthlm_ros.camera import Camera
 from depthlm_ros.errors import InputError, first_line
 from training.curate.formats.colmap import read_models
-from training.curate.formats.files import check_split, json_of, mask_of, metres_of, needed
+from training.curate.formats.files import check_split, json_of, mask_of, metres_of, needed, text_of
 from training.curate.sample import Sample, Skip
 
 SIZE = 1920, 1440
@@ -62,8 +62,12 @@ class Scannetpp:
         step = STEP[self._published]
         found = []
         for scene in self._scenes():
-            names = sorted(path.stem for path in self._folder(scene).glob("rgb/frame_*.jpg"))
-            found += [(scene, name) for name in names if int(name.split("_")[1]) % step == 0]
+            folder = self._folder(scene)
+            stems = (path.stem for path in folder.glob("rgb/frame_*.jpg"))
+            names = sorted(stem for stem in stems if _number(stem).isdigit())
+            if not names and folder.is_dir() and self._published != "depthlm":
+                names = ["frame_000000"]  # not unpacked: skipped and counted
+            found += [(scene, name) for name in names if int(_number(name)) % step == 0]
         if self._published == "depthlm":
             held_out = int(len(found) * 0.98)
             return found[held_out:] if self._split == "val" else found[:held_out]
@@ -74,7 +78,9 @@ class Scannetpp:
         scene, frame = key
         folder = self._folder(scene)
         image = folder / "rgb" / f"{frame}.jpg"
-        needed(image, "no image file")
+        if not image.is_file():
+            how = "the toolbox's iphone.prepare_iphone_data unpacks rgb.mkv"
+            raise Skip("no image file", f"{image} ({how})")
         rendered = folder / "render_depth" / f"{frame}.png"
         path, camera = rendered, _lens(folder / "colmap" / "cameras.txt")
         if self._published or camera is None or not rendered.is_file():
@@ -96,10 +102,15 @@ class Scannetpp:
         if self._published == "depthlm":
             return sorted(path.parts[-2] for path in self._root.glob("data/*/iphone"))
         listed = self._root / "splits" / f"nvs_sem_{self._split}.txt"
-        return [line.strip() for line in listed.read_text().splitlines() if line.strip()]
+        return [line.strip() for line in text_of(listed).splitlines() if line.strip()]
 
     def _folder(self, scene: str) -> Path:
         return self._root / "data" / scene / "iphone"
+
+
+def _number(frame: str) -> str:
+    """Of a file name, frame_000010 -> 000010."""
+    return frame.removeprefix("frame_")
 
 
 def _centres(count: int, pixels: int) -> np.ndarray:
@@ -109,10 +120,13 @@ def _centres(count: int, pixels: int) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _lens(path: Path) -> Camera | None:
-    """None where the phone has no lens but the frames' matrices."""
+    """None where the phone has no lens but the frames' matrices. Raises Skip."""
     if not path.is_file():
         return None
-    return next(iter(read_models(path).values())).camera()
+    try:
+        return next(iter(read_models(path).values())).camera()
+    except (InputError, StopIteration) as error:
+        raise Skip("no calibration", f"{path}: {first_line(error)}") from error
 
 
 @lru_cache(maxsize=2)

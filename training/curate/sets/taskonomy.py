@@ -32,6 +32,7 @@ from training.curate.formats.files import (
     mask_of,
     pinhole,
     raw_depth,
+    text_of,
 )
 from training.curate.formats.omnidata import View, focal_of, views_of
 from training.curate.sample import Sample
@@ -53,6 +54,11 @@ class Taskonomy:
 
     def __init__(self, root: Path, split: str, as_published: str = ""):
         check_split(self, split)
+        if as_published == "depthlm":
+            raise InputError(
+                f"DepthLM's labels of {self.name} were never published: leave --as-published out,"
+                " or give depthvlm"
+            )
         self._root, self._split = root, split
         for domain in ("rgb", "depth_zbuffer", "point_info"):
             check_there(root / domain / self.name, f"<root>/{domain}/{self.name}/<building>/*.*")
@@ -61,7 +67,8 @@ class Taskonomy:
         )
         if not self._buildings:
             raise InputError(
-                f"{root / 'rgb' / self.name} has no building that {self._list} puts into {split}"
+                f"{root / 'rgb' / self.name} has no folder of a building that {self._list} puts"
+                f" into {split}"
             )
         has_masks = (root / "mask_valid" / self.name).is_dir()
         self._masked = has_masks and as_published != "depthvlm"
@@ -73,17 +80,16 @@ class Taskonomy:
 
     def _listed(self, path: Path) -> Iterator[str]:
         """The buildings of the split that are there."""
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                name = (row.get("id") or row.get("scene") or "").strip()
-                if not name or not (self._split in row or "split" in row):
-                    raise InputError(
-                        f"{path} has the columns {', '.join(map(str, row))}; needed are id, train,"
-                        " val, test, or scene and split"
-                    )
-                wanted = row.get(self._split) == "1" or row.get("split") == self._split
-                if wanted and (self._root / "rgb" / self.name / name).is_dir():
-                    yield name
+        for row in csv.DictReader(text_of(path).splitlines()):
+            name = (row.get("id") or row.get("scene") or "").strip()
+            if not name or not (self._split in row or "split" in row):
+                raise InputError(
+                    f"{path} has the columns {', '.join(map(str, row))}; needed are id, train,"
+                    " val, test, or scene and split"
+                )
+            wanted = row.get(self._split) == "1" or row.get("split") == self._split
+            if wanted and (self._root / "rgb" / self.name / name).is_dir():
+                yield name
 
     def read(self, key: View) -> Sample:
         """The image with its z, NaN where the ray met no surface or the mask is black."""

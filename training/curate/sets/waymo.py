@@ -27,7 +27,7 @@ from training.curate.formats.waymo_rows import CAMERA, Row, index_of, raster_of,
 from training.curate.geometry import OPTICAL_FROM_FORWARD, inverse, transformed
 from training.curate.published import sparse_map
 from training.curate.rolling import Shutter, as_exposed, may_be_seen
-from training.curate.sample import Sample
+from training.curate.sample import Sample, Skip
 
 COMPONENTS = ("camera_image", "camera_calibration", "lidar", "lidar_calibration", "lidar_pose",
               "vehicle_pose")  # fmt: skip
@@ -63,7 +63,7 @@ class Waymo:
     def keys(self) -> Sequence[Key]:
         """(segment, stamp of the frame in microseconds, number of the camera) of each image."""
         paths = sorted(self._folder.glob("camera_image/*.parquet"))
-        return [(path.stem, *row) for path in paths for row in sorted(index_of(path, CAMERA))]
+        return [(path.stem, *row) for path in paths for row in _rows(path)]
 
     def read(self, key: Key) -> Sample:
         """Raises Skip, or InputError for a file that lacks a column."""
@@ -108,6 +108,14 @@ class Waymo:
         moved = cv2.remap(np.nan_to_num(depth), *maps, cv2.INTER_NEAREST, borderValue=0)
         moved[moved == 0] = np.nan
         return image, straight, moved
+
+
+def _rows(path: Path) -> list[tuple[int, int]]:
+    """Those of a segment; of a file that is cut off one, which is skipped and counted."""
+    try:
+        return sorted(index_of(path, CAMERA))
+    except Skip:
+        return [(0, 0)]
 
 
 def _published_maps(camera: Camera) -> tuple[Camera, tuple[np.ndarray, np.ndarray]]:

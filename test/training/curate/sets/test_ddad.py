@@ -289,12 +289,31 @@ def test_broken_scenes_are_skipped_with_a_reason(root, tmp_path, damage, reason)
     assert skipped.value.reason == reason
 
 
+def test_a_scene_that_was_not_downloaded_is_skipped(root, tmp_path):
+    copied = tmp_path / "root"
+    shutil.copytree(root, copied)
+    (copied / "000000" / "scene_a8dc.json").unlink()
+    data_set, reasons = Ddad(copied), []
+    keys = data_set.keys()
+    for key in keys:
+        try:
+            data_set.read(key)
+        except Skip as skipped:
+            reasons.append(skipped.reason)
+    assert len(keys) == 5 and reasons == ["no scene file"]
+
+
 def test_what_is_no_data_set_is_refused(root, tmp_path):
     with pytest.raises(InputError, match="ddad.json"):
         Ddad(tmp_path)
     with pytest.raises(InputError, match="allowed"):
         Ddad(root, "test")
-    for text in ('{"scene_splits": {"1": {}}}', "[1]", "{"):
+    for text in (
+        '{"scene_splits": {"1": {}}}',
+        "[1]",
+        "{",
+        '{"scene_splits": {"0": {"filenames": 3}}}',
+    ):
         (tmp_path / "ddad.json").write_text(text)
         with pytest.raises(InputError, match="ddad.json"):
             Ddad(tmp_path).keys()

@@ -209,3 +209,6 @@ def test_a_split_without_scenes_or_without_a_list_is_refused(root):
         SETS["matterport"](root, "val")
     with pytest.raises(InputError, match="scenes_test.txt"):
         SETS["matterport"](root, "test")
+    (root / "scenes_test.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="scenes_test.txt"):
+        SETS["matterport"](root, "test")

@@ -210,8 +210,11 @@ def test_splits(root, split, published, expected):
 
 
 def test_other_versions_are_refused(root, tmp_path):
-    with pytest.raises(InputError, match="v1.0-test"):
+    with pytest.raises(InputError, match="v1.0-test.*--split train, val, mini_train, mini_val"):
         Nuscenes(root, "test")
+    (tmp_path / "v1.0-mini").mkdir()
+    with pytest.raises(InputError, match="v1.0-trainval.*--split mini_train, mini_val$"):
+        Nuscenes(tmp_path)
     with pytest.raises(InputError, match="allowed"):
         Nuscenes(root, "v2")
 
@@ -276,11 +279,32 @@ def test_broken_files_are_skipped_with_a_reason(root, tmp_path, damage, reason):
     assert skipped.value.reason == reason
 
 
-@pytest.mark.parametrize("text", ["[{", '{"token": 1}', '[{"token": "x"}]'])
-def test_broken_tables_are_refused(root, tmp_path, text):
+@pytest.mark.parametrize("table", ["sample_data", "sample", "scene", "ego_pose"])
+@pytest.mark.parametrize("text", ["[{", '{"token": 1}', '[{"token": "x"}]', "[1]"])
+def test_broken_tables_are_refused(root, tmp_path, table, text):
     copied = tmp_path / "root"
     shutil.copytree(root, copied)
-    path = copied / "v1.0-trainval" / "sample_data.json"
+    path = copied / "v1.0-trainval" / f"{table}.json"
+    if table == "ego_pose":  # of which only rows that are needed are kept
+        text = text.replace("x", json.loads(path.read_text())[0]["token"])
     path.write_text(text)
-    with pytest.raises(InputError, match="sample_data.json"):
+    with pytest.raises(InputError, match=f"{table}.json"):
+        Nuscenes(copied, "val").keys()
+
+
+def test_a_calibration_without_its_fields_is_refused(root, tmp_path):
+    copied = tmp_path / "root"
+    shutil.copytree(root, copied)
+    data_set = Nuscenes(copied, "val")
+    (copied / "v1.0-trainval" / "calibrated_sensor.json").write_text('[{"token": "c-CAM_FRONT"}]')
+    with pytest.raises(InputError, match="calibrated_sensor.json.*rotation"):
+        data_set.read(data_set.keys()[0])
+
+
+@pytest.mark.parametrize("field, value", [("name", "night drive"), ("token", "another")])
+def test_scenes_that_belong_to_no_split_are_refused(root, tmp_path, field, value):
+    copied = tmp_path / "root"
+    shutil.copytree(root, copied)
+    edit("scene", lambda rows: rows[0].update({field: value}))(copied)
+    with pytest.raises(InputError, match="scene.json"):
         Nuscenes(copied, "val").keys()

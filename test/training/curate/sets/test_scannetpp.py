@@ -137,6 +137,16 @@ def matrix(value):
     return damage
 
 
+def cut_lens(folder):
+    (folder / "colmap").mkdir()
+    (folder / "colmap" / "cameras.txt").write_text("# Cameras\n1 OPENCV 19")
+
+
+def no_lens(folder):
+    (folder / "colmap").mkdir()
+    (folder / "colmap" / "cameras.txt").write_text("# Cameras\n")
+
+
 def bad_mask(folder):
     (folder / "rgb_masks").mkdir()
     (folder / "rgb_masks" / "frame_000010.png").write_bytes(b"\x89PNG")
@@ -153,6 +163,8 @@ def bad_mask(folder):
         (shorten("*.json", 20), "no calibration"),
         (matrix(None), "no calibration"),
         (matrix([[0, 0, 1], [0, 0, 1], [0, 0, 1]]), "no calibration"),
+        (cut_lens, "no calibration"),
+        (no_lens, "no calibration"),
         (bad_mask, "truncated mask"),
     ],
 )
@@ -164,6 +176,35 @@ def test_broken_frames_are_skipped_with_a_reason(root, tmp_path, damage, reason)
     with pytest.raises(Skip) as skipped:
         data_set.read(("09c1414f1b", "frame_000010"))
     assert skipped.value.reason == reason
+
+
+def test_a_scene_whose_video_is_not_unpacked_is_skipped(root, tmp_path):
+    copied = tmp_path / "root"
+    shutil.copytree(root, copied)
+    phone = copied / "data" / "02455b3d20" / "iphone"
+    shutil.rmtree(phone / "rgb")
+    (phone / "rgb.mkv").touch()
+    data_set = Scannetpp(copied, "train")
+    keys = data_set.keys()
+    assert [scene for scene, _ in keys] == ["0a7cc12c0e"] * 3 + ["02455b3d20"]
+    with pytest.raises(Skip, match="prepare_iphone_data") as skipped:
+        data_set.read(keys[-1])
+    assert skipped.value.reason == "no image file"
+    published = Scannetpp(copied, "train", "depthlm").keys()
+    assert "02455b3d20" not in {scene for scene, _ in published}
+
+
+def test_other_files_and_lists_are_no_frames(root, tmp_path):
+    copied = tmp_path / "root"
+    shutil.copytree(root, copied)
+    (copied / "data" / "09c1414f1b" / "iphone" / "rgb" / "frame_mean.jpg").touch()
+    assert len(Scannetpp(copied, "val").keys()) == len(EYE)
+    listed = copied / "splits" / "nvs_sem_val.txt"
+    listed.write_bytes(b"\xef\xbb\xbf" + listed.read_bytes())  # as editors of Windows begin
+    assert len(Scannetpp(copied, "val").keys()) == len(EYE)
+    listed.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="nvs_sem_val.txt"):
+        Scannetpp(copied, "val").keys()
 
 
 def test_what_is_no_data_set_is_refused(root, tmp_path):

@@ -190,6 +190,12 @@ def test_lists_and_splits_that_fit_nothing_are_refused(root):
         SETS["taskonomy"](root, "test")
     with pytest.raises(InputError, match="train, val$"):  # the list of HM3D has no more
         SETS["hm3d"](root, "test")
+    for name in INFO:
+        with pytest.raises(InputError, match="DepthLM"):  # whose labels were never published
+            SETS[name](root, "train", "depthlm")
+    (root / "metadata.csv").write_bytes(b"scene,split\nhans\xffon,train\n")
+    with pytest.raises(InputError, match="metadata.csv"):
+        SETS["hm3d"](root, "train")
     (root / "metadata.csv").write_text("building,part\nhanson,train\n")
     with pytest.raises(InputError, match="building, part"):
         SETS["hm3d"](root, "train")

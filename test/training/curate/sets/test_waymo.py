@@ -431,6 +431,19 @@ def test_broken_segments_are_skipped_with_a_reason(place, tmp_path, damage, reas
     assert skipped.value.reason == reason
 
 
+def test_a_segment_that_is_cut_off_is_skipped_and_the_others_are_read(place, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(place[0], root)
+    images = root / "training" / "camera_image"
+    whole = images / f"{SEGMENT}.parquet"
+    (images / "0.parquet").write_bytes(whole.read_bytes()[:400])
+    keys = Waymo(root).keys()
+    assert len(keys) == 1 + len(Waymo(place[0]).keys()) and keys[0][0] == "0"
+    with pytest.raises(Skip) as skipped:
+        Waymo(root).read(keys[0])
+    assert skipped.value.reason == "broken camera_image"
+
+
 def test_order_of_the_rows_does_not_matter(place, tmp_path, monkeypatch):
     monkeypatch.setattr(waymo_rows, "RECENT", 1)  # so that reading back begins again
     root = tmp_path / "root"
