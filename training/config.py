@@ -27,6 +27,7 @@ from depthlm_ros.checkpoints import (
     with_head,
     without_head,
 )
+from depthlm_ros.data.jsonl import pattern_of
 from depthlm_ros.dense.spec import HeadSpec
 from depthlm_ros.entries import bad_entries
 from depthlm_ros.errors import DepthLMError
@@ -139,7 +140,7 @@ class DataEntry:
     @property
     def place(self) -> Any:
         """The folder of shards or the files."""
-        return f"{self.curated}/*.jsonl" if self.curated else getattr(self, self.what)
+        return pattern_of(self.curated) if self.curated else getattr(self, self.what)
 
 
 @entries(kw_only=True)

@@ -21,7 +21,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from depthlm_ros.cli import values
+from depthlm_ros.data.jsonl import pattern_of
 from depthlm_ros.data.records import Records
+from depthlm_ros.errors import InputError
 from depthlm_ros.models.loading import load_parts
 from depthlm_ros.viz.overlay import distance_colours, distance_limits
 from depthlm_ros.viz.sheets import write_sheet
@@ -36,6 +38,7 @@ from training.run.commands import add_config, changes, errors_told, parser_of
 WIDTH, ACROSS = 480, 3  # of an image on the sheet in pixels, and of the sheet in images
 ACROSS_MAPS = 4  # where each image has its map beside it
 CIRCLE = 4
+SHOWN = 3  # folders that are named in place of one without records
 OPTIONS = "data", "base"
 
 
@@ -152,7 +155,14 @@ def _fitted(image) -> Image.Image:
 
 def look(place: Path, count, out) -> tuple:
     """(path of the sheet, path of the text) of `count` records of a folder or a file."""
-    records = Records(f"{place}/*.jsonl" if place.is_dir() else place)
+    if place.is_dir() and not any(place.glob("*.jsonl")):
+        inner = sorted({str(path.parent) for path in place.glob("*/*.jsonl")})
+        inner += sorted({str(path.parent) for path in place.glob("*/*/*.jsonl")})
+        raise InputError(
+            f"{place} holds no .jsonl file of records: give a folder that does, such as"
+            f" {', '.join(inner[:SHOWN]) or 'one that training.curate has written'}"
+        )
+    records = Records(pattern_of(place) if place.is_dir() else place)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "labels.txt").write_text(described(records) + "\n")
@@ -179,8 +189,8 @@ def main(arguments=None) -> None:
             kind = config_kind(given.config)
             config = read_config(given.config, kind, **changes(given, *OPTIONS))
             sheet, text = preview(config, given.count, given.out)
-    print(text.read_text())
-    print(f"wrote {sheet} and {text}")
+        print(text.read_text())
+        print(f"wrote {sheet} and {text}")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ A file is read once to find where its lines begin; after that any line costs one
 of memory per line. A byte order mark, as Windows editors write it, is not part of the first line.
 """
 
+import os
 from collections.abc import Sequence
-from glob import glob, has_magic
+from glob import escape, glob, has_magic
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,13 +62,19 @@ class Lines(Sequence):
         return _read(self.files[which], int(self._starts[which][row]), number)
 
 
+def pattern_of(folder: str | PathLike[str]) -> str:
+    """The pattern of a folder's .jsonl files, whatever characters its name has."""
+    return f"{escape(os.fspath(folder))}/*.jsonl"
+
+
 def found_files(files) -> list[Path]:
     """The files of a path, a glob pattern, or a list of them; RecordError where there is none."""
     if isinstance(files, (str, Path)):
         files = [files]
     found = []
     for name in map(str, files):
-        matches = sorted(glob(name, recursive=True)) if has_magic(name) else [name]
+        is_pattern = has_magic(name) and not os.path.exists(name)
+        matches = sorted(glob(name, recursive=True)) if is_pattern else [name]
         if not matches:
             raise RecordError(f"no file matches {name}")
         found += map(Path, matches)

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from depthlm_ros.data.jsonl import pattern_of
 from depthlm_ros.data.records import Record, Records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.evaluate import Answerer, evaluate
@@ -155,7 +156,7 @@ class Protocol(ABC):
             commands = "\n  ".join(missing.values())
             raise InputError(f"{root} holds none of the curated sets that count:\n  {commands}")
         return {
-            part: Records(f"{part.folder(root)}/*.jsonl")
+            part: Records(pattern_of(part.folder(root)))
             for part in self.parts
             if not missing[part]
         }

@@ -113,6 +113,14 @@ def test_images_are_spread_evenly_and_numbered_as_the_release_shuffles_them(root
     assert len(list(images(records, PARTS["ddad"], 1000))) == 40
 
 
+def test_a_folder_may_be_called_like_a_pattern(run, tmp_path):
+    curate(tmp_path / "a [b]", "ibims", 3, 2.1)
+    code, out, _ = run(
+        *("eval", tmp_path / "a [b]", "--protocol", "depthlm", "--limit", 20, *FAKE)
+    )
+    assert code == 0 and re.search(r"\biBims \(20 ", out)
+
+
 def test_a_folder_without_any_set_names_all_commands(run, tmp_path):
     code, _, err = run("eval", tmp_path, "--protocol", "depthlm", *FAKE)
     assert code == 2 and err.count("python -m training.curate") == 8

@@ -3,6 +3,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,8 +114,33 @@ def test_the_preview_shows_labels_kinds_and_distances_of_a_folder(curated, tmp_p
         assert sheet.width == 2 * 2 * preview.WIDTH
     preview.main([str(curated / "00000.jsonl"), "--out", str(tmp_path / "look")])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match=re.escape(f"{tmp_path}/empty")):
         preview.main([str(tmp_path / "empty"), "--out", str(tmp_path / "look")])
+    for above in (tmp_path / "curated", tmp_path / "curated" / "toy"):
+        with pytest.raises(SystemExit, match=re.escape(str(curated))):
+            preview.main([str(above), "--out", str(tmp_path / "look")])
+
+
+def test_a_folder_may_be_called_like_a_pattern(curated, tmp_path):
+    folder = curated.rename(tmp_path / "rooms [1]")
+    entry = read_config("training/configs/tiny.yaml", data=[{"curated": str(folder)}]).data
+    assert len(opened(entry)[0].items) == 8
+    preview.main([str(folder), "--out", str(tmp_path / "look")])
+    assert (tmp_path / "look" / "labels.jpg").exists()
+
+
+def test_the_preview_ends_quietly_where_nobody_reads_it(curated, tmp_path):
+    line = [
+        sys.executable,
+        "-m",
+        "training.preview",
+        str(curated),
+        "--out",
+        str(tmp_path / "look"),
+    ]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        run.stdout.close()
+        assert b"Traceback" not in run.stderr.read()
 
 
 @pytest.mark.slow
