@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from depthlm_ros.cli.values import count, from_zero, not_negative, positive
+from depthlm_ros.data.jsonl import pattern_of
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError, MissingDependency
+from depthlm_ros.viz.progress import progress_bar
 from training.curate.bag import Bag, Choices
 from training.curate.look import write_looks
 from training.curate.maker import PIXELS, Wishes
 from training.curate.published import PAPERS
 from training.curate.sample import DataSet
-from training.curate.writer import curate
+from training.curate.writer import curate, layout_told
 from training.run.commands import errors_told, parser_of
 
 OVERLAYS = 12  # records on the sheet of a recording
@@ -120,7 +122,8 @@ def _add_bag(commands: Any) -> None:
 
 def _bag(given: argparse.Namespace) -> Bag:
     choices = {field.name: getattr(given, field.name) for field in fields(Choices)}
-    return Bag(given.root, given.split, Choices(**choices))
+    with progress_bar("reading the recording"):
+        return Bag(given.root, given.split, Choices(**choices))
 
 
 def _add_wishes(parser: argparse.ArgumentParser) -> None:
@@ -177,15 +180,17 @@ def _run(arguments: list[str] | None) -> None:
             print(f"{bag.unreadable} messages of {given.root} cannot be read and are left out")
     else:
         reader: Any = sets[given.set]
-        data_set = reader(given.root, given.split, given.as_published)
+        with layout_told(reader):
+            data_set = reader(given.root, given.split, given.as_published)
         told["as_published"] = given.as_published
     wishes = Wishes(given.pixels, given.even, given.depth, given.limit, given.seed)
     done = curate(data_set, given.out, wishes, told, given.workers)
     if done.before:
-        print(f"{done.before} images were settled before")
+        again = "; skipped ones are tried again in a new --out" if done.manifest["skipped"] else ""
+        print(f"{done.before} images were settled before{again}")
     print(done.lines())
     if given.set == "bag":
-        path = write_looks(Records(f"{given.out}/*.jsonl"), OVERLAYS, given.out / "overlays.jpg")
+        path = write_looks(Records(pattern_of(given.out)), OVERLAYS, given.out / "overlays.jpg")
         print(f"look at {path} before you train on it")
     shown = shlex.join(["python", "-m", "training.preview", str(given.out)])
     print(f"wrote {given.out}: {shown} shows it")

@@ -17,8 +17,8 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 
 from depthlm_ros.data.records import write_records
-from depthlm_ros.errors import InputError
+from depthlm_ros.errors import InputError, first_line
 from depthlm_ros.viz.progress import progress_bar
 from training.curate.maker import Made, Maker, Wishes
 from training.curate.processes import made_of
@@ -76,23 +76,38 @@ class Folder:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"another run is writing {self.path}") from None
+        except OSError:
+            pass  # a file system that knows no locks
         file.seek(0)
         text, told = file.read(), json.dumps(job, indent=1, sort_keys=True)
+        has_records = any(self.path.glob("*.jsonl"))
         try:
             before = json.loads(text) if text else job
         except ValueError:
-            before = job if not any(self.path.glob("*.jsonl")) else {}
+            before = None if has_records else job
+        if not isinstance(before, dict) or not before.keys() >= {"format", "set", "keys"}:
+            raise InputError(f"{self.path}/job.json is not of training.curate: give a new --out")
         differ = [n for n in sorted(job.keys() | before.keys()) if job.get(n) != before.get(n)]
-        if differ:
+        if differ and not has_records:  # refused, or ended in its first images: nothing is lost
+            self.empty()
+        elif differ:
             name = differ[0]
+            what = "other arguments" if differ != ["keys"] else "another number of images"
             raise InputError(
-                f"{self.path} was begun with other arguments ({', '.join(differ)}): {name} was"
-                f" {before.get(name)!r} and is {job.get(name)!r}. Give the same again to go on, or"
-                " another --out"
+                f"{self.path} was begun with {what} ({', '.join(differ)}): {name} was"
+                f" {before.get(name)!r} and is {job.get(name)!r}. Give the same again to go on,"
+                " another --out, or remove that folder"
             )
         file.truncate(0)
         file.write(told)
         file.flush()
+
+    def empty(self) -> None:
+        """Remove records, counts and images."""
+        for path in self.path.glob("*.jsonl"):
+            path.unlink()
+        for name in ("counts", "images", "depth"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def shard(self, number: int) -> Path:
         """The file of records with this number."""
@@ -155,9 +170,7 @@ def curate(
     InputError where the set cannot be used, the disk is too small, or nothing could be used.
     """
     began = time.monotonic()
-    keys = _limited(data_set.keys(), wishes.limit)
-    if not len(keys):
-        raise InputError(f"{data_set.name} has no image here: {arguments}")
+    keys = _limited(_listed(data_set), wishes.limit)
     job = {
         "format": FORMAT,
         "set": data_set.name,
@@ -176,6 +189,7 @@ def curate(
         shares = _write_shards(folder, maker, keys, missing, workers)
         manifest = _manifest(folder, data_set, total, job)
         if not manifest["images"]:
+            folder.empty()  # so that the same command tries them again
             reasons = "; ".join(
                 f"{count} {reason}, such as {manifest['examples'][reason][0]}"
                 for reason, count in manifest["skipped"].items()
@@ -186,6 +200,30 @@ def curate(
         write_json(out / MANIFEST, manifest)
     made = _images(missing, len(keys))
     return Done(manifest, made, len(keys) - made, time.monotonic() - began, dict(shares))
+
+
+@contextmanager
+def layout_told(data_set: DataSet | type[DataSet]) -> Iterator[None]:
+    """Whatever a reader meets in the block, before its first image, is an InputError that says
+    where the layout of the set is told."""
+    try:
+        yield
+    except Exception as error:  # of lists and tables of strangers
+        told = str(error)
+        if not isinstance(error, InputError):
+            told = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(
+            f"{told}\npython -m training.curate {data_set.name} --help shows what is read"
+        ) from error
+
+
+def _listed(data_set: DataSet) -> Sequence[Key]:
+    """The keys of the set, which may take minutes. Raises InputError."""
+    with progress_bar("looking for images"), layout_told(data_set):
+        keys = data_set.keys()
+        if not len(keys):
+            raise InputError(f"{data_set.name} has no image of this split here")
+        return keys
 
 
 def _check_new(folder: Path) -> None:
@@ -292,7 +330,8 @@ def _counted(made: Sequence[Made]) -> dict[str, Any]:
 def _manifest(
     folder: Folder, data_set: DataSet, total: int, job: dict[str, Any]
 ) -> dict[str, Any]:
-    """The sum of the counts, in the order of the files, of which one at a time is read."""
+    """The sum of the counts, in the order of the files, of which one at a time is read. Raises
+    InputError."""
     totals: Counter[str] = Counter(images=0, labels=0)
     skipped: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
@@ -301,7 +340,13 @@ def _manifest(
     scenes: set[str] = set()
     gap_s = 0.0
     for number in range(total):
-        part = json.loads(folder.counts(number).read_text(encoding="utf-8"))
+        try:
+            part = json.loads(folder.counts(number).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{folder.counts(number)} cannot be read ({first_line(error)}): delete"
+                f" {folder.shard(number)} and start the same command again, which makes both anew"
+            ) from error
         totals.update(images=part["images"], labels=part["labels"])
         skipped.update(part["skipped"])
         dropped.update(part["dropped"])

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from testing.toy_set import CAMERAS, Toy, plane_of, write_toys
 
+from depthlm_ros.data.jsonl import pattern_of
 from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
 from training.curate import __main__ as command
@@ -60,7 +61,7 @@ def root(tmp_path_factory):
 
 def curated(root, out, *options):
     command.main(["toy", "--root", str(root), "--out", str(out), "--workers", "1", *options])
-    return Records(f"{out}/*.jsonl")
+    return Records(pattern_of(out))
 
 
 def content_of(folder):
@@ -188,6 +189,85 @@ def test_a_killed_run_of_two_processes_goes_on_and_gives_the_bytes_of_one(tmp_pa
     assert content_of(out) == content_of(tmp_path / "whole")
 
 
+class Strange(Toy):
+    """A set whose lists or tables are not what they should be."""
+
+    def keys(self):
+        return self.root["scenes"]
+
+
+@pytest.mark.parametrize("kind, names", [(Toy, []), (Strange, ["z_map_pinhole"]), (Toy, None)])
+def test_a_set_that_cannot_be_listed_is_told_with_the_command_that_shows_its_layout(
+    kind, names, tmp_path, monkeypatch
+):
+    """No images, a fault of the reader's, no folder of the split."""
+    monkeypatch.setitem(sets.SETS, "toy", kind)
+    if names is not None:
+        write_toys(tmp_path, names)
+    with pytest.raises(SystemExit) as end:
+        curated(tmp_path, tmp_path / "out")
+    assert "python -m training.curate toy --help" in str(end.value)
+    assert ("TypeError" in str(end.value)) == (kind is Strange)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_command_tries_again_what_gave_no_image(tmp_path):
+    root, out = write_toys(tmp_path / "root", ["z_map_pinhole_truncated"]), tmp_path / "out"
+    with pytest.raises(SystemExit, match="truncated image"):
+        curated(root, out)
+    write_toys(tmp_path / "other", ["z_map_pinhole"])
+    (broken,) = (root / "train").iterdir()
+    (whole,) = (tmp_path / "other" / "train").iterdir()
+    broken.write_bytes(whole.read_bytes())
+    assert len(curated(root, out)) == 1
+
+
+def test_a_folder_without_records_takes_other_arguments(root, tmp_path, monkeypatch):
+    """As somebody gives them who follows the advice of a refusal."""
+    out, usage = tmp_path / "out", namedtuple("usage", "total used free")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 9000, 9000))
+        with pytest.raises(SystemExit, match="--limit"):
+            curated(root, out)
+    (out / "images").mkdir()
+    (out / "images" / "of an ended run.jpg").touch()
+    curated(root, out, "--limit", "4")
+    curated(root, tmp_path / "new", "--limit", "4")
+    assert content_of(out) == content_of(tmp_path / "new")
+
+
+def test_broken_counts_are_told_with_the_file_that_is_to_go(tmp_path):
+    root, out = write_toys(tmp_path / "root", ["z_map_pinhole"] * 9), tmp_path / "out"
+    curated(root, out)
+    before = content_of(out)
+    counts, records = out / "counts" / "00001.json", out / "00001.jsonl"
+    for content in (None, b'{"images": '):
+        counts.unlink()
+        if content is not None:
+            counts.write_bytes(content)
+        with pytest.raises(SystemExit) as end:
+            curated(root, out)
+        assert str(counts) in str(end.value) and str(records) in str(end.value)
+        records.unlink()
+        curated(root, out)
+        assert content_of(out) == before
+
+
+def test_a_file_system_without_locks_is_written_too(root, tmp_path, monkeypatch):
+    def no_lock(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(writer.fcntl, "flock", no_lock)
+    assert len(curated(root, tmp_path)) == len(FORMS) * 2
+
+
+def test_names_may_hold_what_patterns_are_made_of(tmp_path):
+    root = write_toys(tmp_path / "a [b] * ?" / "root", ["z_map_pinhole"])
+    out = tmp_path / "a [b] * ?" / "out"
+    curated(root, out)
+    assert len(Records(pattern_of(out))) == 1 and len(Records(out / "00000.jsonl")) == 1
+
+
 def environment():
     path = os.pathsep.join([*map(str, (writer.__file__.split("/training/")[0], TEST))])
     return {**os.environ, "PYTHONPATH": path}
@@ -218,8 +298,9 @@ def test_a_second_run_waits_for_nobody_and_other_arguments_are_refused(root, tmp
         curated(root, tmp_path, "--pixels", "7")
     assert re.search(r"\bpixels\b.*\b100\b.*\b7\b", str(end.value))
     before = content_of(tmp_path)
+    capsys.readouterr()
     curated(root, tmp_path)
-    assert capsys.readouterr().out.startswith("21 ")
+    assert re.match(r"21 .*--out", capsys.readouterr().out)  # where skipped ones are tried again
     assert content_of(tmp_path) == before
 
 
@@ -228,6 +309,15 @@ def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(root, tmp_path)
     with pytest.raises(SystemExit, match="train"):
         curated(root, root)
     assert content_of(root) == before
+    (tmp_path / "mine" / "images").mkdir(parents=True)
+    (tmp_path / "mine" / "images" / "a.jpg").touch()
+    for content in ('{"format": 1}', "[1]"):
+        (tmp_path / "mine" / "job.json").write_text(content)
+        with pytest.raises(SystemExit, match="job.json"):
+            curated(root, tmp_path / "mine")
+        assert (tmp_path / "mine" / "job.json").read_text() == content
+        assert (tmp_path / "mine" / "images" / "a.jpg").exists()
+    shutil.rmtree(tmp_path / "mine")
     (tmp_path / "lost+found").mkdir()
     (tmp_path / ".hidden").touch()
     assert len(curated(root, tmp_path)) == len(FORMS) * 2
