@@ -123,6 +123,13 @@ class Bag:
         found = self._found
         if not found.images:
             raise InputError(f"{self._path} has no image on {self.image_topic}")
+        stamps = {message.stamp_ns for message in found.images}
+        if len(stamps) < 2 <= len(found.images):
+            raise InputError(
+                f"{self._path}: all {len(found.images)} images on {self.image_topic} have the same"
+                f" stamp ({stamps.pop() / NS:g} s), so that nothing can be matched to them; needed"
+                " is the time at which each was taken"
+            )
         matches = self._in_time(_matched(found, self.choices.apart_s))
         return list(self._new(_apart(matches, self.choices.every_s)))
 
@@ -133,7 +140,11 @@ class Bag:
                 "no image near in time", f"{self.measured_topic} at {key.measured.stamp_ns}"
             )
         if key.camera is None:
-            raise Skip("no calibration", f"{self.image_topic} at {key.image.stamp_ns}")
+            info = self.choices.info or info_beside(self.image_topic)
+            told = (
+                f"{self.image_topic} at {key.image.stamp_ns}: no calibrated camera_info on {info}"
+            )
+            raise Skip("no calibration", f"{told}, --info names another topic")
         message = self._message(self.image_topic, key.image)
         measured = self._message(self.measured_topic, key.measured)
         camera, image = key.camera, image_array(message)
@@ -157,7 +168,8 @@ class Bag:
         """(a depth image (h, w), None) or (None, points (N, 3) of a cloud), in metres."""
         try:
             if _is_cloud(message):
-                return None, measured_points(message)
+                points = measured_points(message)
+                return None, points[points.any(axis=1)]  # drivers of lidars fill up with zeros
             return depth_array(message), None
         except InputError as error:
             told = f"{self.measured_topic} at {where.stamp_ns}: {error}"
@@ -165,7 +177,11 @@ class Bag:
 
     def _indexed(self, reader: RawReader) -> Contents:
         """One pass over the messages that matter."""
-        info = self.choices.info or _sibling(self.image_topic, reader)
+        info = self.choices.info
+        if info:
+            infos = [topic for topic, about in reader.topics.items() if about.msgtype == INFO]
+            reader.chosen(info, infos, "camera_info", "--info")
+        info = info or _sibling(self.image_topic, reader)
         depth_info = _sibling(self.measured_topic, reader)
         wanted = {self.image_topic, self.measured_topic, info, depth_info, *TF_TOPICS}
         chosen = [c for c in reader.connections if c.topic in wanted]

@@ -3,19 +3,29 @@ import json
 
 import numpy as np
 import pytest
-from testing.robot import CAMERA, START_NS, messages, true_z, write_robot
+from testing.robot import (
+    CAMERA,
+    START_NS,
+    cloud_message,
+    lidar_points,
+    messages,
+    tf_message,
+    true_z,
+    write_robot,
+)
 
 from depthlm_ros.data.records import Records
 from training import synthetic
 from training.curate import __main__ as command
 from training.curate import writer
-from training.curate.geometry import NS
+from training.curate.geometry import NS, pose
 from training.curate.rectify import pinhole_of
 from training.scenes import drive
 
 pytest.importorskip("rosbags")
 from rosbags.rosbag2 import StoragePlugin
 
+AHEAD = (2.0, 0.0, 0.0)
 TOPICS = {topic for _, topic, _ in messages("lidar", images=1)}
 
 
@@ -150,6 +160,27 @@ def test_a_broken_message_is_skipped_with_its_reason(topic, damage, reason, tmp_
     assert manifest["examples"][reason][0]
 
 
+def test_returns_that_never_came_are_no_points(tmp_path):
+    """Drivers of lidars write them as 0, 0, 0: where the lidar stands, here before the camera."""
+
+    def filled(message):
+        stamp = message.header.stamp
+        points = lidar_points(stamp.sec * NS + stamp.nanosec) - AHEAD
+        message.header.frame_id = "bumper"
+        return cloud_message(message.header, np.concatenate([points, np.zeros((9, 3))]))
+
+    spoilt = [
+        (time_ns, topic, filled(message) if topic == "/lidar/points" else message)
+        for time_ns, topic, message in messages("lidar")
+    ]
+    mount = tf_message(0, [("lidar", "bumper", pose(np.eye(3), AHEAD))])
+    more = [*spoilt, (START_NS - NS, "/tf_static", mount)]
+    recording = write_robot(tmp_path / "drive", "lidar", TOPICS, more=more)
+    records, _ = curated(recording, tmp_path / "out", "--depth")
+    assert len(records) == 6
+    assert all(np.nanmin(record.depth_map()) > 3 for record in records)
+
+
 def test_a_transform_that_is_no_rotation_is_left_out(tmp_path):
     spoilt = list(messages("lidar"))
     for number, message in enumerate(m for _, topic, m in spoilt if topic == "/tf"):
@@ -192,6 +223,27 @@ def test_of_two_topics_one_must_be_named(tmp_path):
     named = "/lidar/points", "/other/points", "--measured"
     assert all(name in str(end.value) for name in named)
     assert len(curated(recording, tmp_path / "out", "--measured", "/lidar/points")[0]) == 6
+
+
+def test_a_topic_of_camera_info_that_is_not_there_is_refused(tmp_path):
+    recording = write_robot(tmp_path / "drive", "lidar")
+    with pytest.raises(SystemExit) as end:
+        curated(recording, tmp_path / "out", "--info", "/ear/camera_info")
+    named = "/ear/camera_info", "/eye/camera_info", "--info"
+    assert all(name in str(end.value) for name in named)
+    assert len(curated(recording, tmp_path / "out", "--info", "/eye/camera_info")[0]) == 6
+
+
+def test_images_without_times_of_their_own_are_refused(tmp_path):
+    spoilt = list(messages("16UC1"))
+    for _, _, message in spoilt:
+        if hasattr(message, "header"):
+            message.header.stamp.sec = message.header.stamp.nanosec = 0
+    topics = {topic for _, topic, _ in spoilt}
+    recording = write_robot(tmp_path / "drive", "16UC1", topics, more=spoilt)
+    with pytest.raises(SystemExit) as end:
+        curated(recording, tmp_path / "out")
+    assert "6 images on /eye/image_raw" in str(end.value)
 
 
 def test_measurements_far_from_any_image_are_counted(tmp_path):
