@@ -20,6 +20,7 @@ from training import dense, preview, sft
 from training.config import ConfigError, DenseConfig, SftConfig, read_config
 from training.curate import __main__ as curate
 from training.curate import sets
+from training.data.labels import check_data
 from training.data.sources import opened
 
 
@@ -38,8 +39,13 @@ def test_a_dry_run_names_all_sets_that_are_missing_with_their_commands(tmp_path)
     with pytest.raises(SystemExit) as end:
         sft.main([config, "--dry-run", "--out", str(tmp_path / "run")])
     message = str(end.value)
-    assert "7 of 7" in message
-    for name, split in {"nuscenes": "train", "waymo": "training", "hm3d": "train"}.items():
+    assert "8 of 8" in message  # with what is held out
+    for name, split in (
+        ("nuscenes", "train"),
+        ("waymo", "training"),
+        ("hm3d", "train"),
+        ("nuscenes", "val"),
+    ):
         folder = f"curated/{name}/{split}"
         command = f"python -m training.curate {name} --root ROOT --split {split} --out {folder}"
         assert command in message
@@ -66,9 +72,10 @@ def test_the_commands_of_missing_sets_can_be_given(recipe, kind, config, tmp_pat
         recipe.main([path, "--dry-run", "--out", str(tmp_path / "run")])
     given = told_commands(str(end.value))
     folders = [entry.curated for entry in read_config(path, kind).data if entry.curated]
+    folders += ["curated/nuscenes/val"]  # held out
     assert [str(one.out) for one in given] == folders
     assert [f"curated/{one.set}/{one.split}" for one in given] == folders
-    assert all(one.depth == (recipe is dense) for one in given)
+    assert all(one.depth == (recipe is dense) for one in given[:-1])
 
 
 def test_the_command_of_a_missing_recording_is_bag(tmp_path):
@@ -78,6 +85,19 @@ def test_the_command_of_a_missing_recording_is_bag(tmp_path):
             opened(read_config("training/configs/own_robot.yaml", data=data).data)
         (given,) = told_commands(str(error.value))
         assert (given.set, given.split, str(given.out)) == ("bag", split, f"curated/{folder}")
+
+
+def test_what_is_held_out_is_named_with_its_command_where_it_is_missing(curated, tmp_path):
+    folder = f"{tmp_path}/curated/own_robot/heldout"
+    change = {"data": [{"curated": str(curated)}], "heldout": {"records": f"{folder}/*.jsonl"}}
+    config = read_config("training/configs/own_robot.yaml", **change)
+    with pytest.raises(InputError, match="1 of 2") as error:
+        check_data(config)
+    (given,) = told_commands(str(error.value))
+    assert (given.set, given.split, str(given.out)) == ("bag", "heldout", folder)
+    change["heldout"]["records"] = f"{tmp_path}/elsewhere/*.jsonl"
+    with pytest.raises(InputError, match=r"no .*elsewhere/\*.jsonl"):  # whoever wrote these
+        check_data(read_config("training/configs/own_robot.yaml", **change))
 
 
 @pytest.mark.parametrize(("name", "sets"), [("depthlm", 8), ("depthvlm", 9)])

@@ -30,7 +30,8 @@ def check_data(config) -> None:
     within `median_m`, or a record that is held out cannot be used.
     """
     only_maps = any(not (s.ask or s.tasks or s.reply) for s in getattr(config, "stages", ()))
-    for part in opened(config.data, maps=isinstance(config, DenseConfig)):
+    maps = isinstance(config, DenseConfig)
+    for part in opened(config.data, maps, config.heldout):
         if not part.pairs:
             print(checked_labels(part.name, part.items, config.median_m, only_maps), flush=True)
     if config.heldout and config.heldout.records:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,16 +27,17 @@ class Part:
     pairs: bool = False
 
 
-def opened(data: list, maps: bool = False) -> list:
+def opened(data: list, maps: bool = False, heldout: Any = None) -> list:
     """A Part of each DataEntry. InputError for what is not there, or of another kind; of curated
     sets it names all that are missing, with the command for each.
 
-    maps: depth images are learnt from.
+    maps: depth images are learnt from. heldout: a Heldout, whose records may be curated too.
     """
-    missing = [command for entry in data if (command := _curate(entry.curated, maps))]
-    if missing:
+    needed = [_curate(entry.curated, maps) for entry in data]
+    needed += [_curate(_held_out_folder(heldout), maps=False)] if heldout else []
+    if missing := list(filter(None, needed)):
         raise InputError(
-            f"{len(missing)} of {len(data)} data sets are not curated, or not to their end:\n  "
+            f"{len(missing)} of {len(needed)} data sets are not curated, or not to their end:\n  "
             + "\n  ".join(missing)
         )
     return _named_apart([_opened(entry) for entry in data])
@@ -73,6 +75,17 @@ def held_out(heldout) -> Iterator:
         except InputError as error:
             raise InputError(f"{record.where}, held out: {error}") from error
         yield frame, record.pixels[: heldout.pixels], metres[: heldout.pixels]
+
+
+def _held_out_folder(heldout) -> str:
+    """The folder of curated records that are held out and not there; "" where none are meant."""
+    from training.curate.sets import SETS
+
+    place = Path(heldout.records if isinstance(heldout.records, str) else "")
+    folder = place.parent
+    is_curated = "curated" in folder.parts or folder.parent.name in SETS
+    there = place.name != "*.jsonl" or any(folder.glob("*.jsonl"))
+    return str(folder) if is_curated and not there else ""
 
 
 def _curate(folder, maps) -> str:
