@@ -254,21 +254,22 @@ def _check_disk(
 ) -> None:
     """Say what the images will take, from some that are made elsewhere; InputError where the disk
     has less."""
-    sizes: list[int] = []
+    sizes: list[int] = []  # of those tried, 0 for one that cannot be used
     folder = maker.folder / ".estimate"
     trial = Maker(maker.data_set, folder, maker.wishes)
     try:
         for i in evenly_spread(len(keys), TRIED):
-            made = trial(keys[i])
-            if made.record is not None:
-                files = [made.record.image, made.record.depth_path]
+            record, size = trial(keys[i]).record, 0
+            if record is not None:
+                files = [record.image, record.depth_path]
                 size = sum(path.stat().st_size for path in files if path)
-                sizes.append(size + 30 * len(made.record) + 400)  # characters of its line
-            if len(sizes) == MEASURED:
+                size += 30 * len(record) + 400  # characters of its line
+            sizes.append(size)
+            if np.count_nonzero(sizes) == MEASURED:
                 break
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if not sizes:
+    if not any(sizes):
         return  # the run tells why none can be used
     needed, free = int(np.mean(sizes) * images), shutil.disk_usage(maker.folder).free
     say(f"{images} images will take about {_size(needed)}, {_size(free)} are free")

@@ -353,6 +353,19 @@ def test_a_small_disk_is_refused_before_it_is_full(root, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.jsonl")) and not (tmp_path / "images").exists()
 
 
+def test_images_that_are_not_there_need_no_disk(tmp_path, monkeypatch):
+    """Of a set that is downloaded in part, or whose parts are."""
+    usage, told = namedtuple("usage", "total used free"), []
+    for name in ("z_map_pinhole", "z_map_pinhole_nodepth"):
+        root = write_toys(tmp_path / name, ["z_map_pinhole", *([name] * 3)] * 4)
+        data_set = Toy(root)
+        maker = writer.Maker(data_set, tmp_path / "out", writer.Wishes())
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 10**9))
+        writer._check_disk(maker, data_set.keys(), 1000, told.append)
+    all_of_them, a_quarter = (float(re.search(r" ([\d.]+) MB", text)[1]) for text in told)
+    assert a_quarter == pytest.approx(all_of_them / 4, rel=0.05)
+
+
 def test_a_full_disk_ends_the_run_instead_of_skipping_images(root, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

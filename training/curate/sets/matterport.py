@@ -71,7 +71,8 @@ class Matterport:
         folder, conf = self._paths(scene)
         if not conf.is_file():  # the images are skipped and counted
             images = sorted((folder / "undistorted_color_images").glob("*.jpg"))
-            return [(scene, image.name, "", ()) for image in images]
+            names = [image.name for image in images] or ["any image"]  # archives as they came
+            return [(scene, name, "", ()) for name in names]
         scans: list[Scan] = [(scene, *scan) for scan in _scans(conf)]
         if self._as_published == "depthvlm" and scans:
             return [(*scan[:3], scans[-1][3]) for scan in scans]

@@ -2,6 +2,7 @@
 """Matterport3D: a scene of three cameras in OpenGL's convention, read back to what they see."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -163,6 +164,8 @@ def test_a_scene_without_calibration_is_counted_image_by_image(root):
     assert skips(root) == ["no calibration"] * 4
     conf.unlink()
     assert skips(root) == ["no calibration"] * 6
+    shutil.rmtree(root / SCENE / "undistorted_color_images")  # nothing is unpacked
+    assert skips(root) == ["no calibration"]
 
 
 def skips(root):
