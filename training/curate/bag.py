@@ -71,12 +71,13 @@ class Message(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A measurement with the image nearest in time, None where none is near; and the camera that
-    holds for the image, None where there is none."""
+    """A measurement with the image nearest in time, None where none is near; the camera that
+    holds for the image, None where there is none; and the nanoseconds between the two."""
 
     measured: Message
     image: Message | None
     camera: Camera | None
+    gap_ns: int
 
 
 @dataclass
@@ -136,9 +137,9 @@ class Bag:
     def read(self, key: Match) -> Sample:
         """Raises Skip."""
         if key.image is None:
-            raise Skip(
-                "no image near in time", f"{self.measured_topic} at {key.measured.stamp_ns}"
-            )
+            told = f"{self.measured_topic} at {key.measured.stamp_ns}: the nearest image is"
+            gap = f"{key.gap_ns / NS:.3g} s away, and --apart is {self.choices.apart_s:g}"
+            raise Skip("no image near in time", f"{told} {gap}")
         if key.camera is None:
             info = self.choices.info or info_beside(self.image_topic)
             told = (
@@ -217,8 +218,9 @@ class Bag:
                 found.cameras[seen.message.recorded_ns] = camera
 
     def _in_time(self, matches: list[Match]) -> list[Match]:
-        first, last = self._found.images[0].stamp_ns, self._found.images[-1].stamp_ns
-        border = last - HELD_OUT * (last - first)
+        stamps = [image.stamp_ns for image in self._found.images if image.stamp_ns]  # 0: unknown
+        last = max(stamps, default=0)
+        border = last - HELD_OUT * (last - min(stamps, default=0))
         if self._split == "train":
             return [m for m in matches if m.measured.stamp_ns < border - GAP_S * NS]
         if self._split == "heldout":
@@ -341,12 +343,12 @@ def _matched(found: Contents, apart_s: float) -> list[Match]:
         best = min(around, key=lambda i: abs(int(stamps[i]) - message.stamp_ns))
         gap = abs(int(stamps[best]) - message.stamp_ns)
         if gap > apart_s * NS:
-            matches.append(Match(message, None, None))
+            matches.append(Match(message, None, None, gap))
         elif best not in nearest or gap < nearest[best][0]:
             nearest[best] = gap, message
-    for best, (_, message) in nearest.items():
+    for best, (gap, message) in nearest.items():
         image = images[best]
-        matches.append(Match(message, image, found.cameras.get(image.recorded_ns)))
+        matches.append(Match(message, image, found.cameras.get(image.recorded_ns), gap))
     return sorted(matches, key=lambda match: match.measured.stamp_ns)
 
 

@@ -43,7 +43,8 @@ class TfFrames:
             if fixed not in chain:
                 raise Skip(
                     "no transform",
-                    f"/tf and /tf_static do not lead from {frame} to {fixed}, but to {chain[-1]}",
+                    f"/tf and /tf_static do not lead from '{frame}' to '{fixed}', but to"
+                    f" '{chain[-1]}'",
                 )
         to_fixed = [
             self._to(fixed, chain, stamp_ns)

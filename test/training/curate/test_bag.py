@@ -97,6 +97,16 @@ def test_heldout_is_the_last_fifth_and_shares_nothing_with_train(tmp_path):
     assert len(stamps["heldout"]) == 3
 
 
+def test_an_image_without_a_time_does_not_move_the_border(tmp_path):
+    """As of a simulation whose clock had not begun."""
+    spoilt = list(messages("16UC1", images=12))
+    first = next(message for _, topic, message in spoilt if topic == "/eye/image_raw")
+    first.header.stamp.sec = first.header.stamp.nanosec = 0
+    topics = {topic for _, topic, _ in spoilt}
+    recording = write_robot(tmp_path / "drive", "16UC1", topics, more=spoilt)
+    assert len(curated(recording, tmp_path / "heldout", "--split", "heldout")[0]) == 3
+
+
 def test_a_scene_that_stands_still_is_thinned(tmp_path):
     recording = write_robot(tmp_path / "drive", "16UC1", still=True)
     assert len(curated(recording, tmp_path / "once")[0]) == 1
@@ -250,7 +260,8 @@ def test_measurements_far_from_any_image_are_counted(tmp_path):
     recording = write_robot(tmp_path / "drive", "lidar")
     with pytest.raises(SystemExit) as end:
         curated(recording, tmp_path / "out", "--apart", "0.02")
-    assert "6 no image near in time" in str(end.value)
+    told = str(end.value)
+    assert "6 no image near in time" in told and "0.03 s" in told and "--apart is 0.02" in told
 
 
 def test_a_rendered_recording_gives_the_renderers_distances(tmp_path):
