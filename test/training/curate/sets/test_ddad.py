@@ -15,13 +15,16 @@ from testing.planes import (
     pinhole,
     placed,
     quaternion,
+    reach,
     remove,
     scan,
     turn,
     with_twins,
 )
 
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
+from training.curate.__main__ import main
 from training.curate.sample import Skip
 from training.curate.sets.ddad import Ddad
 
@@ -118,6 +121,21 @@ def test_points_stand_where_the_camera_saw_them_from(root, name):
         np.testing.assert_allclose(sample.camera.pixels(points)[front], pixels[front], atol=1e-6)
         assert (sample.scene, sample.kind) == ("000150", "z")
         assert sample.time_gap_s == pytest.approx(LATE_S[name], abs=2e-6)
+
+
+def test_labels_on_disk_are_those_of_the_first_surface(root, tmp_path):
+    """Through the command line."""
+    out = tmp_path / "out"
+    main(["ddad", "--root", str(root), "--split=val", "--out", str(out), "--workers=1"])
+    records = list(Records(out / "00000.jsonl"))
+    assert len(records) == 4
+    for i, record in enumerate(records):
+        name = record.image.parent.name
+        eye = car(0.1 * (i // 2) + LATE_S[name]) @ MOUNT[name]
+        rays = record.camera.rays(record.pixels)
+        z_m = reach(eye[:3, 3], rays @ eye[:3, :3].T) * rays[:, 2]
+        assert len(record) == 100 and record.kind == "z" and record.scene == "000150"
+        assert np.quantile(np.abs(record.label_m - z_m), 0.9) < 1e-2  # pixels are written to 0.01
 
 
 def test_splits(root):

@@ -15,13 +15,16 @@ from testing.planes import (
     pinhole,
     placed,
     quaternion,
+    reach,
     remove,
     scan,
     turn,
     with_twins,
 )
 
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
+from training.curate.__main__ import main
 from training.curate.sample import Skip
 from training.curate.sets.nuscenes import Nuscenes
 
@@ -134,6 +137,21 @@ def test_points_stand_where_the_camera_saw_them_from(root, channel):
         np.testing.assert_allclose(pixels, pinhole(points, *K), atol=0.05)
         assert (sample.scene, sample.kind, sample.camera.distortion) == ("scene-0003", "z", "none")
         assert sample.time_gap_s == pytest.approx(abs(LATE_US[channel]) / 1e6)
+
+
+def test_labels_on_disk_are_those_of_the_first_surface(root, tmp_path):
+    """Through the command line, with two processes."""
+    out = tmp_path / "out"
+    main(["nuscenes", "--root", str(root), "--split=val", "--out", str(out), "--workers=2"])
+    records = list(Records(out / "00000.jsonl"))
+    assert len(records) == 4
+    for record in records:
+        sample, channel = record.image.parent.name, record.image.stem
+        eye = car(0.5 * int(sample[-1]) + LATE_US[channel] / 1e6) @ MOUNT[channel]
+        rays = record.camera.rays(record.pixels)
+        z_m = reach(eye[:3, 3], rays @ eye[:3, :3].T) * rays[:, 2]
+        assert len(record) == 100 and record.kind == "z" and record.scene == "scene-0003"
+        assert np.quantile(np.abs(record.label_m - z_m), 0.9) < 1e-2  # pixels are written to 0.01
 
 
 def test_published_labels_leave_out_how_the_car_moved(root):

@@ -19,7 +19,9 @@ from testing.layouts.scannetpp import (
 )
 from testing.planes import before, brown, remove
 
+from depthlm_ros.data.records import Records
 from depthlm_ros.errors import InputError
+from training.curate.__main__ import main
 from training.curate.sample import Skip
 from training.curate.sets.scannetpp import Scannetpp
 
@@ -59,6 +61,20 @@ def test_phone_map_is_z_through_the_frame_matrix(root):
         np.testing.assert_allclose(metres, expected, atol=1e-3)
         z_m = z_of(frame, phone_rays())[2 * CELLS[0] :]
         assert np.abs(expected / z_m - 1).max() > 0.15  # so the two are told apart
+
+
+def test_labels_on_disk_are_those_of_the_room(tmp_path):
+    """Through the command line, with images of the layout's own size."""
+    write(tmp_path, size=(WIDTH, HEIGHT))
+    out = tmp_path / "out"
+    main(["scannetpp", "--root", str(tmp_path), "--split=val", "--out", str(out), "--workers=1"])
+    records = list(Records(out / "00000.jsonl"))
+    assert len(records) == len(EYE)
+    for frame, record in zip(EYE, records, strict=True):
+        rays = record.camera.rays(record.pixels)
+        z_m = z_of(frame, rays / rays[:, 2:])
+        assert len(record) == 100 and record.kind == "z" and record.scene == "09c1414f1b"
+        assert np.abs(record.label_m - z_m).max() < 1e-3  # of the layout
 
 
 def test_rendered_map_is_taken_with_its_lens(root, tmp_path):
