@@ -106,7 +106,7 @@ class Maker:
         except (Skip, InputError):
             raise
         except Exception as error:  # files of strangers, read by several libraries
-            told = f"{type(error).__name__}: {first_line(error)}, of {key}"
+            told = f"{type(error).__name__}: {first_line(error)}, of {str(key)[:90]}"
             raise Skip("unreadable data", told) from error
 
     def _made(self, sample: Sample, clock: "Clock") -> Made:

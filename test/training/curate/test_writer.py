@@ -12,6 +12,7 @@ import sys
 import time
 import tracemalloc
 from collections import namedtuple
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -251,6 +252,13 @@ def test_broken_counts_are_told_with_the_file_that_is_to_go(tmp_path):
         records.unlink()
         curated(root, out)
         assert content_of(out) == before
+
+
+def test_two_runs_never_write_one_folder(root, tmp_path):
+    job = {"format": writer.FORMAT, "set": "toy", "keys": 1}
+    with closing(writer.Folder(tmp_path, job)), pytest.raises(SystemExit, match=str(tmp_path)):
+        curated(root, tmp_path)
+    assert len(curated(root, tmp_path)) == len(FORMS) * 2
 
 
 def test_a_file_system_without_locks_is_written_too(root, tmp_path, monkeypatch):
