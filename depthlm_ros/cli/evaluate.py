@@ -173,8 +173,8 @@ def _run_protocol(args) -> int:
     of_maps = isinstance(protocol, MapProtocol)
     if args.task or args.worst:
         raise InputError("--protocol says itself what is asked: leave --task and --worst out")
-    if of_maps and not root.is_dir():
-        return _run_maps(args)
+    if of_maps and not root.is_dir() and (root.exists() or root.suffix):
+        return _run_maps(args)  # of files; what is neither is a folder that is still to come
     if args.dataset or len(args.records) > 1:
         raise InputError("--protocol goes with one folder of curated sets: leave the others out")
     there, count = protocol.there(root), args.limit or protocol.samples

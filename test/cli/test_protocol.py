@@ -122,5 +122,7 @@ def test_a_folder_may_be_called_like_a_pattern(run, tmp_path):
 
 
 def test_a_folder_without_any_set_names_all_commands(run, tmp_path):
-    code, _, err = run("eval", tmp_path, "--protocol", "depthlm", *FAKE)
-    assert code == 2 and err.count("python -m training.curate") == 8
+    for folder in (tmp_path, tmp_path / "curated"):  # which may not be there yet
+        for protocol, sets in (("depthlm", 8), ("depthvlm", 9)):
+            code, _, err = run("eval", folder, "--protocol", protocol, *FAKE)
+            assert code == 2 and err.count("python -m training.curate") == sets
