@@ -56,7 +56,8 @@ def _parser(sets: dict[str, type[DataSet]]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         one.add_argument("--root", type=Path, required=True, help="folder of the official layout")
-        one.add_argument("--split", choices=kind.splits, default=kind.splits[0])
+        first = kind.splits[0]
+        one.add_argument("--split", choices=kind.splits, default=first, help=f"default {first}")
         one.add_argument(
             "--as-published",
             choices=PAPERS,
@@ -78,7 +79,9 @@ def _add_bag(commands: Any) -> None:
     )
     own = Choices()
     bag.add_argument("root", type=Path, metavar="RECORDING")
-    bag.add_argument("--split", choices=Bag.splits, default="all", help="heldout: the last fifth")
+    bag.add_argument(
+        "--split", choices=Bag.splits, default="all", help="heldout: the last fifth; default all"
+    )
     bag.add_argument("--image", default="", metavar="TOPIC", help="of the images")
     bag.add_argument("--measured", default="", metavar="TOPIC", help="depth images or clouds")
     bag.add_argument("--info", default="", metavar="TOPIC", help="camera_info of the images")

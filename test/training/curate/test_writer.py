@@ -349,7 +349,8 @@ def test_the_command_that_shows_a_folder_can_be_pasted(tmp_path, capsys):
 def test_help_shows_the_layout_of_a_set(capsys):
     with pytest.raises(SystemExit):
         command.main(["ibims", "--help"])
-    assert "ibims1_core_raw/rgb/<name>.png" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "ibims1_core_raw/rgb/<name>.png" in told and "default test" in told
 
 
 def test_a_small_disk_is_refused_before_it_is_full(root, tmp_path, monkeypatch):
