@@ -5,21 +5,25 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from testing.configs import shortened
 
 pytest.importorskip("torch")
 
 from testing.toy_set import Toy, write_toys
 
+from depthlm_ros.data.records import Records, write_records
 from depthlm_ros.errors import InputError
 from depthlm_ros.evaluation.protocol import PROTOCOLS
 from training import dense, preview, sft
 from training.config import ConfigError, DenseConfig, SftConfig, read_config
 from training.curate import __main__ as curate
-from training.curate import sets
+from training.curate import look, sets
 from training.data.labels import check_data
 from training.data.sources import opened
 
@@ -123,8 +127,6 @@ def test_an_entry_is_curated_or_something_else():
 
 
 def test_the_preview_shows_labels_kinds_and_distances_of_a_folder(curated, tmp_path, capsys):
-    from PIL import Image
-
     preview.main([str(curated), "--out", str(tmp_path / "look"), "--count", "3"])
     said = capsys.readouterr().out
     assert re.search(r"\b8 .*\b8 .*\b3 ", said.splitlines()[0])
@@ -139,6 +141,23 @@ def test_the_preview_shows_labels_kinds_and_distances_of_a_folder(curated, tmp_p
     for above in (tmp_path / "curated", tmp_path / "curated" / "toy"):
         with pytest.raises(SystemExit, match=re.escape(str(curated))):
             preview.main([str(above), "--out", str(tmp_path / "look")])
+
+
+def test_the_preview_shows_depth_images_that_stand_without_labels(curated, tmp_path, capsys):
+    labelled = [record for record in Records(curated / "00000.jsonl") if record.kind == "z"]
+    bare = [replace(one, pixels=np.empty((0, 2)), label_m=np.empty(0)) for one in labelled]
+    write_records(tmp_path / "bare.jsonl", bare)
+    preview.main([str(tmp_path / "bare.jsonl"), "--out", str(tmp_path / "look"), "--count", "1"])
+    said = capsys.readouterr().out
+    known = np.concatenate([one.depth_map()[np.isfinite(one.depth_map())] for one in labelled])
+    assert "#" in said and re.search(r"\b0 labels\b.*\b400\b", said)
+    (middle,) = re.findall(r"median ([\d.]+) m", said)
+    assert float(middle) == pytest.approx(np.median(known), rel=0.02)
+    with Image.open(tmp_path / "look" / "labels.jpg") as sheet:
+        shown = np.asarray(sheet.crop((0, 0, look.WIDTH, 300)), int)
+    with Image.open(labelled[0].image) as image:
+        plain = np.asarray(image.resize((look.WIDTH, 360)), int)[:300]
+    assert (np.abs(shown - plain).max(-1) > 60).mean() > 0.05  # places are drawn
 
 
 def test_a_folder_may_be_called_like_a_pattern(curated, tmp_path):
