@@ -72,12 +72,13 @@ class Folder:
         self._lock.close()
 
     def _take(self, file: TextIO, job: dict[str, Any]) -> None:
+        is_ours = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"another run is writing {self.path}") from None
-        except OSError:
-            pass  # a file system that knows no locks
+        except OSError:  # a file system that knows no locks: who knows who else is writing
+            is_ours = False
         file.seek(0)
         text, told = file.read(), json.dumps(job, indent=1, sort_keys=True)
         has_records = any(self.path.glob("*.jsonl"))
@@ -88,7 +89,7 @@ class Folder:
         if not isinstance(before, dict) or not before.keys() >= {"format", "set", "keys"}:
             raise InputError(f"{self.path}/job.json is not of training.curate: give a new --out")
         differ = [n for n in sorted(job.keys() | before.keys()) if job.get(n) != before.get(n)]
-        if differ and not has_records:  # refused, or ended in its first images: nothing is lost
+        if differ and is_ours and not has_records:  # refused, or ended in its first images
             self.empty()
         elif differ:
             name = differ[0]

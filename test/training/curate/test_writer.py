@@ -12,7 +12,7 @@ import sys
 import time
 import tracemalloc
 from collections import namedtuple
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -266,7 +266,29 @@ def test_a_file_system_without_locks_is_written_too(root, tmp_path, monkeypatch)
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(writer.fcntl, "flock", no_lock)
+    with closing(writer.Folder(tmp_path, {"format": writer.FORMAT, "set": "toy", "keys": 1})):
+        (tmp_path / "images").mkdir()  # of a run that may still be writing
+    with pytest.raises(SystemExit, match="other arguments"):
+        curated(root, tmp_path)
+    assert (tmp_path / "images").exists()
+    shutil.rmtree(tmp_path)
     assert len(curated(root, tmp_path)) == len(FORMS) * 2
+
+
+def test_listing_and_writing_show_how_far_they_are(root, tmp_path, monkeypatch):
+    shown = []
+
+    @contextmanager
+    def bar(title):
+        shown.append(title)
+        yield lambda *progress: shown.append(progress)
+        shown.append("end")
+
+    monkeypatch.setattr(writer, "progress_bar", bar)
+    curated(root, tmp_path)
+    count = len(FORMS) * 2 + len(FAULTS)
+    assert shown[:3] == ["looking for images", "end", "images"]
+    assert shown[3:] == [*((i + 1, count) for i in range(count)), "end"]
 
 
 def test_names_may_hold_what_patterns_are_made_of(tmp_path):
