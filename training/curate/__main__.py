@@ -107,10 +107,10 @@ def _add_bag(commands: Any) -> None:
         bag.add_argument(
             f"--{name}",
             dest=f"{name}_s",
-            type=positive,
+            type=not_negative,
             default=seconds,
             metavar="SECONDS",
-            help=f"{what} (default {seconds:g})",
+            help=f"{what}, 0 and more (default {seconds:g})",
         )
     bag.add_argument(
         "--still",

@@ -110,7 +110,8 @@ def test_an_image_without_a_time_does_not_move_the_border(tmp_path):
 def test_a_scene_that_stands_still_is_thinned(tmp_path):
     recording = write_robot(tmp_path / "drive", "16UC1", still=True)
     assert len(curated(recording, tmp_path / "once")[0]) == 1
-    assert len(curated(recording, tmp_path / "all", "--still", "0")[0]) == 6
+    every = ("--still", "0", "--every", "0", "--apart", "0")
+    assert len(curated(recording, tmp_path / "all", *every)[0]) == 6
     assert len(curated(recording, tmp_path / "some", "--still", "0", "--every", "1")[0]) == 3
 
 
