@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import apsw
 from rosbags.interfaces import Connection, MessageDefinitionFormat, TopicInfo
@@ -27,6 +28,7 @@ STORE = get_typestore(Stores.ROS2_JAZZY)
 _ENCODINGS = "ros2msg", "ros2idl"
 _MCAP_ENCODINGS = *_ENCODINGS, "omgidl", ""
 _NO_HASH = "RIHS01_" + 64 * "0"
+_ZSTD = b"\x28\xb5\x2f\xfd"  # with which compressed bytes begin
 _ONLY_KNOWN = f"""
 CREATE TEMP VIEW message_definitions AS SELECT id, topic_type, type_description_hash,
     CASE WHEN encoding IN {_ENCODINGS} THEN encoding ELSE 'ros2msg' END AS encoding,
@@ -51,7 +53,18 @@ class _Mcap(McapReader):
 
 
 class _Sqlite3(Sqlite3Reader):
+    def __init__(self, path):
+        super().__init__(Path(quote(str(path))))  # it becomes a part of a URI
+        self._log = path.with_name(f"{path.name}-wal")
+
     def open(self):
+        if self._log.exists() and self._log.stat().st_size:
+            raise InputError(
+                f"{self._log} holds messages that are not in its recording yet, which was not"
+                " closed: once nothing writes to it, `sqlite3 FILE.db3 'PRAGMA wal_checkpoint'`"
+                " moves them there"
+            )
+
         def only_known(connection):
             connection.execute(_ONLY_KNOWN)
 
@@ -64,6 +77,16 @@ class _Sqlite3(Sqlite3Reader):
 
 class _Directory(DirectoryReader):
     STORAGE_PLUGINS: ClassVar = {"mcap": _Mcap, "sqlite3": _Sqlite3}
+
+    def open(self):
+        """A topic is known by its name and type: metadata.yaml may tell another QoS than its
+        files, where somebody changed it for playing, and their messages would be passed over."""
+        super().open()
+        told = {(c.topic, c.msgtype): c.ext for c in self.connections}
+        for storage in self.storages:
+            storage.connections = [
+                c._replace(ext=told.get((c.topic, c.msgtype), c.ext)) for c in storage.connections
+            ]
 
 
 class RawReader(Reader):
@@ -92,6 +115,8 @@ class RawReader(Reader):
             self.open()
         except FileNotFoundError as error:
             raise InputError(f"there is no recording at {path}") from error
+        except InputError:
+            raise
         except Exception as error:  # of many kinds, where a file is cut off or of another format
             raise self._unreadable(error) from error
 
@@ -123,9 +148,10 @@ class RawReader(Reader):
         try:
             return STORE.deserialize_cdr(raw, kind)
         except Exception as error:
-            raise InputError(
-                f"a message of type {kind} cannot be decoded: {first_line(error)}"
-            ) from error
+            reason = first_line(error)
+            if bytes(raw[: len(_ZSTD)]) == _ZSTD:
+                reason = "it is compressed, which metadata.yaml tells: name the recording's folder"
+            raise InputError(f"a message of type {kind} cannot be decoded: {reason}") from error
 
     def first_message(self, topic: str) -> Any:
         """The first message on a topic, of a standard type, that can be decoded; None where there
@@ -145,6 +171,10 @@ class RawReader(Reader):
             return named
         if not named and len(among) == 1:
             return among[0]
+        if not among and not named:
+            topics = self.topics.items()
+            other = ", ".join(f"{name} ({of.msgcount} of {of.msgtype})" for name, of in topics)
+            raise InputError(f"{self.path} has no {what}, but {other or 'no topic at all'}")
         there = ", ".join(f"{topic} ({self.topics[topic].msgcount})" for topic in among)
         asked = f"no {what} on {named}" if named else f"{len(among)} topics of {what}"
         raise InputError(f"{self.path} has {asked}; give {option}; there: {there or 'none'}")

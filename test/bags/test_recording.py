@@ -1,10 +1,14 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """What depthlm bag reads: topics and cameras that are there or not, and what it keeps of them."""
 
+import shutil
+import sqlite3
+
 import numpy as np
 import pytest
 
 pytest.importorskip("rosbags")
+yaml = pytest.importorskip("yaml")
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from depthlm_ros.bags.messages import STORE, image_message
@@ -12,6 +16,17 @@ from depthlm_ros.camera import Camera
 
 CAMERA = Camera(64, 48, 40.0, 42.0, 31.0, 23.0)
 NS = 10**9
+OTHER_QOS = """
+- history: 1
+  depth: 1
+  reliability: 1
+  durability: 1
+  deadline: {sec: 9223372036, nsec: 854775807}
+  lifespan: {sec: 9223372036, nsec: 854775807}
+  liveliness: 1
+  liveliness_lease_duration: {sec: 9223372036, nsec: 854775807}
+  avoid_ros_namespace_conventions: false
+"""
 
 
 def test_keep_copies_everything_else_in_the_order_of_time(record, bag, read, exactly):
@@ -90,6 +105,58 @@ def test_kept_answers_of_another_run_are_not_mixed_with_new_ones(tmp_path, recor
     assert code == 2 and "/depthlm/" in said and "--node" in said
     _, content, _ = bag(again, *options, "--node", "/other")
     assert len(content["/other/points"]) == len(content["/depthlm/points"]) == 4
+
+
+def test_a_recording_without_images_is_told_with_what_it_holds(record, shots, bag):
+    code, _, said = bag(record([shot for shot in shots() if shot[1] == "/cam/camera_info"]))
+    assert code == 2 and "/cam/camera_info (4 of sensor_msgs/msg/CameraInfo)" in said
+    assert "--topic" not in said
+
+
+@pytest.mark.parametrize("storage", list(StoragePlugin), ids=lambda s: s.name)
+def test_metadata_may_tell_another_qos_than_the_files(record, bag, storage):
+    """As where somebody changed it for playing."""
+    folder = record(storage=storage)
+    metadata = folder / "metadata.yaml"
+    content = yaml.safe_load(metadata.read_text())
+    topic = content["rosbag2_bagfile_information"]["topics_with_message_count"][0]
+    topic["topic_metadata"]["offered_qos_profiles"] = OTHER_QOS
+    metadata.write_text(yaml.safe_dump(content))
+    code, content, _ = bag(folder, "--keep")
+    assert code == 0
+    names = "/cam/camera_info", "/cam/image_raw", "/depthlm/points"
+    assert [len(content[name]) for name in names] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("name", ["run#3", "run?", "50%25"])
+def test_a_database_may_lie_in_a_folder_of_any_name(tmp_path, record, bag, name):
+    folder = record(storage=StoragePlugin.SQLITE3).rename(tmp_path / name)
+    code, content, _ = bag(folder)
+    assert code == 0 and len(content["/depthlm/points"]) == 4
+
+
+def test_a_database_beside_which_messages_still_lie_is_refused(tmp_path, record, bag):
+    """As a recorder leaves it that is killed, with the storage preset `resilient`."""
+    folder = record(storage=StoragePlugin.SQLITE3)
+    database = sqlite3.connect(folder / "in.db3", isolation_level=None)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("UPDATE messages SET timestamp = timestamp + 1")
+    for name in ("in.db3", "in.db3-wal"):
+        shutil.copy(folder / name, tmp_path / name)
+    database.close()
+    code, _, said = bag(tmp_path / "in.db3")
+    assert code == 2 and str(tmp_path / "in.db3-wal") in said and "reindex" not in said
+    assert bag(folder)[0] == 0
+
+
+def test_a_file_whose_messages_are_compressed_is_told_to_be_named_by_its_folder(tmp_path, bag):
+    with Writer(tmp_path / "in", version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = {"/cam/image_raw": "Image", "/cam/camera_info": "CameraInfo"}
+        for topic, kind in topics.items():
+            connection = writer.add_connection(topic, f"sensor_msgs/msg/{kind}", typestore=STORE)
+            writer.write(connection, NS, b"\x28\xb5\x2f\xfd compressed")
+    code, _, said = bag(tmp_path / "in/in.mcap")
+    assert code == 2 and "metadata.yaml" in said and "CDR" not in said
 
 
 def test_a_recording_that_was_cut_off_is_refused_with_what_mends_it(tmp_path, record, bag):

@@ -221,7 +221,7 @@ def test_a_recording_without_images_or_measurements_is_refused(without, tmp_path
     recording = write_robot(tmp_path / "drive", "lidar", without)
     with pytest.raises(SystemExit) as end:
         curated(recording, tmp_path / "out")
-    assert "none" in str(end.value)
+    assert "/tf_static (1 of tf2_msgs/msg/TFMessage)" in str(end.value)
 
 
 def test_of_two_topics_one_must_be_named(tmp_path):
