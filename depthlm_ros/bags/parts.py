@@ -34,9 +34,9 @@ class Parts:
 
     def __init__(self, out: str | PathLike, job: dict):
         self.out = Path(out)
-        self.folder = self.out.with_name(self.out.name + ".parts")
         if self.out.exists():
             raise InputError(f"{out} exists already: remove it, or give another name")
+        self.folder = self.out.with_name(self.out.name + ".parts")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = self._locked(json.dumps(job, indent=1, sort_keys=True))
         shutil.rmtree(self._unfinished, ignore_errors=True)

@@ -78,7 +78,7 @@ def add(subparsers) -> None:
 
 
 def _output(text: str) -> Path:
-    if Path(text).suffix == ".db3":
+    if Path(text).suffix in (".db3", ".bag"):
         raise argparse.ArgumentTypeError(
             f"a recording is written as .mcap, or as a folder with such a file, got '{text}'"
         )
@@ -135,7 +135,8 @@ def _check_topics(args, recording) -> None:
 def _job(args, recording) -> dict:
     """Everything that the answers depend on."""
     job = {name: getattr(args, name) for name in DECISIVE}
-    return {**job, "input": args.input.name, "topic": recording.topic, "of": recording.total}
+    about = {"input": args.input.name, "topic": recording.topic, "of": recording.total}
+    return {**job, **about, "start": recording.reader.start_time}
 
 
 def _answer(args, recording, parts) -> int:

@@ -11,6 +11,7 @@ pytest.importorskip("rosbags")
 from rosbags.rosbag2 import Writer
 
 from depthlm_ros.bags.parts import Parts
+from depthlm_ros.cli import main
 from depthlm_ros.scan import scan
 
 KILLED = """
@@ -62,6 +63,26 @@ def test_parts_of_a_run_with_other_options_are_refused(record, bag, monkeypatch)
     assert " 1 of 4" in said and len(content["/depthlm/points"]) == 4
 
 
+def test_parts_of_another_recording_of_the_same_name_are_refused(
+    tmp_path, record, shots, bag, monkeypatch
+):
+    """As where the recordings of several days are told apart by their folders."""
+    answered = []
+
+    def broken(*asked):
+        answered.append(asked)
+        return scan(*asked) if len(answered) < 2 else 1 / 0
+
+    monday = record().rename(tmp_path / "monday")
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr("depthlm_ros.cli.bag.scan", broken)
+        bag(monday / "in.mcap")
+    tuesday = record([(time_ns + 1, *rest) for time_ns, *rest in shots()])
+    code, _, said = bag(tuesday / "in.mcap")
+    assert code == 2 and "out.mcap.parts" in said
+    assert bag(monday / "in.mcap")[0] == 0
+
+
 def test_an_image_that_was_half_written_is_answered_again_and_not_twice(record, bag, monkeypatch):
     folder, written = record(), []
 
@@ -83,6 +104,13 @@ def test_two_runs_do_not_write_the_same_output(tmp_path, record, bag):
     with Parts(tmp_path / "out.mcap", {}):
         code, _, said = bag(record())
     assert code == 2 and "out.mcap" in said
+
+
+def test_the_folder_where_one_is_is_no_output(arguments, record):
+    command = arguments(record())
+    for out in (".", "", "/"):
+        command[2] = out
+        assert main(command) == 2
 
 
 def test_an_output_that_exists_is_never_overwritten(tmp_path, record, bag):

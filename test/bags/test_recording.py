@@ -194,6 +194,7 @@ def test_a_run_that_answers_nothing_leaves_nothing(tmp_path, record, bag):
         (["--node", "/a b"], "a"),
         (["--node", "/"], "a"),
         ([], "a.db3"),
+        ([], "a.bag"),
     ],
 )
 def test_names_that_cannot_be_are_refused(options, out, record, bag):
