@@ -154,11 +154,16 @@ class Parameters:
             if p.name in self._fields
         }
         # A file that `ros2 param dump` wrote holds the locked ones too, with the values they have.
-        changed = {n: v for n, v in ours.items() if v != self._values[n] or n in self._problems}
+        changed = {n: v for n, v in ours.items() if self._changes(n, v) or n in self._problems}
         reason = "; ".join(self._refused(changed))
         if not reason and changed:
             reason = self._applied(changed)
         return SetParametersResult(successful=not reason, reason=reason)
+
+    def _changes(self, name, value) -> bool:
+        """Whether the value is another one; to Python 1 is true, and to a parameter it is not."""
+        now = self._values[name]
+        return type(value) is not type(now) or value != now
 
     def _refused(self, values) -> Iterator[str]:
         for name, value in values.items():

@@ -260,3 +260,25 @@ def test_the_parameter_of_the_start_is_not_changed_later(declared):
 def set_one(node, name, value):
     result = node.set_parameters([Parameter(name, value=value)])[0]
     assert result.successful, result.reason
+
+
+def test_one_and_zero_are_neither_true_nor_false(declared):
+    _, node, _ = declared(grid__columns=1)
+    for name, value in (("autostart", 1), ("input.rectified", 0), ("grid.columns", True)):
+        assert not node.set_parameters([Parameter(name, value=value)])[0].successful
+        assert type(node.get_parameter(name).value) is not type(value)
+    with pytest.raises(InputError, match=r"input\.rectified"):
+        declared(input__rectified=0)
+
+
+def test_false_in_the_place_of_a_zero_that_was_given_is_taken(context):
+    node = rclpy.create_node(
+        "settings",
+        context=context,
+        parameter_overrides=[Parameter("input.rectified", value=0)],
+        enable_rosout=False,
+    )
+    parameters = Parameters(node)
+    assert node.set_parameters([Parameter("input.rectified", value=False)])[0].successful
+    assert parameters.checked().input_rectified is False
+    node.destroy_node()
