@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 from geometry_msgs.msg import TransformStamped
+from rclpy.action import ActionClient
 from sensor_msgs.msg import RegionOfInterest
 
 from depthlm_ros.checkpoints import Checkpoint
@@ -41,13 +42,15 @@ class Buffer:
     def __init__(self):
         self.asked = []
         self.cleared = 0
+        self.forgot = False
 
     def clear(self):
         self.cleared += 1
 
     def lookup_transform(self, target, source, stamp):
         self.asked.append((target, source, stamp.nanoseconds))
-        if (target, source) != ("base_link", "robot_eye") or len(self.asked) < 3:
+        known = (target, source) == ("base_link", "robot_eye") and not self.forgot
+        if not known or len(self.asked) < 3:
             raise LookupError(f'"{target}" does not exist')
         return looking_ahead(target, source)
 
@@ -74,9 +77,9 @@ def tf2(monkeypatch):
 def seen(start_node):
     """seen(parameter=value) -> a robot beside a node that scans no grids."""
 
-    def start(**parameters):
+    def start(answer=lambda view, pixel: 2.0, **parameters):
         def load(progress):
-            return AskingPredictor(ScriptedEngine(), ENTRY)
+            return AskingPredictor(ScriptedEngine(answer), ENTRY)
 
         return start_node(load, grid__rate=0.0, **parameters)[1]
 
@@ -113,6 +116,40 @@ def test_boxes_images_and_scans_answer_in_it_too(tf2, seen):
     assert point(robot.call(robot.image, request).answers) == pytest.approx((2.0, 0.0, 1.5))
     request.frame = "robot_eye"  # what a request names goes before the parameter
     assert point(robot.call(robot.image, request).answers) == pytest.approx((0.0, 0.0, 2.0))
+
+
+def test_answers_may_take_longer_than_tf_remembers(tf2, seen):
+    def answer(view, pixel):
+        if tf2:  # it was asked for before the first answer
+            tf2[0].forgot = True
+        return 2.0
+
+    robot = seen(answer)
+    srv, action = interfaces()
+    regions = robot.node.create_client(srv.QueryRegions, "/depthlm/query_regions")
+    scans = ActionClient(robot.node, action.ScanGrid, "/depthlm/scan_grid")
+    robot.show()
+    assert scans.wait_for_server(30)
+
+    def scanned():
+        sent = scans.send_goal_async(action.ScanGrid.Goal(u=[160.0], v=[120.0], frame="base_link"))
+        robot.wait(sent.done)
+        ended = sent.result().get_result_async()
+        robot.wait(ended.done)
+        return ended.result().result
+
+    box = RegionOfInterest(x_offset=140, y_offset=100, width=41, height=41)
+    request = srv.QueryRegions.Request(regions=[box], frame="base_link")
+    asked = (
+        lambda: robot.ask(frame="base_link"),
+        lambda: robot.call(regions, request),
+        scanned,
+    )
+    for ask in asked:
+        response = ask()
+        assert tf2[0].forgot and response.code == Code.OK
+        assert point(response.answers) == pytest.approx((2.0, 0.0, 1.5), abs=1e-6)
+        tf2[0].forgot = False
 
 
 def test_a_slash_before_a_frame_as_in_ros_1_means_nothing(tf2, seen):

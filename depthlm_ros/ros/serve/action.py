@@ -67,6 +67,7 @@ class ScanAction:
         goal, asking = handle.request, self._asking
         source = await asking.covered(goal, asking.enclosed if goal.image.width else asking.newest)
         result.header = source.header
+        frame, placed = await asking.placed(goal, source)
         pixels, style = self._pixels(goal)
         request = PixelRequest.many(source.camera, source.image, pixels, style, kind="scan")
         pending = asking.worker.submit(request)
@@ -75,7 +76,7 @@ class ScanAction:
             answered = await asking.settled(pending, source)
         finally:
             watch.close()
-        where = await asking.points(goal, source, answered.ranges)
+        where = frame, placed(answered.ranges.points)
         shape = pixels.shape(answered.frame.camera)
         _fill(result, source.header, answered, shape, where)
         if handle.is_cancel_requested:

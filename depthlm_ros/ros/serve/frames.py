@@ -6,8 +6,10 @@ refused by name. /tf is heard from the first request on that needs it, or from t
 parameter query.frame names a frame, since each of its many messages costs the node's thread time.
 """
 
+import functools
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,13 +65,14 @@ class Frames:
         await self._pause(LISTEN_S)
         return True
 
-    async def points(self, frame: str, header: Any, points: np.ndarray) -> np.ndarray:
-        """Points (N, 3) of the frame of a header, at its stamp, in another frame [m].
+    async def way(self, frame: str, header: Any) -> Callable[[np.ndarray], np.ndarray]:
+        """A function: points (N, 3) of the frame of a header, at its stamp -> the same in another
+        frame [m].
 
         InputError (NO_TRANSFORM) where TF does not lead there within WAIT_S.
         """
         if frame == header.frame_id:
-            return points
+            return lambda points: points
         self.listen()
         if header.stamp.sec < 0:
             raise InputError(
@@ -80,9 +83,7 @@ class Frames:
         while True:
             try:
                 found = self._buffer.lookup_transform(frame, header.frame_id, stamp)
-                return points_by(found.transform, points)
-            except InputError:
-                raise
+                return functools.partial(points_by, found.transform)
             except Exception as error:  # noqa: BLE001, tf2 has an exception for each reason
                 if time.monotonic() > end:
                     raise InputError(

@@ -162,13 +162,16 @@ class Asking:
             raise untraced(outcome)
         return outcome
 
-    async def points(self, request, source: Source, ranges: Ranges) -> tuple[str, np.ndarray]:
-        """(frame, points (N, 3) in it) of ranges: in the frame that the request, else the
-        parameter, names, else in the image's own."""
+    async def placed(
+        self, request, source: Source
+    ) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+        """(frame, function from points (N, 3) of the image's own frame to those in it): the frame
+        that the request, else the parameter, names, else the image's own.
+
+        To be called before the question: an answer may take longer than TF remembers.
+        """
         frame = self.frame_of(request) or source.header.frame_id
-        if frame == source.header.frame_id:
-            return frame, ranges.points
-        return frame, await self.frames.points(frame, source.header, ranges.points)
+        return frame, await self.frames.way(frame, source.header)
 
     def frame_of(self, request) -> str:
         """The frame that a request wants its points in; empty: the image's own."""
@@ -235,14 +238,14 @@ class Queries:
         asking.check_count(len(pixels))
         source = await asking.covered(request, source_of)
         response.header = source.header
+        frame, placed = await asking.placed(request, source)
         answered = await asking.answered(
             PixelRequest(
                 source.camera, source.image, Pixels(pixels), deadline=asking.deadline(began)
             ),
             source,
         )
-        where = await asking.points(request, source, answered.ranges)
-        fill_answers(response.answers, answered.ranges, *where)
+        fill_answers(response.answers, answered.ranges, frame, placed(answered.ranges.points))
         return remark(answered.ranges)
 
     async def _regions(self, request, response, began):
@@ -250,9 +253,10 @@ class Queries:
         boxes = [(r.x_offset, r.y_offset, r.width, r.height) for r in request.regions]
         source = await asking.covered(request, asking.newest)
         response.header = source.header
+        frame, placed = await asking.placed(request, source)
         found = await measured_boxes(asking, source, boxes, request.samples, began)
         status = found.ranges.status
-        fill_box_answers(response, found, *await asking.points(request, source, found.ranges))
+        fill_box_answers(response, found, frame, placed(found.ranges.points))
         if len(boxes) and np.isin(status, (Status.OUTSIDE, Status.INVALID)).all():
             raise InputError(
                 f"none of the {len(boxes)} regions has a part on the image: a region is x_offset,"
