@@ -4,10 +4,9 @@
 Knows nothing about models or topics: the node says what each step does.
 """
 
-from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from depthlm_ros.errors import Code, DepthLMError, InputError, Problem
+from depthlm_ros.errors import Code, DepthLMError, Problem
 from depthlm_ros.ros.compat import (
     forget_lifecycle,
     lifecycle_state,
@@ -28,11 +27,8 @@ class ManagedNode(LifecycleNode):
     """
 
     def __init__(self, name, **node_options):
-        try:
-            with starting_ros():
-                super().__init__(name, **node_options)
-        except ParameterException as error:  # of those that every node has: use_sim_time:=ture
-            raise InputError(f"a parameter cannot be used: {error}") from error
+        with starting_ros():
+            super().__init__(name, **node_options)
         self.failure = ""
         # A transition that is impossible now raises in there, which would end the executor.
         wrap_change_state(self, self._guarded)

@@ -86,7 +86,7 @@ class Parameters:
     def _unknown_of(self, wanted: Callable[[str], bool], known: Iterable[str]) -> Iterator[str]:
         for name in given_parameters(self._node):
             if wanted(name) and not self._node.has_parameter(name):
-                yield _unknown(name, known)
+                yield unknown_parameter(name, known)
 
     def _shared(self, values) -> dict[str, Any]:
         """Field of Settings -> value, of those that are not one camera's own."""
@@ -137,7 +137,7 @@ class Parameters:
     def _before_set(self, parameters: list[Parameter]) -> list[Parameter]:
         names = [p.name for p in parameters if not self._node.has_parameter(p.name)]
         if names:  # rclpy refuses them too, and names none
-            unknown = "; ".join(_unknown(name, self._fields) for name in names)
+            unknown = "; ".join(unknown_parameter(name, self._fields) for name in names)
             raise ParameterNotDeclaredException(unknown)
         return [self._natural(p) if p.name in self._fields else p for p in parameters]
 
@@ -193,7 +193,8 @@ class Parameters:
         return ""
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
+def unknown_parameter(name: str, known: Iterable[str]) -> str:
+    """A sentence for a parameter that is none of those known."""
     near = difflib.get_close_matches(name, known, n=1)
     advice = f"did you mean {near[0]}?" if near else "it changes nothing (`ros2 param list`)"
     return f"there is no parameter {name}: {advice}"

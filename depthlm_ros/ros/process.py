@@ -15,6 +15,7 @@ from types import FrameType
 
 import rclpy
 from rclpy.context import Context
+from rclpy.exceptions import ParameterException
 from rclpy.signals import SignalHandlerOptions
 
 from depthlm_ros.errors import InputError, first_line
@@ -68,6 +69,8 @@ def starting_ros() -> Iterator[None]:
     """InputError for what rcl or the middleware refuses while a context or a node is made."""
     try:
         yield
+    except ParameterException as error:  # of those that every node has: use_sim_time:=ture
+        raise InputError(f"a parameter cannot be used: {error}") from error
     except RuntimeError as error:  # rcl's errors have no public name
         reason = re.sub(r", at \S+:\d+", "", first_line(error))
         names = sorted(

@@ -59,6 +59,8 @@ def test_what_is_no_argument_of_ros_or_cannot_be_read_is_named_and_refused(
     "given, problem",
     [
         ("rate:=0", r"\brate\b.*\b0\b"),
+        ("rate:=1.0e-300", r"\brate\b.*\b1e-300\b.*\b0\.001\b"),
+        ("use_sim_time:=ture", r"\buse_sim_time\b"),
         ("fx:=-1", r"\bfx\b.*-1\b.*\b0\b"),
         ("cx:=.nan", r"\bcx\b.*\bnan\b"),
         ("rate:=fast", r"\brate\b.*'fast'"),
@@ -84,3 +86,16 @@ def test_the_arguments_of_ros_pass_and_a_whole_number_is_a_rate(node_process, ma
     robot.node.create_subscription(Image, "image_raw", received.append, 1)
     robot.wait(lambda: len(received) > 1)
     assert child.stop() == 0
+
+
+def test_a_camera_shows_images_where_simulated_time_stands_and_tells_a_misspelt_parameter(
+    node_process, make_robot
+):
+    words = "-p", "use_sim_time:=true", "-r", "__ns:=/standing", "-p", "imag:=kitchen.jpg"
+    child = node_process(*words, module=CAMERA)
+    robot, received = make_robot("/standing"), []
+    robot.node.create_subscription(Image, "image_raw", received.append, 1)
+    robot.wait(lambda: len(received) > 1)
+    assert received[-1].header.stamp.sec == 0
+    assert child.stop() == 0
+    assert re.search(r"WARN.*\bimag\b.*\bimage\b", child.output())

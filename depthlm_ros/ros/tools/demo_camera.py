@@ -18,8 +18,11 @@ from std_msgs.msg import Header
 from depthlm_ros.demo.scene import FRAME_ID, demo_frame
 from depthlm_ros.errors import InputError
 from depthlm_ros.ros.arguments import check_arguments
+from depthlm_ros.ros.compat import given_parameters
 from depthlm_ros.ros.convert import camera_info_message, image_message
+from depthlm_ros.ros.parameters import unknown_parameter
 from depthlm_ros.ros.process import Stop, start_ros, starting_ros
+from depthlm_ros.ros.topic import STEADY
 
 ABOUT = """\
 A camera that shows one image on image_raw, with its camera_info, until Ctrl+C.
@@ -33,6 +36,7 @@ parameters:
 depthlm_demo_camera --ros-args -p image:=kitchen.jpg -p fx:=1150.0 -r image_raw:=image
 """
 LOOK_S = 0.1  # how often a signal to stop is looked for
+SLOWEST_HZ, FASTEST_HZ = 0.001, 1000.0
 
 
 class DemoCamera(Node):
@@ -44,16 +48,22 @@ class DemoCamera(Node):
         given = {name: self._given(name, "") for name in ("image", "camera")}
         given |= {name: self._given(name, 0.0) for name in ("fx", "fy", "cx", "cy")}
         rate = self._given("rate", 4.0)
-        if not rate:
-            raise InputError("parameter rate is 0, it must be more: images per second")
-        frame = demo_frame(given.pop("image", ""), **given)
+        if not SLOWEST_HZ <= rate <= FASTEST_HZ:
+            raise InputError(
+                f"parameter rate is {rate:g}, allowed: {SLOWEST_HZ:g} to {FASTEST_HZ:g} images per"
+                " second"
+            )
+        for name in given_parameters(self):
+            if not self.has_parameter(name):
+                self.get_logger().warning(unknown_parameter(name, [*given, "rate"]))
+        frame = demo_frame(given.pop("image"), **given)
         header = Header(frame_id=FRAME_ID)
         self._image = image_message(header, frame.image)
         self._info = camera_info_message(header, frame.camera)
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self._images = self.create_publisher(Image, "image_raw", qos)
         self._infos = self.create_publisher(CameraInfo, "camera_info", qos)
-        self.create_timer(1 / rate, self._publish)
+        self.create_timer(1 / rate, self._publish, clock=STEADY)
 
     def _given(self, name, default):
         """The value of a parameter: a text, or a number of 0 or more, 2 as good as 2.0."""
