@@ -2,7 +2,6 @@
 """depthlm bag: the node's streams for every image of a recording, with the original stamps."""
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +14,7 @@ from depthlm_ros.cli.options import (
     grid_style_of,
     predictor_from,
 )
-from depthlm_ros.cli.values import count, named
+from depthlm_ros.cli.values import count, named, node
 from depthlm_ros.data.files import read_camera
 from depthlm_ros.errors import InputError
 from depthlm_ros.msgs.fields import frame_from, sensor_camera
@@ -68,7 +67,7 @@ def add(subparsers) -> None:
     )
     parser.add_argument(
         "--node",
-        type=_node,
+        type=node,
         default="/depthlm",
         help="prefix of the topics to write (default: /depthlm)",
     )
@@ -83,12 +82,6 @@ def _output(text: str) -> Path:
             f"a recording is written as .mcap, or as a folder with such a file, got '{text}'"
         )
     return Path(text)
-
-
-def _node(text: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z_]\w*)+", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"a name of ROS such as /depthlm, got '{text}'")
-    return text
 
 
 def run(args: argparse.Namespace) -> int:

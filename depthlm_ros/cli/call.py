@@ -3,7 +3,7 @@
 
 import argparse
 
-from depthlm_ros.cli.values import box, grid, pixel, positive, seconds
+from depthlm_ros.cli.values import box, grid, node, pixel, positive, seconds
 
 
 def add(subparsers) -> None:
@@ -36,7 +36,7 @@ def add(subparsers) -> None:
     )
     parser.add_argument("--ply", metavar="FILE", help="write the point cloud of the grid")
     parser.add_argument(
-        "--node", default="/depthlm", help="full name of the node (default: /depthlm)"
+        "--node", type=node, default="/depthlm", help="full name of the node (default: /depthlm)"
     )
     parser.add_argument("--camera", default="", help="name of the camera (default: the only one)")
     parser.add_argument(

@@ -3,9 +3,12 @@
 ArgumentTypeError, which says what is allowed and what came."""
 
 import argparse
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
+
+LONGEST_NAME = 200  # characters; DDS allows topics of 255
 
 
 def pixel(text: str) -> tuple[float, float]:
@@ -24,6 +27,18 @@ def named(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("the name is empty: give one, or leave the option out")
     return text
+
+
+def node(text: str) -> str:
+    """The full name of a node, /depthlm of "depthlm" too."""
+    name = text.strip("/")
+    word = r"(?!\w*__)[A-Za-z_]\w*"
+    if len(name) > LONGEST_NAME or not re.fullmatch(rf"{word}(/{word})*", name, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            "the name of a node such as /depthlm (letters, digits and single underscores, no digit"
+            f" first, a slash between two words), got '{text[:LONGEST_NAME]}'"
+        )
+    return f"/{name}"
 
 
 def box(text: str) -> tuple[int, int, int, int]:

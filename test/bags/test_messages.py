@@ -91,6 +91,6 @@ def test_compressed_images_give_a_compressed_overlay(record, shots, bag):
 
 def test_each_second_image_into_a_folder_under_another_name(tmp_path, record, shots, bag):
     folder = record(shots(5))
-    _, content, _ = bag(folder, "--every", "2", "--node", "/rear/depthlm", out="out")
+    _, content, _ = bag(folder, "--every", "2", "--node", "rear/depthlm/", out="out")
     assert [m.header.stamp.sec for _, m in content["/rear/depthlm/points"]] == [1, 3, 5]
     assert (tmp_path / "out" / "metadata.yaml").is_file()

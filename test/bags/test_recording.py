@@ -190,7 +190,7 @@ def test_a_run_that_answers_nothing_leaves_nothing(tmp_path, record, bag):
 @pytest.mark.parametrize(
     ("options", "out"),
     [
-        (["--node", "depthlm"], "a"),
+        (["--node", "depth-lm"], "a"),
         (["--node", "/a b"], "a"),
         (["--node", "/"], "a"),
         ([], "a.db3"),

@@ -47,6 +47,10 @@ def test_call_prints_an_answer_for_each_pixel(node, robot, capsys):
         (["--at", "1,2", "--max-age", "1e300"], "--max-age.*'1e300'"),
         (["--at", "1,2", "--wait", "nan"], "--wait.*'nan'"),
         (["--at", "1,2", "--ply", "a.ply"], "--grid COLUMNSxROWS"),
+        *(
+            (["--at", "1,2", "--node", name], f"--node.*'{name[:100]}")
+            for name in ("a b", "2x", "~/x", "a//b", "a__b", "", "n" * 300)
+        ),
     ],
 )
 def test_what_cannot_be_called_is_refused_before_any_node_is_asked(capsys, arguments, named):
@@ -164,9 +168,10 @@ def test_call_waits_for_a_model_and_a_first_image_and_says_what_it_waits_for(
 
 def test_call_names_nodes_that_there_are_when_its_own_is_not(node, robot, capsys):
     robot.show()
-    assert main(["call", "--at", "1,2", "--node", "/nobody", "--timeout", "3"]) == 2
-    said = capsys.readouterr().err
-    assert re.search(r"/nobody/query_distance .*\b3 s\b.* /depthlm\b", said, re.DOTALL)
+    for name in ("/nobody", "nobody"):
+        assert main(["call", "--at", "1,2", "--node", name, "--timeout", "3"]) == 2
+        said = capsys.readouterr().err
+        assert re.search(r"/nobody/query_distance .*\b3 s\b.* /depthlm\.", said, re.DOTALL)
 
 
 def demo(checkpoint, out, *arguments):
