@@ -26,6 +26,11 @@ LOOK_S = 0.05
 REMEMBERED_S = 10.0  # tf2's default; it takes no transform that is so much older than its newest
 
 
+def bare(frame: str) -> str:
+    """The name of a TF frame without the slash before it that ROS 1 had, which tf2 refuses."""
+    return frame.strip("/ ")
+
+
 class Frames:
     """What TF knows. For the thread of the node's executor."""
 
@@ -59,7 +64,7 @@ class Frames:
     async def heard(self, frame: str, image_frame: str) -> bool:
         """As listen() where the frame needs it; whether that had to begin now, in which case some
         time has passed and the image of before may be older than what TF knows."""
-        if frame in ("", image_frame) or self._buffer is not None:
+        if frame in ("", bare(image_frame)) or self._buffer is not None:
             return False
         self.listen()
         await self._pause(LISTEN_S)
@@ -71,8 +76,15 @@ class Frames:
 
         InputError (NO_TRANSFORM) where TF does not lead there within WAIT_S.
         """
-        if frame == header.frame_id:
+        own = bare(header.frame_id)
+        if frame in (own, header.frame_id):
             return lambda points: points
+        if not own:
+            raise InputError(
+                f"the image has no frame_id, so that TF does not lead from it to '{frame}': set it"
+                " in the camera's driver",
+                Code.NO_TRANSFORM,
+            )
         self.listen()
         if header.stamp.sec < 0:
             raise InputError(
@@ -82,7 +94,7 @@ class Frames:
         stamp, end = Time.from_msg(header.stamp), time.monotonic() + WAIT_S
         while True:
             try:
-                found = self._buffer.lookup_transform(frame, header.frame_id, stamp)
+                found = self._buffer.lookup_transform(frame, own, stamp)
                 return functools.partial(points_by, found.transform)
             except Exception as error:  # noqa: BLE001, tf2 has an exception for each reason
                 if time.monotonic() > end:

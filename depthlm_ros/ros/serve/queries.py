@@ -23,6 +23,7 @@ from depthlm_ros.msgs.fields import frame_from
 from depthlm_ros.ranges import Ranges, Status
 from depthlm_ros.regions import BoxRanges, box_pixels, box_ranges, box_sample_count
 from depthlm_ros.ros.convert import duration_message, fill_answers, fill_box_answers
+from depthlm_ros.ros.serve.frames import bare
 from depthlm_ros.view import Frame
 from depthlm_ros.worker.requests import (
     Answered,
@@ -176,7 +177,7 @@ class Asking:
     def frame_of(self, request) -> str:
         """The frame that a request wants its points in; empty: the image's own."""
         named = request.frame, self.parameters.now.query_frame
-        return next(filter(None, (frame.strip("/ ") for frame in named)), "")
+        return next(filter(None, map(bare, named)), "")
 
     def _tell(self, error, source):
         """Log it, but for a cancel; of what callers do wrong, each in another way, only one in
