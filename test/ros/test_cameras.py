@@ -127,6 +127,25 @@ def test_what_is_wrong_with_each_camera_is_told_and_not_for_each_image(start, ca
     assert told.count("bytes of data") == told.count("230399 bytes of data")
 
 
+def test_the_same_fault_of_two_cameras_is_told_of_each(start, capfd):
+    names = "left", "right"
+    robot = start(cameras=list(names))
+    publishers = {name: camera_publishers(robot, name) for name in names}
+
+    def answered(name):
+        images, infos = publishers[name]
+        infos.publish(robot.info())
+        image = robot.new_image()
+        image.encoding = "16UC1"
+        images.publish(image)
+        return robot.ask(camera=name).code == Code.BAD_IMAGE
+
+    for name in names:
+        robot.wait(lambda name=name: answered(name))
+    told = [line for line in capfd.readouterr().err.splitlines() if "'16UC1'" in line]
+    assert [name for line in told for name in names if f"/{name}/image: " in line] == [*names]
+
+
 @pytest.mark.parametrize("names", [["left", "left"], ["x" * 65], ["a"] * 500])
 def test_names_that_cannot_be_used_are_refused_and_not_repeated_at_length(
     context, make_robot, names

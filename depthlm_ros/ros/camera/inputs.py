@@ -204,6 +204,11 @@ class Inputs:
             return "none"
         return " to ".join(f"{s.sec}.{s.nanosec:09d}" for s in (stamps[0], stamps[-1]))
 
+    def told(self, error: DepthLMError) -> str:
+        """An error for the log; one of an image names the topic, since cameras may share it."""
+        of_image = error.code in (Code.BAD_IMAGE, Code.BAD_INTRINSICS)
+        return f"{self._images.resolved}: {error}" if of_image else str(error)
+
     @property
     def topic(self) -> str:
         """The full name of the topic of images."""

@@ -186,7 +186,7 @@ class Outputs:
         except DepthLMError as error:
             self._is_due = False  # the next one at its time, not at once
             self._pace.unwanted()  # the advice for slow grids would not help
-            self._node.tell_once(error)
+            self._node.tell_once(self._inputs.told(error))
         finally:
             self._grid = None
 

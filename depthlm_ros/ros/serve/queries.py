@@ -189,7 +189,8 @@ class Asking:
             if now - self._told < TELL_S:
                 return
             self._told = now
-        self.node.tell_once(error)
+        inputs = {port.name: port.inputs for port in self._cameras}.get(source.camera)
+        self.node.tell_once(inputs.told(error) if inputs else error)
 
     def _awaitable(self, future):
         """An rclpy Future of what the concurrent future holds, its result or its error.
