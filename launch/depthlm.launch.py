@@ -16,6 +16,7 @@ from depthlm_ros.ros.arguments import (
     check_alone,
     check_file,
     check_installed,
+    check_namespace,
     check_topic,
     choice,
 )
@@ -56,6 +57,7 @@ def generate_launch_description():
 def _nodes(context):
     """Nothing is started before all of it is known to be there and every argument is read."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    check_namespace("namespace", given["namespace"])
     # Below the namespace that a launch file pushes which includes this one.
     pushed = context.launch_configurations.get("ros_namespace")
     given["namespace"] = make_namespace_absolute(prefix_namespace(pushed, given["namespace"]))

@@ -10,6 +10,8 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -65,17 +67,24 @@ def choice(name: str, text: str, allowed: Sequence[str]) -> str:
 
 
 def number(name: str, text: str) -> float:
-    """The value of a launch argument that is a number; InputError for another word."""
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"{name} is '{text}', it must be a number") from None
+    """The value of a launch argument that is a number of 0 or more; InputError for another one."""
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) < inf:
+            return value
+    raise InputError(f"{name} is '{text}', it must be a number of 0 or more")
 
 
 def check_topic(name: str, text: str) -> None:
     """InputError where a launch argument is no topic."""
     if not re.fullmatch(_TOPIC, text):
         raise InputError(f"{name} is '{text}', which is no topic ({TOPICS})")
+
+
+def check_namespace(name: str, text: str) -> None:
+    """InputError where a launch argument is no namespace; empty or / is the root."""
+    word = text.strip("/")
+    if word and (word.startswith("~") or not re.fullmatch(_TOPIC, word)):
+        raise InputError(f"{name} is '{text}', which is no namespace ({TOPICS})")
 
 
 def check_file(name: str, text: str) -> None:

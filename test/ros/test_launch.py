@@ -27,9 +27,11 @@ from depthlm_ros.ros.arguments import (
     check_alone,
     check_file,
     check_installed,
+    check_namespace,
     check_topic,
     choice,
     is_installed,
+    number,
 )
 from depthlm_ros.ros.parameters import Parameters
 from depthlm_ros.ros.settings import Settings
@@ -254,6 +256,24 @@ def remapped(topic, context):
     return name.endswith(topic.lstrip("~/"))
 
 
+@pytest.mark.parametrize("text", ["", "/", "front", "/fleet/front_2/"])
+def test_what_ros_takes_for_a_namespace_is_one(text):
+    check_namespace("namespace", text)
+
+
+@pytest.mark.parametrize("text", ["front robot", "2", "a-b", "~/front", "a//b", "/ä"])
+def test_what_is_no_namespace_is_refused(text):
+    with pytest.raises(InputError, match=rf"namespace is '{text}'"):
+        check_namespace("namespace", text)
+
+
+def test_lengths_in_pixels_are_numbers_of_0_or_more():
+    assert [number("fx", text) for text in ("0.0", "560", "1e3")] == [0.0, 560.0, 1000.0]
+    for text in ("wide", "", "-500", "nan", "inf", "1e400"):
+        with pytest.raises(InputError, match=rf"fx is '{text}'"):
+            number("fx", text)
+
+
 def test_a_file_that_is_not_there_is_named_in_full(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.yaml").touch()
@@ -353,8 +373,10 @@ def launched(graph, prefix, tmp_path):
         ("depthlm.launch.py", ["image:=/eye/image-raw"], "'/eye/image-raw'"),
         ("depthlm.launch.py", ["params_file:=/no/such.yaml"], "/no/such.yaml"),
         ("depthlm.launch.py", ["log_level:=loud"], "'loud'"),
+        ("depthlm.launch.py", ["namespace:=front robot"], "'front robot'"),
         ("demo.launch.py", [], "tf2_ros"),
         ("demo.launch.py", ["fx:=wide"], "'wide'"),
+        ("demo.launch.py", ["fx:=-500"], "'-500'"),
         ("demo.launch.py", ["image:=/no/such.jpg"], "/no/such.jpg"),
     ],
 )
