@@ -113,7 +113,7 @@ def _passes(engine: Any, size: Size, style: str, times: int, graphs: bool = Fals
     engine.reader.read = plain
     scene.close()
     if graphs:
-        what = "the same by CUDA graphs, but for starting them"
+        what = "the first by CUDA graphs, but for starting them"
         return _row(what, found, GOALS_MS["pass"])
     what = f"a pass of the digit tree, 1 {style} question"
     return _row(what, found, GOALS_MS["pass"], counted[0] / size.text.layers)

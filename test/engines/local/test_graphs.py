@@ -253,3 +253,17 @@ def test_graphs_are_refused_where_there_are_none(checkpoints, name):
         make_engine(name, checkpoints("qwen2_5_vl"), device="cpu", graphs=True)
     with nullcontext() if name != "local" else refused:
         LocalEngine(checkpoints("qwen2_5_vl"), "cpu", graphs=name == "local")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
+@pytest.mark.parametrize("architecture, style", STYLES)
+def test_a_gpu_repeats_what_it_computes(checkpoints, asked, architecture, style):
+    plain, engine = (
+        LocalEngine(checkpoints(architecture), "cuda", "float32", check="off", graphs=graphs)
+        for graphs in (False, True)
+    )
+    for seed, count in ((0, 1), (1, 1), (2, 1), (0, 3), (1, 3)):
+        found, wanted = (one.step(asked(one, style, count, seed)) for one in (engine, plain))
+        assert_same(found, wanted)
+    assert not engine.graphs._is_off and engine.graphs._places
