@@ -159,14 +159,19 @@ def test_a_slash_before_a_frame_as_in_ros_1_means_nothing(tf2, seen):
         assert robot.ask(frame=named).answers.frame_id == "base_link"
 
 
+def about_image(robot, own, wanted):
+    """A request about an image of the frame `own`, with its point in another one."""
+    image = robot.new_image()
+    image.header.frame_id = own
+    return robot.query_image.Request(
+        image=image, camera_info=robot.info(), u=[160.0], v=[120.0], frame=wanted
+    )
+
+
 def test_a_slash_before_the_frame_of_an_image_means_nothing_either(tf2, seen):
     robot = seen()
     robot.show()
-    image = robot.new_image()
-    image.header.frame_id = "/robot_eye"
-    request = robot.query_image.Request(
-        image=image, camera_info=robot.info(), u=[160.0], v=[120.0], frame="/robot_eye"
-    )
+    request = about_image(robot, "/robot_eye", "/robot_eye")
     response = robot.call(robot.image, request)
     assert (response.code, response.answers.frame_id) == (Code.OK, "robot_eye") and not tf2
     assert point(response.answers) == pytest.approx((0.0, 0.0, 2.0))
@@ -177,11 +182,7 @@ def test_a_slash_before_the_frame_of_an_image_means_nothing_either(tf2, seen):
 def test_an_image_without_a_frame_is_not_looked_for_in_tf(tf2, seen):
     robot = seen()
     robot.show()
-    image = robot.new_image()
-    image.header.frame_id = ""
-    request = robot.query_image.Request(
-        image=image, camera_info=robot.info(), u=[160.0], v=[120.0], frame="base_link"
-    )
+    request = about_image(robot, "", "base_link")
     response = robot.call(robot.image, request)
     assert response.code == Code.NO_TRANSFORM and "frame_id" in response.message
     assert not any(buffer.asked for buffer in tf2)
