@@ -8,7 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
-LONGEST_NAME = 200  # characters; DDS allows topics of 255
+from depthlm_ros.msgs import names
+
+LONGEST_NODE = 200  # characters of its name; DDS allows topics of 255
 
 
 def pixel(text: str) -> tuple[float, float]:
@@ -32,11 +34,9 @@ def named(text: str) -> str:
 def node(text: str) -> str:
     """The full name of a node, /depthlm of "depthlm" too."""
     name = text.strip("/")
-    word = r"(?!\w*__)[A-Za-z_]\w*"
-    if len(name) > LONGEST_NAME or not re.fullmatch(rf"{word}(/{word})*", name, re.ASCII):
+    if len(name) > LONGEST_NODE or not re.fullmatch(names.PATH, name):
         raise argparse.ArgumentTypeError(
-            "the name of a node such as /depthlm (letters, digits and single underscores, no digit"
-            f" first, a slash between two words), got '{text[:LONGEST_NAME]}'"
+            f"the name of a node such as /depthlm ({names.RULE}), got '{text[:LONGEST_NODE]}'"
         )
     return f"/{name}"
 

@@ -18,15 +18,14 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from rclpy.utilities import remove_ros_args
 
 from depthlm_ros.errors import InputError
+from depthlm_ros.msgs import names
 
 # The words that ROS itself reads as booleans in parameters, in any case.
 TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 LONGEST_NAME = 64  # characters of a camera's name; DDS allows topics of 255
 CAMERA_NAME = rf"[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 CAMERA_NAMES = f"a letter, then letters, digits and underscores, at most {LONGEST_NAME}"
-_WORD = r"(?!\w*__)[A-Za-z_][A-Za-z0-9_]*"
-_TOPIC = rf"(~?/)?{_WORD}(/{_WORD})*"  # what rcl remaps to
-TOPICS = "words of letters, digits and single underscores, no digit first, a slash between two"
+_TOPIC = rf"(~?/)?{names.PATH}"  # what rcl remaps to
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -77,14 +76,14 @@ def number(name: str, text: str) -> float:
 def check_topic(name: str, text: str) -> None:
     """InputError where a launch argument is no topic."""
     if not re.fullmatch(_TOPIC, text):
-        raise InputError(f"{name} is '{text}', which is no topic ({TOPICS})")
+        raise InputError(f"{name} is '{text}', which is no topic ({names.RULE})")
 
 
 def check_namespace(name: str, text: str) -> None:
     """InputError where a launch argument is no namespace; empty or / is the root."""
     word = text.strip("/")
-    if word and (word.startswith("~") or not re.fullmatch(_TOPIC, word)):
-        raise InputError(f"{name} is '{text}', which is no namespace ({TOPICS})")
+    if word and not re.fullmatch(names.PATH, word):
+        raise InputError(f"{name} is '{text}', which is no namespace ({names.RULE})")
 
 
 def check_file(name: str, text: str) -> None:
@@ -159,6 +158,6 @@ def _pair_problems(pair: str, name: str, topic: str, found: dict[str, str]) -> I
     elif not topic:
         yield f"'{pair}' names no topic"
     elif not re.fullmatch(_TOPIC, topic):
-        yield f"'{topic}' is no topic ({TOPICS})"
+        yield f"'{topic}' is no topic ({names.RULE})"
     if name in found:
         yield f"'{name}' is given twice"
