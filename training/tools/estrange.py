@@ -19,6 +19,7 @@ from PIL import Image
 
 from depthlm_ros.data.records import Record, Records, write_records
 from depthlm_ros.errors import InputError
+from training.data.examples import Sparse
 from training.run.commands import errors_told, parser_of
 
 BLUR = 0.03  # standard deviation of the blur, of the image's width: 10 pixels of 320
@@ -47,10 +48,8 @@ def strange_look(
 
 def sideways(record: Record, rng: np.random.Generator) -> tuple[np.ndarray, Record]:
     """The image as a camera sees it that lies on its right side, a quarter turn anticlockwise."""
-    pixels = record.pixels
-    places = np.stack([pixels[:, 1], record.camera.width - 1 - pixels[:, 0]], axis=1)
-    image = np.ascontiguousarray(np.rot90(record.frame().image))
-    return image, replace(record, camera=record.camera.turned(), pixels=places)
+    turned = Sparse(record.frame(), record.pixels, record.label_m, record.where).turned()
+    return turned.frame.image, replace(record, camera=turned.frame.camera, pixels=turned.pixels)
 
 
 LOOKS = {"blur": strange_look(blurred), "night": strange_look(dark), "sideways": sideways}
