@@ -15,6 +15,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import backend_registration
 from torch.utils._pytree import tree_leaves, tree_map
 
+from depthlm_ros.engines.local import engine as local
+from depthlm_ros.models import loading, memory
+
 NAME = "second"
 COPY = "copy_"  # may go from one device to the other
 
@@ -49,6 +52,19 @@ def second_device() -> Iterator[Callable[[torch.nn.Module], torch.nn.Module]]:
         _Directed(),
     ):
         yield moved
+
+
+@contextmanager
+def engine_elsewhere(checkpoint, **options) -> Iterator[local.LocalEngine]:
+    """A LocalEngine whose model is on the second device."""
+    loaded = loading.load(checkpoint, "cpu", "float32")
+    with (
+        mock.patch.object(local, "join_products"),  # of views, which cannot be moved
+        mock.patch.object(memory, "_shares", lambda device: False),
+        second_device() as moved,
+    ):
+        moved(loaded.model)
+        yield local.LocalEngine(loaded, **options)
 
 
 class Elsewhere(torch.Tensor):

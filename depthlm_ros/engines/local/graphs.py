@@ -23,7 +23,7 @@ import torch
 
 from depthlm_ros.engines.capacity import image_bytes
 from depthlm_ros.engines.local.cache import Block, Branches, Grown, NoPrompt, Prompt, Words
-from depthlm_ros.engines.local.plan import Paths, Plan
+from depthlm_ros.engines.local.plan import Paths, Plan, slots_of
 from depthlm_ros.errors import first_line
 from depthlm_ros.models.compat import KeysValues
 from depthlm_ros.models.decoder import prefill, run
@@ -268,7 +268,7 @@ class Place:
 
         lies: where each token lies among all that ever grew; those of this round are appended.
         """
-        slot = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        slot = slots_of(rows)
         column = self._used[rows] + slot
         slots = next((number for number in SLOTS if number > slot.max()), 0)
         if not slots or column.max() >= COLUMNS - 1:

@@ -68,7 +68,7 @@ def table(where: Where, rows: Sequence[int], paths: Paths, places: list[int]) ->
     places += (len(places) + order.argsort()).tolist()
     block, index = found[order].T
     spans, row = _spans(block, index)
-    slot = np.arange(len(row)) - np.searchsorted(row, row)
+    slot = slots_of(row)
     count, width = int(row[-1]) + 1, int(slot.max()) + 1
     tokens = np.zeros(count * width, np.int64)
     tokens[row * width + slot] = np.arange(len(row))
@@ -77,7 +77,7 @@ def table(where: Where, rows: Sequence[int], paths: Paths, places: list[int]) ->
     path = np.array(places)[paths.numbers]
     met, which = np.unique(row[each] * len(places) + path, return_inverse=True)
     of, place = np.divmod(met, len(places))
-    column = np.arange(len(of)) - np.searchsorted(of, of)
+    column = slots_of(of)
     if count == 1:  # sees all or not: nothing has to be picked out
         seen, column = np.arange(len(places))[None], place
     else:
@@ -86,6 +86,11 @@ def table(where: Where, rows: Sequence[int], paths: Paths, places: list[int]) ->
     dark = np.ones((count, width, seen.shape[1]), np.uint8)
     dark[row[each], slot[each], column[which]] = 0
     return Table(order, spans, tokens, row * width + slot, seen, dark)
+
+
+def slots_of(rows: np.ndarray) -> np.ndarray:
+    """How many of the same row come before each token, of rows (M,), ascending."""
+    return np.arange(len(rows)) - np.searchsorted(rows, rows)
 
 
 def _spans(block: np.ndarray, index: np.ndarray) -> tuple[dict[int, slice], np.ndarray]:

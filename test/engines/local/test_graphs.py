@@ -16,14 +16,12 @@ from testing.tape import Recorder
 from testing.tiny_models import ARCHITECTURES
 
 from depthlm_ros.engines import make_engine
-from depthlm_ros.engines.local import engine as local
 from depthlm_ros.engines.local import graphs
 from depthlm_ros.engines.local.cache import NoPrompt
 from depthlm_ros.engines.local.engine import LocalEngine
 from depthlm_ros.engines.local.graphs import Graphs
 from depthlm_ros.engines.local.rows import Rows
 from depthlm_ros.errors import InputError
-from depthlm_ros.models import loading, memory
 from depthlm_ros.models.listeners import listening
 from depthlm_ros.question import PlainStyle
 
@@ -207,23 +205,15 @@ def test_who_listens_to_a_layer_hears_every_pass(engines, taped, asked):
 def test_nothing_is_sent_to_the_device_while_it_is_recorded(
     checkpoints, engines, asked, architecture, style
 ):
-    plain, loaded = engines("local", architecture), loading.load(checkpoints(architecture), "cpu")
-    with (
-        mock.patch.object(local, "join_products"),  # of views, which cannot be moved
-        mock.patch.object(memory, "_shares", lambda device: False),
-        mock.patch.object(memory, "free_bytes", lambda device: 1 << 40),
-        mock.patch.object(graphs, "free_bytes", lambda device: 1 << 40),
-        second_device.second_device() as moved,
-    ):
-        moved(loaded.model)
-        engine, recorded = LocalEngine(loaded, check="off"), []
+    plain, recorded = engines("local", architecture), []
 
-        def record(action):
-            action()  # what only the first run does
-            with staying():
-                recorded.append(action())
-            return action
+    def record(action):
+        action()  # what only the first run does
+        with staying():
+            recorded.append(action())
+        return action
 
+    with second_device.engine_elsewhere(checkpoints(architecture), check="off") as engine:
         engine.graphs = Graphs(engine.loaded, record)
         found = [reply for n in (1, 2) for reply in engine.step(asked(engine, style, n))]
     assert_same(found, [reply for n in (1, 2) for reply in plain.step(asked(plain, style, n))])

@@ -1,9 +1,6 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
 """Everything of a step is on the model's device: nothing mixes it with the CPU."""
 
-from contextlib import contextmanager
-from unittest import mock
-
 import pytest
 from numpy.testing import assert_allclose as assert_close
 
@@ -15,7 +12,6 @@ from testing.tiny_models import ARCHITECTURES
 from depthlm_ros.checkpoints import find_checkpoint
 from depthlm_ros.dense.engine import DenseEngine
 from depthlm_ros.engines.local import engine as local
-from depthlm_ros.models import loading, memory
 
 pytestmark = pytest.mark.skipif(
     not second_device.is_possible(), reason="this torch has no device that Python defines"
@@ -30,19 +26,6 @@ STYLES = [
 ]
 
 
-@contextmanager
-def elsewhere(checkpoint, check="off"):
-    """A LocalEngine whose model is on the second device."""
-    loaded = loading.load(checkpoint, "cpu", "float32")
-    with (
-        mock.patch.object(local, "join_products"),  # of views, which cannot be moved
-        mock.patch.object(memory, "_shares", lambda device: False),
-        second_device.second_device() as moved,
-    ):
-        moved(loaded.model)
-        yield local.LocalEngine(loaded, check=check, longest=LONGEST)
-
-
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("check", ["off", "on", "auto"])
 @pytest.mark.parametrize("architecture, style", STYLES)
@@ -50,7 +33,7 @@ def test_a_step_stays_on_its_device(checkpoints, asked, architecture, style, che
     checkpoint = checkpoints(architecture)
     here = local.LocalEngine(checkpoint, "cpu", "float32", check, LONGEST)
     wanted = here.step(asked(here, style, 2))
-    with elsewhere(checkpoint, check) as engine:
+    with second_device.engine_elsewhere(checkpoint, check=check, longest=LONGEST) as engine:
         found = engine.step(asked(engine, style, 2))
     for one, other in zip(found, wanted, strict=True):
         assert one.text == other.text
@@ -61,7 +44,7 @@ def test_a_step_stays_on_its_device(checkpoints, asked, architecture, style, che
 def test_a_map_stays_on_its_device(view_of):
     checkpoint, view = find_checkpoint("tiny"), view_of(0, 96, 64)
     wanted = mapped(local.LocalEngine(checkpoint, "cpu", "float32"), view)
-    with elsewhere(checkpoint) as engine:
+    with second_device.engine_elsewhere(checkpoint, check="off") as engine:
         found = mapped(engine, view)
     assert found.value.device.type == "cpu"
     assert_close(found.value, wanted.value, atol=1e-5)
