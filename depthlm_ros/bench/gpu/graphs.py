@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from depthlm_ros.bench.gpu.plan import Found, GpuBench
-from depthlm_ros.bench.gpu.right import LIMITS
+from depthlm_ros.bench.gpu.right import LIMITS, reading
 from depthlm_ros.bench.shapes import find_size, view_of
 from depthlm_ros.question import Style
 from depthlm_ros.view import View
@@ -67,19 +67,10 @@ def _recording(bench: GpuBench, engine: Any) -> Iterator[list[Any]]:
 
 
 def _stepped(bench: GpuBench, engine: Any, view: View, asker: Style, count: int) -> Stepped:
-    plain, states = engine.reader.probabilities, []
-
-    def listening(hidden: Any) -> Any:
-        states.append(hidden.float().cpu().numpy())
-        return plain(hidden)
-
     seconds = sum(bench.opened(engine, view, asker, count))
-    engine.reader.probabilities = listening
-    try:
+    with reading(engine) as passes:
         bench.opened(engine, view, asker, count)
-    finally:
-        engine.reader.probabilities = plain
-    return Stepped(seconds, states)
+    return Stepped(seconds, [states for states, _ in passes])
 
 
 def _compared(

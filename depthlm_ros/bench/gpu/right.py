@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from math import inf, nan
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,16 @@ def _test_view(name: str, focal_px: float) -> View:
 def _read(engine: Any, view: View, asker: Style, count: int) -> States:
     """(states (count, width), probabilities (count, 11) of the first digit, medians (count,)) of
     questions in one step."""
+    with reading(engine) as seen:
+        replies = _asked(engine, view, asker, count)
+    states, roots = next(one for one in seen if len(one[0]) == count)
+    return states, roots, np.array([reply.median for reply in replies])
+
+
+@contextmanager
+def reading(engine: Any) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    """What an engine reads from its model: of each pass the states (M, width), in float64, and the
+    probabilities (M, 11) after them."""
     seen, plain = [], engine.reader.probabilities
 
     def listening(hidden: torch.Tensor) -> Any:
@@ -178,11 +189,9 @@ def _read(engine: Any, view: View, asker: Style, count: int) -> States:
 
     engine.reader.probabilities = listening
     try:
-        replies = _asked(engine, view, asker, count)
+        yield seen
     finally:
         engine.reader.probabilities = plain
-    states, roots = next(one for one in seen if len(one[0]) == count)
-    return states, roots, np.array([reply.median for reply in replies])
 
 
 def apart(here: States, expected: States) -> dict[str, Any]:
