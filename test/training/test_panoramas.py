@@ -1,5 +1,5 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Views cut out of panoramas: their cameras, and labels that come from the image alone."""
+"""Views cut out of panoramas: their cameras, and labels of the image alone or of the ground."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from PIL import Image
 from depthlm_ros.data.records import Records, map_pixels
 from depthlm_ros.predict import load_predictor
 from test.testing.tiny_models import write_checkpoint
-from training.tools import panoramas
+from training.tools.panoramas import __main__ as command
+from training.tools.panoramas import views
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def written(tmp_path):
 
 @pytest.fixture(scope="module")
 def teacher():
-    return panoramas.teacher_of("tiny")
+    return command.teacher_of("tiny")
 
 
 def directions(rows):
@@ -42,7 +43,7 @@ def seen(axis, seed):
     says it in red against blue, which no exposure changes."""
     light = np.ones((512, 1024, 3), np.float32)
     light[..., 0] += 0.5 * directions(512)[..., axis]
-    frame = panoramas.cut(light, np.random.default_rng(seed))
+    frame, _ = views.cut(light, np.random.default_rng(seed))
     shown = (frame.image / 255.0) ** 2.2
     shown = shown / (1 - 0.25 * shown)
     return frame.camera, 2 * (shown[..., 0] / shown[..., 2] - 1).ravel()
@@ -64,15 +65,15 @@ def test_a_view_shows_what_its_camera_states(seed):
 
 
 def test_views_differ_and_are_the_same_again(written):
-    light = panoramas.read_panorama(written)
-    one, again, other = (panoramas.cut(light, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    light = views.read_panorama(written)
+    one, again, other = (views.cut(light, np.random.default_rng(seed))[0] for seed in (5, 5, 6))
     assert np.array_equal(one.image, again.image) and one.camera == again.camera
     assert one.camera != other.camera
     assert 50 < one.image.mean() < 200
 
 
 def test_records_with_depth_images_that_the_head_told(written, tmp_path, teacher, capsys):
-    panoramas.main([str(written), "--out", str(tmp_path / "out"), "--views", "2"])
+    command.main([str(written), "--out", str(tmp_path / "out"), "--views", "2"])
     assert "wrote 2 records" in capsys.readouterr().out
     records = list(Records(tmp_path / "out/train.jsonl"))
     assert {record.scene for record in records} == {"hall"}
@@ -84,7 +85,7 @@ def test_records_with_depth_images_that_the_head_told(written, tmp_path, teacher
 
 
 def test_labels_come_from_the_image_alone(written, teacher):
-    frame = panoramas.cut(panoramas.read_panorama(written), np.random.default_rng(4))
+    frame, _ = views.cut(views.read_panorama(written), np.random.default_rng(4))
     usual, alone = load_predictor("tiny").map(frame), teacher.map(frame)
     assert not np.allclose(usual.distance_m, alone.distance_m)
     with torch.no_grad():
@@ -106,4 +107,4 @@ def test_what_cannot_be_told(written, tmp_path):
         ([str(written), *out, "--checkpoint", str(tmp_path / "plain")], "no dense head"),
     ):
         with pytest.raises(SystemExit, match=match):
-            panoramas.main(given)
+            command.main(given)

@@ -1,7 +1,8 @@
 # Copyright 2026 the depthlm_ros authors. SPDX-License-Identifier: Apache-2.0
-"""Panoramas -> photographs to learn from, told by a checkpoint: records with depth images.
+"""Panoramas -> photographs to learn from: records with depth images.
 
-    python -m training.tools.panoramas panoramas/*.hdr --out photographs
+    python -m training.tools.panoramas panoramas/*.hdr --out photographs \\
+        --grounds training/tools/panoramas/grounds.json
 
 A panorama of all directions (2 : 1, Radiance .hdr or any photograph) has no depth, but a view cut
 out of it is a photograph of a known camera, and there are many under CC0. The labels are what the
@@ -9,13 +10,18 @@ dense head of the checkpoint makes of the image alone, without the states of its
 They are no measurements, and nothing is evaluated on them: a head learns on them that photographs
 of all kinds are photographs, and to trust those states no further than they deserve.
 
-Writes photographs/train.jsonl, and images and depth images (z in millimetres, 0: beyond 60 m)
-beside it. One panorama is one scene.
+Of the panoramas that --grounds names they follow from the height of the camera above level ground
+instead, whose ends that file marks (see grounds.py beside this one): a head that has seen
+photographs of rooms alone takes every photograph for a room.
+
+Writes photographs/train.jsonl, and images and depth images (z in millimetres, 0: not known or
+beyond 60 m) beside it. One panorama is one scene.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
-from math import inf, radians
+from math import inf
 from pathlib import Path
 
 import cv2
@@ -28,67 +34,13 @@ from depthlm_ros.data.records import Record, map_pixels, write_records
 from depthlm_ros.dense.predictor import DensePredictor
 from depthlm_ros.errors import InputError
 from depthlm_ros.predict import load_predictor
-from depthlm_ros.view import Frame
 from training.run.commands import errors_told, parser_of
-from training.scenes.lens import camera_across
+from training.tools.panoramas.grounds import Ground, read_grounds
+from training.tools.panoramas.views import cut, read_panorama
 from training.tools.trust import head_of
 
-SIZE = 320, 240  # of a view, (width, height)
-FIELD = 55.0, 85.0  # least and most degrees across a view
-PITCH = -30.0, 15.0  # degrees, least and most, above the horizon
-ROLL = 2.0  # standard deviation, degrees
 FARTHEST_M = 60.0
-RATIO = 0.01  # by which width / height of a panorama may differ from 2
-
-
-def read_panorama(path: Path) -> np.ndarray:
-    """(H, 2H, 3) float32 linear light, RGB; InputError for what is no such image."""
-    read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-    if read is None:
-        raise InputError(f"{path} is no image that can be read; give .hdr, .jpg or .png files")
-    height, width = read.shape[:2]
-    if read.ndim != 3 or abs(width / height - 2) > 2 * RATIO:
-        raise InputError(
-            f"{path} is {width} x {height}: a panorama of all directions in colour is twice as"
-            " wide as high"
-        )
-    light = read[..., 2::-1].astype(np.float32)
-    return light if read.dtype == np.float32 else (light / np.iinfo(read.dtype).max) ** 2.2
-
-
-def cut(panorama: np.ndarray, rng: np.random.Generator) -> Frame:
-    """A view of SIZE in a random direction, as a camera exposes it."""
-    width, height = SIZE
-    camera = camera_across(width, height, rng.uniform(*FIELD))
-    yaw, pitch, roll = rng.uniform(0, 360), rng.uniform(*PITCH), rng.normal(0, ROLL)
-    rays = camera.rays(map_pixels((height, width), camera))
-    turn = _turn(1, yaw) @ _turn(0, pitch) @ _turn(2, roll)  # camera to world: x right, y down
-    x, y, z = turn @ (rays / np.linalg.norm(rays, axis=1, keepdims=True)).T
-    rows, columns = panorama.shape[:2]
-    at_x = (np.arctan2(x, z) / (2 * np.pi) + 0.5) * columns - 0.5
-    at_y = (np.arcsin(np.clip(y, -1, 1)) / np.pi + 0.5) * rows - 0.5
-    light = cv2.remap(
-        panorama,
-        at_x.reshape(height, width).astype(np.float32),
-        at_y.clip(0, rows - 1).reshape(height, width).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_WRAP,
-    )
-    return Frame(_exposed(light, rng), camera)
-
-
-def _turn(axis: int, degrees: float) -> np.ndarray:
-    vector = np.zeros(3)
-    vector[axis] = radians(degrees)
-    return cv2.Rodrigues(vector)[0]
-
-
-def _exposed(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) uint8 of linear light: its middle at a grey, its highlights compressed."""
-    middle = np.exp(np.log(light.mean(axis=2) + 1e-4).mean())
-    light = light * rng.uniform(0.15, 0.25) / middle
-    light = light / (1 + 0.25 * light)
-    return (255 * np.clip(light, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+RESOLUTION = re.compile(r"_\d+k$")  # of a file's name: square_1k.hdr is the panorama square
 
 
 def teacher_of(checkpoint: str) -> DensePredictor:
@@ -100,14 +52,22 @@ def teacher_of(checkpoint: str) -> DensePredictor:
     return predictor
 
 
-def told(path: Path, views: int, teacher: DensePredictor, out: Path) -> Iterator[Record]:
-    """The records of `views` views of one panorama, whose files are written."""
+def told(
+    path: Path, views: int, teacher: DensePredictor, ground: Ground | None, out: Path
+) -> Iterator[Record]:
+    """The records of `views` views of one panorama, whose files are written; without a ground
+    the teacher tells their distances."""
     panorama = read_panorama(path)
+    around = None if ground is None else ground.distances()
     for number in range(views):
-        frame = cut(panorama, np.random.default_rng([*path.stem.encode(), number]))
+        frame, look = cut(panorama, np.random.default_rng([*path.stem.encode(), number]))
         camera = frame.camera
         pixels = map_pixels((camera.height, camera.width), camera)
-        z_m = camera.z_from_distance(pixels, teacher.map(frame).distance_m.ravel())
+        if around is None:
+            distance_m = teacher.map(frame).distance_m
+        else:
+            distance_m = look.at(around, cv2.INTER_NEAREST)
+        z_m = camera.z_from_distance(pixels, distance_m.ravel())
         z_m = np.where(z_m < FARTHEST_M, z_m, 0).reshape(camera.height, camera.width)
         name = f"{path.stem}_{number:03d}"
         image, depth = out / "images" / f"{name}.png", out / "depth" / f"{name}.png"
@@ -133,6 +93,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder")
     parser.add_argument("--views", type=count, default=30, help="of each panorama (30)")
     parser.add_argument("--checkpoint", default="tiny", help="whose dense head tells them (tiny)")
+    parser.add_argument("--grounds", type=Path, help="JSON file of where the ground of some ends")
     given = parser.parse_args(arguments)
     with errors_told("training.tools.panoramas"):
         if repeated := [s for s, n in Counter(p.stem for p in given.panoramas).items() if n > 1]:
@@ -140,6 +101,7 @@ def main(arguments=None) -> None:
                 f"several panoramas are named {repeated[0]}, after which their views are named:"
                 " rename all but one"
             )
+        grounds = read_grounds(given.grounds) if given.grounds else {}
         teacher = teacher_of(given.checkpoint)
         for folder in ("images", "depth"):
             (given.out / folder).mkdir(parents=True, exist_ok=True)
@@ -147,7 +109,13 @@ def main(arguments=None) -> None:
         records = (
             record
             for panorama in given.panoramas
-            for record in told(panorama, given.views, teacher, given.out)
+            for record in told(
+                panorama,
+                given.views,
+                teacher,
+                grounds.get(RESOLUTION.sub("", panorama.stem)),
+                given.out,
+            )
         )
         print(f"wrote {write_records(path, records)} records to {path}")
 
