@@ -9,7 +9,7 @@ from dataclasses import asdict
 from depthlm_ros.checkpoints import PUBLISHED, find_checkpoint
 from depthlm_ros.data.records import strict_json
 from depthlm_ros.demo.scene import demo_frame
-from depthlm_ros.errors import CheckpointError, MissingDependency
+from depthlm_ros.errors import CheckpointError, InputError, MissingDependency
 from depthlm_ros.viz.progress import loading_bar
 from depthlm_ros.viz.tables import text_table
 
@@ -35,9 +35,9 @@ def add(subparsers) -> None:
         help="print the entry of a checkpoint (tiny, a folder or a name) as JSON; with --verify:"
         " the published entry to use for a folder without a depthlm.json",
     )
-    parser.add_argument("--device", default="auto", help="for --verify: auto, cpu, cuda, cuda:1")
+    parser.add_argument("--device", help="for --verify: auto (the default), cpu, cuda, cuda:1")
     parser.add_argument(
-        "--dtype", default="auto", help="for --verify: auto, float32, bfloat16, float16"
+        "--dtype", help="for --verify: auto (the default), float32, bfloat16, float16"
     )
     parser.set_defaults(run=run)
 
@@ -46,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, one entry, or what a verification found."""
     if args.verify is not None:
         return _verify(args)
+    for name in ("device", "dtype"):
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name} is for --verify CHECKPOINT, which is not given")
     if args.entry is None:
         print(_table())
     else:
@@ -60,7 +63,8 @@ def _verify(args: argparse.Namespace) -> int:
         from depthlm_ros.evaluation.verification import verify
 
         with loading_bar() as progress:
-            found = verify(checkpoint, demo_frame(), args.device, args.dtype, progress=progress)
+            device, dtype = args.device or "auto", args.dtype or "auto"
+            found = verify(checkpoint, demo_frame(), device, dtype, progress=progress)
     except ImportError as error:
         raise MissingDependency(
             f"--verify needs a package that is not installed ({error}): run `make setup` and"

@@ -108,3 +108,10 @@ def test_colours_that_are_not_rescaled_are_noted(run, folder):
     _, out, _ = run("checkpoints", "--verify", folder, "--device", "cpu")
     (note,) = [line for line in out.splitlines() if line.startswith("note")]
     assert "do_rescale" in note
+
+
+@pytest.mark.parametrize("option", ["--device", "--dtype"])
+def test_an_option_that_only_a_verification_has_is_refused_without_one(run, option):
+    code, out, err = run("checkpoints", option, "cpu")
+    assert (code, out) == (2, "")
+    assert option in err and "--verify" in err
