@@ -80,9 +80,10 @@ def overlay(image: np.ndarray, pixels, metres, uncertain=None) -> np.ndarray:
     inside = (u > -0.5) & (v > -0.5) & (u < width - 0.5) & (v < height - 0.5)
     pixels, metres, unsure = pixels[inside], metres[inside], unsure[inside]
     limits = distance_limits(metres)
-    radius = _radius(image, len(pixels))
     colours = distance_colours(metres, limits)
-    gap = np.sqrt(height * width / max(len(pixels), 1))
+    gap = _gap((height, width), pixels)
+    # A quarter of the gap, large enough to be seen and to hide little.
+    radius = float(np.clip(gap / 4, 1.5, max(height / 60, 2)))
     if gap < _GAP:
         striped = unsure & (np.rint(pixels).sum(axis=1) // _STRIPE % 2 == 0)
         colours = np.where(striped[:, None], np.uint8(_UNKNOWN), colours)
@@ -92,11 +93,11 @@ def overlay(image: np.ndarray, pixels, metres, uncertain=None) -> np.ndarray:
     return _with_text(drawn, pixels, metres, limits, radius, unsure)
 
 
-def _radius(image, count) -> float:
-    """A quarter of the mean gap between pixels, large enough to be seen and to hide little."""
-    height, width = image.shape[:2]
-    gap = np.sqrt(height * width / max(count, 1))
-    return float(np.clip(gap / 4, 1.5, max(height / 60, 2)))
+def _gap(size: tuple[int, int], pixels) -> float:
+    """Mean pixels from one of pixels (N, 2) to the next: of many in the part of the image (H, W)
+    that they fill, of few as if they were spread over all of it."""
+    area = np.ptp(pixels, axis=0) + 1 if len(pixels) > _LABELLED else np.array(size)
+    return float(np.sqrt(area.prod() / max(len(pixels), 1)))
 
 
 def _tinted(image, pixels, colours, reach) -> np.ndarray:

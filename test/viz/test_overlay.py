@@ -113,3 +113,15 @@ def test_the_overlay_works_without_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(48, 64, 3)"
+
+
+@pytest.mark.parametrize("spacing", [1, 2, 3, 7])
+def test_many_pixels_of_a_part_of_the_image_are_seen_in_their_colour(spacing):
+    u, v = np.meshgrid(np.arange(200, 350, spacing), np.arange(150, 250, spacing))
+    pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+    drawn = overlay(GREY, pixels, np.full(len(pixels), 3.0)).astype(int)
+    colour = distance_colours([3.0], (2, 5))[0].astype(int)
+    tint = colour // 2 + 64
+    shown = drawn[pixels[:, 1], pixels[:, 0]]
+    right = [(np.abs(shown - one).max(axis=1) <= 1).mean() for one in (colour, tint)]
+    assert max(right) > 0.8  # the rest is text
