@@ -129,16 +129,20 @@ def distance_bins(points: Points) -> dict[str, np.ndarray]:
 
 
 def cameras(points: Points) -> dict[str, np.ndarray]:
-    """name -> (N,) bool: three groups of the images by focal length, fewer if they are equal."""
-    first = np.unique(points.image, return_index=True)[1]
-    edges = np.unique(np.quantile(points.focal_px[first], [0, 1 / 3, 2 / 3, 1]))
-    group = np.searchsorted(edges[1:-1], points.focal_px, side="right")
+    """name -> (N,) bool: the images of each focal length; of more than three lengths three groups
+    that hold about as many images each."""
+    starts = np.unique(points.focal_px)
+    if len(starts) > 3:
+        first = np.unique(points.image, return_index=True)[1]
+        starts = np.unique(np.quantile(points.focal_px[first], [0, 1 / 3, 2 / 3]))
+    group = np.searchsorted(starts[1:], points.focal_px, side="right")
     found = [group == number for number in np.unique(group)]
-    return {_camera_name(points.focal_px[chosen]): chosen for chosen in found}
-
-
-def _camera_name(focal_px) -> str:
-    return f"fx {focal_px.min():.0f} to {focal_px.max():.0f} px"
+    ends = [(points.focal_px[one].min(), points.focal_px[one].max()) for one in found]
+    for decimals in range(9):  # as few as tell them apart
+        names = [f"fx {low:.{decimals}f} to {high:.{decimals}f} px" for low, high in ends]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(names, found, strict=True))
 
 
 def covered(name: str, points: Points) -> Coverage:

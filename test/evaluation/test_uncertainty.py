@@ -63,6 +63,25 @@ def test_images_are_grouped_by_focal_length_in_thirds():
     ]
 
 
+@pytest.mark.parametrize(
+    "focal_px, groups",
+    [
+        ([500] * 9 + [1000], [("fx 500 to 500 px", 9), ("fx 1000 to 1000 px", 1)]),
+        ([500.1, 500.3, 500.3], [("fx 500.1 to 500.1 px", 1), ("fx 500.3 to 500.3 px", 2)]),
+        ([500.0] * 3, [("fx 500 to 500 px", 3)]),
+        (
+            [400, 500, 600, 700, 800, 900],
+            [("fx 400 to 500 px", 2), ("fx 600 to 700 px", 2), ("fx 800 to 900 px", 2)],
+        ),
+    ],
+)
+def test_each_camera_is_a_group_and_of_many_a_third(focal_px, groups):
+    one = np.ones(len(focal_px))
+    found = uncertainty(points(one, one, one * 0.9, one * 1.1, focal_px=focal_px))
+    cameras = [row for row in found.coverage if row.group.startswith("fx")]
+    assert [(row.group, row.points) for row in cameras] == groups
+
+
 def test_rejecting_the_widest_wins_where_width_knows_what_is_wrong():
     """Ten answers, 1 to 10 m: the two wrong ones are near and wide, the farthest are right."""
     label = np.arange(1.0, 11)
