@@ -50,6 +50,7 @@ ENCODINGS = {
 NO_IMAGE = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
 # Of depth images (REP-118): values and how many are a metre; 0 and what is not finite is unknown.
 DEPTHS = {"16UC1": ("u2", 1000), "mono16": ("u2", 1000), "32FC1": ("f4", 1)}
+DEPTH_ALONE = "16UC1", "32FC1"  # mono16 may be an image too
 _DEPTH_HEADER = struct.Struct("<iff")  # of compressedDepth: format, quantisation a and b
 PLANAR = ("nv12", "nv21")  # a plane of luma, and below it half as high one of colours
 
@@ -70,8 +71,8 @@ def image_array(message) -> np.ndarray:
 
 def depth_array(message) -> np.ndarray:
     """(H, W) float32 metres of a depth image, NaN where unknown: an Image (16UC1 millimetres,
-    32FC1 metres), or a CompressedImage of compressed_depth_image_transport (PNG or RVL) or of a
-    PNG of 16 bits. Raises ImageError that names what came and what is allowed.
+    32FC1 metres), or a CompressedImage of compressed_depth_image_transport (PNG or RVL), of a
+    PNG of 16 bits or of a TIFF. Raises ImageError that names what came and what is allowed.
     """
     metres = _decompressed_depth(message) if hasattr(message, "format") else _raw_depth(message)
     return np.where(np.isfinite(metres) & (metres > 0), metres, np.nan).astype(np.float32)
@@ -81,8 +82,8 @@ def holds_depth(message) -> bool:
     """Whether depth_array, and not image_array, is for an Image or CompressedImage."""
     if hasattr(message, "format"):
         encoding = message.format.partition(";")[0].strip()
-        return "compressedDepth" in message.format or encoding in ("16UC1", "32FC1")
-    return message.encoding in ("16UC1", "32FC1")
+        return "compressedDepth" in message.format or encoding in DEPTH_ALONE
+    return message.encoding in DEPTH_ALONE
 
 
 def _raw_depth(message) -> np.ndarray:
@@ -106,7 +107,8 @@ def _raw_depth(message) -> np.ndarray:
 
 
 def _decompressed_depth(message) -> np.ndarray:
-    """Floats are stored as quantised inverse depth, a / (value - b), by the transport's rule."""
+    """The transport compressedDepth stores floats as quantised inverse depth, a / (value - b);
+    other files hold them as they are."""
     encoding, _, how = (part.strip() for part in message.format.partition(";"))
     data, name = bytes(message.data), f"the content of a '{_short(message.format)}' message"
     if encoding not in DEPTHS:
@@ -123,7 +125,7 @@ def _decompressed_depth(message) -> np.ndarray:
     is_rvl = how.endswith("rvl")
     raster = rvl_raster(data, name) if is_rvl else read_measured(BytesIO(data), name)
     raw = raster.astype(np.float32)
-    if encoding != "32FC1":
+    if encoding != "32FC1" or "compressedDepth" not in how:
         return raw / np.float32(DEPTHS[encoding][1])
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(raw > 0, a / (raw - b), np.nan)

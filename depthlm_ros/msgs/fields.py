@@ -195,14 +195,23 @@ def cloud_points(cloud) -> tuple:
 def measured_points(cloud) -> np.ndarray:
     """(N, 3) float64 x, y, z of a PointCloud2 of any layout, without its NaN and infinities.
 
-    Raises InputError for a cloud without these fields, or with less data than it says.
+    Raises InputError for a cloud without these fields, or with less data than it says. Clouds
+    without a point may have no fields.
     """
+    if not cloud.width * cloud.height:
+        return np.empty((0, 3))
     fields = {field.name: field for field in cloud.fields}
     kinds = {FLOAT32: "f4", FLOAT64: "f8"}
     if not all(axis in fields and fields[axis].datatype in kinds for axis in "xyz"):
         there = ", ".join(f"{f.name} ({f.datatype})" for f in cloud.fields) or "none"
         raise InputError(f"a cloud needs x, y and z as float32 or float64, got the fields {there}")
     order = ">" if cloud.is_bigendian else "<"
+    ends = [fields[axis].offset + int(kinds[fields[axis].datatype][1]) for axis in "xyz"]
+    if max(ends) > cloud.point_step:
+        raise InputError(
+            f"a cloud's points have {cloud.point_step} bytes (point_step), and its fields x, y and"
+            f" z end at {max(ends)}"
+        )
     layout = np.dtype(
         {
             "names": list("xyz"),

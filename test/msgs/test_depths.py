@@ -2,10 +2,12 @@
 """Depth images and clouds of any layout -> metres and points; what is no such thing is refused."""
 
 import struct
+from io import BytesIO
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from testing.robot import cloud_message, depth_message, rvl_of
 
 from depthlm_ros.bags.messages import header_message
@@ -149,3 +151,21 @@ def test_a_cloud_without_z_or_with_less_data_than_it_says_is_refused():
     cloud.fields = cloud.fields[:-1]
     with pytest.raises(InputError, match="intensity"):
         measured_points(cloud)
+
+
+def test_a_cloud_without_points_has_none_and_one_with_too_small_points_is_refused():
+    empty = cloud_message(HEADER, np.ones((0, 3)))
+    empty.height = 0
+    assert measured_points(empty).shape == (0, 3)
+    small = cloud_message(HEADER, np.ones((4, 3)))
+    small.point_step = 8
+    with pytest.raises(InputError, match="point_step"):
+        measured_points(small)
+
+
+def test_a_tiff_of_floats_holds_metres():
+    data = BytesIO()
+    Image.fromarray(np.array([[2.5, np.nan], [0.0, 7.25]], np.float32)).save(data, "TIFF")
+    message = SimpleNamespace(format="32FC1; tiff compressed ", data=data.getvalue())
+    assert holds_depth(message)
+    np.testing.assert_array_equal(depth_array(message), [[2.5, np.nan], [np.nan, 7.25]])
