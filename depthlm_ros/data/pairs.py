@@ -14,7 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from depthlm_ros.camera import Camera
-from depthlm_ros.data.records import Checked, RecordLines, named, need, outside, read_intrinsics
+from depthlm_ros.data.records import (
+    Checked,
+    RecordLines,
+    named,
+    need,
+    outside,
+    read_intrinsics,
+    text_of,
+)
 from depthlm_ros.view import Frame
 
 KEYS = ("images", "intrinsics", "second_from_first")
@@ -87,7 +95,7 @@ class Pairs(RecordLines):
             second=matches[:, 2:],
             where=where,
             metric=bool(content.get("metric", True)),
-            source=str(content.get("source", "")),
+            source=text_of(content, "source"),
         )
 
 
@@ -105,7 +113,9 @@ def _pose(rows) -> np.ndarray:
 
 
 def _matches(rows) -> np.ndarray:
-    matches = np.asarray(rows, dtype=np.float64).reshape(-1, 4) if len(rows) else np.empty((0, 4))
+    matches = np.asarray(rows, dtype=np.float64) if len(rows) else np.empty((0, 4))
+    if matches.ndim != 2 or matches.shape[1] != 4:
+        raise ValueError(f"matches are lists [u, v, u, v], got {str(rows)[:80]}")
     if not np.isfinite(matches).all():
         raise ValueError("a pixel of a match is not a finite number")
     return matches

@@ -277,8 +277,8 @@ def write_records(path: str | PathLike, records: Iterable[Record]) -> int:
 
     Images are named relative to the folder of the file. The file appears when all records are
     written, so that an interrupted run leaves none that looks complete. Raises RecordError for a
-    camera with distortion, which a record cannot hold, and InputError where the file cannot be
-    written.
+    camera with distortion or skew, which a record cannot hold, and InputError where the file
+    cannot be written.
     """
     path, count = Path(path), 0
     with whole_file(path) as part, open(part, "w", encoding="utf-8") as file:
@@ -289,10 +289,10 @@ def write_records(path: str | PathLike, records: Iterable[Record]) -> int:
 
 def _content(record, folder) -> dict:
     camera = record.camera
-    if camera.distortion != "none":
+    if camera.distortion != "none" or camera.skew:
         raise RecordError(
-            f"{record.where}: a record holds a camera without distortion, got"
-            f" '{camera.distortion}': rectify the image first"
+            f"{record.where}: a record holds a camera without distortion and skew, got"
+            f" '{camera.distortion}' and a skew of {camera.skew:g}: rectify the image first"
         )
     content = {
         "image": Path(os.path.relpath(record.image, folder)).as_posix(),
@@ -330,6 +330,12 @@ def read_object(text: str) -> dict:
     if not isinstance(content, dict):
         raise TypeError(f"a record is a JSON object, got {text.strip()[:40]}")
     return content
+
+
+def text_of(content: dict[str, Any], key: str) -> str:
+    """What stands there as text; "" where nothing does, or null."""
+    value = content.get(key)
+    return "" if value is None else str(value)
 
 
 def need(content: dict, keys: Sequence[str]) -> None:
@@ -396,8 +402,8 @@ def _record(content, folder, kind, where) -> Record:
         label_m=np.asarray(content["depth"], dtype=np.float64),
         kind=content.get("kind", kind),
         where=where,
-        source=str(content.get("source", "")),
-        scene=str(content.get("scene", "")),
+        source=text_of(content, "source"),
+        scene=text_of(content, "scene"),
         **_depth_image(content, folder),
     )
 

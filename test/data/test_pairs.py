@@ -58,6 +58,8 @@ def test_matches_and_metric_may_be_missing(tmp_path):
         {"second_from_first": np.diag([2, 1, 1, 1]).tolist()},
         {"second_from_first": [[1, 0, 0, float("nan")], *np.eye(4)[1:].tolist()]},
         {"matches": [[1, 2, 3]]},
+        {"matches": [[1, 2, 3, 4, 0.9]] * 4},
+        {"matches": [[1, 2], [3, 4]]},
         {"matches": [[1, 2, float("nan"), 3]]},
         {"matches": [[64, 2, 3, 3]]},
         {"matches": [[4, 2, 3, 24]]},

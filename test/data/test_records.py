@@ -2,6 +2,7 @@
 """Records: what is read and written, and that every fault names file and line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -272,3 +273,17 @@ def test_json_has_null_where_a_number_is_unknown():
         "c": "x",
         "d": True,
     }
+
+
+def test_null_is_nothing_and_no_name(records_file):
+    path = records_file({"scene": None, "source": None}, {"scene": 0, "source": 7})
+    one, other = Records(path, "z")
+    assert (one.scene, one.source) == ("", "")
+    assert (other.scene, other.source) == ("0", "7")
+
+
+def test_a_camera_with_skew_is_not_written(records_file, tmp_path):
+    (record,) = Records(records_file({}), "z")
+    skewed = replace(record, camera=replace(record.camera, skew=3.0))
+    with pytest.raises(RecordError, match="skew"):
+        write_records(tmp_path / "out.jsonl", [skewed])
