@@ -16,6 +16,7 @@ from depthlm_ros.engines.scripted import ScriptedEngine
 from depthlm_ros.errors import Code
 from depthlm_ros.msgs.fields import cloud_columns
 from depthlm_ros.predict import AskingPredictor, Status
+from depthlm_ros.ros.serve import action
 from depthlm_ros.ros.serve.queries import interfaces
 
 WORDING = {"marker": "tags", "coordinates": "tags"}
@@ -95,6 +96,14 @@ def test_a_list_is_one_row_in_its_order_and_may_be_longer_than_a_question(scanne
     assert list(result.answers.distance) == pytest.approx(expected, nan_ok=True)
     assert result.answers.status[2] == Status.OUTSIDE
     assert not result.cloud.is_dense and result.answered == 5
+
+
+def test_a_list_longer_than_the_largest_grid_is_refused(scanner, monkeypatch):
+    monkeypatch.setattr(action, "LARGEST_GRID", 5)
+    scanner.robot.show()
+    status, result = scanner.run(u=[1.0] * 6, v=[1.0] * 6)
+    assert (status, result.code) == (GoalStatus.STATUS_ABORTED, Code.BAD_REQUEST)
+    assert not result.success and scanner.run(u=[1.0] * 5, v=[1.0] * 5)[1].success
 
 
 def test_without_grid_and_list_it_is_the_grid_of_the_node(scanner):

@@ -87,7 +87,9 @@ def _model_troubles(node, worker, settings):
         silent = f"the model has been silent for {stuck_s:.0f} s in one step"
         advice = "requests end by query.timeout; if it does not come back, restart the node"
         yield Level.ERROR, f"{silent}: {advice}"
-    servers = worker.predictor.stats().servers if worker.predictor else ()
+    predictor = worker.predictor  # once: another thread may take it away meanwhile
+    stats = predictor.stats() if predictor else None
+    servers = stats.servers if stats else ()
     if out := [server for server in servers if not server.usable]:
         level = Level.WARN if len(out) < len(servers) else Level.ERROR
         sentence = "; ".join(f"{server.url} is {server.text}" for server in out)
@@ -102,7 +104,7 @@ def _model_troubles(node, worker, settings):
             " killed is listed for some 20 s more"
         )
         yield Level.WARN, f"{shared}, {advice}"
-    if worker.predictor and (stats := worker.predictor.stats()).fall_back_rate > OFTEN:
+    if stats and stats.fall_back_rate > OFTEN:
         words = (
             f"{stats.fell_back} of {stats.checked} checked answers were not in the words of the"
         )

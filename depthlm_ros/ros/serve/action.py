@@ -13,11 +13,11 @@ from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from sensor_msgs.msg import PointCloud2
 
-from depthlm_ros.errors import Code, Problem
+from depthlm_ros.errors import Code, InputError, Problem
 from depthlm_ros.ros.convert import cloud_message, fill_answers
 from depthlm_ros.ros.serve.queries import DEEP, interfaces, pixels_of, remark
 from depthlm_ros.ros.topic import STEADY
-from depthlm_ros.scan import gathered
+from depthlm_ros.scan import LARGEST_GRID, gathered
 from depthlm_ros.worker.requests import GRID_STYLE, Grid, PixelRequest, Pixels
 
 LOOK_S = 0.05  # how often a cancel is looked for
@@ -92,6 +92,11 @@ class ScanAction:
         if goal.columns or goal.rows:
             return Grid(goal.columns, goal.rows, region), GRID_STYLE
         if goal.u or goal.v:
+            if len(goal.u) > LARGEST_GRID:
+                raise InputError(
+                    f"{len(goal.u)} pixels are listed, at most {LARGEST_GRID} are measured in one"
+                    " goal: send several"
+                )
             return Pixels(pixels_of(goal)), GRID_STYLE
         return self._asking.parameters.now.grid(self._asking.worker.predictor, region)
 

@@ -13,6 +13,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.qos import QoSProfile
 
 from depthlm_ros.errors import DepthLMError, InputError
+from depthlm_ros.ros.camera.inputs import REMEMBERED, REMEMBERED_BYTES
 from depthlm_ros.ros.serve.queries import Source, measured_boxes
 from depthlm_ros.ros.topic import STEADY
 
@@ -106,8 +107,9 @@ class Detections:
         return (
             f"boxes on {self._subscription.topic_name} with the stamp"
             f" {stamp.sec}.{stamp.nanosec:09d} are not measured, since no image on {inputs.topic}"
-            f" of the last {HISTORY_S:g} s has it (there: {inputs.span}): the detector must copy"
-            " the stamp of the image that it saw"
+            f" of the last {HISTORY_S:g} s has it (there: {inputs.span}; at most {REMEMBERED}"
+            f" images and {REMEMBERED_BYTES >> 20} MiB of them are kept): the detector must copy"
+            " the stamp of the image that it saw, and answer before that image is gone"
         )
 
     async def _measured(self, message, shown):

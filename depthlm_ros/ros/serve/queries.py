@@ -261,8 +261,8 @@ class Queries:
         fill_box_answers(response, found, frame, placed(found.ranges.points))
         if len(boxes) and np.isin(status, (Status.OUTSIDE, Status.INVALID)).all():
             raise InputError(
-                f"none of the {len(boxes)} regions has a part on the image: a region is x_offset,"
-                " y_offset, width and height in pixels of the image"
+                f"none of the {len(boxes)} regions has a part on the image that the lens sees: a"
+                " region is x_offset, y_offset, width and height in pixels of the image"
             )
         return remark(found.ranges)
 
