@@ -29,15 +29,20 @@ def rays():
     )
 
 
-def followed():
-    """(512, 1024) metres to what each ray meets first: the ground, or a wall up to its top."""
-    x, y, z = np.moveaxis(rays(), -1, 0)
+def to_the_walls(x, z):
+    """How often a vector fits before the nearest wall that it points to."""
     right, behind, left, ahead = SIDES
     with np.errstate(divide="ignore"):
         across = np.where(x > 0, right / x, -left / x)
         along = np.where(z > 0, ahead / z, -behind / z)
-        ground = np.where(y > 0, HEIGHT / y, np.inf)
-    wall = np.minimum(across, along)
+    return np.minimum(across, along)
+
+
+def followed():
+    """(512, 1024) metres to what each ray meets first: the ground, or a wall up to its top."""
+    x, y, z = np.moveaxis(rays(), -1, 0)
+    ground = np.where(y > 0, HEIGHT / y, np.inf)
+    wall = to_the_walls(x, z)
     wall = np.where(wall * -y > TOP, np.inf, wall)  # over it
     found = np.minimum(wall, ground)
     return np.where(np.isfinite(found), found, 0)
@@ -46,12 +51,7 @@ def followed():
 def walls():
     """Of that square as somebody marks them who sees where they end."""
     x, _, z = np.moveaxis(rays()[ROWS // 2], -1, 0)
-    flat = np.hypot(x, z)
-    right, behind, left, ahead = SIDES
-    with np.errstate(divide="ignore"):
-        away = flat * np.minimum(
-            np.where(x > 0, right / x, -left / x), np.where(z > 0, ahead / z, -behind / z)
-        )
+    away = np.hypot(x, z) * to_the_walls(x, z)
     foot, top = (
         ROWS / 2 + np.degrees(np.arctan2(height, away)) * ROWS / 180 for height in (HEIGHT, -TOP)
     )
@@ -113,7 +113,7 @@ def test_the_views_of_a_marked_panorama(tmp_path, capsys):
         v, u = np.nonzero(np.nan_to_num(metres))
         assert len(v) > 0.3 * metres.size
         seen = record.camera.rays(np.stack([u, v], axis=1).astype(float))
-        x, y, z = look.turn @ (seen / np.linalg.norm(seen, axis=1, keepdims=True)).T * metres[v, u]
+        x, y, z = look.turn @ seen.T * metres[v, u]
         planes = np.stack([y - HEIGHT, x - right, x + left, z - ahead, z + behind])
         off = np.abs(planes).min(axis=0) / metres[v, u]
         assert off.max() < 0.01  # a pixel of the panorama is 0.006 rad
@@ -132,11 +132,12 @@ def test_the_bundled_grounds_are_sound():
 @pytest.mark.parametrize(
     "change, match",
     [
-        ({"walls": []}, "square/walls"),
-        ({"walls": [(0, 250, 100)]}, "square/walls/0/1"),  # the foot above the horizon
+        ({"walls": []}, "square.walls is"),
+        # the foot above the horizon
+        ({"walls": [(0, 250, 100)]}, r"square.walls\[0\]\[1\] is 250"),
         ({"walls": [(9, 300, 100), (3, 300, 100)]}, "must ascend"),
-        ({"height_m": 0}, "square/height_m"),
-        ({"wall": []}, "square/wall"),
+        ({"height_m": 0}, "square.height_m is 0"),
+        ({"wall": []}, "square.wall is unknown: did you mean walls"),
     ],
 )
 def test_grounds_that_cannot_be(tmp_path, change, match):
@@ -151,5 +152,5 @@ def test_files_that_hold_no_grounds(tmp_path):
         read_grounds(tmp_path / "none.json")
     broken = tmp_path / "broken.json"
     broken.write_text("{")
-    with pytest.raises(InputError, match="no JSON"):
+    with pytest.raises(InputError, match="broken.json cannot be read"):
         read_grounds(broken)

@@ -12,7 +12,6 @@ of this kind are rough: a row is a tenth of the distance at 9 m and a quarter at
 height is the usual one of a tripod. They tell a head that a photograph shows a street and no room.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +19,9 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from depthlm_ros.entries import bad_entries
 from depthlm_ros.errors import InputError
+from training.curate.formats.files import json_of
 
 ROWS, COLUMNS = 512, 1024  # that marks count in
 Row = Annotated[float, Field(ge=0, le=ROWS)]
@@ -52,11 +53,11 @@ class Ground:
 
     def distances(self) -> np.ndarray:
         """(512, 1024) float32 metres along the ray; 0 where nothing is known."""
-        below = np.radians((np.arange(ROWS) + 0.5 - ROWS / 2) * 180 / ROWS)[:, None]
+        row = np.arange(ROWS)[:, None] + 0.5
+        below = _below(row)
         column, foot, top = np.array(self.walls).T
         across = np.arange(COLUMNS) + 0.5
         foot, top = (np.interp(across, column, rows) for rows in (foot, top))
-        row = np.arange(ROWS)[:, None] + 0.5
         ground = self.height_m / np.sin(np.maximum(below, 1e-6))
         known = np.where(row >= top, self._away(foot) / np.cos(below), 0)
         known = np.where(row >= foot, ground, known)
@@ -69,18 +70,17 @@ class Ground:
 
     def _away(self, foot: np.ndarray | float) -> np.ndarray:
         """Metres over the ground to what meets it in these rows."""
-        return self.height_m / np.tan(np.radians((foot - ROWS / 2) * 180 / ROWS))
+        return self.height_m / np.tan(_below(foot))
+
+
+def _below(rows: np.ndarray | float) -> np.ndarray:
+    """Radians that these rows lie below the horizon."""
+    return np.radians((rows - ROWS / 2) * 180 / ROWS)
 
 
 def read_grounds(path: Path) -> dict[str, Ground]:
     """The panoramas of a file by name; InputError for what it may not hold."""
     try:
-        return TypeAdapter(dict[str, Ground]).validate_python(json.loads(path.read_text()))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; give a file of grounds") from error
+        return TypeAdapter(dict[str, Ground]).validate_python(json_of(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "/".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}, {where}: {first['msg']}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
+        raise InputError("; ".join(map(str, bad_entries(Ground, error, str(path))))) from error

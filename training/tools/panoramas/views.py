@@ -57,7 +57,7 @@ class Look:
         """(height, width, ...) what each pixel sees of (H, 2H, ...)."""
         width, height = self.camera.width, self.camera.height
         rays = self.camera.rays(map_pixels((height, width), self.camera))
-        x, y, z = self.turn @ (rays / np.linalg.norm(rays, axis=1, keepdims=True)).T
+        x, y, z = self.turn @ rays.T
         rows, columns = panorama.shape[:2]
         at_x = (np.arctan2(x, z) / (2 * np.pi) + 0.5) * columns - 0.5
         at_y = (np.arcsin(np.clip(y, -1, 1)) / np.pi + 0.5) * rows - 0.5
